@@ -1,0 +1,105 @@
+// Package aot turns a revision and what the tracer learned of it into a faster form.
+//
+// Builder is the contract that the pipeline sees: (code, metadata, tool chain, options) ->
+// artifact, content-addressed, so that the same inputs are never built twice. The native
+// image builder stands here; profile-guided, AOT-cache and checkpoint stages are other
+// Builders. The package knows nothing of policies, workers or HTTP.
+package aot
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+)
+
+// Key is the hex SHA-256 of everything a build's result depends on.
+type Key string
+
+// Request is one build.
+type Request struct {
+	Revision *function.Spec
+	// Code is the uploaded archive on disk (JAR or ZIP); it was checked when it was accepted.
+	Code string
+	// Metadata is the merged trace of the revision (reachability-metadata.json), validated.
+	Metadata []byte
+	Level    function.Level
+	Limits   Limits
+	// Log takes the builder's output as it comes.
+	Log io.Writer
+	// Progress, if not nil, is called with a short phase name when it changes.
+	Progress func(phase string)
+}
+
+// Limits of a build; zero: no limit.
+type Limits struct {
+	MemoryMiB int
+	CPUs      float64
+	Time      time.Duration
+}
+
+// Cost of a build.
+type Cost struct {
+	Wall    time.Duration `json:"wall"`
+	CPU     time.Duration `json:"cpu"`     // user + system, all processes
+	PeakRSS int64         `json:"peakRss"` // bytes
+	Size    int64         `json:"size"`    // bytes, of the binary
+}
+
+// Result of a build that succeeded.
+type Result struct {
+	Key Key `json:"key"`
+	// Dir is a folder that holds the artifact: "function" is the binary, beside it the shared
+	// libraries that it loads. Immutable; owned by the builder's store.
+	Dir  string `json:"dir"`
+	Cost Cost   `json:"cost"`
+	// Cached is true when the artifact was there already and nothing was built.
+	Cached bool `json:"cached"`
+}
+
+// Class is why a build failed.
+type Class string
+
+const (
+	// ClassUser is code that cannot be built (a class is missing, no main class...): deterministic.
+	ClassUser Class = "user-error"
+	// ClassMetadata is metadata that the builder refuses: deterministic for this metadata.
+	ClassMetadata Class = "metadata"
+	// ClassMemory is a builder killed at its memory limit, or one that said so.
+	ClassMemory Class = "out-of-memory"
+	// ClassTime is a build over its time limit.
+	ClassTime Class = "time"
+	// ClassTool is a failure of the tool chain itself.
+	ClassTool Class = "tool-failure"
+	// ClassCancelled is a build whose context ended.
+	ClassCancelled Class = "cancelled"
+)
+
+// Deterministic reports whether the same inputs fail again for certain.
+func (c Class) Deterministic() bool { return c == ClassUser || c == ClassMetadata }
+
+// Error is a failed build.
+type Error struct {
+	Class  Class
+	Reason string // one sentence for the user
+	Hint   string // what to do; may be empty
+	Cost   Cost
+	Err    error
+}
+
+func (e *Error) Error() string { return "build: " + string(e.Class) + ": " + e.Reason }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Builder makes one kind of artifact. Methods may be called concurrently; equal keys are
+// built once. Build leaves nothing behind when it fails or is cancelled or killed.
+type Builder interface {
+	// Name is "native-image", later "pgo", "aot-cache", "checkpoint".
+	Name() string
+	// Key is cheap and runs nothing.
+	Key(req *Request) (Key, error)
+	// Lookup returns the finished artifact of a key, if there is one.
+	Lookup(key Key) (*Result, bool)
+	// Build returns a *Error on failure.
+	Build(ctx context.Context, req *Request) (*Result, error)
+}

@@ -1,0 +1,182 @@
+// Package function is the vocabulary of CloudJIT: the identifiers, the immutable
+// specification of a revision, tiers, and the outcomes of an invocation.
+//
+// It must not know how anything is run, stored or served: it imports nothing of this
+// module, and every other package may import it.
+package function
+
+import (
+	"fmt"
+	"time"
+)
+
+// Name is the name of a function, as in the AWS Lambda API: 1..64 characters of [A-Za-z0-9_-].
+type Name string
+
+// RevisionID names one revision for ever and everywhere (a ULID): it is never used again,
+// not even by another node or after the function was deleted.
+type RevisionID string
+
+// Latest is the version name of the revision that is changed in place by updates.
+const Latest = "$LATEST"
+
+// Kind says what a function's code is, and so what runs inside the sandbox.
+type Kind uint8
+
+const (
+	// KindUnknown is the zero value; no stored revision has it.
+	KindUnknown Kind = iota
+	// KindHandler is an AWS Lambda Java handler, run by CloudJIT's own runtime client.
+	KindHandler
+	// KindWeb is an executable JAR that listens on $PORT.
+	KindWeb
+	// KindProvided is a ZIP with an executable "bootstrap" that speaks the Runtime API.
+	KindProvided
+)
+
+// Tier is how a worker runs its revision (paper, 4.1).
+type Tier uint8
+
+const (
+	// TierUnknown is the zero value; no worker has it.
+	TierUnknown Tier = iota
+	// TierHotSpotAgent is HotSpot with the tracer: the first stage of every Java revision.
+	TierHotSpotAgent
+	// TierHotSpot is plain HotSpot.
+	TierHotSpot
+	// TierNative is the binary that the builder made.
+	TierNative
+	// TierDirect is a provided runtime, which has nothing to optimize and runs as it is.
+	TierDirect
+
+	// TierCount is the number of tiers, for arrays indexed by Tier.
+	TierCount = int(TierDirect) + 1
+)
+
+// Level is how much work the builder spends on a binary, as a JIT compiler has levels.
+type Level uint8
+
+const (
+	// LevelNone is the zero value: not a binary.
+	LevelNone Level = iota
+	// LevelQuick is native-image -Ob: compiles faster, runs slower.
+	LevelQuick
+	// LevelOptimized is native-image -O2 or -O3, for functions that stay hot.
+	LevelOptimized
+)
+
+// DeoptMode is what happens to the invocation that met a missing dynamic feature (paper, 4.1).
+type DeoptMode uint8
+
+const (
+	// DeoptReexecute runs the invocation again on a tracing worker. The zero value, and the default.
+	DeoptReexecute DeoptMode = iota
+	// DeoptError hands the failure to the caller. The function is deoptimized all the same.
+	DeoptError
+)
+
+// Outcome is how an invocation, or a worker's use, ended.
+type Outcome uint8
+
+const (
+	// OutcomeUnknown is the zero value.
+	OutcomeUnknown Outcome = iota
+	// OutcomeOK is an answer of the handler.
+	OutcomeOK
+	// OutcomeHandlerError is an error that the handler reported; its worker is fine.
+	OutcomeHandlerError
+	// OutcomeTimeout is a handler that did not answer in the function's time; its worker is stopped.
+	OutcomeTimeout
+	// OutcomeCrashed is a worker that ended while it ran the invocation.
+	OutcomeCrashed
+	// OutcomeOutOfMemory is a worker that was killed at its memory limit.
+	OutcomeOutOfMemory
+	// OutcomeDeoptimized is a native worker that met an element it has no metadata for (exit code 172).
+	OutcomeDeoptimized
+	// OutcomeTooLarge is an answer over the limit (6 MB); its worker is kept.
+	OutcomeTooLarge
+	// OutcomeInitError is a runtime that reported that it cannot start the handler, or ended before it was ready.
+	OutcomeInitError
+	// OutcomeCancelled is a caller that went away; the handler ran to its end, or was never started.
+	OutcomeCancelled
+)
+
+// ExitMissingMetadata is the exit code of a native binary, run with
+// -XX:MissingRegistrationReportingMode=Exit, that met an element it has no metadata for.
+const ExitMissingMetadata = 172
+
+// Spec is one revision: immutable code and configuration. Whatever is changed makes a new revision.
+type Spec struct {
+	ID       RevisionID `json:"id"`
+	Function Name       `json:"function"`
+	// Version is what the invocation sees as AWS_LAMBDA_FUNCTION_VERSION: "$LATEST" or a number.
+	Version string `json:"version"`
+	Kind    Kind   `json:"kind"`
+	// Runtime is the Lambda runtime identifier the user gave: "java21", "java25", "provided.al2023"...
+	Runtime string `json:"runtime"`
+	// Handler is "package.Class", "package.Class::method", or what a provided runtime makes of it.
+	Handler string `json:"handler,omitempty"`
+	// MainClass is the entry of a web function; empty: the JAR's manifest says.
+	MainClass string `json:"mainClass,omitempty"`
+	// CodeSHA256 is the hex SHA-256 of the uploaded archive, its key in the artifact store.
+	CodeSHA256 string `json:"codeSha256"`
+	CodeSize   int64  `json:"codeSize"`
+	// MemoryMiB is the limit of a worker, 128..10240.
+	MemoryMiB int `json:"memoryMiB"`
+	// TmpMiB is the size of /tmp, 512..10240.
+	TmpMiB int `json:"tmpMiB"`
+	// Timeout is the longest an invocation may take, 1 s..900 s.
+	Timeout     time.Duration     `json:"timeout"`
+	Environment map[string]string `json:"environment,omitempty"`
+	// Concurrency is how many requests a worker of a web function takes at once; 0 and 1: one.
+	Concurrency int `json:"concurrency,omitempty"`
+}
+
+var (
+	kindNames    = [...]string{"unknown", "handler", "web", "provided"}
+	tierNames    = [...]string{"unknown", "hotspot-agent", "hotspot", "native", "direct"}
+	levelNames   = [...]string{"none", "quick", "optimized"}
+	deoptNames   = [...]string{"reexecute", "error"}
+	outcomeNames = [...]string{"unknown", "ok", "handler-error", "timeout", "crashed", "out-of-memory", "deoptimized", "too-large", "init-error", "cancelled"}
+)
+
+func (k Kind) String() string      { return name(kindNames[:], uint8(k)) }
+func (t Tier) String() string      { return name(tierNames[:], uint8(t)) }
+func (l Level) String() string     { return name(levelNames[:], uint8(l)) }
+func (m DeoptMode) String() string { return name(deoptNames[:], uint8(m)) }
+func (o Outcome) String() string   { return name(outcomeNames[:], uint8(o)) }
+
+// MarshalText writes the name; all enums of this package travel as their names.
+func (k Kind) MarshalText() ([]byte, error)      { return []byte(k.String()), nil }
+func (t Tier) MarshalText() ([]byte, error)      { return []byte(t.String()), nil }
+func (l Level) MarshalText() ([]byte, error)     { return []byte(l.String()), nil }
+func (m DeoptMode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+func (o Outcome) MarshalText() ([]byte, error)   { return []byte(o.String()), nil }
+
+// UnmarshalText reads the name and fails on any other.
+func (k *Kind) UnmarshalText(b []byte) error  { return parse("kind", kindNames[:], (*uint8)(k), b) }
+func (t *Tier) UnmarshalText(b []byte) error  { return parse("tier", tierNames[:], (*uint8)(t), b) }
+func (l *Level) UnmarshalText(b []byte) error { return parse("level", levelNames[:], (*uint8)(l), b) }
+func (m *DeoptMode) UnmarshalText(b []byte) error {
+	return parse("deoptimization mode", deoptNames[:], (*uint8)(m), b)
+}
+func (o *Outcome) UnmarshalText(b []byte) error {
+	return parse("outcome", outcomeNames[:], (*uint8)(o), b)
+}
+
+func name(names []string, v uint8) string {
+	if int(v) < len(names) {
+		return names[v]
+	}
+	return fmt.Sprintf("invalid(%d)", v)
+}
+
+func parse(what string, names []string, v *uint8, b []byte) error {
+	for i, n := range names {
+		if n == string(b) {
+			*v = uint8(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown %s %q: want one of %q", what, b, names)
+}

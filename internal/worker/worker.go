@@ -1,0 +1,199 @@
+// Package worker is the contract between the node and what makes sandboxes.
+//
+// A Driver starts a sandbox for one revision in one tier; the Worker that it returns runs
+// one invocation at a time (a web function may take several requests at once). The package
+// knows nothing of policies, pools or the network API; drivers stand in packages below it
+// and are held to the same behaviour by workertest.
+package worker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+)
+
+// Driver makes sandboxes. All methods may be called concurrently.
+type Driver interface {
+	// Name is the driver's name in configuration, metrics and logs: "process", "fake"...
+	Name() string
+	// Capabilities says what workers of this driver can do on this machine.
+	Capabilities() Capabilities
+	// Probe proves that the driver works here by running something in a sandbox; that a device
+	// or binary exists proves nothing. The error says what lacks and what to do.
+	Probe(ctx context.Context) error
+	// Start makes a sandbox, starts the command in it and returns as soon as the runtime is
+	// ready for its first invocation: it asked for one (Runtime API), or its port answers (web).
+	// When ctx ends before that, or the runtime fails, nothing is left behind and the error is
+	// a *StartError.
+	Start(ctx context.Context, spec Spec) (Worker, error)
+	// Clean removes everything that workers of an earlier, dead server of the same data folder
+	// left (processes, mounts, cgroups, folders) and returns how many. Called before the first Start.
+	Clean(ctx context.Context) (int, error)
+	// Close stops every worker and releases what the driver holds. Idempotent.
+	Close() error
+}
+
+// Capabilities of a driver on this machine. False is always safe.
+type Capabilities struct {
+	MemoryLimit bool `json:"memoryLimit"` // the limit is enforced by the kernel
+	CPULimit    bool `json:"cpuLimit"`
+	Isolated    bool `json:"isolated"` // namespaces, read-only root, no route to the host
+	Snapshot    bool `json:"snapshot"` // workers implement Snapshotter
+	// Weaker lists, in sentences, what is weaker here than the driver can be, and why.
+	Weaker []string `json:"weaker,omitempty"`
+}
+
+// Spec is one sandbox to start.
+type Spec struct {
+	// ID is global and never used again (a ULID).
+	ID       string
+	Revision *function.Spec
+	Tier     function.Tier
+	// Path and Args are the command inside the sandbox (Args without argv[0]); Dir its folder.
+	Path string
+	Args []string
+	Dir  string
+	// Env is the whole environment, "K=V"; the driver adds AWS_LAMBDA_RUNTIME_API or PORT.
+	Env []string
+	// Mounts are made visible in the sandbox; nothing else of the host is, but the system's
+	// libraries where the driver runs host binaries.
+	Mounts []Mount
+	Limits Limits
+	// TraceDir, if set, is where the runtime leaves its trace inside the sandbox; Worker.Trace reads it.
+	TraceDir string
+	// Output takes what the runtime writes to stdout and stderr, as it comes. The driver never
+	// blocks the runtime on it. May be nil.
+	Output io.Writer
+	// ReadyPath, if set, is the HTTP path that must answer before a web function is ready; the
+	// default is that its port takes connections.
+	ReadyPath string
+}
+
+// Mount shows the host's Source as Target in the sandbox.
+type Mount struct {
+	Source, Target string
+	Writable       bool
+}
+
+// Limits of a sandbox. Zero: the driver's default.
+type Limits struct {
+	MemoryMiB int
+	TmpMiB    int
+	CPUs      float64 // cores' worth of time
+	PIDs      int
+}
+
+// Worker is one running sandbox.
+type Worker interface {
+	ID() string
+	// Phases says how long the parts of the start took.
+	Phases() Phases
+	// Invoke runs one invocation through the Runtime API (handler and provided functions) and
+	// returns its end. The error is non-nil only when there is no Result: the worker ended
+	// (*ExitError) or ctx ended. A deadline in inv is told to the runtime; enforcing it is the
+	// caller's: it stops the worker. Not to be called concurrently.
+	Invoke(ctx context.Context, inv *Invocation) (*Result, error)
+	// HTTP reaches a web function's port. Requests may run concurrently; bodies are streamed.
+	HTTP() http.RoundTripper
+	// Trace returns what the tracer has written so far (reachability-metadata.json), nil if
+	// nothing. Hostile until parsed. May be called while the worker runs and after it ended,
+	// until Stop returned.
+	Trace(ctx context.Context) ([]byte, error)
+	// Memory measures the whole sandbox now.
+	Memory(ctx context.Context) (Memory, error)
+	// Stop ends the sandbox: SIGTERM, grace, SIGKILL of everything in it; then all is removed.
+	// Idempotent; returns when nothing is left.
+	Stop(ctx context.Context, grace time.Duration) error
+	// Done is closed when the runtime has ended by itself or was stopped; Exit is valid then.
+	Done() <-chan struct{}
+	Exit() Exit
+}
+
+// Phases of a start. Cold start = queue (the node's) + these + the handler's own time.
+type Phases struct {
+	// Sandbox: from Start to the command's exec: the platform's own share.
+	Sandbox time.Duration `json:"sandbox"`
+	// Runtime: from exec to the runtime's first sign of life (first connection or request).
+	Runtime time.Duration `json:"runtime"`
+	// Init: from there to ready. 0 where the two cannot be told apart.
+	Init time.Duration `json:"init"`
+}
+
+// Invocation is one event for the Runtime API.
+type Invocation struct {
+	RequestID     string
+	Payload       []byte
+	Deadline      time.Time
+	FunctionARN   string
+	TraceID       string // X-Amzn-Trace-Id, may be empty
+	ClientContext string // JSON, not base64; may be empty
+	Identity      string // Cognito identity as JSON, may be empty
+}
+
+// Result is what the runtime answered.
+type Result struct {
+	// Outcome is OK, HandlerError or TooLarge.
+	Outcome function.Outcome
+	// Payload is the answer, or the error document {errorType, errorMessage, stackTrace}.
+	Payload []byte
+	// ErrorType is Lambda-Runtime-Function-Error-Type, e.g. "Unhandled".
+	ErrorType   string
+	ContentType string
+}
+
+// Memory of a sandbox in bytes. PSS counts shared pages by share; 0: not known.
+type Memory struct {
+	PSS  int64 `json:"pss"`
+	RSS  int64 `json:"rss"`
+	Peak int64 `json:"peak"`
+}
+
+// Exit is how a runtime ended.
+type Exit struct {
+	Code        int    // exit code; -1 if by signal
+	Signal      string // e.g. "killed", empty if by exit
+	OutOfMemory bool   // killed by the kernel at the memory limit
+	Stopped     bool   // because of Stop
+	// Stderr is the last 8 KiB that it wrote to stderr (the name of a missing element stands there).
+	Stderr string
+}
+
+// ExitError is returned when the runtime ended under an invocation.
+type ExitError struct{ Exit Exit }
+
+func (e *ExitError) Error() string {
+	if e.Exit.OutOfMemory {
+		return "the runtime was killed at its memory limit"
+	}
+	if e.Exit.Signal != "" {
+		return "the runtime was ended by signal: " + e.Exit.Signal
+	}
+	return "the runtime exited"
+}
+
+// StartError is returned by Start when there is no worker.
+type StartError struct {
+	// Phase is "sandbox" (the platform's fault), "runtime" or "init" (the function's).
+	Phase string
+	// Exit is set when the runtime ended by itself.
+	Exit *Exit
+	// InitError is the document that the runtime posted to /runtime/init/error, if it did.
+	InitError []byte
+	Err       error
+}
+
+func (e *StartError) Error() string { return "start worker: " + e.Phase + ": " + e.Err.Error() }
+func (e *StartError) Unwrap() error { return e.Err }
+
+// Snapshotter is implemented by workers whose driver can save and restore them.
+type Snapshotter interface {
+	// Snapshot saves the worker into dir and leaves it running.
+	Snapshot(ctx context.Context, dir string) error
+}
+
+// ErrClosed is returned by Start after Close.
+var ErrClosed = errors.New("driver is closed")
