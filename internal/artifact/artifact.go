@@ -1,0 +1,231 @@
+// Package artifact keeps immutable files by their content: uploaded code and what is
+// unpacked from it. It must not know what the bytes mean; who needs a file names it by its
+// SHA-256, and a file that nothing names any more is removed by Sweep.
+//
+// Layout of the folder:
+//
+//	blobs/ab/abcd...   one file for each content, read-only
+//	trees/ab/abcd...   a folder made from the blob of the same name
+//	tmp/               half-made files; emptied by Open
+package artifact
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// ErrTooLarge is returned by Put for content over its limit.
+var ErrTooLarge = errors.New("content is larger than allowed")
+
+// ErrNotFound is returned for content that is not in the store.
+var ErrNotFound = errors.New("no such artifact")
+
+// Ref names one content.
+type Ref struct {
+	SHA256 string `json:"sha256"` // hex, lower case
+	Size   int64  `json:"size"`   // bytes
+}
+
+// Store is a folder of artifacts. One server owns it; its methods may be called concurrently.
+type Store struct {
+	dir string
+
+	mu    sync.Mutex
+	trees map[string]*tree // being made
+}
+
+type tree struct {
+	done chan struct{}
+	err  error
+}
+
+// Open prepares the folder and removes what an earlier server left half-made.
+func Open(dir string) (*Store, error) {
+	if err := os.RemoveAll(filepath.Join(dir, "tmp")); err != nil {
+		return nil, fmt.Errorf("clean artifact store: %w", err)
+	}
+	for _, sub := range []string{"blobs", "trees", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return nil, fmt.Errorf("open artifact store: %w", err)
+		}
+	}
+	return &Store{dir: dir, trees: map[string]*tree{}}, nil
+}
+
+// Put stores what r gives, up to limit bytes, and returns when it is durable: after a crash
+// of the machine the content is there, whole, or Put had not returned.
+func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) {
+	f, err := os.CreateTemp(filepath.Join(s.dir, "tmp"), "put-")
+	if err != nil {
+		return Ref{}, fmt.Errorf("store artifact: %w", err)
+	}
+	defer os.Remove(f.Name()) // after the rename there is nothing of that name
+	defer f.Close()
+
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(contextReader{ctx, r}, limit+1))
+	switch {
+	case err != nil:
+		return Ref{}, fmt.Errorf("store artifact: %w", err)
+	case n > limit:
+		return Ref{}, fmt.Errorf("store artifact: %w: more than %d bytes", ErrTooLarge, limit)
+	}
+	ref := Ref{SHA256: hex.EncodeToString(sum.Sum(nil)), Size: n}
+	path := s.path("blobs", ref.SHA256)
+	if _, err := os.Stat(path); err == nil {
+		// The new time keeps a concurrent Sweep from taking what was just acknowledged.
+		now := time.Now()
+		return ref, os.Chtimes(path, now, now)
+	}
+	if err := f.Chmod(0o444); err != nil {
+		return Ref{}, fmt.Errorf("store artifact: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return Ref{}, fmt.Errorf("store artifact: %w", err)
+	}
+	if err := rename(f.Name(), path); err != nil {
+		return Ref{}, fmt.Errorf("store artifact: %w", err)
+	}
+	return ref, nil
+}
+
+// Path returns the file of a content.
+func (s *Store) Path(sha string) (string, error) {
+	if !valid(sha) {
+		return "", fmt.Errorf("artifact %q: %w", sha, ErrNotFound)
+	}
+	path := s.path("blobs", sha)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("artifact %s: %w", sha, ErrNotFound)
+	}
+	return path, nil
+}
+
+// Tree returns the folder made from a blob, making it first where it is not there: fill gets
+// the blob's path and an empty folder. Concurrent callers share one fill; a fill that fails
+// or dies leaves nothing.
+func (s *Store) Tree(ctx context.Context, sha string, fill func(blob, dir string) error) (string, error) {
+	blob, err := s.Path(sha)
+	if err != nil {
+		return "", err
+	}
+	dir := s.path("trees", sha)
+	for {
+		if _, err := os.Stat(dir); err == nil {
+			return dir, nil
+		}
+		s.mu.Lock()
+		t, busy := s.trees[sha]
+		if !busy {
+			t = &tree{done: make(chan struct{})}
+			s.trees[sha] = t
+		}
+		s.mu.Unlock()
+		if busy {
+			select {
+			case <-t.done:
+				if t.err != nil {
+					return "", t.err
+				}
+				continue
+			case <-ctx.Done():
+				return "", ctx.Err()
+			}
+		}
+		t.err = s.makeTree(blob, dir, fill)
+		s.mu.Lock()
+		delete(s.trees, sha)
+		s.mu.Unlock()
+		close(t.done)
+		if t.err != nil {
+			return "", t.err
+		}
+	}
+}
+
+func (s *Store) makeTree(blob, dir string, fill func(blob, dir string) error) error {
+	tmp, err := os.MkdirTemp(filepath.Join(s.dir, "tmp"), "tree-")
+	if err != nil {
+		return fmt.Errorf("unpack artifact: %w", err)
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return fmt.Errorf("unpack artifact: %w", err)
+	}
+	if err := fill(blob, tmp); err != nil {
+		return fmt.Errorf("unpack artifact: %w", err)
+	}
+	if err := rename(tmp, dir); err != nil {
+		return fmt.Errorf("unpack artifact: %w", err)
+	}
+	return nil
+}
+
+// Sweep removes blobs and trees that keep refuses and that are older than age: what was put
+// a moment ago may not have been named yet. It returns how many bytes of blobs went.
+func (s *Store) Sweep(keep func(sha string) bool, age time.Duration) (int64, error) {
+	var freed int64
+	limit := time.Now().Add(-age)
+	err := filepath.WalkDir(filepath.Join(s.dir, "blobs"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || keep(d.Name()) || info.ModTime().After(limit) {
+			return err
+		}
+		if err := os.RemoveAll(s.path("trees", d.Name())); err != nil {
+			return err
+		}
+		freed += info.Size()
+		return os.Remove(path)
+	})
+	if err != nil {
+		return freed, fmt.Errorf("sweep artifact store: %w", err)
+	}
+	return freed, nil
+}
+
+func (s *Store) path(kind, sha string) string { return filepath.Join(s.dir, kind, sha[:2], sha) }
+
+func valid(sha string) bool {
+	b, err := hex.DecodeString(sha)
+	return err == nil && len(b) == sha256.Size
+}
+
+// rename moves a finished file or folder to its place and makes the move durable.
+func rename(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	d, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
