@@ -1,0 +1,55 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/config"
+)
+
+func TestDefaultsPass(t *testing.T) {
+	c := config.Default()
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestParse(t *testing.T) {
+	c, err := config.Parse([]byte("workers:\n  keepAlive: 90s\npolicy:\n  threshold: 2\n  window: 10m\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Workers.KeepAlive != 90*time.Second || c.Policy.Threshold != 2 || c.Policy.Window != 10*time.Minute {
+		t.Fatalf("got %+v", c)
+	}
+	if c.Workers.Driver != "process" {
+		t.Fatalf("a key that the file does not name lost its default: %+v", c.Workers)
+	}
+}
+
+func TestErrorsNameTheKey(t *testing.T) {
+	for _, tc := range []struct{ file, want string }{
+		{"wrokers: {}", "wrokers"},
+		{"listen: 0.0.0.0:80", "credentials"},
+		{"listen: nonsense", "listen: want HOST:PORT"},
+		{"workers: {keepAlive: -1s}", "workers.keepAlive"},
+		{"workers: {network: bridge}", `"bridge" is not one of none, host`},
+		{"policy: {threshold: many}", "threshold"},
+		{"account: 12", "account: want 12 digits"},
+	} {
+		if _, err := config.Parse([]byte(tc.file)); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: got %v, want an error with %q", tc.file, err, tc.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("workers:\n  keepAlive: 90s\n"))
+	f.Add([]byte("credentials: [{accessKeyId: a, secretAccessKey: b}]"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, err := config.Parse(b); err == nil && c.Check() != nil {
+			t.Fatalf("accepted what does not pass: %q", b)
+		}
+	})
+}
