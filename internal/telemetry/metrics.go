@@ -1,0 +1,166 @@
+// Package telemetry is what operators see: Prometheus metrics, OpenTelemetry traces and the
+// names of log keys. It must not decide anything and must not import what it measures: the
+// node tells it what happened, and asks for a gauge's value are answered by functions given
+// to Gauges.
+package telemetry
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+)
+
+// Phases of a cold start, in order (DESIGN.md: queue + sandbox + runtime + init + handler).
+const (
+	PhaseQueue   = "queue"
+	PhaseSandbox = "sandbox"
+	PhaseRuntime = "runtime"
+	PhaseInit    = "init"
+	PhaseHandler = "handler"
+)
+
+// Metrics of one server. Methods may be called concurrently and are cheap enough for the
+// warm path.
+type Metrics struct {
+	reg         *prometheus.Registry
+	invocations *prometheus.CounterVec
+	coldStarts  *prometheus.CounterVec
+	coldPhase   *prometheus.HistogramVec
+	duration    *prometheus.HistogramVec
+	rejections  *prometheus.CounterVec
+	workerEnds  *prometheus.CounterVec
+	builds      *prometheus.CounterVec
+	buildWall   *prometheus.HistogramVec
+	buildCPU    *prometheus.CounterVec
+	buildRSS    *prometheus.GaugeVec
+	deopts      *prometheus.CounterVec
+	async       *prometheus.CounterVec
+}
+
+// startBuckets cover a native start of a few milliseconds and a framework's of a minute.
+var startBuckets = []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60}
+
+// NewMetrics registers everything, the Go runtime's and the process's figures included.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		reg: prometheus.NewRegistry(),
+		invocations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_invocations_total", Help: "Invocations that ended, by function, tier and outcome."},
+			[]string{"function", "tier", "outcome"}),
+		coldStarts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_cold_starts_total", Help: "Invocations that waited for a new worker, by function and tier."},
+			[]string{"function", "tier"}),
+		coldPhase: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "cloudjit_cold_start_seconds", Help: "Parts of a cold start, by tier and phase (queue, sandbox, runtime, init, handler).",
+			Buckets: startBuckets}, []string{"tier", "phase"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "cloudjit_invocation_seconds", Help: "Time of an invocation in its worker, by tier.",
+			Buckets: []float64{.0001, .0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5, 30, 300, 900}}, []string{"tier"}),
+		rejections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_rejections_total", Help: "Invocations that were refused, by reason."}, []string{"reason"}),
+		workerEnds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_worker_ends_total", Help: "Workers that ended, by tier and reason."}, []string{"tier", "reason"}),
+		builds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_builds_total", Help: "Builds that ended, by level and result (ok, cached, or the class of the failure)."}, []string{"level", "result"}),
+		buildWall: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "cloudjit_build_seconds", Help: "Duration of builds, by level.",
+			Buckets: []float64{10, 20, 30, 60, 90, 120, 180, 300, 600, 1200, 1800}}, []string{"level"}),
+		buildCPU: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_build_cpu_seconds_total", Help: "CPU time of builds, by level."}, []string{"level"}),
+		buildRSS: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "cloudjit_build_last_peak_rss_bytes", Help: "Peak memory of the last build, by level."}, []string{"level"}),
+		deopts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_deoptimizations_total", Help: "Deoptimizations, by function."}, []string{"function"}),
+		async: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_async_events_total", Help: "Asynchronous events, by what became of them (accepted, succeeded, retried, dead)."}, []string{"end"}),
+	}
+	m.reg.MustRegister(m.invocations, m.coldStarts, m.coldPhase, m.duration, m.rejections, m.workerEnds,
+		m.builds, m.buildWall, m.buildCPU, m.buildRSS, m.deopts, m.async,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Handler serves the metrics in the Prometheus text format.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.reg, promhttp.HandlerOpts{Registry: m.reg})
+}
+
+// Invocation counts one that ended after d in its worker.
+func (m *Metrics) Invocation(fn function.Name, tier function.Tier, outcome function.Outcome, d time.Duration) {
+	m.invocations.WithLabelValues(string(fn), tier.String(), outcome.String()).Inc()
+	m.duration.WithLabelValues(tier.String()).Observe(d.Seconds())
+}
+
+// ColdStart counts one; phases are by name, as above.
+func (m *Metrics) ColdStart(fn function.Name, tier function.Tier, phases map[string]time.Duration) {
+	m.coldStarts.WithLabelValues(string(fn), tier.String()).Inc()
+	for phase, d := range phases {
+		m.coldPhase.WithLabelValues(tier.String(), phase).Observe(d.Seconds())
+	}
+}
+
+// Rejection counts an invocation that was refused.
+func (m *Metrics) Rejection(reason string) { m.rejections.WithLabelValues(reason).Inc() }
+
+// WorkerEnd counts a worker that ended.
+func (m *Metrics) WorkerEnd(tier function.Tier, reason string) {
+	m.workerEnds.WithLabelValues(tier.String(), reason).Inc()
+}
+
+// Build counts a build that ended; result is "ok", "cached" or an aot.Class.
+func (m *Metrics) Build(level function.Level, result string, wall, cpu time.Duration, peakRSS int64) {
+	m.builds.WithLabelValues(level.String(), result).Inc()
+	if result == "cached" {
+		return
+	}
+	m.buildWall.WithLabelValues(level.String()).Observe(wall.Seconds())
+	m.buildCPU.WithLabelValues(level.String()).Add(cpu.Seconds())
+	m.buildRSS.WithLabelValues(level.String()).Set(float64(peakRSS))
+}
+
+// Deoptimization counts one.
+func (m *Metrics) Deoptimization(fn function.Name) { m.deopts.WithLabelValues(string(fn)).Inc() }
+
+// Async counts what became of an asynchronous event.
+func (m *Metrics) Async(end string) { m.async.WithLabelValues(end).Inc() }
+
+// Forget drops the series of a function that was deleted, so that they do not pile up.
+func (m *Metrics) Forget(fn function.Name) {
+	label := prometheus.Labels{"function": string(fn)}
+	m.invocations.DeletePartialMatch(label)
+	m.coldStarts.DeletePartialMatch(label)
+	m.deopts.DeletePartialMatch(label)
+}
+
+// Gauge is a value that is asked for when metrics are read.
+type Gauge struct {
+	Name, Help string
+	Labels     []string
+	// Read calls put once for each combination of label values.
+	Read func(put func(value float64, labels ...string))
+}
+
+// Gauges registers values to ask for.
+func (m *Metrics) Gauges(gauges ...Gauge) {
+	for _, g := range gauges {
+		m.reg.MustRegister(&gaugeCollector{prometheus.NewDesc(g.Name, g.Help, g.Labels, nil), g.Read})
+	}
+}
+
+type gaugeCollector struct {
+	desc *prometheus.Desc
+	read func(put func(float64, ...string))
+}
+
+func (c *gaugeCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+func (c *gaugeCollector) Collect(ch chan<- prometheus.Metric) {
+	c.read(func(v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, v, labels...)
+	})
+}

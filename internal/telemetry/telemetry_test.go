@@ -1,0 +1,43 @@
+package telemetry_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/telemetry"
+)
+
+func scrape(m *telemetry.Metrics) string {
+	rec := httptest.NewRecorder()
+	m.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return rec.Body.String()
+}
+
+func TestMetricsSayWhatHappened(t *testing.T) {
+	m := telemetry.NewMetrics()
+	m.ColdStart("f", function.TierNative, map[string]time.Duration{telemetry.PhaseSandbox: 4 * time.Millisecond})
+	m.Invocation("f", function.TierNative, function.OutcomeOK, time.Millisecond)
+	m.Build(function.LevelQuick, "ok", 90*time.Second, 170*time.Second, 1<<30)
+	m.Gauges(telemetry.Gauge{Name: "cloudjit_workers", Help: "Workers, by tier.", Labels: []string{"tier"},
+		Read: func(put func(float64, ...string)) { put(3, "hotspot") }})
+	got := scrape(m)
+	for _, want := range []string{
+		`cloudjit_cold_starts_total{function="f",tier="native"} 1`,
+		`cloudjit_cold_start_seconds_bucket{phase="sandbox",tier="native",le="0.005"} 1`,
+		`cloudjit_invocations_total{function="f",outcome="ok",tier="native"} 1`,
+		`cloudjit_build_cpu_seconds_total{level="quick"} 170`,
+		`cloudjit_workers{tier="hotspot"} 3`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+	m.Forget("f")
+	if got := scrape(m); strings.Contains(got, `function="f"`) {
+		t.Error("series of a deleted function are still there")
+	}
+}
