@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/policy"
+	"github.com/cloudjit/cloudjit/internal/pool"
+)
+
+// Identifiers are small dense integers, because the engine keeps its state in slices. Function
+// and revision identifiers are chosen by the caller and are free again after ActionGone;
+// an invocation's is chosen by the caller and is free again when the invocation has ended;
+// a worker's is chosen by the engine and is free again after its WorkerFailed or WorkerExited.
+type (
+	FunctionID = policy.FunctionID
+	RevisionID = policy.RevisionID
+	WorkerID   = pool.WorkerID
+	// InvocationID is chosen by the caller: an index that no unfinished invocation has.
+	InvocationID int32
+)
+
+// EventKind says what happened. The fields of Event that a kind reads stand beside it.
+type EventKind uint8
+
+const (
+	// EventNone is the zero value and is never legal.
+	EventNone EventKind = iota
+
+	// EventFunctionSet adds or changes a function. Function, FunctionConfig.
+	EventFunctionSet
+	// EventFunctionRemoved removes a function and all its revisions at once: what waits is
+	// rejected, what runs is finished. Function.
+	EventFunctionRemoved
+	// EventRevisionAdded adds a revision of a function that is set. Revision, RevisionConfig.
+	EventRevisionAdded
+	// EventRevisionRemoved: nothing new arrives for a revision. What waits is still served,
+	// so that the update of a function drops nothing; ActionGone follows when all is gone.
+	EventRevisionRemoved
+
+	// EventArrived is a new invocation. Revision, Invocation.
+	EventArrived
+	// EventCancelled: the caller went away. An invocation that still waits ends (ActionReject,
+	// ReasonCancelled); one that runs goes on, for nobody can take it back. Invocation.
+	EventCancelled
+	// EventFinished is an invocation's end on its worker. Invocation, Worker, Outcome, NoRetry.
+	// The invocation has ended with this event, unless the actions say ActionRetry for it.
+	EventFinished
+
+	// EventWorkerReady: a started worker takes invocations. Worker.
+	EventWorkerReady
+	// EventWorkerFailed: a start came to nothing and nothing is left of it. Worker, Failure.
+	EventWorkerFailed
+	// EventWorkerExited: a worker that was ready is gone, by itself or stopped, and its memory
+	// is free. Its invocations' EventFinished come first. Worker.
+	EventWorkerExited
+
+	// EventMetadata: the tracer's findings were merged and stored as Version, a number
+	// that grows when they change. Revision, Version, Complete.
+	EventMetadata
+	// EventBuildDone: the binary is there. Revision.
+	EventBuildDone
+	// EventBuildFailed: there is none. Also the answer to ActionCancelBuild, if it came
+	// in time. Revision, Failure (build classes).
+	EventBuildFailed
+
+	// EventOptimize is an operator's wish for a binary of Level, past policy and back-off. Revision, Level.
+	EventOptimize
+	// EventDeoptimize is an operator's wish to go back to tracing. Revision.
+	EventDeoptimize
+
+	// EventConfigured changes the node's limits. NodeConfig.
+	EventConfigured
+	// EventWoke is the time that ActionWake asked for. Nothing is lost when it is late or
+	// comes without having been asked for.
+	EventWoke
+	// EventDrain: take nothing new, finish what waits and runs, stop workers and builds.
+	// ActionDrained follows when nothing is left.
+	EventDrain
+
+	eventKindCount = int(EventDrain) + 1
+)
+
+// Event is one thing that happened. It is a value: nothing in it is kept but what the
+// three configurations say, which are copied.
+type Event struct {
+	Kind    EventKind
+	Outcome function.Outcome
+	Level   function.Level
+	Failure Failure
+	// NoRetry: the invocation cannot be run again (its body was streamed and is gone).
+	NoRetry bool
+	// Complete: no later trace adds to this metadata (it was imported). The engine itself
+	// knows when a tracing worker has done its part.
+	Complete   bool
+	Function   FunctionID
+	Revision   RevisionID
+	Invocation InvocationID
+	Worker     WorkerID
+	Version    uint32 // of the metadata, from 1
+
+	FunctionConfig *FunctionConfig
+	RevisionConfig *RevisionConfig
+	NodeConfig     *NodeConfig
+}
+
+// Failure is why a worker did not start or a build came to nothing.
+type Failure uint8
+
+const (
+	// FailureNone is the zero value.
+	FailureNone Failure = iota
+	// FailureSandbox is the platform's: the sandbox could not be made. Tried again.
+	FailureSandbox
+	// FailureInit is the function's: it did not come up, in its time or at all.
+	FailureInit
+	// FailureMetadata is a native worker that met a missing element while it started.
+	FailureMetadata
+	// FailureStopped is a start that was ended because the engine asked for it (ActionStop).
+	FailureStopped
+	// FailureBuild is a build that may succeed when it is tried again (memory, time, tool).
+	FailureBuild
+	// FailureInputs is a build that fails again for certain with the same metadata.
+	FailureInputs
+	// FailureCancelled is a build that was cancelled.
+	FailureCancelled
+)
+
+// FunctionConfig is what can be changed of a function while it runs.
+type FunctionConfig struct {
+	// Reserved is the most invocations in flight (waiting and running); -1: no limit of
+	// its own; 0: every invocation is rejected.
+	Reserved int32
+	// QueueLimit is the most invocations that wait; 0: the node's.
+	QueueLimit int32
+	// NoOptimize keeps the function on plain HotSpot: no tracing, no builds, no native workers.
+	NoOptimize bool
+	// Deopt says what happens to an invocation that met a missing element.
+	Deopt function.DeoptMode
+	// Params are the policy's, per function.
+	Params policy.Params
+}
+
+// RevisionConfig is one immutable revision, and what is known of it from before a restart.
+type RevisionConfig struct {
+	Function FunctionID
+	// Direct: a provided runtime, which has nothing to optimize.
+	Direct bool
+	// Slots is how many invocations a worker runs at once; 0 and 1: one.
+	Slots int32
+	// MemoryMiB is what a worker of each tier reserves.
+	MemoryMiB [function.TierCount]int32
+	// Restored is the pipeline's state from before a restart; its zero value: a new revision.
+	Restored pipeline.Saved
+}
+
+// NodeConfig is the limits of a node. Zero values are the defaults named at each field.
+type NodeConfig struct {
+	// MemoryMiB is what all workers together may reserve; 0: no limit.
+	MemoryMiB int64
+	// Starts is how many workers may be starting at once; 0: no limit.
+	Starts int32
+	// Concurrency is the most invocations in flight on the node; 0: no limit.
+	Concurrency int32
+	// QueueLimit is the most invocations of a function that wait, unless it has its own; 0: no limit.
+	QueueLimit int32
+	// Builders is how many builds run at once; 0: one; -1: none.
+	Builders int32
+	// TraceLimit is how many invocations a tracing worker serves; 0: 1000 (paper, 4.1).
+	TraceLimit int32
+	// Patience is how long (ns) a function without any worker waits for memory before a
+	// worker of a function that has several is given up for it; 0: one second.
+	Patience int64
+}
