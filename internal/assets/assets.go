@@ -1,0 +1,57 @@
+// Package assets carries the files that functions run with, inside the cloudjit binary: the
+// Java runtime client and the tracer. It must not know what they are for.
+package assets
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+//go:embed files
+var files embed.FS
+
+// Names of the embedded files.
+const (
+	Runtime = "runtime.jar"
+	Tracer  = "tracer.jar"
+)
+
+// Install writes an embedded file into a folder of dir named by its hash, unless it is there
+// already, and returns its path. Different versions stand side by side.
+func Install(dir, name string) (string, error) {
+	content, err := files.ReadFile("files/" + name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("this cloudjit was built without %s: build it with \"make build\"", name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("install %s: %w", name, err)
+	}
+	sum := sha256.Sum256(content)
+	path := filepath.Join(dir, hex.EncodeToString(sum[:8]), name)
+	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(content)) {
+		return path, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", fmt.Errorf("install %s: %w", name, err)
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), name+".")
+	if err != nil {
+		return "", fmt.Errorf("install %s: %w", name, err)
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(content)
+	err = errors.Join(err, tmp.Chmod(0o444), tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("install %s: %w", name, err)
+	}
+	return path, nil
+}
