@@ -1,0 +1,63 @@
+# CloudJIT. "make demo" shows it; "make test" tests it; the rest is below.
+SHELL      := /bin/bash
+GO         ?= go
+JDK        ?= $(shell scripts/find-jdk 25 2>/dev/null || scripts/find-jdk 21)
+MVN        := JAVA_HOME=$(JDK) mvn -q -B -f java/pom.xml
+CACHE      ?= $(or $(CLOUDJIT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cloudjit)
+ASSETS     := internal/assets/files
+JAVA_SRC   := $(shell find java/runtime java/tracer -path '*/target' -prune -o -type f -print 2>/dev/null) java/pom.xml
+export CGO_ENABLED := 0
+export CLOUDJIT_CACHE := $(CACHE)
+
+.PHONY: build
+build: prerequisites assets ## Leave bin/cloudjit.
+	$(GO) build -trimpath -o bin/cloudjit ./cmd/cloudjit
+
+.PHONY: prerequisites
+prerequisites:
+	@scripts/prerequisites
+
+.PHONY: assets
+assets: $(ASSETS)/runtime.jar
+
+$(ASSETS)/runtime.jar: $(JAVA_SRC)
+	@echo "building the runtime client and the tracer" >&2
+	$(MVN) -pl runtime,tracer -am package -DskipTests
+	cp java/runtime/target/runtime.jar $(ASSETS)/runtime.jar
+	cp java/tracer/target/tracer.jar $(ASSETS)/tracer.jar
+
+.PHONY: demo
+demo: build ## A real function optimizes itself; results in out/demo.json.
+	scripts/demo
+
+.PHONY: test
+test: build test-prerequisites ## Everything that CI tests.
+	$(MVN) -pl runtime,tracer -am verify
+	CGO_ENABLED=1 $(GO) test -race -short ./internal/engine/... ./internal/pipeline/... ./internal/pool/... ./internal/policy/... ./internal/node/... ./internal/guest/... ./internal/logs/... ./internal/artifact/...
+	$(GO) vet ./...
+	$(GO) test -timeout 40m ./...
+
+.PHONY: test-prerequisites
+test-prerequisites:
+	@scripts/prerequisites test
+
+.PHONY: bench
+bench: build ## Benchmarks: minimum and median, ratios against a reference in the same run.
+	scripts/bench
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (10s) each.
+	scripts/fuzz
+
+.PHONY: lint
+lint: ## Format and vet.
+	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; exit 1; }
+	$(GO) vet ./...
+
+.PHONY: clean
+clean:
+	rm -rf bin out $(ASSETS)/*.jar java/*/target
+
+.PHONY: help
+help:
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
