@@ -1,0 +1,336 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+)
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("CLOUDJIT_TEST_WRITER"); dir != "" {
+		writeUntilKilled(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func open(t testing.TB, dir string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Dir: dir, NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func newFunction(name string) (*Function, *Revision) {
+	rev := &Revision{CreatedAt: time.Now().UTC().Truncate(0), Spec: function.Spec{
+		ID: NewRevisionID(), Function: function.Name(name), Version: function.Latest, Kind: function.KindHandler,
+		Runtime: "java21", Handler: "example.Handler::handle", MemoryMiB: 512, TmpMiB: 512, Timeout: 3 * time.Second,
+		Environment: map[string]string{"STAGE": "test"},
+	}}
+	return &Function{Name: function.Name(name), CreatedAt: rev.CreatedAt,
+		Latest: Version{Version: function.Latest, Revision: rev.Spec.ID, State: Status{Value: "Active"}}}, rev
+}
+
+func create(t testing.TB, s *Store, name string) (*Function, *Revision) {
+	t.Helper()
+	f, rev := newFunction(name)
+	if err := s.CreateFunction(t.Context(), f, rev); err != nil {
+		t.Fatal(err)
+	}
+	return f, rev
+}
+
+func TestEverythingSurvivesAReopen(t *testing.T) {
+	dir := t.TempDir()
+	ctx := t.Context()
+	s := open(t, dir)
+	f, rev := create(t, s, "hello")
+	id := rev.Spec.ID
+	if err := s.PutPipeline(ctx, id, json.RawMessage(`{"tier":"hotspot"}`), Transition{To: "tracing", Reason: "new"}, Transition{From: "tracing", To: "hotspot"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutMetadata(ctx, id, []byte(`{"reflection":[]}`), "first flush"); err != nil {
+		t.Fatal(err)
+	}
+	b := &Build{ID: "01B", Revision: id, Function: f.Name, State: "succeeded", Level: function.LevelQuick, QueuedAt: f.CreatedAt}
+	if err := s.PutBuild(ctx, b); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutBuildLog(ctx, id, b.ID, []byte("[1/8] Initializing")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutSetting(ctx, "policy", json.RawMessage(`{"threshold":10}`)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Enqueue(ctx, &Async{RequestID: "r1", Function: f.Name, EnqueuedAt: f.CreatedAt, Payload: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s = open(t, dir)
+	got, ok := s.Function("hello")
+	if !ok {
+		t.Fatal("the function is gone")
+	}
+	if d := cmp.Diff(f, got); d != "" {
+		t.Errorf("function (-want +got):\n%s", d)
+	}
+	gotRev, _ := s.Revision(id)
+	if d := cmp.Diff(rev, gotRev); d != "" {
+		t.Errorf("revision (-want +got):\n%s", d)
+	}
+	if p, ok := s.Pipeline(id); !ok || len(p.History) != 2 || string(p.State) != `{"tier":"hotspot"}` {
+		t.Errorf("pipeline: got %+v", p)
+	}
+	doc, v, err := s.Metadata(ctx, id, 0)
+	if err != nil || string(doc) != `{"reflection":[]}` || v.Number != 1 {
+		t.Errorf("metadata: got %s, %+v, %v", doc, v, err)
+	}
+	if bs := s.Builds(id); len(bs) != 1 || cmp.Diff(b, bs[0]) != "" {
+		t.Errorf("builds: got %+v", bs)
+	}
+	if log, err := s.BuildLog(ctx, id, "01B"); err != nil || string(log) != "[1/8] Initializing" {
+		t.Errorf("build log: got %q, %v", log, err)
+	}
+	if p, ok := s.Setting("policy"); !ok || string(p.Document) != `{"threshold":10}` {
+		t.Errorf("setting: got %+v", p)
+	}
+	d, err := s.NextAsync(ctx)
+	if err != nil || d.RequestID != "r1" || string(d.Payload) != "{}" {
+		t.Errorf("queue: got %+v, %v", d, err)
+	}
+}
+
+func TestNamesAreTakenOnce(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s, "hello")
+	f, rev := newFunction("hello")
+	if err := s.CreateFunction(t.Context(), f, rev); !errors.Is(err, ErrExists) {
+		t.Fatalf("second create: got %v, want ErrExists", err)
+	}
+	if _, ok := s.Revision(rev.Spec.ID); ok {
+		t.Error("the refused function's revision was left behind")
+	}
+	if err := s.DeleteFunction(t.Context(), "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.Function("hello"); ok {
+		t.Error("the deleted function is still there")
+	}
+	if err := s.DeleteFunction(t.Context(), "hello"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("second delete: got %v, want ErrNotFound", err)
+	}
+	create(t, s, "hello") // the name is free again
+}
+
+func TestConcurrentUpdatesAllCount(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s, "hello")
+	const writers, each = 4, 25
+	errs := make(chan error, writers)
+	for range writers {
+		go func() {
+			var err error
+			for range each {
+				_, e := s.UpdateFunction(context.Background(), "hello", func(f *Function) error {
+					f.LastVersion++
+					return nil
+				})
+				err = errors.Join(err, e)
+			}
+			errs <- err
+		}()
+	}
+	for range writers {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f, _ := s.Function("hello"); f.LastVersion != writers*each {
+		t.Errorf("got %d updates, want %d", f.LastVersion, writers*each)
+	}
+}
+
+func TestUpdateRemovesWhatNothingRefersTo(t *testing.T) {
+	s := open(t, t.TempDir())
+	ctx := t.Context()
+	_, first := create(t, s, "hello")
+	if _, err := s.PutMetadata(ctx, first.Spec.ID, []byte("{}"), ""); err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxSuperseded + 1 {
+		_, next := newFunction("hello")
+		if _, err := s.UpdateFunction(ctx, "hello", func(f *Function) error {
+			f.Supersede(f.Latest.Revision)
+			f.Latest.Revision = next.Spec.ID
+			return nil
+		}, next); err != nil {
+			t.Fatalf("update %d: %v", i, err)
+		}
+	}
+	if _, ok := s.Revision(first.Spec.ID); ok {
+		t.Error("the oldest revision was kept")
+	}
+	if _, _, err := s.Metadata(ctx, first.Spec.ID, 0); !errors.Is(err, ErrNotFound) {
+		t.Errorf("metadata of the oldest revision: got %v, want ErrNotFound", err)
+	}
+	if n := len(s.Revisions()); n != maxSuperseded+1 {
+		t.Errorf("got %d revisions, want %d", n, maxSuperseded+1)
+	}
+	refuse := errors.New("refused")
+	_, next := newFunction("hello")
+	if _, err := s.UpdateFunction(ctx, "hello", func(*Function) error { return refuse }, next); !errors.Is(err, refuse) {
+		t.Errorf("refused update: got %v", err)
+	}
+	if _, ok := s.Revision(next.Spec.ID); ok {
+		t.Error("the refused update's revision was left behind")
+	}
+}
+
+func TestMetadataVersions(t *testing.T) {
+	s := open(t, t.TempDir())
+	ctx := t.Context()
+	_, rev := create(t, s, "hello")
+	for i, want := range []int{1, 1, 2} {
+		doc := []byte{"aab"[i]}
+		if n, err := s.PutMetadata(ctx, rev.Spec.ID, doc, ""); err != nil || n != want {
+			t.Errorf("put %q: got version %d, %v, want %d", doc, n, err, want)
+		}
+	}
+	if doc, _, err := s.Metadata(ctx, rev.Spec.ID, 1); err != nil || string(doc) != "a" {
+		t.Errorf("version 1: got %q, %v", doc, err)
+	}
+	if _, err := s.PutMetadata(ctx, rev.Spec.ID, make([]byte, MaxValue+1), ""); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("too large: got %v", err)
+	}
+}
+
+func TestOneServerPerFolder(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	_, err := Open(t.Context(), Options{Dir: dir})
+	if !errors.Is(err, ErrInUse) {
+		t.Fatalf("got %v, want ErrInUse", err)
+	}
+	if want := fmt.Sprintf("process %d", os.Getpid()); !bytes.Contains([]byte(err.Error()), []byte(want)) {
+		t.Errorf("error %q does not name %s", err, want)
+	}
+}
+
+func TestURLIndex(t *testing.T) {
+	s := open(t, t.TempDir())
+	create(t, s, "hello")
+	if _, err := s.UpdateFunction(t.Context(), "hello", func(f *Function) error {
+		f.URLs = map[string]URL{"live": {ID: "abc"}}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := s.FunctionURL("abc"); !ok || got != (URLTarget{"hello", "live"}) {
+		t.Errorf("got %+v, %v", got, ok)
+	}
+	if err := s.DeleteFunction(t.Context(), "hello"); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.FunctionURL("abc"); ok {
+		t.Error("the URL of a deleted function still leads somewhere")
+	}
+}
+
+func TestQueueRetriesAcrossRestarts(t *testing.T) {
+	dir := t.TempDir()
+	ctx := t.Context()
+	s := open(t, dir)
+	if err := s.Enqueue(ctx, &Async{RequestID: "r1", Function: "f", Payload: []byte(`"event"`)}); err != nil {
+		t.Fatal(err)
+	}
+	d := next(t, s)
+	if err := d.Retry(ctx, 300*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	s = open(t, dir)
+	d = next(t, s)
+	if d.Failed != 1 {
+		t.Errorf("after the restart: got %d failed attempts, want 1", d.Failed)
+	}
+	t.Logf("delivered again %v after the restart", time.Since(start))
+	if err := d.Defer(ctx, 0); err != nil {
+		t.Fatal(err)
+	}
+	d = next(t, s)
+	if d.Failed != 1 || d.Deferred != 1 {
+		t.Errorf("got %d failed, %d deferred, want 1, 1", d.Failed, d.Deferred)
+	}
+	if err := d.Dead(ctx, "RetriesExhausted", 3, json.RawMessage(`{"errorMessage":"no"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.QueueLength(ctx); err != nil || n != 0 {
+		t.Errorf("queue length: got %d, %v, want 0", n, err)
+	}
+	if keys := s.attempts.keys(); len(keys) != 0 {
+		t.Errorf("records of attempts left behind: %v", keys)
+	}
+	letters, err := s.DeadLetters(ctx, "f", 0, 10)
+	if err != nil || len(letters) != 1 {
+		t.Fatalf("dead letters: got %v, %v, want one", letters, err)
+	}
+	l := letters[0]
+	if l.RequestID != "r1" || string(l.Payload) != `"event"` || l.Attempts != 3 || string(l.Error) != `{"errorMessage":"no"}` {
+		t.Errorf("dead letter: got %+v", l)
+	}
+	if err := s.RemoveDeadLetter(ctx, l.ID); err != nil {
+		t.Error(err)
+	}
+	if err := s.RemoveDeadLetter(ctx, l.ID); !errors.Is(err, ErrNotFound) {
+		t.Errorf("second removal: got %v, want ErrNotFound", err)
+	}
+}
+
+func TestLeasedInvocationComesBackAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	if err := s.Enqueue(t.Context(), &Async{RequestID: "r1", Function: "f"}); err != nil {
+		t.Fatal(err)
+	}
+	next(t, s) // and never finished
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	if d := next(t, s); d.RequestID != "r1" {
+		t.Errorf("got %s", d.RequestID)
+	}
+}
+
+func next(t *testing.T, s *Store) *Delivery {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	d, err := s.NextAsync(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}

@@ -1,0 +1,243 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// applier takes one change from the watch.
+type applier interface {
+	apply(key string, seq uint64, value []byte, deleted bool) error
+}
+
+// table is one kind of document in the state bucket: written through to JetStream with the
+// sequence compared, read from memory.
+type table[T any] struct {
+	kv     jetstream.KeyValue
+	prefix string
+	// onChange, if set, sees every change in order, under the table's lock; old or new is nil
+	// when there was none or it is deleted.
+	onChange func(old, new *T)
+
+	mu   sync.Mutex // orders writers of rows
+	rows sync.Map   // key -> *row[T]
+}
+
+// row is what is known of a key; doc is nil for a key that this process deleted and whose
+// deletion the watch has not shown yet.
+type row[T any] struct {
+	seq uint64
+	doc *T
+}
+
+// maxConflicts is how often an update starts again because another writer was first.
+const maxConflicts = 64
+
+func newTable[T any](kv jetstream.KeyValue, prefix string) *table[T] {
+	return &table[T]{kv: kv, prefix: prefix}
+}
+
+func (t *table[T]) get(key string) (*T, bool) {
+	if r := t.row(key); r != nil && r.doc != nil {
+		return r.doc, true
+	}
+	return nil, false
+}
+
+func (t *table[T]) row(key string) *row[T] {
+	if r, ok := t.rows.Load(key); ok {
+		return r.(*row[T])
+	}
+	return nil
+}
+
+// keys returns the keys in order.
+func (t *table[T]) keys() []string {
+	var keys []string
+	t.rows.Range(func(k, v any) bool {
+		if v.(*row[T]).doc != nil {
+			keys = append(keys, k.(string))
+		}
+		return true
+	})
+	sort.Strings(keys)
+	return keys
+}
+
+// apply takes a change that is at sequence seq, unless a later one is known already.
+func (t *table[T]) apply(key string, seq uint64, value []byte, deleted bool) error {
+	var doc *T
+	if !deleted {
+		doc = new(T)
+		if err := json.Unmarshal(value, doc); err != nil {
+			return fmt.Errorf("read %s %s: %w", t.prefix, key, err)
+		}
+	}
+	t.set(key, seq, doc)
+	return nil
+}
+
+func (t *table[T]) set(key string, seq uint64, doc *T) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var old *T
+	if r := t.row(key); r != nil {
+		if r.seq >= seq {
+			return
+		}
+		old = r.doc
+	}
+	if doc == nil {
+		t.rows.Delete(key)
+	} else {
+		t.rows.Store(key, &row[T]{seq, doc})
+	}
+	if t.onChange != nil && (old != nil || doc != nil) {
+		t.onChange(old, doc)
+	}
+}
+
+// create writes a new key; ErrExists if there is one.
+func (t *table[T]) create(ctx context.Context, key string, doc *T) error {
+	if _, ok := t.get(key); ok {
+		return fmt.Errorf("%s %s: %w", t.prefix, key, ErrExists)
+	}
+	value, err := t.encode(key, doc)
+	if err != nil {
+		return err
+	}
+	seq, err := t.kv.Create(ctx, t.prefix+"."+key, value)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return fmt.Errorf("%s %s: %w", t.prefix, key, ErrExists)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s %s: %w", t.prefix, key, err)
+	}
+	return t.apply(key, seq, value, false)
+}
+
+// put writes a key, whatever was there.
+func (t *table[T]) put(ctx context.Context, key string, doc *T) error {
+	value, err := t.encode(key, doc)
+	if err != nil {
+		return err
+	}
+	seq, err := t.kv.Put(ctx, t.prefix+"."+key, value)
+	if err != nil {
+		return fmt.Errorf("write %s %s: %w", t.prefix, key, err)
+	}
+	return t.apply(key, seq, value, false)
+}
+
+// update reads, changes a copy and writes, again if another writer was first. change may be
+// called several times; an error of it ends the update and is returned as it is.
+func (t *table[T]) update(ctx context.Context, key string, change func(*T) error) (*T, error) {
+	for range maxConflicts {
+		r := t.row(key)
+		if r == nil || r.doc == nil {
+			return nil, fmt.Errorf("%s %s: %w", t.prefix, key, ErrNotFound)
+		}
+		doc, err := clone(r.doc)
+		if err != nil {
+			return nil, fmt.Errorf("copy %s %s: %w", t.prefix, key, err)
+		}
+		if err := change(doc); err != nil {
+			return nil, err
+		}
+		value, err := t.encode(key, doc)
+		if err != nil {
+			return nil, err
+		}
+		seq, err := t.kv.Update(ctx, t.prefix+"."+key, value, r.seq)
+		if isConflict(err) {
+			if err := t.refresh(ctx, key); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("write %s %s: %w", t.prefix, key, err)
+		}
+		return doc, t.apply(key, seq, value, false)
+	}
+	return nil, fmt.Errorf("write %s %s: %d other writers were first", t.prefix, key, maxConflicts)
+}
+
+// refresh reads a key from the bucket, for a writer that met a sequence it has not seen.
+func (t *table[T]) refresh(ctx context.Context, key string) error {
+	e, err := t.kv.Get(ctx, t.prefix+"."+key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return fmt.Errorf("%s %s: %w", t.prefix, key, ErrNotFound)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s %s: %w", t.prefix, key, err)
+	}
+	return t.apply(key, e.Revision(), e.Value(), false)
+}
+
+// remove deletes a key; ErrNotFound if there is none.
+func (t *table[T]) remove(ctx context.Context, key string) error {
+	for range maxConflicts {
+		r := t.row(key)
+		if r == nil || r.doc == nil {
+			return fmt.Errorf("%s %s: %w", t.prefix, key, ErrNotFound)
+		}
+		err := t.kv.Purge(ctx, t.prefix+"."+key, jetstream.LastRevision(r.seq), jetstream.PurgeTTL(tombstoneTTL))
+		if isConflict(err) {
+			if err := t.refresh(ctx, key); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("delete %s %s: %w", t.prefix, key, err)
+		}
+		t.forget(key, r)
+		return nil
+	}
+	return fmt.Errorf("delete %s %s: %d other writers were first", t.prefix, key, maxConflicts)
+}
+
+// forget marks a key as deleted until the watch shows the deletion, which has a later sequence.
+func (t *table[T]) forget(key string, r *row[T]) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.row(key) != r {
+		return // the watch was faster
+	}
+	t.rows.Store(key, &row[T]{seq: r.seq})
+	if t.onChange != nil {
+		t.onChange(r.doc, nil)
+	}
+}
+
+func (t *table[T]) encode(key string, doc *T) ([]byte, error) {
+	value, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s %s: %w", t.prefix, key, err)
+	}
+	if len(value) > MaxValue {
+		return nil, fmt.Errorf("write %s %s: %d bytes: %w", t.prefix, key, len(value), ErrTooLarge)
+	}
+	return value, nil
+}
+
+func isConflict(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+}
+
+func clone[T any](doc *T) (*T, error) {
+	b, err := json.Marshal(doc)
+	if err != nil {
+		return nil, err
+	}
+	out := new(T)
+	return out, json.Unmarshal(b, out)
+}
