@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -94,8 +95,10 @@ type Worker interface {
 	Phases() Phases
 	// Invoke runs one invocation through the Runtime API (handler and provided functions) and
 	// returns its end. The error is non-nil only when there is no Result: the worker ended
-	// (*ExitError) or ctx ended. A deadline in inv is told to the runtime; enforcing it is the
-	// caller's: it stops the worker. Not to be called concurrently.
+	// (*ExitError), ctx ended, or inv is invalid (ErrInvalidInvocation; the worker is kept). A
+	// deadline in inv is told to the runtime; enforcing it is the caller's: it stops the worker.
+	// When ctx ended the runtime still works on the invocation: the caller must stop the worker.
+	// Not to be called concurrently.
 	Invoke(ctx context.Context, inv *Invocation) (*Result, error)
 	// HTTP reaches a web function's port. Requests may run concurrently; bodies are streamed.
 	HTTP() http.RoundTripper
@@ -132,14 +135,27 @@ type Invocation struct {
 	TraceID       string // X-Amzn-Trace-Id, may be empty
 	ClientContext string // JSON, not base64; may be empty
 	Identity      string // Cognito identity as JSON, may be empty
+	// Stream, if set, takes the answer as it comes when the runtime answers in streaming mode.
+	// It is called from Invoke's time only; an error of it ends the transfer, not the worker.
+	// Nil: streamed answers are collected into Result.Payload, within the size limit.
+	Stream StreamWriter
+}
+
+// StreamWriter takes a streamed answer. Start is called once, before the first Write.
+type StreamWriter interface {
+	Start(contentType string)
+	io.Writer
 }
 
 // Result is what the runtime answered.
 type Result struct {
 	// Outcome is OK, HandlerError or TooLarge.
 	Outcome function.Outcome
-	// Payload is the answer, or the error document {errorType, errorMessage, stackTrace}.
+	// Payload is the answer, or the error document {errorType, errorMessage, stackTrace}. Of an
+	// answer that went to Invocation.Stream it is empty, or the error that ended it midway.
 	Payload []byte
+	// Streamed says that the answer went to Invocation.Stream.
+	Streamed bool
 	// ErrorType is Lambda-Runtime-Function-Error-Type, e.g. "Unhandled".
 	ErrorType   string
 	ContentType string
@@ -162,18 +178,22 @@ type Exit struct {
 	Stderr string
 }
 
+// String says it as AWS Lambda does: "exit status 1", "signal: killed", "out of memory".
+func (e Exit) String() string {
+	switch {
+	case e.OutOfMemory:
+		return "out of memory"
+	case e.Signal != "":
+		return "signal: " + e.Signal
+	default:
+		return "exit status " + strconv.Itoa(e.Code)
+	}
+}
+
 // ExitError is returned when the runtime ended under an invocation.
 type ExitError struct{ Exit Exit }
 
-func (e *ExitError) Error() string {
-	if e.Exit.OutOfMemory {
-		return "the runtime was killed at its memory limit"
-	}
-	if e.Exit.Signal != "" {
-		return "the runtime was ended by signal: " + e.Exit.Signal
-	}
-	return "the runtime exited"
-}
+func (e *ExitError) Error() string { return "the runtime ended: " + e.Exit.String() }
 
 // StartError is returned by Start when there is no worker.
 type StartError struct {
@@ -195,5 +215,14 @@ type Snapshotter interface {
 	Snapshot(ctx context.Context, dir string) error
 }
 
-// ErrClosed is returned by Start after Close.
-var ErrClosed = errors.New("driver is closed")
+var (
+	// ErrClosed is returned by Start after Close.
+	ErrClosed = errors.New("driver is closed")
+	// ErrInvalidInvocation is returned by Invoke for what cannot be handed to a runtime, such as
+	// a line break in a header value. It is the caller's fault.
+	ErrInvalidInvocation = errors.New("invalid invocation")
+	// ErrBusy is returned by Invoke when an earlier invocation has not ended.
+	ErrBusy = errors.New("worker is busy")
+	// ErrNotWeb is returned by the round tripper of a worker that is no web function.
+	ErrNotWeb = errors.New("worker has no port")
+)

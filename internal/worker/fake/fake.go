@@ -1,0 +1,289 @@
+// Package fake is a small working driver in memory: its workers are plain values that
+// do what a Program says. It serves the tests of everything above the driver contract.
+//
+// It waits only with timers, so that it runs inside testing/synctest, and it must not know the
+// tests that use it.
+package fake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// Program is what one worker does. The zero value starts at once and echoes payloads.
+type Program struct {
+	// Sandbox, Runtime and Init are how long the phases of the start take.
+	Sandbox, Runtime, Init time.Duration
+	// StartErr, if set, ends the start after Sandbox and Runtime.
+	StartErr *worker.StartError
+	// Handler runs one invocation; nil echoes the payload. An error that is an *worker.ExitError
+	// ends the worker as it says; any other error is a broken test and panics. ctx ends when the
+	// worker is stopped or the caller gives up.
+	Handler func(ctx context.Context, inv *worker.Invocation) (*worker.Result, error)
+	// Web answers requests to the port of a web function.
+	Web http.Handler
+	// Memory is what the worker reports.
+	Memory worker.Memory
+	// Trace is what the tracer has written when it is asked for; nil: nothing.
+	Trace func() []byte
+	// Stop is how long the worker takes to obey SIGTERM; longer than the grace: it is killed then.
+	Stop time.Duration
+}
+
+// Driver starts workers that run what Programs says for their specification.
+type Driver struct {
+	programs func(worker.Spec) Program
+	caps     worker.Capabilities
+
+	mu      sync.Mutex
+	closed  bool
+	workers map[*Worker]struct{}
+	started int
+}
+
+// New returns a driver. programs is called once for each Start, maybe concurrently.
+func New(programs func(worker.Spec) Program) *Driver {
+	return &Driver{
+		programs: programs,
+		caps:     worker.Capabilities{MemoryLimit: true, CPULimit: true, Isolated: true},
+		workers:  map[*Worker]struct{}{},
+	}
+}
+
+// Name implements worker.Driver.
+func (d *Driver) Name() string { return "fake" }
+
+// Capabilities implements worker.Driver.
+func (d *Driver) Capabilities() worker.Capabilities { return d.caps }
+
+// Probe implements worker.Driver; it always works.
+func (d *Driver) Probe(context.Context) error { return nil }
+
+// Clean implements worker.Driver; nothing outlives the process.
+func (d *Driver) Clean(context.Context) (int, error) { return 0, nil }
+
+// Started is how many starts have succeeded, and Alive how many of their workers run.
+func (d *Driver) Started() int { d.mu.Lock(); defer d.mu.Unlock(); return d.started }
+
+// Alive is how many workers run.
+func (d *Driver) Alive() int { d.mu.Lock(); defer d.mu.Unlock(); return len(d.workers) }
+
+// Start implements worker.Driver.
+func (d *Driver) Start(ctx context.Context, spec worker.Spec) (worker.Worker, error) {
+	if d.isClosed() {
+		return nil, worker.ErrClosed
+	}
+	p := d.programs(spec)
+	if err := sleep(ctx, p.Sandbox); err != nil {
+		return nil, &worker.StartError{Phase: "sandbox", Err: err}
+	}
+	if err := sleep(ctx, p.Runtime); err != nil {
+		return nil, &worker.StartError{Phase: "runtime", Err: err}
+	}
+	if p.StartErr != nil {
+		return nil, p.StartErr
+	}
+	if err := sleep(ctx, p.Init); err != nil {
+		return nil, &worker.StartError{Phase: "init", Err: err}
+	}
+	w := &Worker{driver: d, spec: spec, program: p, done: make(chan struct{})}
+	w.ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, worker.ErrClosed
+	}
+	d.started++
+	d.workers[w] = struct{}{}
+	return w, nil
+}
+
+// Close implements worker.Driver.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	d.closed = true
+	var left []*Worker
+	for w := range d.workers {
+		left = append(left, w)
+	}
+	d.mu.Unlock()
+	for _, w := range left {
+		_ = w.Stop(context.Background(), 0)
+	}
+	return nil
+}
+
+func (d *Driver) isClosed() bool { d.mu.Lock(); defer d.mu.Unlock(); return d.closed }
+
+// Worker is one worker in memory.
+type Worker struct {
+	driver  *Driver
+	spec    worker.Spec
+	program Program
+	ctx     context.Context // ends with the worker
+	cancel  context.CancelFunc
+	done    chan struct{}
+
+	mu    sync.Mutex
+	busy  bool
+	ended bool
+	exit  worker.Exit
+}
+
+// ID implements worker.Worker.
+func (w *Worker) ID() string { return w.spec.ID }
+
+// Spec is what the worker was started with.
+func (w *Worker) Spec() worker.Spec { return w.spec }
+
+// Phases implements worker.Worker.
+func (w *Worker) Phases() worker.Phases {
+	return worker.Phases{Sandbox: w.program.Sandbox, Runtime: w.program.Runtime, Init: w.program.Init}
+}
+
+// Invoke implements worker.Worker.
+func (w *Worker) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
+	w.mu.Lock()
+	if w.ended {
+		w.mu.Unlock()
+		return nil, &worker.ExitError{Exit: w.Exit()}
+	}
+	if w.busy {
+		w.mu.Unlock()
+		return nil, worker.ErrBusy
+	}
+	w.busy = true
+	w.mu.Unlock()
+	defer func() { w.mu.Lock(); w.busy = false; w.mu.Unlock() }()
+
+	hctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(w.ctx, cancel)()
+	res, err := w.handle(hctx, inv)
+	var exit *worker.ExitError
+	switch {
+	case errors.As(err, &exit):
+		w.end(exit.Exit)
+		return nil, &worker.ExitError{Exit: w.Exit()}
+	case w.ctx.Err() != nil:
+		<-w.done
+		return nil, &worker.ExitError{Exit: w.Exit()}
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		panic(fmt.Sprintf("fake: handler of %s returned an error that is no *worker.ExitError: %v", w.spec.ID, err))
+	}
+	return res, nil
+}
+
+func (w *Worker) handle(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
+	if w.program.Handler == nil {
+		return &worker.Result{Outcome: function.OutcomeOK, Payload: inv.Payload, ContentType: "application/json"}, nil
+	}
+	return w.program.Handler(ctx, inv)
+}
+
+// HTTP implements worker.Worker.
+func (w *Worker) HTTP() http.RoundTripper { return port{w} }
+
+type port struct{ w *Worker }
+
+// RoundTrip answers from the program's handler, unstreamed.
+func (p port) RoundTrip(r *http.Request) (*http.Response, error) {
+	if p.w.program.Web == nil {
+		return nil, worker.ErrNotWeb
+	}
+	if p.w.ctx.Err() != nil {
+		return nil, &worker.ExitError{Exit: p.w.Exit()}
+	}
+	rec := httptest.NewRecorder()
+	in := r.Clone(r.Context())
+	in.RequestURI = r.URL.RequestURI()
+	if in.Body == nil {
+		in.Body = http.NoBody
+	}
+	p.w.program.Web.ServeHTTP(rec, in)
+	res := rec.Result()
+	res.Request = r
+	return res, nil
+}
+
+// Trace implements worker.Worker.
+func (w *Worker) Trace(context.Context) ([]byte, error) {
+	if w.program.Trace == nil {
+		return nil, nil
+	}
+	return w.program.Trace(), nil
+}
+
+// Memory implements worker.Worker.
+func (w *Worker) Memory(context.Context) (worker.Memory, error) { return w.program.Memory, nil }
+
+// Stop implements worker.Worker.
+func (w *Worker) Stop(ctx context.Context, grace time.Duration) error {
+	w.mu.Lock()
+	ended := w.ended
+	w.mu.Unlock()
+	if ended {
+		return nil
+	}
+	w.cancel()
+	if w.program.Stop <= grace {
+		if err := sleep(ctx, w.program.Stop); err == nil {
+			w.end(worker.Exit{Code: 143, Stopped: true})
+			return nil
+		}
+	} else {
+		_ = sleep(ctx, grace)
+	}
+	w.end(worker.Exit{Code: -1, Signal: "killed", Stopped: true})
+	return nil
+}
+
+// Kill ends the worker as if it had crashed by itself.
+func (w *Worker) Kill(exit worker.Exit) { w.end(exit) }
+
+// Done implements worker.Worker.
+func (w *Worker) Done() <-chan struct{} { return w.done }
+
+// Exit implements worker.Worker.
+func (w *Worker) Exit() worker.Exit { w.mu.Lock(); defer w.mu.Unlock(); return w.exit }
+
+// end records the first end and tells everybody.
+func (w *Worker) end(exit worker.Exit) {
+	w.mu.Lock()
+	if w.ended {
+		w.mu.Unlock()
+		return
+	}
+	w.ended, w.exit = true, exit
+	w.mu.Unlock()
+	w.driver.mu.Lock()
+	delete(w.driver.workers, w)
+	w.driver.mu.Unlock()
+	close(w.done)
+	w.cancel()
+}
+
+// sleep waits for d or until ctx ends, whichever is first.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

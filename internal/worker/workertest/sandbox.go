@@ -1,0 +1,249 @@
+package workertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// The tests of this file ask for what only a real sandbox has.
+
+type collector struct {
+	contentType string
+	writes      int
+	got         strings.Builder
+}
+
+func (c *collector) Start(contentType string)          { c.contentType = contentType }
+func (c *collector) Write(p []byte) (n int, err error) { c.writes++; return c.got.Write(p) }
+
+func (s Suite) stream(t *testing.T) {
+	w := s.worker(t, s.driver(t), s.spec(t, Handler))
+	inv := invocation(Command{Do: "stream", Text: "chunk.", N: 4})
+	var c collector
+	inv.Stream = &c
+	res, err := w.Invoke(t.Context(), inv)
+	if err != nil || !res.Streamed || c.got.String() != "chunk.chunk.chunk.chunk." || c.contentType != "text/plain" || c.writes < 2 {
+		t.Errorf("got %+v, %v, %q in %d writes of %q", res, err, c.got.String(), c.writes, c.contentType)
+	}
+	res = call(t, w, Command{Do: "stream", Text: "ab", N: 3}) // collected
+	if string(res.Payload) != "ababab" || res.Streamed {
+		t.Errorf("got %+v", res)
+	}
+	inv = invocation(Command{Do: "stream", Text: "break", N: 2})
+	inv.Stream = &collector{}
+	res, err = w.Invoke(t.Context(), inv)
+	if err != nil || res.Outcome != function.OutcomeHandlerError || res.ErrorType != "Stream.Broken" {
+		t.Errorf("error in the trailers: got %+v, %v", res, err)
+	}
+	if got := ask[string](t, w, Command{Do: "echo", Text: "after"}); got != "after" {
+		t.Errorf("after streams: got %q", got)
+	}
+}
+
+func (s Suite) memory(t *testing.T) {
+	w := s.worker(t, s.driver(t), s.spec(t, Handler))
+	before, err := w.Memory(t.Context())
+	if err != nil || before.PSS <= 0 || before.RSS < before.PSS {
+		t.Fatalf("got %+v, %v", before, err)
+	}
+	call(t, w, Command{Do: "allocate", N: 32})
+	after, err := w.Memory(t.Context())
+	if err != nil || after.PSS-before.PSS < 30<<20 {
+		t.Errorf("32 MiB more: got %+v after %+v, %v", after, before, err)
+	}
+}
+
+func (s Suite) limits(t *testing.T) {
+	d := s.driver(t)
+	caps := d.Capabilities()
+	t.Run("memory", func(t *testing.T) {
+		if !caps.MemoryLimit {
+			t.Skip("CAPABILITY memoryLimit IS LACKING HERE: " + strings.Join(caps.Weaker, " "))
+		}
+		spec := s.spec(t, Handler)
+		spec.Limits.MemoryMiB = 128
+		w := s.worker(t, d, spec)
+		_, err := w.Invoke(t.Context(), invocation(Command{Do: "allocate", N: 300}))
+		var exit *worker.ExitError
+		if !errors.As(err, &exit) || !exit.Exit.OutOfMemory {
+			t.Errorf("got %v (%+v), want out of memory", err, exit)
+		}
+	})
+	t.Run("plain exit", func(t *testing.T) {
+		if !caps.MemoryLimit {
+			t.Skip("CAPABILITY memoryLimit IS LACKING HERE: " + strings.Join(caps.Weaker, " "))
+		}
+		spec := s.spec(t, Handler)
+		w := s.worker(t, d, spec)
+		_, err := w.Invoke(t.Context(), invocation(Command{Do: "exit", N: 1}))
+		var exit *worker.ExitError
+		if !errors.As(err, &exit) || exit.Exit.OutOfMemory {
+			t.Errorf("a plain exit is no out-of-memory: got %v", err)
+		}
+	})
+	t.Run("tmp", func(t *testing.T) {
+		spec := s.spec(t, Handler)
+		spec.Limits.TmpMiB = 8
+		w := s.worker(t, d, spec)
+		if why := refused(t, w, Command{Do: "fill", Text: "/tmp/big", N: 16}); !strings.Contains(why, "no space") {
+			t.Errorf("got %q, want no space", why)
+		}
+		ask[string](t, w, Command{Do: "fill", Text: "/tmp/small", N: 4})
+	})
+	t.Run("processes", func(t *testing.T) {
+		spec := s.spec(t, Handler)
+		spec.Limits.PIDs = 64
+		w := s.worker(t, d, spec)
+		if got := ask[int](t, w, Command{Do: "fork", N: 100}); got >= 64 {
+			t.Errorf("%d children under a limit of 64", got)
+		}
+	})
+}
+
+func (s Suite) isolation(t *testing.T) {
+	d := s.driver(t)
+	if caps := d.Capabilities(); !caps.Isolated {
+		t.Skip("CAPABILITY isolated IS LACKING HERE: " + strings.Join(caps.Weaker, " "))
+	}
+	w := s.worker(t, d, s.spec(t, Handler))
+
+	t.Run("identity", func(t *testing.T) {
+		id := ask[map[string]any](t, w, Command{Do: "id"})
+		host, _ := os.Hostname()
+		if id["uid"] == float64(0) || id["pid"].(float64) > 9 || id["host"] == host {
+			t.Errorf("got %v", id)
+		}
+		status := ask[string](t, w, Command{Do: "read", Text: "/proc/self/status"})
+		for _, want := range []string{"NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "CapPrm:\t0000000000000000"} {
+			if !strings.Contains(status, want) {
+				t.Errorf("lacks %q in:\n%s", want, status)
+			}
+		}
+		for _, ns := range []string{"user", "mnt", "pid", "net", "ipc", "uts"} {
+			mine, _ := os.Readlink("/proc/self/ns/" + ns)
+			link := ask[string](t, w, Command{Do: "readlink", Text: "/proc/self/ns/" + ns})
+			if link == mine || link == "" {
+				t.Errorf("shares the %s namespace", ns)
+			}
+		}
+	})
+	t.Run("processes", func(t *testing.T) {
+		n := 0
+		for _, name := range ask[[]string](t, w, Command{Do: "list", Text: "/proc"}) {
+			if name[0] >= '0' && name[0] <= '9' {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("sees %d processes, want itself only", n)
+		}
+	})
+	t.Run("files", func(t *testing.T) {
+		secret := t.TempDir() + "/secret"
+		if err := os.WriteFile(secret, []byte("s"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, w, Command{Do: "read", Text: secret})
+		refused(t, w, Command{Do: "read", Text: "/etc/shadow"})
+		refused(t, w, Command{Do: "list", Text: "/root"})
+		refused(t, w, Command{Do: "list", Text: "/sys/fs/cgroup"})
+		refused(t, w, Command{Do: "read", Text: "/proc/1/root" + secret})
+		for _, path := range []string{"/x", "/usr/x", "/etc/x", "/etc/passwd", "/var/task/x", "/dev/x", "/proc/sys/kernel/hostname", "/proc/sysrq-trigger"} {
+			refused(t, w, Command{Do: "write", Text: path})
+		}
+		for _, path := range []string{"/tmp/x", "/dev/shm/x", "/dev/null"} {
+			ask[string](t, w, Command{Do: "write", Text: path})
+		}
+	})
+	t.Run("network", func(t *testing.T) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		refused(t, w, Command{Do: "dial", Text: l.Addr().String()})
+		refused(t, w, Command{Do: "dial", Text: "192.0.2.1:80"})
+	})
+	t.Run("privileges", func(t *testing.T) {
+		for _, name := range []string{"mount", "unshare-user", "clone-user", "setuid-root", "ptrace", "raw-socket", "packet-socket", "hostname", "chroot", "mknod", "keyring", "bpf", "parent-death"} {
+			if why := refused(t, w, Command{Do: "syscall", Text: name}); strings.Contains(why, "no such trial") {
+				t.Error(why)
+			}
+		}
+	})
+	t.Run("each other", func(t *testing.T) {
+		other := s.worker(t, d, s.spec(t, Handler))
+		call(t, other, Command{Do: "write", Text: "/tmp/mine"})
+		refused(t, w, Command{Do: "read", Text: "/tmp/mine"})
+	})
+}
+
+// leaks counts what the test process and the machine hold before and after many workers.
+func (s Suite) leaks(t *testing.T) {
+	d := s.driver(t)
+	use := func() {
+		w, err := d.Start(t.Context(), s.spec(t, Stubborn))
+		if err != nil {
+			t.Fatal(err)
+		}
+		call(t, w, Command{Do: "children", N: 3})
+		if err := w.Stop(context.Background(), 0); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = d.Start(t.Context(), s.spec(t, ExitAtStart))
+	}
+	use()
+	before := count(t)
+	for range 5 {
+		use()
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	after := count(t)
+	for after != before && time.Now().Before(deadline) {
+		time.Sleep(20 * time.Millisecond)
+		after = count(t)
+	}
+	if after.processes > before.processes || after.mounts > before.mounts || after.files > before.files || after.goroutines > before.goroutines {
+		t.Errorf("leaks: %+v before, %+v after", before, after)
+	}
+}
+
+// holdings are what a leak would let grow.
+type holdings struct{ processes, mounts, files, goroutines int }
+
+func count(t *testing.T) holdings {
+	t.Helper()
+	var h holdings
+	procs, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range procs {
+		// Only processes of this test binary's name: others come and go on the machine.
+		if cmd, err := os.ReadFile(fmt.Sprintf("/proc/%s/environ", p.Name())); err == nil && strings.Contains(string(cmd), Env+"=") {
+			h.processes++
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.mounts = strings.Count(string(mounts), "\n")
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.files = len(fds)
+	h.goroutines = runtime.NumGoroutine()
+	return h
+}
