@@ -31,8 +31,8 @@ type Function struct {
 	URLs        map[string]URL            `json:"urls,omitempty"`
 	EventInvoke map[string]EventInvoke    `json:"eventInvoke,omitempty"`
 	Access      map[string]ResourcePolicy `json:"access,omitempty"`
-	// Policy overrides the platform's promotion and keep-alive policy; null: nothing overridden.
-	Policy json.RawMessage `json:"policy,omitempty"`
+	// Policy overrides the platform's; nil: nothing overridden.
+	Policy *Policy `json:"policy,omitempty"`
 	// Superseded are revisions that $LATEST had before, the newest first, kept to look at.
 	Superseded []function.RevisionID `json:"superseded,omitempty"`
 }
