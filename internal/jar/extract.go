@@ -1,0 +1,236 @@
+package jar
+
+import (
+	"archive/zip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// appJar is the name of the application's own JAR in an extracted folder.
+const appJar = "app.jar"
+
+// scratchPattern names the folders that Extract works in, beside the final one.
+const scratchPattern = ".extract-*"
+
+// Extract inspects the archive and lays it out in dir, which appears all at once or not at
+// all. A dir that exists already is taken as extracted and left alone. Files are 0644 or
+// 0755, folders 0755. A killed Extract leaves only scratch, which CleanScratch removes.
+func Extract(file, dir string, limits Limits) (*Info, error) {
+	lim := limits.orDefault()
+	a, err := open(file, lim)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	info, err := a.inspect(lim)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(dir); err == nil {
+		return info, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return nil, fmt.Errorf("extract archive: %w", err)
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), scratchPattern)
+	if err != nil {
+		return nil, fmt.Errorf("extract archive: %w", err)
+	}
+	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return nil, fmt.Errorf("extract archive: %w", err)
+	}
+	if err := a.extract(info, tmp, lim); err != nil {
+		return nil, err
+	}
+	if err := os.Rename(tmp, dir); err != nil {
+		if _, statErr := os.Stat(dir); statErr == nil {
+			return info, nil // another Extract of the same archive was first
+		}
+		return nil, fmt.Errorf("extract archive: %w", err)
+	}
+	return info, nil
+}
+
+// CleanScratch removes what killed Extracts left beside the folders in parent. Not to be called
+// while an Extract into parent runs.
+func CleanScratch(parent string) error {
+	left, err := filepath.Glob(filepath.Join(parent, scratchPattern))
+	if err != nil {
+		return fmt.Errorf("clean extraction scratch: %w", err)
+	}
+	var errs []error
+	for _, d := range left {
+		errs = append(errs, os.RemoveAll(d))
+	}
+	return errors.Join(errs...)
+}
+
+func (a *archive) extract(info *Info, dir string, lim Limits) error {
+	switch info.Layout {
+	case LayoutJar:
+		return a.copyWhole(filepath.Join(dir, appJar))
+	case LayoutSpringBoot:
+		return a.extractSpringBoot(dir, lim)
+	default:
+		return a.extractAll(info, dir, lim)
+	}
+}
+
+func (a *archive) copyWhole(to string) error {
+	if _, err := a.file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("extract archive: %w", err)
+	}
+	return write(to, a.file, 0o644, -1)
+}
+
+func (a *archive) extractAll(info *Info, dir string, lim Limits) error {
+	left := lim.Unzipped
+	for _, e := range a.files {
+		name := strings.TrimPrefix(e.name, info.prefix)
+		mode := os.FileMode(0o644)
+		if e.Mode()&0o111 != 0 || (info.Layout == LayoutProvided && name == "bootstrap") {
+			mode = 0o755
+		}
+		n, err := e.extract(filepath.Join(dir, filepath.FromSlash(name)), mode, left)
+		if err != nil {
+			return err
+		}
+		left -= n
+	}
+	return nil
+}
+
+// extractSpringBoot does what Spring Boot's own "extract" tool does: libraries to lib/, and the
+// application's classes with the archive's META-INF to a JAR of their own, so that the JVM
+// reads them without Spring's loader. Its entries are copied as they are compressed.
+func (a *archive) extractSpringBoot(dir string, lim Limits) error {
+	left := lim.Unzipped
+	f, err := os.OpenFile(filepath.Join(dir, appJar), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("extract archive: %w", err)
+	}
+	defer f.Close()
+	w := zip.NewWriter(f)
+	seen := map[string]bool{}
+	add := func(e *entry, name string) error {
+		if seen[name] {
+			return nil
+		}
+		seen[name] = true
+		return copyRaw(w, e, name)
+	}
+	// The manifest stands first in a JAR; classes win over the outer META-INF.
+	if m := a.names["META-INF/MANIFEST.MF"]; m != nil {
+		if err := add(m, m.name); err != nil {
+			return err
+		}
+	}
+	for _, e := range a.files {
+		if name, ok := strings.CutPrefix(e.name, "BOOT-INF/classes/"); ok {
+			if err := add(e, name); err != nil {
+				return err
+			}
+		}
+		if path.Dir(e.name) == "BOOT-INF/lib" && strings.HasSuffix(e.name, ".jar") {
+			n, err := e.extract(filepath.Join(dir, "lib", path.Base(e.name)), 0o644, left)
+			if err != nil {
+				return err
+			}
+			left -= n
+		}
+	}
+	for _, e := range a.files {
+		if strings.HasPrefix(e.name, "META-INF/") && !isSignature(e.name) && e.name != springLoaderService {
+			if err := add(e, e.name); err != nil {
+				return err
+			}
+		}
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("extract archive: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("extract archive: %w", err)
+	}
+	return nil
+}
+
+// springLoaderService names a class of Spring's loader, which is not there any more.
+const springLoaderService = "META-INF/services/java.nio.file.spi.FileSystemProvider"
+
+// isSignature reports the files of a signed JAR, which no longer fit the rearranged one.
+func isSignature(name string) bool {
+	if path.Dir(name) != "META-INF" {
+		return false
+	}
+	switch strings.ToUpper(path.Ext(name)) {
+	case ".SF", ".RSA", ".DSA", ".EC":
+		return true
+	}
+	return name == "META-INF/INDEX.LIST"
+}
+
+func copyRaw(w *zip.Writer, e *entry, name string) error {
+	h := e.FileHeader
+	h.Name = name
+	r, err := e.OpenRaw()
+	if err != nil {
+		return &Error{Reason: fmt.Sprintf("%q is damaged", e.name), Err: err}
+	}
+	out, err := w.CreateRaw(&h)
+	if err == nil {
+		_, err = io.Copy(out, r)
+	}
+	if err != nil {
+		return fmt.Errorf("extract %q: %w", e.name, err)
+	}
+	return nil
+}
+
+// extract writes the file and returns its size, at most left.
+func (e *entry) extract(to string, mode os.FileMode, left int64) (int64, error) {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return 0, fmt.Errorf("extract %q: %w", e.name, err)
+	}
+	r, err := e.Open()
+	if err != nil {
+		return 0, &Error{Reason: fmt.Sprintf("%q is damaged", e.name), Err: err}
+	}
+	defer r.Close()
+	if err := write(to, r, mode, left); err != nil {
+		return 0, err
+	}
+	return int64(e.UncompressedSize64), nil
+}
+
+// write makes a new file of at most limit bytes; negative: no limit.
+func write(to string, r io.Reader, mode os.FileMode, limit int64) error {
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return fmt.Errorf("extract archive: %w", err)
+	}
+	defer f.Close()
+	if limit >= 0 {
+		r = io.LimitReader(r, limit+1)
+	}
+	n, err := io.Copy(f, r)
+	if err == nil && limit >= 0 && n > limit {
+		err = ErrTooLarge
+	}
+	if err == nil {
+		err = f.Chmod(mode) // whatever the umask
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("extract %s: %w", filepath.Base(to), err)
+	}
+	return nil
+}

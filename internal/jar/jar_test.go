@@ -1,0 +1,333 @@
+package jar
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+)
+
+// file is one entry of a test archive, in order.
+type file struct {
+	name string
+	data []byte
+	mode fs.FileMode
+	edit func(*zip.FileHeader)
+}
+
+func class(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata/classes", name+".class"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func pack(t testing.TB, files ...file) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, f := range files {
+		h := &zip.FileHeader{Name: f.name, Method: zip.Deflate}
+		if strings.HasSuffix(f.name, ".jar") && strings.HasPrefix(f.name, "BOOT-INF") {
+			h.Method = zip.Store
+		}
+		if f.mode != 0 {
+			h.SetMode(f.mode)
+		}
+		out, err := w.CreateHeader(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := out.Write(f.data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func save(t testing.TB, b []byte) string {
+	t.Helper()
+	p := filepath.Join(t.TempDir(), "code.zip")
+	if err := os.WriteFile(p, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func manifestFile(lines ...string) file {
+	return file{name: "META-INF/MANIFEST.MF", data: []byte("Manifest-Version: 1.0\r\n" + strings.Join(lines, "\r\n") + "\r\n\r\n")}
+}
+
+func archives(t testing.TB) map[string][]byte {
+	checkout := file{name: "shop/Checkout.class", data: class(t, "shop/Checkout")}
+	base := file{name: "library/Base.class", data: class(t, "library/Base")}
+	main := file{name: "shop/Main.class", data: class(t, "shop/Main")}
+	library := pack(t, base, file{name: "META-INF/maven/lib/base/pom.properties", data: []byte("#x\ngroupId=lib\nartifactId=base\nversion=2.1\n")})
+	spring := pack(t, file{name: "org/springframework/boot/SpringApplication.class", data: []byte("x")})
+	return map[string][]byte{
+		"shaded":  pack(t, manifestFile(), checkout, base, file{name: "shop/Stream.class", data: class(t, "shop/Stream")}),
+		"lib":     pack(t, checkout, file{name: "lib/base-2.1.jar", data: library}, file{name: "lib/other-3.0.Final.jar", data: spring[:0:0]}),
+		"web":     pack(t, manifestFile("Main-Class: shop.Main"), main),
+		"no-main": pack(t, manifestFile("Main-Class: shop.Gone"), base),
+		"boot": pack(t, manifestFile("Main-Class: org.springframework.boot.loader.launch.JarLauncher", "Start-Class: shop.", " Main", "Spring-Boot-Classes: BOOT-INF/classes/"),
+			file{name: "BOOT-INF/classes/shop/Main.class", data: main.data},
+			file{name: "META-INF/native-image/x/reachability-metadata.json", data: []byte("{}")},
+			file{name: "META-INF/SIG.SF", data: []byte("x")},
+			file{name: "BOOT-INF/lib/a-1.jar", data: library},
+			file{name: "BOOT-INF/lib/spring-boot-4.1.2.jar", data: spring},
+			file{name: "BOOT-INF/classpath.idx", data: []byte("- \"BOOT-INF/lib/spring-boot-4.1.2.jar\"\n- \"BOOT-INF/lib/a-1.jar\"\n")}),
+		"quarkus": pack(t, file{name: "quarkus-app/quarkus-run.jar", data: pack(t, manifestFile())},
+			file{name: "quarkus-app/quarkus/generated-bytecode.jar", data: library},
+			file{name: "quarkus-app/quarkus/transformed-bytecode.jar", data: library},
+			file{name: "quarkus-app/app/shop.jar", data: library},
+			file{name: "quarkus-app/lib/main/io.x.y-1.2.jar", data: spring}),
+		"provided": pack(t, file{name: "bootstrap", data: []byte("#!/bin/sh\n"), mode: 0o644}, file{name: "data/x", data: []byte("x")}),
+		"distzip": pack(t, file{name: "shop-1/lib/shop-1.jar", data: pack(t, manifestFile("Main-Class: shop.Main"), main)},
+			file{name: "shop-1/bin/shop", data: []byte("#!/bin/sh\n"), mode: 0o755}),
+	}
+}
+
+func TestInspectSaysWhatAnArchiveIs(t *testing.T) {
+	all := archives(t)
+	all["lib"] = pack(t, file{name: "shop/Checkout.class", data: class(t, "shop/Checkout")},
+		file{name: "lib/base.jar", data: pack(t, file{name: "library/Base.class", data: class(t, "library/Base")})})
+	tests := map[string]struct {
+		kind      function.Kind
+		layout    Layout
+		framework Framework
+		main      string
+		handlers  []string
+		paths     []string
+	}{
+		"shaded":   {function.KindHandler, LayoutJar, FrameworkPlain, "", []string{"shop.Checkout", "shop.Stream"}, []string{"app.jar"}},
+		"lib":      {function.KindHandler, LayoutZip, FrameworkPlain, "", []string{"shop.Checkout"}, []string{".", "lib/base.jar"}},
+		"web":      {function.KindWeb, LayoutJar, FrameworkPlain, "shop.Main", nil, []string{"app.jar"}},
+		"no-main":  {function.KindHandler, LayoutJar, FrameworkPlain, "", nil, []string{"app.jar"}},
+		"boot":     {function.KindWeb, LayoutSpringBoot, FrameworkSpringBoot, "shop.Main", nil, []string{"app.jar", "lib/spring-boot-4.1.2.jar", "lib/a-1.jar"}},
+		"quarkus":  {function.KindWeb, LayoutQuarkus, FrameworkQuarkus, "io.quarkus.runner.GeneratedMain", nil, []string{"quarkus/transformed-bytecode.jar", "quarkus/generated-bytecode.jar", "app/shop.jar", "lib/main/io.x.y-1.2.jar"}},
+		"provided": {function.KindProvided, LayoutProvided, FrameworkPlain, "", nil, nil},
+		"distzip":  {function.KindWeb, LayoutZip, FrameworkPlain, "shop.Main", nil, []string{".", "lib/shop-1.jar"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := save(t, all[name])
+			info, err := Inspect(path, Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var handlers []string
+			for _, h := range info.Handlers {
+				handlers = append(handlers, h.Class)
+			}
+			if info.Kind() != tt.kind || info.Layout != tt.layout || info.Framework != tt.framework || info.MainClass != tt.main ||
+				!slices.Equal(handlers, tt.handlers) || !slices.Equal(info.Paths, tt.paths) {
+				t.Errorf("got kind %s %+v", info.Kind(), info)
+			}
+			dir := filepath.Join(t.TempDir(), "out")
+			extracted, err := Extract(path, dir, Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(info, extracted, cmp.AllowUnexported(Info{})); d != "" {
+				t.Error(d)
+			}
+			for _, p := range info.ClassPath(dir) {
+				if _, err := os.Stat(p); err != nil {
+					t.Error(err)
+				}
+			}
+			if left, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), ".*")); left != nil {
+				t.Errorf("left behind: %q", left)
+			}
+		})
+	}
+}
+
+func TestExtractSpringBootMakesAnOrdinaryJar(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	info, err := Extract(save(t, archives(t)["boot"]), dir, Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Library{{Group: "lib", Artifact: "base", Version: "2.1"}, {Artifact: "spring-boot", Version: "4.1.2"}}
+	if d := cmp.Diff(want, info.Libraries); d != "" {
+		t.Error(d)
+	}
+	z, err := zip.OpenReader(filepath.Join(dir, "app.jar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	var names []string
+	for _, f := range z.File {
+		names = append(names, f.Name)
+	}
+	if want := []string{"META-INF/MANIFEST.MF", "shop/Main.class", "META-INF/native-image/x/reachability-metadata.json"}; !slices.Equal(names, want) {
+		t.Errorf("got %q", names)
+	}
+}
+
+func TestExtractKeepsBootstrapExecutable(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	if _, err := Extract(save(t, archives(t)["provided"]), dir, Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.Stat(filepath.Join(dir, "bootstrap"))
+	if err != nil || st.Mode().Perm() != 0o755 {
+		t.Errorf("got %v, %v", st, err)
+	}
+}
+
+func TestExtractTwiceIsOnce(t *testing.T) {
+	p, dir := save(t, archives(t)["shaded"]), filepath.Join(t.TempDir(), "out")
+	for range 2 {
+		if _, err := Extract(p, dir, Limits{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scratch := filepath.Join(filepath.Dir(dir), ".extract-killed")
+	if err := os.MkdirAll(scratch, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := CleanScratch(filepath.Dir(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(scratch); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("scratch is still there")
+	}
+}
+
+func TestHostileArchivesAreRefused(t *testing.T) {
+	small := Limits{Unzipped: 1 << 20, Entries: 100}
+	x := []byte("x")
+	many := make([]file, 101)
+	for i := range many {
+		many[i] = file{name: fmt.Sprint(i), data: x}
+	}
+	good := archives(t)["shaded"]
+	tests := map[string][]byte{
+		"slip":            pack(t, file{name: "../evil", data: x}),
+		"slip inside":     pack(t, file{name: "a/../../evil", data: x}),
+		"absolute":        pack(t, file{name: "/etc/evil", data: x}),
+		"backslash":       pack(t, file{name: `..\evil`, data: x}),
+		"nul":             pack(t, file{name: "a\x00b", data: x}),
+		"symlink":         pack(t, file{name: "link", data: []byte("/etc/passwd"), mode: fs.ModeSymlink | 0o777}),
+		"device":          pack(t, file{name: "dev", mode: fs.ModeDevice | 0o666}),
+		"twice":           pack(t, file{name: "bootstrap", data: x}, file{name: "./bootstrap", data: x}),
+		"class twice":     pack(t, manifestFile(), file{name: "A.class", data: x}, file{name: "A.class", data: x}),
+		"file and folder": pack(t, file{name: "a", data: x}, file{name: "a/b", data: x}),
+		"bomb":            pack(t, file{name: "zeros", data: make([]byte, 2<<20)}),
+		"many":            pack(t, many...),
+		"many in a jar":   pack(t, file{name: "lib/a.jar", data: pack(t, many...)}),
+		"empty":           pack(t),
+		"nothing":         {},
+		"truncated":       good[:len(good)-30],
+		"no directory":    good[:len(good)/2],
+		"broken jar":      pack(t, file{name: "lib/a.jar", data: x}),
+		"encrypted":       patch(t, pack(t, file{name: "a", data: x}), func(h []byte) { h[8] |= 1 }),
+		"method":          patch(t, pack(t, file{name: "a", data: x}), func(h []byte) { h[10] = 14 }),
+		"lying size":      patch(t, pack(t, file{name: "a", data: make([]byte, 2<<20)}), func(h []byte) { binary.LittleEndian.PutUint32(h[24:], 10) }),
+		"wrong sum":       patch(t, pack(t, file{name: "a", data: x}), func(h []byte) { binary.LittleEndian.PutUint32(h[16:], crc32.ChecksumIEEE([]byte("y"))) }),
+	}
+	for name, b := range tests {
+		t.Run(name, func(t *testing.T) {
+			path, dir := save(t, b), filepath.Join(t.TempDir(), "out")
+			_, err := Inspect(path, small)
+			var refused *Error
+			if !errors.As(err, &refused) {
+				t.Errorf("inspect: got %v, want a refusal", err)
+			}
+			if _, err := Extract(path, dir, small); err == nil {
+				t.Error("extract: accepted")
+			}
+			if left, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), "*")); left != nil {
+				t.Errorf("left behind: %q", left)
+			}
+		})
+	}
+}
+
+// patch changes the first header of an archive's directory.
+func patch(t *testing.T, b []byte, edit func(header []byte)) []byte {
+	t.Helper()
+	i := bytes.Index(b, []byte("PK\x01\x02"))
+	if i < 0 {
+		t.Fatal("no directory")
+	}
+	edit(b[i:])
+	return b
+}
+
+func TestTooLargeIsToldApart(t *testing.T) {
+	p := save(t, archives(t)["shaded"])
+	for _, lim := range []Limits{{Archive: 10}, {Unzipped: 10}, {Entries: 1}} {
+		if _, err := Inspect(p, lim); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%+v: got %v", lim, err)
+		}
+	}
+}
+
+func TestLicencesTwiceInAFatJarAreFine(t *testing.T) {
+	p := save(t, pack(t, manifestFile(), file{name: "META-INF/LICENSE", data: []byte("a")}, file{name: "META-INF/LICENSE", data: []byte("b")}))
+	if _, err := Inspect(p, Limits{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzInspect(f *testing.F) {
+	for _, b := range archives(f) {
+		f.Add(b)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in, err := os.CreateTemp(dir, "in")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.Remove(in.Name())
+		if _, err := in.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		in.Close()
+		lim := Limits{Unzipped: 1 << 20, Entries: 1000}
+		if _, err := Inspect(in.Name(), lim); err != nil {
+			return
+		}
+		out := in.Name() + ".out"
+		defer os.RemoveAll(out)
+		if _, err := Extract(in.Name(), out, lim); err != nil {
+			t.Fatalf("accepted by Inspect, refused by Extract: %v", err)
+		}
+	})
+}
+
+func BenchmarkInspect(b *testing.B) {
+	files := []file{manifestFile()}
+	c := class(b, "shop/Checkout")
+	for i := range 5000 {
+		files = append(files, file{name: fmt.Sprintf("p%d/C.class", i), data: c})
+	}
+	p := save(b, pack(b, files...))
+	for b.Loop() {
+		if _, err := Inspect(p, Limits{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
