@@ -85,7 +85,7 @@ func (s *sampler) quantile(u float32) float32 {
 // draw returns the duration that belongs to the random bits h.
 func (s *sampler) draw(h uint64) time.Duration {
 	u := float32(h>>40) / (1 << 24)
-	return time.Duration(float64(s.quantile(u)) * float64(time.Millisecond))
+	return time.Duration(s.quantile(u)*1000) * time.Microsecond
 }
 
 // sound reports whether the values are finite and in range, and repairs what can be:

@@ -131,7 +131,7 @@ func (e *expansion) emit(minute int, buf []Invocation) []Invocation {
 		s := &e.samplers[p.function]
 		var d time.Duration
 		if e.o.AverageDurations {
-			d = time.Duration(float64(s.mean) * float64(time.Millisecond))
+			d = time.Duration(s.mean*1000) * time.Microsecond
 		} else {
 			d = s.draw(mix(seed ^ e.ids[p.function] + uint64(p.at)*golden))
 		}
