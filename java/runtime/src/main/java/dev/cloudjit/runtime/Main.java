@@ -1,0 +1,127 @@
+package dev.cloudjit.runtime;
+
+import com.amazonaws.services.lambda.runtime.Context;
+import com.amazonaws.services.lambda.runtime.LambdaRuntimeInternal;
+import dev.cloudjit.runtime.api.Body;
+import dev.cloudjit.runtime.api.Invocation;
+import dev.cloudjit.runtime.api.RuntimeApi;
+import java.io.IOError;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+
+/**
+ * Runs the handler that the argument, or else the environment variable _HANDLER, names.
+ *
+ * <p>Exit codes: 1 the handler's initialization failed, or an invocation left the process unusable (out of memory...);
+ * 2 the Runtime API cannot be reached any more.
+ */
+public final class Main {
+    /** Where the X-Ray SDK looks for the trace of the invocation. */
+    private static final String TRACE_PROPERTY = "com.amazonaws.xray.traceHeader";
+
+    /** A tracer that is present leaves here, as an object of the system properties, what writes its trace (Runnable). */
+    private static final String TRACER_FLUSH = "dev.cloudjit.tracer.flush";
+
+    private final RuntimeApi api;
+    private final Handler handler;
+    private final InvocationContext.Function function = new InvocationContext.Function();
+    private final Body answer = new Body();
+    private final Runnable flushTrace;
+
+    private Main(RuntimeApi api, Handler handler) {
+        this.api = api;
+        this.handler = handler;
+        Object flush = System.getProperties().get(TRACER_FLUSH);
+        this.flushTrace = flush instanceof Runnable ? (Runnable) flush : null;
+    }
+
+    public static void main(String[] args) {
+        if (args.length == 2 && args[0].equals("--describe")) {
+            System.out.println(Description.of(args[1]));
+            return;
+        }
+        String name = args.length > 0 ? args[0] : System.getenv("_HANDLER");
+        String endpoint = System.getenv("AWS_LAMBDA_RUNTIME_API");
+        if (name == null || endpoint == null) {
+            System.err.println("The environment variables _HANDLER and AWS_LAMBDA_RUNTIME_API must be set.");
+            System.exit(2);
+        }
+        FunctionLogger.takeOverStandardStreams();
+        RuntimeApi api = new RuntimeApi(endpoint);
+        // exit, not return: threads that the function left behind must not keep a dead worker.
+        System.exit(run(api, name));
+    }
+
+    private static int run(RuntimeApi api, String name) {
+        try {
+            Handler handler;
+            try {
+                handler = Handlers.load(name);
+            } catch (Fault fault) {
+                FunctionLogger.INSTANCE.logFailure(fault.report());
+                api.failInit(Fault.kind(fault), utf8(Fault.document(fault)));
+                return 1;
+            }
+            Main main = new Main(api, handler);
+            while (main.serveOne()) {
+                // The next one.
+            }
+            return 1;
+        } catch (IOException e) {
+            System.err.println("The Runtime API failed: " + e.getMessage());
+            return 2;
+        }
+    }
+
+    /** Returns false when the process must not run another invocation. */
+    private boolean serveOne() throws IOException {
+        Invocation invocation = api.next();
+        if (invocation.traceId != null) {
+            System.setProperty(TRACE_PROPERTY, invocation.traceId);
+        } else {
+            System.clearProperty(TRACE_PROPERTY);
+        }
+        answer.reset();
+        Throwable failure = null;
+        try {
+            call(invocation);
+        } catch (Throwable t) {
+            failure = t;
+        }
+        // A handler that left its thread interrupted must not disturb the exchange.
+        Thread.interrupted();
+        boolean usable = true;
+        if (failure == null) {
+            // The platform's refusal (too large, too late) is the platform's to tell.
+            api.respond(invocation.requestId, answer);
+        } else {
+            usable = fail(invocation, failure);
+        }
+        if (flushTrace != null) {
+            flushTrace.run();
+        }
+        return usable;
+    }
+
+    private void call(Invocation invocation) throws Throwable {
+        Context context = new InvocationContext(function, invocation);
+        FunctionLogger.INSTANCE.begin(invocation.requestId, invocation.tenantId);
+        if (LambdaRuntimeInternal.getUseLog4jAppender()) {
+            Log4j.put("AWSRequestId", invocation.requestId);
+        }
+        handler.handle(invocation.payload, context, answer);
+    }
+
+    private boolean fail(Invocation invocation, Throwable failure) throws IOException {
+        Fault.filter(failure);
+        Fault fault = Fault.of(failure, false);
+        // Logged first: the platform may close the invocation's log with its answer.
+        FunctionLogger.INSTANCE.logFailure(fault.report());
+        api.fail(invocation.requestId, Fault.kind(failure), Fault.cause(failure), utf8(Fault.document(failure)));
+        return !(fault.fatal || failure instanceof VirtualMachineError || failure instanceof IOError);
+    }
+
+    private static byte[] utf8(String s) {
+        return s.getBytes(StandardCharsets.UTF_8);
+    }
+}

@@ -1,0 +1,148 @@
+package dev.cloudjit.runtime.api;
+
+import java.io.IOException;
+import java.io.OutputStream;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+
+/**
+ * The Lambda Runtime API of one endpoint. Not thread-safe: a worker runs one invocation at a time.
+ *
+ * <p>One connection is kept. When the other side closed it between two requests, the request is sent again on a new one:
+ * asking for the next event takes nothing that was not delivered, and answers carry the identifier of their invocation.
+ */
+public final class RuntimeApi {
+    private static final String BASE = "/2018-06-01/runtime/";
+    private static final int ATTEMPTS = 3;
+
+    private final String endpoint;
+    private final Body empty = new Body();
+    private Socket socket;
+    private OutputStream out;
+    private HttpResponse.Input in;
+    private boolean used;
+
+    /** The endpoint is "host:port"; nothing is sent yet. */
+    public RuntimeApi(String endpoint) {
+        this.endpoint = endpoint;
+    }
+
+    /** Connects, so that the first request finds a connection. Not necessary. */
+    public void connect() throws IOException {
+        if (socket != null) {
+            return;
+        }
+        int colon = endpoint.lastIndexOf(':');
+        String host = colon < 0 ? endpoint : endpoint.substring(0, colon);
+        int port = colon < 0 ? 80 : Integer.parseInt(endpoint.substring(colon + 1));
+        Socket s = new Socket(java.net.Proxy.NO_PROXY);
+        try {
+            s.setTcpNoDelay(true);
+            s.connect(new InetSocketAddress(address(host), port));
+            in = new HttpResponse.Input(s.getInputStream());
+            out = s.getOutputStream();
+        } catch (IOException e) {
+            s.close();
+            throw new IOException("connect to the Runtime API at " + endpoint + ": " + e.getMessage(), e);
+        }
+        socket = s;
+        used = false;
+    }
+
+    /** Waits for the next event. */
+    public Invocation next() throws IOException {
+        HttpResponse response = exchange("GET ", "invocation/next", "", null);
+        if (response.status != 200) {
+            throw new IOException("next invocation: the Runtime API answered " + response.status);
+        }
+        Invocation invocation = new Invocation(response);
+        if (invocation.requestId == null) {
+            throw new IOException("next invocation: the Runtime API sent no request id");
+        }
+        return invocation;
+    }
+
+    /** Hands back the answer and returns the status: 202, or why the platform did not take it (400, 413...). */
+    public int respond(String requestId, Body answer) throws IOException {
+        return exchange("POST ", "invocation/" + requestId + "/response", "", answer).status;
+    }
+
+    public int fail(String requestId, String errorType, String cause, byte[] document) throws IOException {
+        return post("invocation/" + requestId + "/error", errorType, cause, document);
+    }
+
+    public int failInit(String errorType, byte[] document) throws IOException {
+        return post("init/error", errorType, null, document);
+    }
+
+    private int post(String path, String errorType, String cause, byte[] document) throws IOException {
+        Body body = new Body();
+        body.write(document, 0, document.length);
+        String headers = "Lambda-Runtime-Function-Error-Type: " + errorType + "\r\n";
+        if (cause != null) {
+            headers += "Lambda-Runtime-Function-XRay-Error-Cause: " + cause + "\r\n";
+        }
+        return exchange("POST ", path, headers, body).status;
+    }
+
+    private HttpResponse exchange(String method, String path, String headers, Body body) throws IOException {
+        StringBuilder head = new StringBuilder(256).append(method).append(BASE).append(path)
+                .append(" HTTP/1.1\r\nHost: ").append(endpoint).append("\r\nUser-Agent: cloudjit-java/1.0\r\n")
+                .append(headers);
+        if (body != null) {
+            head.append("Content-Type: application/json\r\nContent-Length: ").append(body.size()).append("\r\n");
+        }
+        byte[] bytes = head.append("\r\n").toString().getBytes(StandardCharsets.UTF_8);
+        for (int attempt = 1; ; attempt++) {
+            connect();
+            boolean kept = used;
+            used = true;
+            try {
+                (body == null ? empty : body).send(bytes, out);
+                HttpResponse response = new HttpResponse(in);
+                if (!response.keepAlive) {
+                    close();
+                }
+                return response;
+            } catch (IOException e) {
+                close();
+                // On a fresh connection a failure is real; on a kept one it may be the other side's idle timeout.
+                if (!kept || attempt == ATTEMPTS) {
+                    throw e;
+                }
+            }
+        }
+    }
+
+    private void close() {
+        try {
+            if (socket != null) {
+                socket.close();
+            }
+        } catch (IOException e) {
+            // It is given up anyway.
+        }
+        socket = null;
+    }
+
+    /** Numbers are taken as they are: asking the resolver costs milliseconds. */
+    private static InetAddress address(String host) throws IOException {
+        byte[] ip = new byte[4];
+        int part = 0;
+        int value = -1;
+        for (int i = 0; i <= host.length(); i++) {
+            char c = i < host.length() ? host.charAt(i) : '.';
+            if (c >= '0' && c <= '9') {
+                value = Math.max(value, 0) * 10 + c - '0';
+            } else if (c == '.' && value >= 0 && value < 256 && part < 4) {
+                ip[part++] = (byte) value;
+                value = -1;
+            } else {
+                return InetAddress.getByName(host);
+            }
+        }
+        return part == 4 ? InetAddress.getByAddress(host, ip) : InetAddress.getByName(host);
+    }
+}
