@@ -1,0 +1,99 @@
+package cgroup
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestLocate(t *testing.T) {
+	const hybrid = `31 30 0:26 / /sys/fs/cgroup/memory rw shared:1 - cgroup cgroup rw,memory
+32 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw shared:2 - cgroup cgroup rw,cpu,cpuacct
+33 30 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+34 30 0:29 / /proc rw - proc proc rw`
+	v1, v2 := locate(hybrid, "4:memory:/\n2:cpu,cpuacct:/no/such/folder\n0::/\n")
+	if v1["memory"] != "/sys/fs/cgroup/memory" || v1["cpu"] != "/sys/fs/cgroup/cpu,cpuacct" || v1["cpuacct"] != v1["cpu"] || v2 != "/sys/fs/cgroup/unified" {
+		t.Errorf("got %q, %q", v1, v2)
+	}
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "a/b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, v2 = locate("1 2 0:1 /host "+dir+" rw - cgroup2 cgroup2 rw\n", "0::/host/a/b\n")
+	if v2 != filepath.Join(dir, "a/b") {
+		t.Errorf("got %q", v2)
+	}
+}
+
+func TestGroupLimitsAndKills(t *testing.T) {
+	g, err := New("cloudjit-test-"+filepath.Base(t.TempDir()), Limits{Memory: 64 << 20, CPUs: 0.5})
+	if errors.Is(err, ErrUnsupported) {
+		t.Skipf("this machine has no control groups for us: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := g.Remove(); err != nil {
+			t.Error(err)
+		}
+	}()
+	// The shell waits until it is in the group; then its child outlives it.
+	cmd := exec.Command("sh", "-c", "read _; sleep 100 & sleep 100")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Add(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write([]byte("\n")); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); len(g.Procs()) < 3; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("processes: %v", g.Procs())
+		}
+	}
+	g.Kill()
+	if left := g.Procs(); len(left) != 0 {
+		t.Errorf("left: %v", left)
+	}
+	if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("got %v", err)
+	}
+	if g.Stats().CPU == 0 {
+		t.Error("no CPU time was counted")
+	}
+}
+
+func TestCleanRemovesOnlyStaleGroups(t *testing.T) {
+	name := "cloudjit-clean-" + filepath.Base(t.TempDir())
+	g, err := New(name, Limits{})
+	if errors.Is(err, ErrUnsupported) {
+		t.Skipf("this machine has no control groups for us: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Remove()
+	if err := Clean("cloudjit-clean-", func(n string) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(g.folders()[0]); err != nil {
+		t.Error("a group in use was removed")
+	}
+	if err := Clean("cloudjit-clean-", func(n string) bool { return n == name }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(g.folders()[0]); err == nil {
+		t.Error("a stale group is still there")
+	}
+}
