@@ -142,6 +142,8 @@ const (
 	ReasonCheckFailed
 	// ReasonNativeStartFailed: the binary that had come up before did not this time.
 	ReasonNativeStartFailed
+	// ReasonNativeCrashed: the binary crashed again and again; HotSpot may not.
+	ReasonNativeCrashed
 	// ReasonTracerFailed: HotSpot did not come up with the tracer; plain HotSpot serves.
 	ReasonTracerFailed
 	// ReasonBackoff: a promotion waits because of earlier deoptimizations or failed builds.

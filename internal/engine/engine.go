@@ -7,3 +7,252 @@
 // internal/sim on modelled durations. No event allocates once the slices have grown, but
 // those that add functions and revisions.
 package engine
+
+import (
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/policy"
+	"github.com/cloudjit/cloudjit/internal/pool"
+)
+
+const (
+	noInvocation InvocationID = -1
+	noRevision   RevisionID   = -1
+)
+
+// Engine is the state of a node. It is not safe for concurrent use: one owner calls Step.
+type Engine struct {
+	out []Action
+	now int64
+
+	pool      *pool.Pool
+	policy    policy.Policy
+	observer  policy.Observer // nil if the policy does not learn
+	config    NodeConfig
+	functions []fn
+	revisions []revision
+	inv       []invocation
+
+	inflight int32 // invocations that wait or run
+	waiting  int32
+	starved  revisionList // revisions that want to start a worker and cannot, in their turn
+	// memoryShort: the head of starved waits for memory, not for a start to end.
+	memoryShort bool
+
+	builds     []RevisionID // queued, oldest first
+	building   int32        // builds that run, those included that are being cancelled
+	timers     timers
+	wake       int64 // the earliest ActionWake that was asked for and has not come
+	view       policy.View
+	drain      bool
+	drainedOut bool
+}
+
+// fn is a function.
+type fn struct {
+	used, removed bool
+	inflight      int32
+	waiting       int32
+	revs          RevisionID // head of its revisions
+	config        FunctionConfig
+	recent        policy.Window
+}
+
+// invocation is one slot of the table; waiting ones are in a queue of their revision, running
+// ones in the list of their worker.
+type invocation struct {
+	at         int64 // since when it waits, or runs
+	prev, next InvocationID
+	rev        RevisionID
+	worker     WorkerID
+	state      invState
+}
+
+type invState uint8
+
+const (
+	invFree invState = iota
+	invWaiting
+	invRetrying // waits for a tracing worker
+	invRunning
+)
+
+// revision is a revision. What every invocation touches stands first.
+type revision struct {
+	id                    RevisionID
+	fn                    FunctionID
+	slots                 int32
+	queue                 queue // any worker may take these
+	retries               queue // only a tracing worker takes these
+	tracer                WorkerID
+	traced                int32 // invocations that tracing workers have taken in this stage
+	traceServed           int32 // those of them that they have answered
+	used, removed, direct bool
+	starved               bool
+	invocations           uint64
+	natives               uint64 // that the present binary served
+	busy                  int64
+	mem                   [function.TierCount]int32
+
+	saved pipeline.Saved
+	// mark is the level that a build was decided on for; it waits for metadata, back-off or
+	// its turn. markReason says who decided.
+	mark       function.Level
+	markReason Reason
+	// leastVersion: metadata older than this is known not to be enough.
+	leastVersion uint32
+	toldBackoff  int64 // the NotBefore that was recorded last
+	building     bool  // a builder works on it, wanted or not
+	version      uint32
+	checker      WorkerID // the worker that checks the new binary
+	checkWanted  bool     // it has not been started yet
+	checkTries   int32    // sandboxes in a row that could not be made for it
+
+	traceFailures  int32
+	traceNotBefore int64
+	startFailures  int32 // in a row
+	startNotBefore int64
+	nativeFailures int32 // in a row
+
+	colds                  uint64
+	added                  int64
+	sibling                RevisionID // next revision of the function
+	starvedPrev, starvedNx RevisionID
+}
+
+// New is an engine without functions.
+func New(config NodeConfig, p policy.Policy) *Engine {
+	e := &Engine{
+		pool:    pool.New(),
+		policy:  p,
+		wake:    pool.Never,
+		starved: revisionList{head: noRevision, tail: noRevision},
+	}
+	e.observer, _ = p.(policy.Observer)
+	e.configure(config)
+	return e
+}
+
+// Step applies an event at a time that is not before the last one's, appends what has to be
+// done to dst and returns it. The actions are to be carried out in their order.
+func (e *Engine) Step(now int64, ev Event, dst []Action) []Action {
+	e.now, e.out = now, dst
+	switch ev.Kind {
+	case EventArrived:
+		e.arrived(ev)
+	case EventFinished:
+		e.finished(ev)
+	case EventWorkerReady:
+		e.workerReady(ev)
+	case EventWorkerExited:
+		e.workerExited(ev)
+	case EventWoke:
+		e.woke()
+	default:
+		e.stepRare(ev)
+	}
+	if at := min(e.pool.NextExpiry(), e.timers.next()); at < e.wake {
+		e.wake = at
+		e.emit(Action{Kind: ActionWake, At: at})
+	}
+	if e.drain {
+		e.checkDrained()
+	}
+	out := e.out
+	e.out = nil
+	return out
+}
+
+// stepRare is the part of Step that no warm invocation takes.
+func (e *Engine) stepRare(ev Event) {
+	switch ev.Kind {
+	case EventFunctionSet:
+		e.functionSet(ev)
+	case EventFunctionRemoved:
+		e.functionRemoved(ev)
+	case EventRevisionAdded:
+		e.revisionAdded(ev)
+	case EventRevisionRemoved:
+		e.revisionRemoved(ev)
+	case EventCancelled:
+		e.cancelled(ev)
+	case EventWorkerFailed:
+		e.workerFailed(ev)
+	case EventMetadata:
+		e.metadata(ev)
+	case EventBuildDone:
+		e.buildDone(ev)
+	case EventBuildFailed:
+		e.buildFailed(ev)
+	case EventOptimize:
+		e.operatorOptimize(ev)
+	case EventDeoptimize:
+		e.operatorDeoptimize(ev)
+	case EventConfigured:
+		if ev.NodeConfig == nil {
+			e.illegal(ev, ReasonMalformed)
+			return
+		}
+		e.configure(*ev.NodeConfig)
+		e.reconfigured()
+	case EventDrain:
+		e.startDrain()
+	default:
+		e.illegal(ev, ReasonMalformed)
+	}
+}
+
+func (e *Engine) emit(a Action) { e.out = append(e.out, a) }
+
+// illegal says that an event changed nothing because it could not have happened.
+func (e *Engine) illegal(ev Event, why Reason) {
+	e.emit(Action{Kind: ActionIllegal, Reason: why, Revision: ev.Revision, Invocation: ev.Invocation, Worker: ev.Worker})
+}
+
+// revision is the revision of an identifier, or nil.
+func (e *Engine) revision(id RevisionID) *revision {
+	if uint(id) >= uint(len(e.revisions)) || !e.revisions[id].used {
+		return nil
+	}
+	return &e.revisions[id]
+}
+
+// woke stops what has expired and looks again at what waited for the time.
+func (e *Engine) woke() {
+	if e.now >= e.wake {
+		e.wake = pool.Never
+	}
+	for id := e.pool.Expired(e.now); id != pool.None; id = e.pool.Expired(e.now) {
+		e.stop(id, ReasonIdle)
+	}
+	for e.timers.next() <= e.now {
+		id := e.timers.pop()
+		if e.revision(id) != nil {
+			e.admit(id)
+			e.want(id)
+		}
+	}
+}
+
+// startDrain stops what idles and what is built.
+func (e *Engine) startDrain() {
+	e.drain = true
+	for id := range e.revisions {
+		if !e.revisions[id].used {
+			continue
+		}
+		e.stopIdle(RevisionID(id), ReasonDraining)
+		e.revisions[id].checkWanted = false
+		if e.revisions[id].building {
+			// The state stays as it is: the build starts again after a restart.
+			e.emit(Action{Kind: ActionCancelBuild, Revision: RevisionID(id), Reason: ReasonDraining})
+		}
+	}
+}
+
+func (e *Engine) checkDrained() {
+	if !e.drainedOut && e.inflight == 0 && e.building == 0 && e.pool.Workers() == 0 {
+		e.drainedOut = true
+		e.emit(Action{Kind: ActionDrained})
+	}
+}

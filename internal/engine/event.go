@@ -123,6 +123,8 @@ const (
 	FailureInputs
 	// FailureCancelled is a build that was cancelled.
 	FailureCancelled
+
+	failureCount = int(FailureCancelled) + 1
 )
 
 // FunctionConfig is what can be changed of a function while it runs.
@@ -167,7 +169,7 @@ type NodeConfig struct {
 	Builders int32
 	// TraceLimit is how many invocations a tracing worker serves; 0: 1000 (paper, 4.1).
 	TraceLimit int32
-	// Patience is how long (ns) a function without any worker waits for memory before a
-	// worker of a function that has several is given up for it; 0: one second.
+	// Patience is how long (ns) a function waits for memory before a worker of a function that has
+	// more of them, and whose invocations have not waited as long, is given up for it; 0: one second.
 	Patience int64
 }

@@ -1,0 +1,243 @@
+package engine
+
+import (
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/pool"
+)
+
+// arrived gives a new invocation to a warm worker, lets it wait, or rejects it.
+func (e *Engine) arrived(ev Event) {
+	r := e.revision(ev.Revision)
+	if r == nil {
+		e.illegal(ev, ReasonUnknownRevision)
+		return
+	}
+	if ev.Invocation < 0 {
+		e.illegal(ev, ReasonMalformed)
+		return
+	}
+	for int(ev.Invocation) >= len(e.inv) {
+		e.inv = append(e.inv, invocation{})
+	}
+	inv := &e.inv[ev.Invocation]
+	if inv.state != invFree {
+		e.illegal(ev, ReasonTaken)
+		return
+	}
+	f := &e.functions[r.fn]
+	if e.observer != nil {
+		e.observer.Arrived(e.now, r.fn, ev.Revision)
+	}
+	if why := e.refuse(r, f); why != ReasonNone {
+		e.emit(Action{Kind: ActionReject, Invocation: ev.Invocation, Revision: ev.Revision, Reason: why})
+		return
+	}
+	w := e.pool.Pick(pool.GroupID(ev.Revision))
+	if w == pool.None {
+		if why := e.refuseToWait(r, f); why != ReasonNone {
+			e.emit(Action{Kind: ActionReject, Invocation: ev.Invocation, Revision: ev.Revision, Reason: why})
+			return
+		}
+	}
+	r.invocations++
+	f.inflight++
+	e.inflight++
+	inv.rev = ev.Revision
+	if w != pool.None {
+		e.assign(ev.Invocation, w, false)
+		return
+	}
+	e.enqueue(ev.Invocation, &r.queue, invWaiting)
+	e.want(ev.Revision)
+}
+
+// refuse is why a new invocation may not even run on a warm worker.
+func (e *Engine) refuse(r *revision, f *fn) Reason {
+	switch {
+	case r.removed:
+		return ReasonRevisionGone
+	case e.drain:
+		return ReasonDraining
+	case f.config.Reserved >= 0 && f.inflight >= f.config.Reserved:
+		return ReasonThrottled
+	case e.config.Concurrency > 0 && e.inflight >= e.config.Concurrency:
+		return ReasonNodeThrottled
+	}
+	return ReasonNone
+}
+
+// refuseToWait is why a new invocation that no warm worker can take may not wait.
+func (e *Engine) refuseToWait(r *revision, f *fn) Reason {
+	limit := f.config.QueueLimit
+	if limit == 0 {
+		limit = e.config.QueueLimit
+	}
+	if limit > 0 && f.waiting >= limit {
+		return ReasonQueueFull
+	}
+	if !e.pool.FitsEver(r.mem[e.tier(r)]) && e.pool.Live(e.group(r)) == 0 {
+		return ReasonTooLarge
+	}
+	return ReasonNone
+}
+
+func (e *Engine) enqueue(id InvocationID, q *queue, state invState) {
+	inv := &e.inv[id]
+	inv.state, inv.at, inv.worker = state, e.now, pool.None
+	e.pushBack(q, id)
+	e.functions[e.revisions[inv.rev].fn].waiting++
+	e.waiting++
+}
+
+// dequeue takes the first of a queue that is not empty.
+func (e *Engine) dequeue(r *revision, q *queue) InvocationID {
+	id := q.head
+	e.remove(q, id)
+	e.functions[r.fn].waiting--
+	e.waiting--
+	return id
+}
+
+// assign runs an invocation, which is in no queue, on a worker with a free slot. Cold: it
+// waited for this very worker to start.
+func (e *Engine) assign(id InvocationID, w WorkerID, cold bool) {
+	e.pool.Acquire(w)
+	wk := e.pool.Get(w)
+	inv := &e.inv[id]
+	inv.state, inv.at, inv.worker = invRunning, e.now, w
+	inv.prev, inv.next = noInvocation, InvocationID(wk.Running)
+	if inv.next != noInvocation {
+		e.inv[inv.next].prev = id
+	}
+	wk.Running = int32(id)
+	e.emit(Action{Kind: ActionAssign, Invocation: id, Worker: w, Revision: inv.rev, Tier: wk.Tier, Level: wk.Level, Cold: cold})
+
+	switch wk.Tier {
+	case function.TierNative:
+		r := &e.revisions[inv.rev]
+		if r.natives++; r.natives%reconsider == 0 {
+			e.consider(inv.rev)
+		}
+	case function.TierHotSpotAgent:
+		r := &e.revisions[inv.rev]
+		if r.traced++; r.traced >= e.config.TraceLimit && w == r.tracer {
+			e.drainWorker(w, ReasonTraceDone)
+		}
+	}
+}
+
+// reconsider is after how many native invocations the policy is asked again.
+const reconsider = 256
+
+// cancelled takes back an invocation that still waits.
+func (e *Engine) cancelled(ev Event) {
+	if uint(ev.Invocation) >= uint(len(e.inv)) {
+		e.illegal(ev, ReasonUnknownInvocation)
+		return
+	}
+	inv := &e.inv[ev.Invocation]
+	switch inv.state {
+	case invFree:
+		e.illegal(ev, ReasonUnknownInvocation)
+	case invRunning:
+		// It runs to its end: nobody knows how far it has come.
+	default:
+		e.rejectWaiting(ev.Invocation, ReasonCancelled)
+		e.settle(inv.rev)
+	}
+}
+
+// rejectWaiting ends an invocation that waits.
+func (e *Engine) rejectWaiting(id InvocationID, why Reason) {
+	e.endWaiting(id)
+	e.emit(Action{Kind: ActionReject, Invocation: id, Revision: e.inv[id].rev, Reason: why})
+}
+
+// endWaiting takes an invocation out of its queue and forgets it.
+func (e *Engine) endWaiting(id InvocationID) {
+	inv := &e.inv[id]
+	r := &e.revisions[inv.rev]
+	q := &r.queue
+	if inv.state == invRetrying {
+		q = &r.retries
+	}
+	e.remove(q, id)
+	e.functions[r.fn].waiting--
+	e.waiting--
+	e.end(r, inv)
+}
+
+// end forgets an invocation that is in no list.
+func (e *Engine) end(r *revision, inv *invocation) {
+	inv.state = invFree
+	e.functions[r.fn].inflight--
+	e.inflight--
+}
+
+// finished takes an invocation off its worker, and gives the worker its next one.
+func (e *Engine) finished(ev Event) {
+	if uint(ev.Invocation) >= uint(len(e.inv)) {
+		e.illegal(ev, ReasonUnknownInvocation)
+		return
+	}
+	inv := &e.inv[ev.Invocation]
+	if inv.state != invRunning || inv.worker != ev.Worker {
+		e.illegal(ev, ReasonUnknownInvocation)
+		return
+	}
+	w, rev := inv.worker, inv.rev
+	wk, r := e.pool.Get(w), &e.revisions[rev]
+	e.detach(ev.Invocation, inv, wk)
+	e.pool.Release(w)
+	r.busy += e.now - inv.at
+
+	switch ev.Outcome {
+	case function.OutcomeOK, function.OutcomeHandlerError, function.OutcomeTooLarge, function.OutcomeCancelled:
+		e.end(r, inv)
+		switch wk.Tier {
+		case function.TierHotSpotAgent:
+			r.traceServed++
+		case function.TierNative:
+			r.nativeFailures = 0
+		}
+	case function.OutcomeDeoptimized:
+		e.drainWorker(w, ReasonDeoptimized)
+		e.met(ev, inv, wk.Tier)
+	default:
+		e.drainWorker(w, ReasonBroken)
+		e.end(r, inv)
+		if wk.Tier == function.TierNative && ev.Outcome == function.OutcomeCrashed {
+			e.nativeFailed(rev, FailureInit, ReasonNativeCrashed)
+		}
+	}
+	e.freed(w, rev)
+}
+
+// detach takes an invocation out of its worker's list.
+func (e *Engine) detach(id InvocationID, inv *invocation, wk *pool.Worker) {
+	if inv.prev != noInvocation {
+		e.inv[inv.prev].next = inv.next
+	} else {
+		wk.Running = int32(inv.next)
+	}
+	if inv.next != noInvocation {
+		e.inv[inv.next].prev = inv.prev
+	}
+}
+
+// met is an invocation whose worker met an element that the binary has no metadata for: the
+// function goes back to tracing, and the invocation runs again or fails, as its function says.
+func (e *Engine) met(ev Event, inv *invocation, tier function.Tier) {
+	r := &e.revisions[inv.rev]
+	if tier == function.TierNative {
+		e.deoptimize(inv.rev, ReasonDeoptimized)
+	}
+	f := &e.functions[r.fn]
+	if tier != function.TierNative || ev.NoRetry || f.config.Deopt == function.DeoptError || f.removed {
+		e.emit(Action{Kind: ActionFail, Invocation: ev.Invocation, Revision: inv.rev, Worker: ev.Worker, Reason: ReasonDeoptimized})
+		e.end(r, inv)
+		return
+	}
+	e.emit(Action{Kind: ActionRetry, Invocation: ev.Invocation, Revision: inv.rev, Worker: ev.Worker, Reason: ReasonDeoptimized})
+	e.enqueue(ev.Invocation, &r.retries, invRetrying)
+}

@@ -1,0 +1,95 @@
+package engine
+
+import "fmt"
+
+var eventNames = [eventKindCount]string{
+	"none", "function-set", "function-removed", "revision-added", "revision-removed",
+	"arrived", "cancelled", "finished", "worker-ready", "worker-failed", "worker-exited",
+	"metadata", "build-done", "build-failed", "optimize", "deoptimize", "configured", "woke", "drain",
+}
+
+var actionNames = [actionKindCount]string{
+	"none", "start", "assign", "stop", "reject", "fail", "retry", "build", "cancel-build",
+	"record", "wake", "gone", "drained", "illegal",
+}
+
+var failureNames = [failureCount]string{
+	"none", "sandbox", "init", "metadata", "stopped", "build", "inputs", "cancelled",
+}
+
+// reasons are the name of each reason, stable, for logs and metrics, and a sentence for people.
+var reasons = [reasonCount]struct{ name, text string }{
+	ReasonNone: {"none", ""},
+
+	ReasonThrottled:     {"throttled", "the function's reserved concurrency is in use"},
+	ReasonNodeThrottled: {"node-throttled", "the node's concurrency limit is in use"},
+	ReasonQueueFull:     {"queue-full", "as many invocations of the function wait as may"},
+	ReasonTooLarge:      {"too-large", "a worker needs more memory than the node may use"},
+	ReasonRevisionGone:  {"revision-gone", "the revision was removed"},
+	ReasonDraining:      {"draining", "the node is shutting down"},
+	ReasonCancelled:     {"cancelled", "the caller went away"},
+	ReasonStartFailed:   {"start-failed", "no sandbox could be started"},
+	ReasonInitFailed:    {"init-failed", "the function did not come up"},
+	ReasonDeoptimized:   {"deoptimized", "the binary met an element that it has no metadata for"},
+	ReasonWorkerLost:    {"worker-lost", "the worker ended under the invocation"},
+
+	ReasonIdle:      {"idle", "its keep-alive ended"},
+	ReasonEvicted:   {"evicted", "its memory was needed"},
+	ReasonYielded:   {"yielded", "another function has waited longer for memory"},
+	ReasonReplaced:  {"replaced", "workers of a better tier replace it"},
+	ReasonTraceDone: {"trace-done", "it has traced as many invocations as it should"},
+	ReasonBroken:    {"broken", "its last invocation timed out or crashed"},
+	ReasonUnneeded:  {"unneeded", "nobody waits for it any more"},
+
+	ReasonTraced:            {"traced", "a tracing worker has done its part"},
+	ReasonImported:          {"imported", "complete metadata was given"},
+	ReasonPolicy:            {"policy", "the policy says that a binary is worth its build"},
+	ReasonOperator:          {"operator", "an operator asked for it"},
+	ReasonTurn:              {"turn", "a builder is free"},
+	ReasonBuilt:             {"built", "the binary is there"},
+	ReasonChecked:           {"checked", "a worker of the new binary came up"},
+	ReasonBuildFailed:       {"build-failed", "the build failed and is tried again later"},
+	ReasonInputsFailed:      {"inputs-failed", "the build fails with this metadata; it is tried again when that changes"},
+	ReasonCheckFailed:       {"check-failed", "no worker of the new binary came up"},
+	ReasonNativeStartFailed: {"native-start-failed", "the binary did not come up any more"},
+	ReasonNativeCrashed:     {"native-crashed", "the binary crashed again and again"},
+	ReasonTracerFailed:      {"tracer-failed", "HotSpot did not come up with the tracer"},
+	ReasonBackoff:           {"backoff", "a build waits because of earlier deoptimizations or failed builds"},
+	ReasonNoOptimize:        {"no-optimize", "optimization of the function was turned off"},
+	ReasonRestarted:         {"restarted", "a restart of the server had cut the build off"},
+
+	ReasonUnknownFunction:   {"unknown-function", "there is no such function"},
+	ReasonUnknownRevision:   {"unknown-revision", "there is no such revision"},
+	ReasonUnknownInvocation: {"unknown-invocation", "there is no such invocation on that worker"},
+	ReasonUnknownWorker:     {"unknown-worker", "there is no such worker"},
+	ReasonWrongState:        {"wrong-state", "this cannot happen in the present state"},
+	ReasonTaken:             {"taken", "the identifier is in use"},
+	ReasonMalformed:         {"malformed", "a field is missing or out of range"},
+}
+
+func (k EventKind) String() string  { return name(eventNames[:], uint8(k)) }
+func (k ActionKind) String() string { return name(actionNames[:], uint8(k)) }
+func (f Failure) String() string    { return name(failureNames[:], uint8(f)) }
+
+// String is the reason's name, stable and without spaces.
+func (r Reason) String() string {
+	if int(r) < reasonCount {
+		return reasons[r].name
+	}
+	return name(nil, uint8(r))
+}
+
+// Text is a clause for people.
+func (r Reason) Text() string {
+	if int(r) < reasonCount {
+		return reasons[r].text
+	}
+	return ""
+}
+
+func name(names []string, v uint8) string {
+	if int(v) < len(names) {
+		return names[v]
+	}
+	return fmt.Sprintf("invalid(%d)", v)
+}

@@ -1,0 +1,87 @@
+package pool
+
+import "slices"
+
+// SetBudget sets how much memory (MiB) all workers together may reserve; 0: no limit. A
+// budget below what is reserved stops nobody: nothing starts until enough is gone.
+func (p *Pool) SetBudget(mib int64) {
+	had := p.budget > 0
+	p.budget = mib
+	if had == (mib > 0) {
+		return
+	}
+	p.lru, p.lruTail = None, None
+	if mib == 0 {
+		return
+	}
+	// The order was not kept without a budget: how soon they expire is the nearest there is.
+	var idle []WorkerID
+	for id := range p.workers {
+		if p.workers[id].list == idleList {
+			idle = append(idle, WorkerID(id))
+		}
+	}
+	slices.SortStableFunc(idle, func(a, b WorkerID) int {
+		switch x, y := p.workers[a].expiry, p.workers[b].expiry; {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+		return 0
+	})
+	for _, id := range idle {
+		p.lruAppend(id, &p.workers[id])
+	}
+}
+
+// Budget is the limit, 0 if there is none.
+func (p *Pool) Budget() int64 { return p.budget }
+
+// Reserved is the memory (MiB) of all workers, those included that stop.
+func (p *Pool) Reserved() int64 { return p.reserved }
+
+// Fits reports whether a worker of mib can start now.
+func (p *Pool) Fits(mib int32) bool {
+	return p.budget == 0 || p.reserved+int64(mib) <= p.budget
+}
+
+// FitsSoon reports whether it can when the workers that are stopping are gone.
+func (p *Pool) FitsSoon(mib int32) bool {
+	return p.budget == 0 || p.reserved-p.stopping+int64(mib) <= p.budget
+}
+
+// FitsEver reports whether it could on an empty node.
+func (p *Pool) FitsEver(mib int32) bool { return p.budget == 0 || int64(mib) <= p.budget }
+
+// FitsEvicting reports whether it can when the idle workers are gone too.
+func (p *Pool) FitsEvicting(mib int32) bool {
+	return p.budget == 0 || p.reserved-p.stopping-p.idle+int64(mib) <= p.budget
+}
+
+// Oldest is the worker that was idle for the longest time, None if none is or without a budget.
+func (p *Pool) Oldest() WorkerID { return p.lru }
+
+func (p *Pool) lruAppend(id WorkerID, w *Worker) {
+	w.lruPrev, w.lruNext = p.lruTail, None
+	if p.lruTail != None {
+		p.workers[p.lruTail].lruNext = id
+	} else {
+		p.lru = id
+	}
+	p.lruTail = id
+}
+
+func (p *Pool) lruRemove(w *Worker) {
+	if w.lruPrev != None {
+		p.workers[w.lruPrev].lruNext = w.lruNext
+	} else {
+		p.lru = w.lruNext
+	}
+	if w.lruNext != None {
+		p.workers[w.lruNext].lruPrev = w.lruPrev
+	} else {
+		p.lruTail = w.lruPrev
+	}
+	w.lruPrev, w.lruNext = None, None
+}
