@@ -1,0 +1,128 @@
+// Package cloudjit_test holds the rules of the tree as a whole.
+package cloudjit_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/cloudjit/cloudjit/"
+
+// core decides and does nothing; each package may import only those before it.
+var core = []string{"internal/function", "internal/policy", "internal/pool", "internal/pipeline", "internal/engine"}
+
+// sideEffects are what the core must not reach for: then the simulator could not run it.
+var sideEffects = []string{"os", "net", "net/http", "log", "log/slog", "os/exec", "sync", "syscall", "io/ioutil", "math/rand", "math/rand/v2"}
+
+// rules say which package must not import which, and why.
+var rules = []struct{ from, to, why string }{
+	{"internal/sim", "internal/node", "the simulator runs the engine, not the shell: what it needs of the node belongs into the engine"},
+	{"internal/sim", "internal/worker", "simulated workers are durations"},
+	{"internal/worker", "internal/node", "a driver knows one sandbox and nothing of who wants it"},
+	{"internal/worker", "internal/engine", "a driver knows one sandbox and nothing of who wants it"},
+	{"internal/node", "internal/api", "the API calls the node, never the other way round"},
+	{"internal/store", "internal/api", "state does not know how it is served"},
+	{"internal/store", "internal/node", "state does not know who changes it"},
+	{"internal/aot", "internal/node", "a builder knows one build and nothing of who wants it"},
+	{"internal/", "internal/cli", "the command line is on top of everything"},
+}
+
+// onlyIn are libraries that one package hides from all others.
+var onlyIn = []struct{ library, pkg, why string }{
+	{"github.com/nats-io/", "internal/store", "a later cluster changes the store and nothing else (DESIGN: State, and more than one node)"},
+	{"github.com/alecthomas/kong", "internal/cli", "commands are the only place that parses arguments"},
+}
+
+func TestArrowsGoOneWay(t *testing.T) {
+	for pkg, imports := range packages(t) {
+		for _, imp := range imports {
+			inner, ours := strings.CutPrefix(imp, module)
+			for _, r := range rules {
+				if ours && within(pkg, r.from) && !within(pkg, r.to) && within(inner, r.to) {
+					t.Errorf("%s imports %s: %s", pkg, inner, r.why)
+				}
+			}
+			for _, o := range onlyIn {
+				if strings.HasPrefix(imp, o.library) && !within(pkg, o.pkg) {
+					t.Errorf("%s imports %s, which only %s may: %s", pkg, imp, o.pkg, o.why)
+				}
+			}
+		}
+	}
+}
+
+func TestCoreOnlyDecides(t *testing.T) {
+	all := packages(t)
+	for i, pkg := range core {
+		imports, ok := all[pkg]
+		if !ok {
+			t.Errorf("no package %s: the list in this test is out of date", pkg)
+		}
+		for _, imp := range imports {
+			if inner, ours := strings.CutPrefix(imp, module); ours && !contains(core[:i], inner) {
+				t.Errorf("%s imports %s: the core is function <- policy <- pool, pipeline <- engine, and never imports the shell", pkg, inner)
+			}
+			if contains(sideEffects, imp) {
+				t.Errorf("%s imports %s: the core reads no clock, starts nothing and talks to nobody, so that the simulator runs the very code that serves", pkg, imp)
+			}
+		}
+	}
+}
+
+// packages maps each folder with Go files to what its files, tests left out, import.
+func packages(t *testing.T) map[string][]string {
+	t.Helper()
+	pkgs := map[string][]string{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); name == "testdata" || name == "java" || name != "." && strings.HasPrefix(name, ".") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		for _, spec := range file.Imports {
+			imp, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			pkgs[dir] = append(pkgs[dir], imp)
+		}
+		if pkgs[dir] == nil {
+			pkgs[dir] = []string{}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pkgs
+}
+
+func within(pkg, prefix string) bool {
+	return pkg == strings.TrimSuffix(prefix, "/") || strings.HasPrefix(pkg, strings.TrimSuffix(prefix, "/")+"/")
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}
