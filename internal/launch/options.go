@@ -1,0 +1,93 @@
+package launch
+
+import (
+	"strconv"
+	"strings"
+)
+
+// commonOptions go to every JVM of a worker: it is small, and one of many.
+var commonOptions = []string{
+	// Workers are small and many: the serial collector has the least threads and memory.
+	"-XX:+UseSerialGC",
+	// No memory-mapped counters in /tmp.
+	"-XX:-UsePerfData",
+	// What the program prints is UTF-8 whatever the image's locale.
+	"-Dstdout.encoding=UTF-8",
+	"-Dstderr.encoding=UTF-8",
+}
+
+// handlerOptions are AWS Lambda's own choice for Java 17 and newer: the first compiler only.
+// It starts faster and in less memory than both, and costs peak speed, which a function that
+// needs it sets back with JAVA_TOOL_OPTIONS=-XX:TieredStopAtLevel=4.
+var handlerOptions = []string{
+	"-XX:TieredStopAtLevel=1",
+	"-Djava.net.preferIPv4Stack=true",
+}
+
+// heapOptions bound the heap so that heap and everything else of the JVM stay below the
+// sandbox's limit, where the kernel kills without a word.
+func heapOptions(memoryMiB int) []string {
+	if memoryMiB <= 0 {
+		return nil
+	}
+	return []string{"-Xmx" + strconv.Itoa(heapMiB(memoryMiB)) + "m"}
+}
+
+// heapMiB leaves a quarter, but 56 MiB at least and 1 GiB at most, to metaspace, code, stacks and
+// buffers: 128 -> 72, 512 -> 384, 10240 -> 9216.
+func heapMiB(memoryMiB int) int {
+	return memoryMiB - min(max(memoryMiB/4, 56), 1024)
+}
+
+// nativeHeapMiB leaves an eighth, but 24 MiB at least: a binary has no metaspace, no compiler
+// and no profiles, and its code is shared file memory. 128 -> 104, 512 -> 448, 1024 -> 896.
+func nativeHeapMiB(memoryMiB int) int {
+	return max(memoryMiB-min(max(memoryMiB/8, 24), 512), 16)
+}
+
+// options are what the user gave in JAVA_TOOL_OPTIONS, which the JVM reads before its command
+// line: a default of ours on the command line would silently win, or clash.
+type options struct {
+	given map[string]bool
+}
+
+func userOptions(environment map[string]string) options {
+	o := options{given: map[string]bool{}}
+	for _, option := range strings.Fields(environment["JAVA_TOOL_OPTIONS"]) {
+		o.given[optionName(option)] = true
+	}
+	return o
+}
+
+// defaults returns the options of the groups that the user did not decide.
+func (o options) defaults(groups ...[]string) []string {
+	var out []string
+	for _, group := range groups {
+		for _, option := range group {
+			if !o.given[optionName(option)] {
+				out = append(out, option)
+			}
+		}
+	}
+	return out
+}
+
+// optionName is what two options have in common that decide the same thing.
+func optionName(option string) string {
+	switch {
+	case strings.HasPrefix(option, "-Xmx"), strings.HasPrefix(option, "-mx"),
+		strings.HasPrefix(option, "-XX:MaxHeapSize="), strings.HasPrefix(option, "-XX:MaxRAMPercentage="):
+		return "heap"
+	case strings.HasPrefix(option, "-XX:+Use") && strings.HasSuffix(option, "GC"):
+		return "collector"
+	case strings.HasPrefix(option, "-XX:SharedArchiveFile="), strings.HasPrefix(option, "-Xshare"),
+		strings.HasPrefix(option, "-XX:AOT"):
+		return "archive"
+	case option == "-Xint", option == "-Xcomp", option == "-XX:-TieredCompilation", option == "-XX:+TieredCompilation",
+		strings.HasPrefix(option, "-XX:TieredStopAtLevel="):
+		return "compiler"
+	}
+	name, _, _ := strings.Cut(option, "=")
+	name = strings.Replace(name, "-XX:-", "-XX:", 1)
+	return strings.Replace(name, "-XX:+", "-XX:", 1)
+}
