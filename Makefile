@@ -1,8 +1,8 @@
 # CloudJIT. "make demo" shows it; "make test" tests it; the rest is below.
 SHELL      := /bin/bash
 GO         ?= go
-JDK        ?= $(shell scripts/find-jdk 25 2>/dev/null || scripts/find-jdk 21)
-MVN        := JAVA_HOME=$(JDK) mvn -q -B -f java/pom.xml
+JDK         = $(shell scripts/find-jdk 25)
+MVN         = JAVA_HOME=$(JDK) mvn -q -B -f java/pom.xml
 CACHE      ?= $(or $(CLOUDJIT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cloudjit)
 ASSETS     := internal/assets/files
 JAVA_SRC   := $(shell find java/runtime java/tracer -path '*/target' -prune -o -type f -print 2>/dev/null) java/pom.xml
@@ -18,7 +18,7 @@ prerequisites:
 	@scripts/prerequisites
 
 .PHONY: assets
-assets: $(ASSETS)/runtime.jar
+assets: prerequisites $(ASSETS)/runtime.jar
 
 $(ASSETS)/runtime.jar: $(JAVA_SRC)
 	@echo "building the runtime client and the tracer" >&2
