@@ -22,37 +22,49 @@ var levels = [7]float64{0, 0.01, 0.25, 0.50, 0.75, 0.99, 1}
 const maxDuration = 366 * 24 * 3600 * 1000.0
 
 // sampler draws durations of one function by the inverse of its distribution function, linear
-// between the published percentiles.
+// between the published percentiles up to the 75th.
 //
-// The last percent is the exception: between the 99th percentile and the maximum a straight
-// line would overstate the mean, often by an order of magnitude. There the value is
-// p99 + (max-p99)*v^shape, v uniform, with the shape for which the mean of the whole is the
-// published average, as far as a shape in [0, 1000] can do that. Mean of v^s is 1/(s+1).
+// Above, a straight line would overstate the mean, often by an order of magnitude, for real
+// tails are convex. There the value is lo + (hi-lo)*v^shape, v uniform, whose mean is
+// lo + (hi-lo)/(shape+1), and the shapes are chosen so that the mean of the whole is the
+// published average: the last percent has the shape 4 and the part from 75 to 99 takes what
+// is left; where it would have to be flatter than a line, the last percent is.
 type sampler struct {
 	at    [7]float32 // ms
-	shape float32
-	mean  float32 // ms, the published average
+	upper float32    // shape from the 75th to the 99th percentile, 1 or more
+	last  float32    // shape of the last percent
+	mean  float32    // ms, the published average
 }
 
+const (
+	defaultShape = 4
+	maxShape     = 1000
+)
+
 func newSampler(d *Durations) sampler {
-	s := sampler{mean: float32(d.Average)}
+	s := sampler{mean: float32(d.Average), upper: 1, last: defaultShape}
+	p := &d.Percentiles
 	body := 0.0
-	for i, p := range d.Percentiles {
-		s.at[i] = float32(p)
-		if i > 0 && i < 6 {
-			body += (levels[i] - levels[i-1]) * (p + d.Percentiles[i-1]) / 2
+	for i := range p {
+		s.at[i] = float32(p[i])
+		if i > 0 && i < 5 {
+			body += (levels[i] - levels[i-1]) * (p[i] + p[i-1]) / 2
 		}
 	}
-	span := d.Percentiles[6] - d.Percentiles[5]
-	if span <= 0 {
-		return s
-	}
-	rest := (d.Average-body)/0.01 - d.Percentiles[5] // wanted mean of the last percent, over p99
-	s.shape = 1000
-	if rest > 0 {
-		s.shape = float32(min(max(span/rest-1, 0), 1000))
-	}
+	body += 0.24*p[4] + 0.01*p[5]
+	left := d.Average - body // what the two curved parts have to add
+	upper, last := 0.24*(p[5]-p[4]), 0.01*(p[6]-p[5])
+	s.upper = shapeFor(upper, left-last/(defaultShape+1), 1)
+	s.last = shapeFor(last, left-upper/(float64(s.upper)+1), 0)
 	return s
+}
+
+// shapeFor solves span/(shape+1) = wanted for a shape from least on.
+func shapeFor(span, wanted, least float64) float32 {
+	if wanted <= 0 {
+		return maxShape
+	}
+	return float32(min(max(span/wanted-1, least), maxShape))
 }
 
 // quantile maps u in [0, 1) to a duration in milliseconds.
@@ -71,15 +83,21 @@ func (s *sampler) quantile(u float32) float32 {
 	case u < 0.75:
 		i, lo, width = 3, 0.5, 0.25
 	case u < 0.99:
-		i, lo, width = 4, 0.75, 0.24
+		return s.at[4] + (s.at[5]-s.at[4])*power((u-0.75)/0.24, s.upper)
 	default:
-		v := (u - 0.99) / 0.01
-		if s.shape != 1 {
-			v = float32(math.Pow(float64(v), float64(s.shape)))
-		}
-		return s.at[5] + (s.at[6]-s.at[5])*v
+		return s.at[5] + (s.at[6]-s.at[5])*power((u-0.99)/0.01, s.last)
 	}
 	return s.at[i] + (s.at[i+1]-s.at[i])*(u-lo)/width
+}
+
+func power(v, shape float32) float32 {
+	if v <= 0 {
+		return 0
+	}
+	if shape == 1 {
+		return v
+	}
+	return float32(math.Exp2(float64(shape) * math.Log2(float64(v))))
 }
 
 // draw returns the duration that belongs to the random bits h.

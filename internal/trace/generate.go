@@ -105,9 +105,14 @@ func (g Generate) population() *population {
 	return p
 }
 
-// splitSigma is how unevenly an app's calls divide among its functions, as the sigma of
-// lognormal weights: with it the functions' own distribution is near the published one.
-const splitSigma = 1.6
+// With these two the functions' own distribution of totals is near the published one.
+const (
+	// splitSigma is how unevenly an app's calls divide among its functions, as the sigma of
+	// lognormal weights.
+	splitSigma = 1.4
+	// sizeRank is how much the size of an app follows its rank: 0 not at all, large entirely.
+	sizeRank = 0.25
+)
 
 // appSizes gives the sizes of as many apps as hold the wanted number of functions.
 func appSizes(functions int, seed uint64) []int {
@@ -133,12 +138,22 @@ func appSizes(functions int, seed uint64) []int {
 			i = n - 1
 		}
 	}
-	rnd := newRandom(seed, 1)
-	for i := n - 1; i > 0; i-- {
-		j := int(rnd.next() % uint64(i+1))
-		sizes[i], sizes[j] = sizes[j], sizes[i]
+	// Place i is the ith busiest app: larger apps tend to be busier ones.
+	score := make([]float64, n)
+	for i := range score {
+		rnd := newRandom(seed, 1, uint64(i))
+		score[i] = sizeRank*float64(i)/float64(n) + rnd.float()
 	}
-	return sizes
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	sort.SliceStable(order, func(i, j int) bool { return score[order[i]] > score[order[j]] })
+	placed := make([]int, n)
+	for i, o := range order {
+		placed[i] = sizes[o]
+	}
+	return placed
 }
 
 func sizeAt(share float64) float64 {
@@ -188,7 +203,7 @@ func (p *population) chooseTriggers() {
 	for _, f := range p.byRate {
 		rate := p.rate[f]
 		best := TriggerHTTP
-		if rate > 6000 {
+		if rate > 6000 && !(rate < 1e5 && rnd.float() < 0.12) {
 			for t := TriggerHTTP; t <= TriggerOthers; t++ {
 				if invocations[t] > invocations[best] && functions[t] >= 1 && t != TriggerTimer {
 					best = t
@@ -222,12 +237,15 @@ func (p *population) chooseTriggers() {
 
 // timerLikeness weighs how much a daily rate looks like a timer's.
 func timerLikeness(rate float64) float64 {
+	if rate > 6000 {
+		return 1.2
+	}
 	if rate > 1500 {
-		return 0.15
+		return 0.02
 	}
 	for _, period := range timerPeriods {
 		if math.Abs(rate*period/1440-1) < 0.04 {
-			return 6
+			return 8
 		}
 	}
 	return 0.6
@@ -267,7 +285,8 @@ var shapes = [5][6]float64{
 // the published one.
 func (p *population) chooseDurations() {
 	n := len(p.functions)
-	rho := 2 * math.Sin(math.Pi*durationCountRank/6) // Pearson of the copula for a Spearman
+	// Pearson of the copula for a Spearman; the tail's rescaling takes a part of it away again.
+	rho := 2 * math.Sin(math.Pi*durationCountRank*1.05/6)
 	average := make([]float64, n)
 	for rank, f := range p.byRate {
 		rnd := newRandom(p.seed, 4, uint64(f))
@@ -357,11 +376,25 @@ func (p *population) chooseArrivals() {
 		}
 	}
 	low := float64(timers) / float64(len(p.apps))
+	// An app of a few calls a day cannot show a large variation, so the larger ones go to the others.
+	score := make(map[int]float64, len(free))
 	for _, i := range free {
 		rnd := newRandom(p.seed, 7, uint64(i))
-		q := (low + (1-low)*rnd.float()) * float64(len(appVariation)-1)
+		score[i] = rnd.float()
+		if p.apps[i].total > 50 {
+			score[i] += 0.6
+		}
+	}
+	sort.SliceStable(free, func(i, j int) bool { return score[free[i]] < score[free[j]] })
+	for place, i := range free {
+		q := (low + (1-low)*(float64(place)+0.5)/float64(len(free))) * float64(len(appVariation)-1)
 		j := min(int(q), len(appVariation)-2)
 		lo, hi := appVariation[j], appVariation[j+1]
-		p.apps[i].variation = min(lo+(hi-lo)*(q-float64(j)), 30)
+		v := lo + (hi-lo)*(q-float64(j))
+		if v > 1 {
+			// Whole minutes blur a burst; so much larger it has to be to be measured as v.
+			v *= 1.7
+		}
+		p.apps[i].variation = min(v, 40)
 	}
 }

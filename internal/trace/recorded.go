@@ -26,7 +26,7 @@ type recorder struct {
 type recordedFunction struct {
 	function  Function
 	durations reservoir
-	memory    float64
+	memory    float64 // the mean
 	memories  int64
 }
 
@@ -187,8 +187,8 @@ func (r *recorder) add(in *lines, rec record) error {
 			r.problems.add(NegativeValue, in.name, in.line, "memory %g", rec.memory)
 			rec.memory = 0
 		}
-		f.memory += rec.memory
 		f.memories++
+		f.memory += (rec.memory - f.memory) / float64(f.memories)
 	}
 	return r.spool.add(Invocation{At: start, Duration: duration, Function: i})
 }
@@ -206,7 +206,7 @@ func (r *recorder) finish() (Trace, error) {
 		functions[i] = f.function
 		functions[i].Duration = f.durations.durations()
 		if f.memories > 0 {
-			functions[i].MemoryMB = f.memory / float64(f.memories)
+			functions[i].MemoryMB = f.memory
 		} else {
 			functions[i].MemoryMB, functions[i].MemoryAssumed = typicalMemoryMB, true
 			r.problems.add(NoMemory, "", 0, "function %.16s", f.function.Name)
