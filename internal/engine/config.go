@@ -42,7 +42,7 @@ func (e *Engine) reconfigured() {
 			e.checkFailed(RevisionID(id), FailureInit)
 		}
 		e.admit(RevisionID(id))
-		e.want(RevisionID(id))
+		e.settle(RevisionID(id))
 	}
 	e.room()
 	e.startBuilds()

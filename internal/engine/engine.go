@@ -103,6 +103,7 @@ type revision struct {
 	leastVersion uint32
 	toldBackoff  int64 // the NotBefore that was recorded last
 	building     bool  // a builder works on it, wanted or not
+	interrupted  bool  // and was told to stop
 	version      uint32
 	checker      WorkerID // the worker that checks the new binary
 	checkWanted  bool     // it has not been started yet
@@ -229,7 +230,7 @@ func (e *Engine) woke() {
 		id := e.timers.pop()
 		if e.revision(id) != nil {
 			e.admit(id)
-			e.want(id)
+			e.settle(id)
 		}
 	}
 }
@@ -243,10 +244,8 @@ func (e *Engine) startDrain() {
 		}
 		e.stopIdle(RevisionID(id), ReasonDraining)
 		e.revisions[id].checkWanted = false
-		if e.revisions[id].building {
-			// The state stays as it is: the build starts again after a restart.
-			e.emit(Action{Kind: ActionCancelBuild, Revision: RevisionID(id), Reason: ReasonDraining})
-		}
+		// The state stays as it is: the build starts again after a restart.
+		e.interrupt(RevisionID(id), ReasonDraining)
 	}
 }
 

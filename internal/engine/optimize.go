@@ -177,7 +177,7 @@ func (e *Engine) startBuilds() {
 		if !e.move(rev, pipeline.EventBuildStarted, ReasonTurn, 0) {
 			continue
 		}
-		r.building, r.version = true, r.saved.Version
+		r.building, r.interrupted, r.version = true, false, r.saved.Version
 		e.building++
 		e.emit(Action{Kind: ActionBuild, Revision: rev, Level: r.saved.Wanted, Version: r.version})
 	}
@@ -350,9 +350,18 @@ func (e *Engine) cancelBuild(rev RevisionID, why Reason) {
 			}
 		}
 	case pipeline.PhaseBuilding:
-		e.emit(Action{Kind: ActionCancelBuild, Revision: rev, Reason: why})
+		e.interrupt(rev, why)
 	case pipeline.PhaseChecking:
 		r.checkWanted, r.checker = false, pool.None // when it is ready, it is stopped
+	}
+}
+
+// interrupt cancels a build that runs, once.
+func (e *Engine) interrupt(rev RevisionID, why Reason) {
+	r := &e.revisions[rev]
+	if r.building && !r.interrupted {
+		r.interrupted = true
+		e.emit(Action{Kind: ActionCancelBuild, Revision: rev, Reason: why})
 	}
 }
 
