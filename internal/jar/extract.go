@@ -45,7 +45,7 @@ func Extract(file, dir string, limits Limits) (*Info, error) {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return nil, fmt.Errorf("extract archive: %w", err)
 	}
-	if err := a.extract(info, tmp, lim); err != nil {
+	if err := a.extract(info, tmp); err != nil {
 		return nil, err
 	}
 	if err := os.Rename(tmp, dir); err != nil {
@@ -53,6 +53,25 @@ func Extract(file, dir string, limits Limits) (*Info, error) {
 			return info, nil // another Extract of the same archive was first
 		}
 		return nil, fmt.Errorf("extract archive: %w", err)
+	}
+	return info, nil
+}
+
+// Unpack is Extract into a folder that exists and is empty; making it appear at once is then
+// the caller's matter.
+func Unpack(file, dir string, limits Limits) (*Info, error) {
+	lim := limits.orDefault()
+	a, err := open(file, lim)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	info, err := a.inspect(lim)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.extract(info, dir); err != nil {
+		return nil, err
 	}
 	return info, nil
 }
@@ -71,14 +90,14 @@ func CleanScratch(parent string) error {
 	return errors.Join(errs...)
 }
 
-func (a *archive) extract(info *Info, dir string, lim Limits) error {
+func (a *archive) extract(info *Info, dir string) error {
 	switch info.Layout {
 	case LayoutJar:
 		return a.copyWhole(filepath.Join(dir, appJar))
 	case LayoutSpringBoot:
-		return a.extractSpringBoot(dir, lim)
+		return a.extractSpringBoot(dir)
 	default:
-		return a.extractAll(info, dir, lim)
+		return a.extractAll(info, dir)
 	}
 }
 
@@ -86,22 +105,19 @@ func (a *archive) copyWhole(to string) error {
 	if _, err := a.file.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("extract archive: %w", err)
 	}
-	return write(to, a.file, 0o644, -1)
+	return write(to, a.file, 0o644)
 }
 
-func (a *archive) extractAll(info *Info, dir string, lim Limits) error {
-	left := lim.Unzipped
+func (a *archive) extractAll(info *Info, dir string) error {
 	for _, e := range a.files {
 		name := strings.TrimPrefix(e.name, info.prefix)
 		mode := os.FileMode(0o644)
 		if e.Mode()&0o111 != 0 || (info.Layout == LayoutProvided && name == "bootstrap") {
 			mode = 0o755
 		}
-		n, err := e.extract(filepath.Join(dir, filepath.FromSlash(name)), mode, left)
-		if err != nil {
+		if err := e.extract(filepath.Join(dir, filepath.FromSlash(name)), mode); err != nil {
 			return err
 		}
-		left -= n
 	}
 	return nil
 }
@@ -109,8 +125,7 @@ func (a *archive) extractAll(info *Info, dir string, lim Limits) error {
 // extractSpringBoot does what Spring Boot's own "extract" tool does: libraries to lib/, and the
 // application's classes with the archive's META-INF to a JAR of their own, so that the JVM
 // reads them without Spring's loader. Its entries are copied as they are compressed.
-func (a *archive) extractSpringBoot(dir string, lim Limits) error {
-	left := lim.Unzipped
+func (a *archive) extractSpringBoot(dir string) error {
 	f, err := os.OpenFile(filepath.Join(dir, appJar), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("extract archive: %w", err)
@@ -138,11 +153,9 @@ func (a *archive) extractSpringBoot(dir string, lim Limits) error {
 			}
 		}
 		if path.Dir(e.name) == "BOOT-INF/lib" && strings.HasSuffix(e.name, ".jar") {
-			n, err := e.extract(filepath.Join(dir, "lib", path.Base(e.name)), 0o644, left)
-			if err != nil {
+			if err := e.extract(filepath.Join(dir, "lib", path.Base(e.name)), 0o644); err != nil {
 				return err
 			}
-			left -= n
 		}
 	}
 	for _, e := range a.files {
@@ -193,36 +206,27 @@ func copyRaw(w *zip.Writer, e *entry, name string) error {
 	return nil
 }
 
-// extract writes the file and returns its size, at most left.
-func (e *entry) extract(to string, mode os.FileMode, left int64) (int64, error) {
+// extract writes the file. The sum of the declared sizes is within the limits, and the ZIP
+// reader ends with an error at contents that are longer than declared.
+func (e *entry) extract(to string, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return 0, fmt.Errorf("extract %q: %w", e.name, err)
+		return fmt.Errorf("extract %q: %w", e.name, err)
 	}
 	r, err := e.Open()
 	if err != nil {
-		return 0, &Error{Reason: fmt.Sprintf("%q is damaged", e.name), Err: err}
+		return &Error{Reason: fmt.Sprintf("%q is damaged", e.name), Err: err}
 	}
 	defer r.Close()
-	if err := write(to, r, mode, left); err != nil {
-		return 0, err
-	}
-	return int64(e.UncompressedSize64), nil
+	return write(to, io.LimitReader(r, int64(e.UncompressedSize64)+1), mode)
 }
 
-// write makes a new file of at most limit bytes; negative: no limit.
-func write(to string, r io.Reader, mode os.FileMode, limit int64) error {
+func write(to string, r io.Reader, mode os.FileMode) error {
 	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if err != nil {
 		return fmt.Errorf("extract archive: %w", err)
 	}
 	defer f.Close()
-	if limit >= 0 {
-		r = io.LimitReader(r, limit+1)
-	}
-	n, err := io.Copy(f, r)
-	if err == nil && limit >= 0 && n > limit {
-		err = ErrTooLarge
-	}
+	_, err = io.Copy(f, r)
 	if err == nil {
 		err = f.Chmod(mode) // whatever the umask
 	}
