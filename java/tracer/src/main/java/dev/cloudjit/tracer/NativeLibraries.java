@@ -1,0 +1,8 @@
+package dev.cloudjit.tracer;
+
+/** Placeholder. */
+final class NativeLibraries {
+    NativeLibraries(Trace trace) {}
+
+    void loaded(ClassLoader loader, String path) {}
+}

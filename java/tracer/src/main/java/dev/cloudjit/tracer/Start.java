@@ -1,0 +1,72 @@
+package dev.cloudjit.tracer;
+
+import java.lang.instrument.Instrumentation;
+import java.lang.instrument.UnmodifiableClassException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/** Puts the agent together. */
+public final class Start {
+    private Start() {}
+
+    /**
+     * Starts tracing. Called by {@link Agent} from another class loader.
+     *
+     * @throws IllegalArgumentException for arguments that make no sense
+     */
+    public static void start(String arguments, Instrumentation instrumentation) throws UnmodifiableClassException {
+        Options options = Options.parse(arguments);
+        Trace trace = new Trace();
+        if (options.merge() != null) {
+            Known.read(options.merge(), trace);
+        }
+        // For telling who called ClassLoader.loadClass: see Callers.
+        Set<Module> us = Set.of(Start.class.getModule());
+        instrumentation.redefineModule(Object.class.getModule(), Set.of(), Map.of("jdk.internal.access", us, "jdk.internal.reflect", us), Map.of(), Set.of(), Map.of());
+
+        TraceFile file = new TraceFile(trace, options);
+        trace.wake(file);
+        weave(instrumentation);
+        Runtime.getRuntime().addShutdownHook(new AtExit(file));
+        file.start();
+        Hooks.install(trace, file, new NativeLibraries(trace));
+    }
+
+    private static void weave(Instrumentation instrumentation) throws UnmodifiableClassException {
+        Map<String, List<Points.Point>> points = Points.all();
+        List<Class<?>> classes = new ArrayList<>();
+        for (String name : points.keySet()) {
+            try {
+                classes.add(Class.forName(name, false, null));
+            } catch (ClassNotFoundException e) {
+                // A JDK without that module.
+            }
+        }
+        Weaver weaver = new Weaver(points);
+        instrumentation.addTransformer(weaver, true);
+        try {
+            instrumentation.retransformClasses(classes.toArray(new Class<?>[0]));
+        } finally {
+            instrumentation.removeTransformer(weaver);
+        }
+        for (Throwable failure : weaver.failures) {
+            System.err.println("CloudJIT's tracer sees less than it should on this JDK: " + failure);
+        }
+    }
+
+    private static final class AtExit extends Thread {
+        private final TraceFile file;
+
+        AtExit(TraceFile file) {
+            super("cloudjit-tracer-exit");
+            this.file = file;
+        }
+
+        @Override
+        public void run() {
+            file.flush();
+        }
+    }
+}

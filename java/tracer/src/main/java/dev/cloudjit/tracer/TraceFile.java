@@ -1,0 +1,172 @@
+package dev.cloudjit.tracer;
+
+import java.io.File;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.Set;
+import java.util.concurrent.locks.LockSupport;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * Writes the trace: soon after it began to change, then at most once an interval, and at the
+ * end. The file is replaced atomically, so that it is whole whenever the program dies.
+ */
+final class TraceFile extends Thread {
+    static final String NAME = "reachability-metadata.json";
+
+    /**
+     * A worker that lives for two seconds must leave its trace: the first writes wait this many
+     * milliseconds only.
+     */
+    private static final int SOON = 100;
+    private static final int SOON_COUNT = 20;
+
+    private final Trace trace;
+    private final File target;
+    private final File temporary;
+    private final int interval;
+    private final ReentrantLock lock = new ReentrantLock();
+    private int written;
+
+    TraceFile(Trace trace, Options options) {
+        super("cloudjit-tracer");
+        this.trace = trace;
+        this.target = new File(options.out(), NAME);
+        this.temporary = new File(options.out(), "." + NAME + "." + ProcessHandle.current().pid());
+        this.interval = options.interval();
+        this.written = -1;
+        setDaemon(true);
+    }
+
+    @Override
+    public void run() {
+        Hooks.ignoreThisThread();
+        for (int count = 0; ; ) {
+            if (written != trace.version.get()) {
+                sleep(count < SOON_COUNT ? Math.min(SOON, interval) : interval);
+                flush();
+                count++;
+            } else {
+                LockSupport.park(this);
+                Thread.interrupted();
+            }
+        }
+    }
+
+    private static void sleep(int milliseconds) {
+        try {
+            Thread.sleep(milliseconds);
+        } catch (InterruptedException e) {
+            // Nobody should, and it only means that the next write comes sooner.
+        }
+    }
+
+    /** Writes what is new. A failure (a full disk) leaves the file before it, and is tried again. */
+    void flush() {
+        lock.lock();
+        try {
+            int version = trace.version.get();
+            if (version == written) {
+                return;
+            }
+            byte[] content = content(trace).getBytes(StandardCharsets.UTF_8);
+            try (FileOutputStream out = new FileOutputStream(temporary)) {
+                out.write(content);
+            }
+            if (!temporary.renameTo(target)) {
+                throw new IOException("rename " + temporary);
+            }
+            written = version;
+        } catch (IOException e) {
+            temporary.delete();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    static String content(Trace trace) {
+        StringBuilder s = new StringBuilder(1 << 16).append("{\n  \"reflection\": [");
+        String separator = "\n    ";
+        for (String descriptor : sorted(trace.types.keySet())) {
+            type(s.append(separator), descriptor, trace.types.get(descriptor));
+            separator = ",\n    ";
+        }
+        s.append("\n  ],\n  \"resources\": [");
+        list(s, "\n    ", trace.resources).append("\n  ]");
+        if (!trace.downcalls.isEmpty() || !trace.upcalls.isEmpty()) {
+            s.append(",\n  \"foreign\": {\n    \"downcalls\": [");
+            list(s, "\n      ", trace.downcalls).append("\n    ],\n    \"upcalls\": [");
+            list(s, "\n      ", trace.upcalls).append("\n    ]\n  }");
+        }
+        return s.append("\n}\n").toString();
+    }
+
+    private static void type(StringBuilder s, String descriptor, Trace.Type type) {
+        s.append("{\"type\": ");
+        if (descriptor.startsWith("{")) {
+            s.append(descriptor);
+        } else {
+            Json.string(s, descriptor);
+        }
+        int flags = type.flags.get();
+        flag(s, flags & Trace.UNSAFE, "unsafeAllocated");
+        flag(s, flags & Trace.SERIALIZABLE, "serializable");
+        flag(s, flags & Trace.JNI, "jniAccessible");
+        String separator = ", \"fields\": [";
+        for (String field : sorted(type.fields)) {
+            Json.string(s.append(separator).append("{\"name\": "), field);
+            s.append(type.finalFields.contains(field) ? ", \"allowWrite\": true}" : "}");
+            separator = ", ";
+        }
+        if (separator.equals(", ")) {
+            s.append(']');
+        }
+        separator = ", \"methods\": [";
+        for (String signature : sorted(type.methods)) {
+            method(s.append(separator), signature);
+            separator = ", ";
+        }
+        s.append(separator.equals(", ") ? "]}" : "}");
+    }
+
+    private static void flag(StringBuilder s, int set, String name) {
+        if (set != 0) {
+            s.append(", \"").append(name).append("\": true");
+        }
+    }
+
+    private static void method(StringBuilder s, String signature) {
+        int open = signature.lastIndexOf('(');
+        Json.string(s.append("{\"name\": "), signature.substring(0, open));
+        String parameters = signature.substring(open + 1, signature.length() - 1);
+        if (!parameters.equals("*")) {
+            s.append(", \"parameterTypes\": [");
+            if (!parameters.isEmpty()) {
+                String separator = "";
+                for (String parameter : parameters.split(",")) {
+                    Json.string(s.append(separator), parameter);
+                    separator = ", ";
+                }
+            }
+            s.append(']');
+        }
+        s.append('}');
+    }
+
+    private static StringBuilder list(StringBuilder s, String lineBreak, Set<String> entries) {
+        String separator = lineBreak;
+        for (String entry : sorted(entries)) {
+            s.append(separator).append(entry);
+            separator = "," + lineBreak;
+        }
+        return s;
+    }
+
+    private static String[] sorted(Set<String> set) {
+        String[] all = set.toArray(new String[0]);
+        Arrays.sort(all);
+        return all;
+    }
+}

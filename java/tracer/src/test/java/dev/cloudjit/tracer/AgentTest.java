@@ -1,0 +1,132 @@
+package dev.cloudjit.tracer;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.cloudjit.tracer.test.Sample;
+import dev.cloudjit.tracer.test.Storm;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Runs programs with and without the finished agent. */
+class AgentTest {
+    private static final String JAR = System.getProperty("tracer.jar");
+
+    private static final String PROGRAMS = Path.of("target", "test-classes").toAbsolutePath().toString();
+
+    @TempDir
+    Path out;
+
+    private List<String> command(String agent, Class<?> main, String... arguments) {
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xmx256m", "-cp", PROGRAMS));
+        if (agent != null) {
+            command.add("-javaagent:" + JAR + "=" + agent);
+        }
+        command.add(main.getName());
+        command.addAll(List.of(arguments));
+        return command;
+    }
+
+    private static String run(List<String> command) throws Exception {
+        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        String output = new String(process.getInputStream().readAllBytes());
+        assertTrue(process.waitFor(60, TimeUnit.SECONDS), output);
+        return output + "exit code " + process.exitValue();
+    }
+
+    private Trace trace() {
+        Trace trace = new Trace();
+        Known.read(out.resolve(TraceFile.NAME).toFile(), trace);
+        return trace;
+    }
+
+    @Test
+    void aProgramBehavesTheSameAndIsRecorded() throws Exception {
+        String plain = run(command(null, Sample.class));
+        assertEquals(plain, run(command("out=" + out, Sample.class)));
+        Trace trace = trace();
+        String sample = "dev.cloudjit.tracer.test.Sample";
+        assertTrue(trace.types.keySet().containsAll(List.of(
+                "no.such.Type", "java.lang.String[]", "int[][]", "java.lang.Thread", sample + "$Loaded", sample + "$Shape", sample + "$Bean[]", sample + "$Bean[][]",
+                "{\"proxy\":[\"" + sample + "$Greeter\"]}")), trace.types.keySet()::toString);
+        assertEquals(java.util.Set.of("<init>()"), trace.types.get(sample + "$Bean").methods);
+        assertEquals(java.util.Set.of("fixed", "counter"), trace.types.get(sample + "$Bean").fields);
+        assertEquals(java.util.Set.of("fixed"), trace.types.get(sample + "$Bean").finalFields);
+        assertEquals(java.util.Set.of("inherited()"), trace.types.get(sample + "$Base").methods);
+        assertEquals(java.util.Set.of("radius()"), trace.types.get(sample + "$Circle").methods);
+        assertEquals(java.util.Set.of("parseInt(java.lang.String)"), trace.types.get("java.lang.Integer").methods);
+        for (String type : List.of(sample + "$Point", "java.util.ArrayList", "java.lang.Long", "java.lang.Number", "java.lang.invoke.SerializedLambda")) {
+            assertEquals(Trace.SERIALIZABLE, trace.types.get(type).flags.get(), type);
+        }
+        assertTrue(trace.resources.containsAll(List.of(
+                "{\"glob\":\"dev/cloudjit/tracer/test/none.txt\"}", "{\"module\":\"java.base\",\"glob\":\"java/lang/Object.class\"}",
+                "{\"glob\":\"a\\\\*b.txt\"}", "{\"glob\":\"META-INF/services/" + sample + "$Greeter\"}", "{\"bundle\":\"no.Bundle\"}")), trace.resources::toString);
+        // What the JVM and the JDK do for themselves is not there.
+        for (String type : List.of(sample + "$Linked", sample + "$Colour", "", "a/b", "java.lang.Object")) {
+            assertFalse(trace.types.containsKey(type), type);
+        }
+        assertTrue(trace.types.size() < 40, trace.types.keySet()::toString);
+    }
+
+    @Test
+    void aCrashLeavesTheLastFlushAndHaltLeavesAll() throws Exception {
+        Process process = new ProcessBuilder(command("out=" + out + ",interval=50", Sample.class, "hang")).redirectErrorStream(true).start();
+        try (BufferedReader reader = new BufferedReader(new InputStreamReader(process.getInputStream()))) {
+            for (String line; (line = reader.readLine()) != null && !line.equals("ready"); ) {
+                // Until it has done everything.
+            }
+            Thread.sleep(500);
+        } finally {
+            process.destroyForcibly().waitFor();
+        }
+        assertTrue(trace().types.containsKey("dev.cloudjit.tracer.test.Sample$Point"));
+        Files.delete(out.resolve(TraceFile.NAME));
+        run(command("out=" + out + ",interval=60000", Sample.class, "halt"));
+        assertTrue(trace().types.containsKey("dev.cloudjit.tracer.test.Sample$Point"));
+    }
+
+    @Test
+    void whatWasKnownIsKept() throws Exception {
+        Path known = out.resolve("known.json");
+        Files.writeString(known, """
+                {"reflection": [{"type": "a.B", "jniAccessible": true, "fields": [{"name": "f", "allowWrite": true}],
+                  "methods": [{"name": "m"}, {"name": "n", "parameterTypes": ["int", "a.B[]"]}]}, {"type": {"proxy": ["a.I"]}}],
+                 "resources": [{"glob": "x/**"}]}""");
+        run(command("out=" + out + ",merge=" + known, Sample.class));
+        Trace trace = trace();
+        assertEquals(java.util.Set.of("m(*)", "n(int,a.B[])"), trace.types.get("a.B").methods);
+        assertEquals(java.util.Set.of("f"), trace.types.get("a.B").finalFields);
+        assertTrue(trace.types.containsKey("{\"proxy\":[\"a.I\"]}"));
+        assertTrue(trace.resources.contains("{\"glob\":\"x/**\"}"));
+        assertTrue(trace.types.containsKey("no.such.Type"));
+    }
+
+    @Test
+    void threadsLoadersAndHiddenClassesAtOnce() throws Exception {
+        assertEquals(run(command(null, Storm.class)), run(command("out=" + out, Storm.class)));
+        Trace trace = trace();
+        assertEquals(java.util.Set.of("<init>()", "run()"), trace.types.get("dev.cloudjit.tracer.test.Storm$Work").methods);
+        assertTrue(trace.types.containsKey("generated.Name15x19"));
+        assertFalse(trace.types.keySet().stream().anyMatch(name -> name.contains("/")), "a hidden class was recorded");
+    }
+
+    @Test
+    void wrongArgumentsAreSaid() throws Exception {
+        for (Map.Entry<String, String> wrong : Map.of(
+                "", "unknown argument", "out=/nowhere", "must name a folder", "out=" + out + ",interval=x", "no positive number",
+                "out=" + out + ",merge=" + out.resolve("none"), "cannot be read").entrySet()) {
+            String output = run(command(wrong.getKey(), Sample.class));
+            assertTrue(output.contains(wrong.getValue()) && output.endsWith("exit code 1"), output);
+        }
+    }
+}
