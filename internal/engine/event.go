@@ -44,6 +44,7 @@ const (
 	EventCancelled
 	// EventFinished is an invocation's end on its worker. Invocation, Worker, Outcome, NoRetry.
 	// The invocation has ended with this event, unless the actions say ActionRetry for it.
+	// OutcomeUnknown: it never ran, because the worker had ended already; it waits again.
 	EventFinished
 
 	// EventWorkerReady: a started worker takes invocations. Worker.

@@ -200,6 +200,11 @@ func (e *Engine) finished(ev Event) {
 		case function.TierNative:
 			r.nativeFailures = 0
 		}
+	case function.OutcomeUnknown:
+		e.drainWorker(w, ReasonBroken)
+		e.emit(Action{Kind: ActionRetry, Invocation: ev.Invocation, Revision: rev, Worker: w, Reason: ReasonWorkerLost})
+		e.enqueue(ev.Invocation, &r.queue, invWaiting)
+		e.toFront(&r.queue, ev.Invocation)
 	case function.OutcomeDeoptimized:
 		e.drainWorker(w, ReasonDeoptimized)
 		e.met(ev, inv, wk.Tier)

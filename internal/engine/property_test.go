@@ -305,7 +305,7 @@ func (s *shell) act(draining bool) bool {
 		}
 		out := rapid.SampledFrom([]function.Outcome{
 			function.OutcomeOK, function.OutcomeOK, function.OutcomeOK, function.OutcomeHandlerError,
-			function.OutcomeTimeout, function.OutcomeCrashed, function.OutcomeDeoptimized,
+			function.OutcomeTimeout, function.OutcomeCrashed, function.OutcomeDeoptimized, function.OutcomeUnknown,
 		}).Draw(t, "outcome")
 		s.finish(id, out)
 	case "ready":

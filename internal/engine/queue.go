@@ -19,6 +19,18 @@ func (e *Engine) pushBack(q *queue, id InvocationID) {
 	q.n++
 }
 
+// toFront makes a member of a queue its first.
+func (e *Engine) toFront(q *queue, id InvocationID) {
+	if q.head == id {
+		return
+	}
+	e.remove(q, id)
+	e.inv[id].next = q.head
+	e.inv[q.head].prev = id
+	q.head = id
+	q.n++
+}
+
 func (e *Engine) remove(q *queue, id InvocationID) {
 	inv := &e.inv[id]
 	if inv.prev != noInvocation {
