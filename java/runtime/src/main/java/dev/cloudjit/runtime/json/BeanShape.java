@@ -290,9 +290,6 @@ final class BeanShape {
                 codec = Codecs.of(type);
             }
             Object value = codec.read(in);
-            if (value == null) {
-                value = Scalars.defaultOf(type);
-            }
             try {
                 if (setter != null) {
                     setter.invoke(bean, value);

@@ -186,8 +186,12 @@ final class Codecs {
             if (in.peek() != '"') {
                 throw new Doubt("not Base64");
             }
+            String text = in.readString();
             try {
-                return Base64.getDecoder().decode(in.readString());
+                if (text.length() % 4 == 0) {
+                    return Base64.getDecoder().decode(text);
+                }
+                throw new Doubt("Base64 without padding");
             } catch (IllegalArgumentException e) {
                 throw new Doubt("not Base64");
             }

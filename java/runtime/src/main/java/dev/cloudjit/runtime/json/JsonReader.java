@@ -8,8 +8,9 @@ import java.util.LinkedHashMap;
 /**
  * A pull reader over a whole document in memory.
  *
- * <p>Lenient where the published library is: single quotes, unquoted names, any character after a backslash, control
- * characters in strings, content after the value. Not thread-safe; one reader reads one document.
+ * <p>Lenient where the published library is: any character after a backslash, control characters in strings, content
+ * after the value. Its further liberties (single quotes, unquoted names, NaN) raise a {@link Doubt}. Not thread-safe;
+ * one reader reads one document.
  */
 public final class JsonReader {
     /** Jackson's StreamReadConstraints: deeper documents are refused. */
@@ -56,15 +57,14 @@ public final class JsonReader {
             case 'f':
             case 'n':
                 return c;
-            case '\'':
-                return '"';
             case '-':
                 return '0';
+            case '\'':
             case 'N':
             case 'I':
             case '+':
             case '.':
-                throw new Doubt("unusual number");
+                throw new Doubt("unusual value");
             default:
                 if (c >= '0' && c <= '9') {
                     return '0';
@@ -115,7 +115,13 @@ public final class JsonReader {
             skipSpace();
             c = charHere();
         }
-        String name = c == '"' || c == '\'' ? string() : unquotedName();
+        if (c != '"') {
+            if (",:{}[]".indexOf(c) >= 0) {
+                throw unexpected();
+            }
+            throw new Doubt("unquoted name");
+        }
+        String name = string();
         skipSpace();
         if (charHere() != ':') {
             throw unexpected();
@@ -287,8 +293,8 @@ public final class JsonReader {
     }
 
     private String string() {
-        char quote = text.charAt(at++);
-        int stop = text.indexOf(quote, at);
+        at++;
+        int stop = text.indexOf('"', at);
         if (stop < 0) {
             throw new MalformedJson("string without an end", at);
         }
@@ -298,14 +304,14 @@ public final class JsonReader {
             at = stop + 1;
             return value;
         }
-        return escapedString(quote);
+        return escapedString();
     }
 
-    private String escapedString(char quote) {
+    private String escapedString() {
         StringBuilder out = new StringBuilder();
         while (at < end) {
             char c = text.charAt(at++);
-            if (c == quote) {
+            if (c == '"') {
                 return out.toString();
             }
             out.append(c == '\\' ? escape() : c);
@@ -340,28 +346,11 @@ public final class JsonReader {
                 }
                 return (char) code;
             default:
+                if (c > 127) {
+                    throw new Doubt("escape of a character beyond ASCII");
+                }
                 return c;
         }
-    }
-
-    private String unquotedName() {
-        int start = at;
-        while (at < end && isNameCharacter(text.charAt(at))) {
-            at++;
-        }
-        if (at == start) {
-            throw unexpected();
-        }
-        return text.substring(start, at);
-    }
-
-    /** What Jackson takes in names without quotes. */
-    private static boolean isNameCharacter(char c) {
-        if (c > 127) {
-            throw new Doubt("unquoted name beyond ASCII");
-        }
-        return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-                || c == '_' || c == '$' || c == '@' || c == '#' || c == '*' || c == '-' || c == '+';
     }
 
     private void literal(String word) {

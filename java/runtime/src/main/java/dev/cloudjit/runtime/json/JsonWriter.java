@@ -45,16 +45,19 @@ public final class JsonWriter {
             if (c >= ' ' && c != '"' && c != '\\' && (c < '\uD800' || c > '\uDFFF')) {
                 continue;
             }
-            if (c >= '\uD800') {
-                if (c > '\uDBFF' || i + 1 == s.length() || !Character.isLowSurrogate(s.charAt(i + 1))) {
-                    throw new Doubt("half a surrogate pair");
-                }
-                i++;
-                continue;
-            }
             out.append(s, from, i);
             from = i + 1;
-            escape(c);
+            if (c < '\uD800') {
+                escape(c);
+                continue;
+            }
+            if (c > '\uDBFF' || from == s.length() || !Character.isLowSurrogate(s.charAt(from))) {
+                throw new Doubt("half a surrogate pair");
+            }
+            // Jackson writes pairs as two escapes.
+            unicode(c);
+            unicode(s.charAt(from));
+            i = from++;
         }
         out.append(s, from, s.length()).append('"');
         return this;
@@ -83,7 +86,12 @@ public final class JsonWriter {
                 out.append('t');
                 return;
             default:
-                out.append("u00").append(HEX[c >> 4]).append(HEX[c & 15]);
+                out.setLength(out.length() - 1);
+                unicode(c);
         }
+    }
+
+    private void unicode(char c) {
+        out.append("\\u").append(HEX[c >> 12]).append(HEX[c >> 8 & 15]).append(HEX[c >> 4 & 15]).append(HEX[c & 15]);
     }
 }

@@ -1,6 +1,5 @@
 package dev.cloudjit.runtime.json;
 
-import java.lang.reflect.Type;
 import java.math.BigInteger;
 
 /** Codecs of strings, numbers, booleans and enums. Coercions between them are left to the published library. */
@@ -13,17 +12,17 @@ final class Scalars {
             return new StringCodec();
         }
         if (type == boolean.class || type == Boolean.class) {
-            return new BooleanCodec();
+            return new BooleanCodec(type);
         }
         int kind = NumberCodec.kind(type);
         if (kind != 0) {
-            return new NumberCodec(kind);
+            return new NumberCodec(kind, type);
         }
         return type.isEnum() ? new EnumCodec(type) : null;
     }
 
     /** What a null in the document sets: zero for primitives. */
-    static Object defaultOf(Type type) {
+    private static Object defaultOf(Class<?> type) {
         if (type == int.class) {
             return 0;
         }
@@ -71,6 +70,12 @@ final class Scalars {
     }
 
     private static final class BooleanCodec extends Codec {
+        private final Object absent;
+
+        BooleanCodec(Class<?> type) {
+            absent = defaultOf(type);
+        }
+
         @Override
         Object read(JsonReader in) {
             switch (in.peek()) {
@@ -79,7 +84,7 @@ final class Scalars {
                     return in.readBoolean();
                 case 'n':
                     in.takeNull();
-                    return null;
+                    return absent;
                 default:
                     throw new Doubt("not a boolean");
             }
@@ -96,9 +101,11 @@ final class Scalars {
         private static final int BIG = 7;
 
         private final int kind;
+        private final Object absent;
 
-        NumberCodec(int kind) {
+        NumberCodec(int kind, Class<?> type) {
             this.kind = kind;
+            this.absent = defaultOf(type);
         }
 
         static int kind(Class<?> type) {
@@ -128,17 +135,17 @@ final class Scalars {
             char c = in.peek();
             if (c == 'n') {
                 in.takeNull();
-                return null;
+                return absent;
             }
             if (c != '0') {
                 throw new Doubt("not a number");
             }
             String digits = in.readNumber();
             if (kind == DOUBLE) {
-                return Double.valueOf(digits);
+                return JsonReader.number(digits).doubleValue();
             }
             if (kind == FLOAT) {
-                return Float.valueOf(digits);
+                return JsonReader.isInteger(digits) ? JsonReader.number(digits).floatValue() : Float.valueOf(digits);
             }
             if (!JsonReader.isInteger(digits)) {
                 throw new Doubt("fraction for an integer");
