@@ -1,0 +1,107 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/engine"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
+)
+
+// metrics are the present numbers of a cluster and the seconds that are past. Memory is in
+// whole kB, so that sums do not depend on the order of additions.
+type metrics struct {
+	second  int   // the one at hand
+	ends    int64 // when it ends
+	series  Series
+	seconds int
+
+	running, resident, residentNative int32
+	fnsNative, fnsOther               int32
+	runningKB, residentKB             int64
+	activeNative, activeOther         int32
+	coldNative, coldOther             int32 // in this second
+	coldsNative, colds                uint64
+	building, peakBuilding            int32
+	optimized, everOptimized          int32
+	builds, unfinishedWorkers         int
+	buildNs                           int64
+
+	arrivals, finished, rejected, failed, deopts, events uint64
+
+	response, wait histogram
+}
+
+func (m *metrics) init(seconds int) {
+	m.seconds = seconds
+	m.ends = int64(time.Second)
+	s := &m.series
+	for _, v := range []*[]int32{
+		&s.ActiveOptimized, &s.ActiveOther, &s.RunningOptimized, &s.RunningOther, &s.Invocations, &s.ResidentNative,
+		&s.Resident, &s.ColdOptimized, &s.ColdOther, &s.Builds, &s.BuildsQueued, &s.OptimizedFunctions,
+	} {
+		*v = make([]int32, 0, seconds)
+	}
+	s.RunningMB, s.ResidentMB = make([]float64, 0, seconds), make([]float64, 0, seconds)
+}
+
+func (m *metrics) active(optimized bool) {
+	if optimized {
+		m.activeNative++
+	} else {
+		m.activeOther++
+	}
+}
+
+// sampleUntil writes the seconds that end at or before a time.
+func (m *metrics) sampleUntil(c *cluster, at int64) {
+	for at >= m.ends {
+		m.sample(c)
+	}
+}
+
+func (m *metrics) sample(c *cluster) {
+	counts := c.engine.Counts()
+	s := &m.series
+	if s.Len() < m.seconds {
+		s.ActiveOptimized = append(s.ActiveOptimized, m.activeNative)
+		s.ActiveOther = append(s.ActiveOther, m.activeOther)
+		s.RunningOptimized = append(s.RunningOptimized, m.fnsNative)
+		s.RunningOther = append(s.RunningOther, m.fnsOther)
+		s.Invocations = append(s.Invocations, m.running)
+		s.ResidentNative = append(s.ResidentNative, m.residentNative)
+		s.Resident = append(s.Resident, m.resident)
+		s.RunningMB = append(s.RunningMB, float64(m.runningKB)/1000)
+		s.ResidentMB = append(s.ResidentMB, float64(m.residentKB)/1000)
+		s.ColdOptimized = append(s.ColdOptimized, m.coldNative)
+		s.ColdOther = append(s.ColdOther, m.coldOther)
+		s.Builds = append(s.Builds, m.building)
+		s.BuildsQueued = append(s.BuildsQueued, int32(counts.BuildsQueued))
+		s.OptimizedFunctions = append(s.OptimizedFunctions, m.optimized)
+	}
+	m.coldsNative += uint64(m.coldNative)
+	m.colds += uint64(m.coldNative) + uint64(m.coldOther)
+	m.coldNative, m.coldOther = 0, 0
+	m.second++
+	m.ends += int64(time.Second)
+	// Those that run go on into the next second.
+	m.activeNative, m.activeOther = m.fnsNative, m.fnsOther
+}
+
+// record follows a pipeline: only what begins or ends the native stage matters here.
+func (c *cluster) record(a *engine.Action) {
+	f := &c.fns[a.Revision]
+	native := a.To.Stage == pipeline.StageNative
+	if native == f.optimized {
+		return
+	}
+	f.optimized = native
+	if native {
+		c.m.optimized++
+		if !f.wasOptimized {
+			f.wasOptimized = true
+			c.m.everOptimized++
+		}
+	} else {
+		c.m.optimized--
+	}
+}

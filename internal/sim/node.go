@@ -1,0 +1,426 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/engine"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/policy"
+	"github.com/cloudjit/cloudjit/internal/trace"
+)
+
+const never = math.MaxInt64
+
+// cluster is one engine with its future events: what internal/node is to real workers.
+type cluster struct {
+	engine *engine.Engine
+	acts   []engine.Action
+	queue  queue
+	wake   int64 // never, or when the engine wants to be woken
+	now    int64
+	model  Model
+	seed   uint64
+
+	fns         []fnState
+	invocations []call
+	freeCalls   []int32
+	workers     []workerState
+	slow        bool // some slowdown is not 1
+	m           metrics
+	failure     error
+}
+
+// fnState is a function's; what every invocation touches, in one cache line.
+type fnState struct {
+	kb            int32 // memory of a HotSpot worker
+	nativeKB      int32
+	runningNative int32
+	runningOther  int32
+	seen          int32 // second in which it last ran, for active counts
+	version       uint32
+	optimized     bool
+	wasOptimized  bool
+	use           FunctionUse
+}
+
+// call is an invocation between its arrival and its end.
+type call struct {
+	arrived  int64
+	duration int64
+	fn       int32
+	worker   int32
+	deopt    bool
+}
+
+// workerState is a worker's.
+type workerState struct {
+	started int64
+	fn      int32
+	tier    function.Tier
+	served  bool
+	flushed bool // its metadata was sent, or will be by an event that is due
+	ready   bool
+	// unwanted: it was told to stop before it was ready.
+	unwanted bool
+	alive    bool
+}
+
+func newCluster(t trace.Trace, o *Options, p policy.Policy, native []bool) *cluster {
+	m := o.Model
+	builders := int32(m.Builders)
+	if builders == 0 {
+		builders = math.MaxInt32
+	}
+	c := &cluster{
+		engine: engine.New(engine.NodeConfig{
+			MemoryMiB:  int64(m.MemoryMB * 1e6 / (1 << 20)),
+			Builders:   builders,
+			TraceLimit: int32(m.TraceLimit),
+		}, p),
+		wake: never, model: m, seed: o.Trace.Seed,
+	}
+	for i := range m.Slowdown {
+		c.slow = c.slow || m.Slowdown[i] != 1 || m.FirstSlowdown[i] != 1
+	}
+	functions := t.Functions()
+	c.fns = make([]fnState, len(functions))
+	for i := range functions {
+		c.addFunction(int32(i), &functions[i], o, native)
+	}
+	c.m.init(int((t.Length() + time.Second - 1) / time.Second))
+	return c
+}
+
+func (c *cluster) addFunction(i int32, f *trace.Function, o *Options, native []bool) {
+	s := &c.fns[i]
+	s.seen = -1
+	s.kb = int32(min(f.MemoryMB*1000, 1e9))
+	s.nativeKB = int32(min(f.MemoryMB*1000*c.model.NativeMemory, 1e9))
+	var mib [function.TierCount]int32
+	for t := range mib {
+		kb := s.kb
+		if function.Tier(t) == function.TierNative {
+			kb = s.nativeKB
+		}
+		mib[t] = int32(math.Ceil((float64(kb)/1000 + c.model.SandboxMB) * 1e6 / (1 << 20)))
+	}
+	fc := engine.FunctionConfig{Reserved: -1, Params: o.Params}
+	rc := engine.RevisionConfig{Function: engine.FunctionID(i), MemoryMiB: mib}
+	if native != nil && native[i] {
+		rc.Restored = builtState()
+		s.optimized, s.wasOptimized, s.version = true, true, 1
+		c.m.optimized++
+		c.m.everOptimized++
+		c.m.builds++
+		c.m.buildNs += c.buildTime(i)
+	}
+	c.step(engine.Event{Kind: engine.EventFunctionSet, Function: engine.FunctionID(i), FunctionConfig: &fc})
+	c.step(engine.Event{Kind: engine.EventRevisionAdded, Revision: engine.RevisionID(i), RevisionConfig: &rc})
+}
+
+// run takes a batch of arrivals in order of time.
+func (c *cluster) run(batch []trace.Invocation) {
+	for i := range batch {
+		inv := &batch[i]
+		at := int64(inv.At)
+		if at >= c.queue.next() || at >= c.wake {
+			c.advance(at)
+		}
+		c.m.sampleUntil(c, at)
+		c.now = at
+		c.arrive(inv)
+	}
+}
+
+// advance lets everything happen that is due up to and at a time. What was scheduled earlier
+// happens first; an arrival comes after what is due at the same time.
+func (c *cluster) advance(until int64) {
+	for {
+		at := c.queue.next()
+		if c.wake < at {
+			if c.wake > until {
+				return
+			}
+			c.m.sampleUntil(c, c.wake)
+			c.now, c.wake = c.wake, never
+			c.step(engine.Event{Kind: engine.EventWoke})
+			continue
+		}
+		if at > until || at == never {
+			return
+		}
+		c.m.sampleUntil(c, at)
+		c.now = at
+		c.happen(c.queue.pop())
+	}
+}
+
+func (c *cluster) arrive(inv *trace.Invocation) {
+	var id int32
+	if n := len(c.freeCalls); n > 0 {
+		id = c.freeCalls[n-1]
+		c.freeCalls = c.freeCalls[:n-1]
+	} else {
+		id = int32(len(c.invocations))
+		c.invocations = append(c.invocations, call{})
+	}
+	c.invocations[id] = call{arrived: c.now, duration: int64(inv.Duration), fn: inv.Function, worker: -1}
+	c.fns[inv.Function].use.Invocations++
+	c.m.arrivals++
+	c.step(engine.Event{Kind: engine.EventArrived, Revision: engine.RevisionID(inv.Function), Invocation: engine.InvocationID(id)})
+}
+
+// happen turns a due event into the engine's.
+func (c *cluster) happen(e event) {
+	switch e.kind() {
+	case dueFinish:
+		c.finish(e.id)
+	case dueReady:
+		w := &c.workers[e.id]
+		if w.unwanted {
+			c.gone(w)
+			c.step(engine.Event{Kind: engine.EventWorkerFailed, Worker: engine.WorkerID(e.id), Failure: engine.FailureStopped})
+			return
+		}
+		w.ready = true
+		c.step(engine.Event{Kind: engine.EventWorkerReady, Worker: engine.WorkerID(e.id)})
+	case dueExit:
+		w := &c.workers[e.id]
+		if w.tier == function.TierHotSpotAgent && w.served && !w.flushed {
+			c.metadata(w.fn) // the tracer writes at its end, too
+		}
+		c.gone(w)
+		c.step(engine.Event{Kind: engine.EventWorkerExited, Worker: engine.WorkerID(e.id)})
+	case dueMetadata:
+		c.metadata(e.id)
+	case dueBuilt:
+		c.m.building--
+		c.step(engine.Event{Kind: engine.EventBuildDone, Revision: engine.RevisionID(e.id)})
+	}
+}
+
+func (c *cluster) metadata(fn int32) {
+	c.fns[fn].version++
+	c.step(engine.Event{Kind: engine.EventMetadata, Revision: engine.RevisionID(fn), Version: c.fns[fn].version})
+}
+
+func (c *cluster) finish(id int32) {
+	inv := &c.invocations[id]
+	w := &c.workers[inv.worker]
+	f := &c.fns[inv.fn]
+	c.stopRunning(f, w.tier)
+	ev := engine.Event{Kind: engine.EventFinished, Invocation: engine.InvocationID(id), Worker: engine.WorkerID(inv.worker), Outcome: function.OutcomeOK}
+	if inv.deopt {
+		ev.Outcome = function.OutcomeDeoptimized
+		inv.deopt = false
+		f.use.Deopts++
+		c.m.deopts++
+		c.step(ev) // the engine says what becomes of the invocation
+		return
+	}
+	latency := c.now - inv.arrived
+	c.m.response.add(latency)
+	c.m.finished++
+	c.freeCalls = append(c.freeCalls, id)
+	c.step(ev)
+}
+
+// step gives the engine an event and carries out what it says.
+func (c *cluster) step(ev engine.Event) {
+	c.m.events++
+	c.acts = c.engine.Step(c.now, ev, c.acts[:0])
+	for i := range c.acts {
+		a := &c.acts[i]
+		switch a.Kind {
+		case engine.ActionAssign:
+			c.assign(a)
+		case engine.ActionStart:
+			c.start(a)
+		case engine.ActionStop:
+			c.stop(a)
+		case engine.ActionWake:
+			c.wake = a.At
+		case engine.ActionBuild:
+			c.m.building++
+			c.m.peakBuilding = max(c.m.peakBuilding, c.m.building)
+			c.m.builds++
+			d := c.buildTime(int32(a.Revision))
+			c.m.buildNs += d
+			c.queue.push(c.now+d, dueBuilt, int32(a.Revision))
+		case engine.ActionRecord:
+			c.record(a)
+		case engine.ActionReject:
+			c.m.rejected++
+			c.freeCalls = append(c.freeCalls, int32(a.Invocation))
+		case engine.ActionFail:
+			c.m.failed++
+			c.freeCalls = append(c.freeCalls, int32(a.Invocation))
+		case engine.ActionRetry:
+			// It is assigned again, to a tracing worker; its latency counts from its arrival.
+		case engine.ActionIllegal:
+			c.failure = fmt.Errorf("simulate: the engine refused %v at %v: %v", ev.Kind, time.Duration(c.now), a.Reason)
+		}
+	}
+}
+
+func (c *cluster) assign(a *engine.Action) {
+	inv := &c.invocations[a.Invocation]
+	w := &c.workers[a.Worker]
+	f := &c.fns[inv.fn]
+	inv.worker = int32(a.Worker)
+	duration := inv.duration
+	if c.slow {
+		slowdown := c.model.Slowdown[w.tier]
+		if !w.served {
+			slowdown = c.model.FirstSlowdown[w.tier]
+		}
+		duration = int64(float64(duration) * slowdown)
+	}
+	if !w.served {
+		w.served = true
+		if w.tier == function.TierHotSpotAgent {
+			w.flushed = true
+			c.queue.push(c.now+int64(c.model.TraceDelay), dueMetadata, inv.fn)
+		}
+	}
+	if w.tier == function.TierNative && c.model.Deoptimize > 0 {
+		inv.deopt = c.chance(3, uint64(inv.fn), uint64(c.now)) < c.model.Deoptimize
+	}
+	if wait := c.now - inv.arrived; wait > 0 {
+		f.use.Waited += time.Duration(wait)
+		c.m.wait.add(wait)
+	}
+	c.startRunning(f, w.tier)
+	c.queue.push(c.now+duration, dueFinish, int32(a.Invocation))
+}
+
+func (c *cluster) start(a *engine.Action) {
+	for len(c.workers) <= int(a.Worker) {
+		c.workers = append(c.workers, workerState{})
+	}
+	fn := int32(a.Revision)
+	f := &c.fns[fn]
+	c.workers[a.Worker] = workerState{fn: fn, tier: a.Tier, started: c.now, alive: true}
+	c.m.resident++
+	if a.Tier == function.TierNative {
+		c.m.residentNative++
+		c.m.residentKB += int64(f.nativeKB)
+	} else {
+		c.m.residentKB += int64(f.kb)
+	}
+	if a.Cold {
+		f.use.Cold++
+		if a.Tier == function.TierNative {
+			f.use.ColdNative++
+			c.m.coldNative++
+		} else {
+			c.m.coldOther++
+		}
+	}
+	d := int64(c.model.ColdStart[a.Tier])
+	if c.model.ColdSpread > 0 {
+		u := min(max(c.chance(4, uint64(fn), uint64(c.now)+uint64(a.Worker)), 1e-9), 1-1e-9)
+		d = int64(float64(d) * math.Exp(c.model.ColdSpread*-math.Sqrt2*math.Erfinv(1-2*u)))
+	}
+	c.queue.push(c.now+d, dueReady, int32(a.Worker))
+}
+
+func (c *cluster) stop(a *engine.Action) {
+	if w := &c.workers[a.Worker]; !w.ready {
+		w.unwanted = true // its start goes on to its end, and comes to nothing
+		return
+	}
+	c.queue.push(c.now+int64(c.model.Stop), dueExit, int32(a.Worker))
+}
+
+// gone frees what a worker held.
+func (c *cluster) gone(w *workerState) {
+	f := &c.fns[w.fn]
+	kb := f.kb
+	w.alive = false
+	c.m.resident--
+	if w.tier == function.TierNative {
+		kb = f.nativeKB
+		c.m.residentNative--
+	}
+	c.m.residentKB -= int64(kb)
+	c.use(w)
+}
+
+// use books a worker's memory over its life so far.
+func (c *cluster) use(w *workerState) {
+	f := &c.fns[w.fn]
+	kb := f.kb
+	if w.tier == function.TierNative {
+		kb = f.nativeKB
+	}
+	f.use.ResidentMBs += float64(kb) / 1000 * time.Duration(c.now-w.started).Seconds()
+}
+
+func (c *cluster) startRunning(f *fnState, tier function.Tier) {
+	m := &c.m
+	m.running++
+	if f.runningNative+f.runningOther == 0 && f.seen != int32(m.second) {
+		f.seen = int32(m.second)
+		m.active(f.optimized)
+	}
+	if tier == function.TierNative {
+		if f.runningNative == 0 {
+			m.fnsNative++
+			if f.runningOther > 0 {
+				m.fnsOther--
+			}
+		}
+		f.runningNative++
+		m.runningKB += int64(f.nativeKB)
+		return
+	}
+	if f.runningOther == 0 && f.runningNative == 0 {
+		m.fnsOther++
+	}
+	f.runningOther++
+	m.runningKB += int64(f.kb)
+}
+
+func (c *cluster) stopRunning(f *fnState, tier function.Tier) {
+	m := &c.m
+	m.running--
+	if tier == function.TierNative {
+		f.runningNative--
+		if f.runningNative == 0 {
+			m.fnsNative--
+			if f.runningOther > 0 {
+				m.fnsOther++
+			}
+		}
+		m.runningKB -= int64(f.nativeKB)
+	} else {
+		f.runningOther--
+		if f.runningOther == 0 && f.runningNative == 0 {
+			m.fnsOther--
+		}
+		m.runningKB -= int64(f.kb)
+	}
+	f.seen = int32(m.second) // it has been counted in this second, at its start or at the second's
+}
+
+// chance is uniform in [0, 1) and belongs to its arguments and the seed.
+func (c *cluster) chance(parts ...uint64) float64 {
+	h := c.seed + 0x9e3779b97f4a7c15
+	for _, p := range parts {
+		h ^= p + 0x9e3779b97f4a7c15
+		h ^= h >> 30
+		h *= 0xbf58476d1ce4e5b9
+		h ^= h >> 27
+		h *= 0x94d049bb133111eb
+		h ^= h >> 31
+	}
+	return float64(h>>11) / (1 << 53)
+}
+
+// buildTime is the same for a function in every policy.
+func (c *cluster) buildTime(fn int32) int64 {
+	return int64(c.model.BuildTimes[int(c.chance(5, uint64(fn))*float64(len(c.model.BuildTimes)))])
+}

@@ -1,0 +1,143 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/trace"
+)
+
+// Result of a simulation: one Outcome a policy, in the order of Options.Policies.
+type Result struct {
+	Options     Options       `json:"options"`
+	Functions   int           `json:"functions"`
+	Invocations uint64        `json:"invocations"`
+	Length      time.Duration `json:"lengthNs"`
+	Runs        []Outcome     `json:"runs"`
+	// Problems are those of the trace's files, for the report.
+	Problems []trace.Problem `json:"problems,omitempty"`
+}
+
+// Outcome is what one policy did.
+type Outcome struct {
+	Policy  string  `json:"policy"`
+	Summary Summary `json:"summary"`
+	// Series has an entry for each second of the trace.
+	Series Series `json:"-"`
+	// PerFunction is by the trace's table.
+	PerFunction []FunctionUse `json:"-"`
+}
+
+// Find is the run of a policy, or nil.
+func (r *Result) Find(policy string) *Outcome {
+	for i := range r.Runs {
+		if r.Runs[i].Policy == policy {
+			return &r.Runs[i]
+		}
+	}
+	return nil
+}
+
+// Series is one value for each simulated second: what was so at its end, or was counted in it.
+type Series struct {
+	// ActiveOptimized and ActiveOther count functions that ran an invocation at any time of the
+	// second, by whether they were optimized when it began or the invocation did.
+	ActiveOptimized []int32
+	ActiveOther     []int32
+	// RunningOptimized and RunningOther count functions that run an invocation at the end of
+	// the second, on a native worker or only on others.
+	RunningOptimized []int32
+	RunningOther     []int32
+	// Invocations that run at the end of the second.
+	Invocations []int32
+	// Resident workers: starting, busy, idle and stopping ones, native and all.
+	ResidentNative []int32
+	Resident       []int32
+	// RunningMB and ResidentMB are the memory of workers that run an invocation, and of all,
+	// without the sandbox's own; the sandboxes' is Options.Model.SandboxMB a worker.
+	RunningMB  []float64
+	ResidentMB []float64
+	// ColdOptimized and ColdOther count cold starts in the second, of native workers and of others.
+	ColdOptimized []int32
+	ColdOther     []int32
+	// Builds that run; their CPUs and memory are the model's, times this.
+	Builds []int32
+	// BuildsQueued wait for a builder.
+	BuildsQueued []int32
+	// OptimizedFunctions have a binary that serves.
+	OptimizedFunctions []int32
+}
+
+// Len is the number of seconds.
+func (s *Series) Len() int { return len(s.RunningMB) }
+
+// FunctionUse is what one function had over the whole trace.
+type FunctionUse struct {
+	Invocations uint32
+	Cold        uint32 // cold starts, native ones included
+	ColdNative  uint32
+	Deopts      uint32
+	// ResidentMBs is the memory of its workers over time, MB times seconds.
+	ResidentMBs float64
+	// Waited is the sum of its invocations' waits for workers.
+	Waited time.Duration
+}
+
+// Summary is a run in a few numbers. Means are over all seconds of the trace.
+type Summary struct {
+	Invocations uint64 `json:"invocations"`
+	Rejected    uint64 `json:"rejected"`
+	Failed      uint64 `json:"failed"`
+	// Unfinished wait or run when the trace ends.
+	Unfinished int `json:"unfinished"`
+
+	ColdStarts       uint64 `json:"coldStarts"`
+	ColdStartsNative uint64 `json:"coldStartsNative"`
+	// ColdShare is cold starts over invocations, NativeColdShare native cold starts over cold starts.
+	ColdShare       float64 `json:"coldShare"`
+	NativeColdShare float64 `json:"nativeColdShare"`
+	// SteadyNativeColdShare is that over the last third of the trace, when builds have had time.
+	SteadyNativeColdShare float64 `json:"steadyNativeColdShare"`
+
+	// Invoked is the number of functions with an invocation, Optimized of those that had a binary
+	// serve, OptimizedShare the second over the first.
+	Invoked        int     `json:"invokedFunctions"`
+	Optimized      int     `json:"optimizedFunctions"`
+	OptimizedShare float64 `json:"optimizedShare"`
+	// OptimizedInvocations is the share of invocations that were of those functions.
+	OptimizedInvocations float64 `json:"optimizedInvocationsShare"`
+	Builds               int     `json:"builds"`
+	Deoptimizations      uint64  `json:"deoptimizations"`
+
+	// Means in MB, without and with the sandboxes' memory.
+	RunningMB         float64 `json:"runningMB"`
+	ResidentMB        float64 `json:"residentMB"`
+	RunningSandboxMB  float64 `json:"runningWithSandboxMB"`
+	ResidentSandboxMB float64 `json:"residentWithSandboxMB"`
+	PeakResidentMB    float64 `json:"peakResidentMB"`
+	MeanResident      float64 `json:"meanResidentWorkers"`
+	PeakResident      int32   `json:"peakResidentWorkers"`
+
+	// Saved are against the first policy of the simulation, over the whole trace and over its last third.
+	SavedRunning         float64 `json:"savedRunning"`
+	SavedResident        float64 `json:"savedResident"`
+	SavedRunningSandbox  float64 `json:"savedRunningWithSandbox"`
+	SavedResidentSandbox float64 `json:"savedResidentWithSandbox"`
+	SteadySavedRunning   float64 `json:"steadySavedRunning"`
+	SteadySavedResident  float64 `json:"steadySavedResident"`
+
+	// Build cost: builder time, CPU time and memory-time, and what was saved of workers'
+	// resident memory-time (without sandboxes), in the same unit.
+	BuildSeconds    float64 `json:"buildSeconds"`
+	BuildCPUSeconds float64 `json:"buildCPUSeconds"`
+	BuildGBSeconds  float64 `json:"buildGBSeconds"`
+	SavedGBSeconds  float64 `json:"savedGBSeconds"`
+	PeakBuilds      int32   `json:"peakBuilds"`
+
+	// Response is arrival to end; Wait is arrival to begin, of those that had to wait at all.
+	Response Latency `json:"response"`
+	Wait     Latency `json:"wait"`
+	// WaitedSeconds is the sum of all waits.
+	WaitedSeconds float64 `json:"waitedSeconds"`
+	// Events that the engine took.
+	Events uint64 `json:"events"`
+}

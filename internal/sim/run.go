@@ -1,0 +1,276 @@
+// Package sim runs a trace of invocations through the engine of the live platform, on
+// modelled durations instead of real workers.
+//
+// The engine is internal/engine, unchanged: this package turns its actions into future events
+// on a heap ordered by (time, sequence) and gives it the events as they fall due. One
+// simulation runs several policies side by side over the same invocations. Results depend
+// on the trace, the options and the seed, and not on how many cores there are.
+//
+// It must not know real workers, files, or how results are shown.
+package sim
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/trace"
+)
+
+// Run simulates every policy of the options over a trace.
+func Run(ctx context.Context, t trace.Trace, o Options) (*Result, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	r := &Result{Options: o, Functions: len(t.Functions()), Length: t.Length(), Runs: make([]Outcome, len(o.Policies))}
+	var now, later []int
+	for i, name := range o.Policies {
+		if name == Oracle {
+			later = append(later, i)
+		} else {
+			now = append(now, i)
+		}
+	}
+	if len(now) == 0 {
+		return nil, errors.New("simulate: the oracle learns the future from another policy's run: name one before it, such as \"none\"")
+	}
+	if err := r.pass(ctx, t, now, nil); err != nil {
+		return nil, err
+	}
+	if len(later) > 0 {
+		if err := r.pass(ctx, t, later, r.foresee(t)); err != nil {
+			return nil, err
+		}
+	}
+	r.Invocations = r.Runs[0].Summary.Invocations
+	for i := range r.Runs {
+		r.Runs[i].compare(&r.Runs[0], &r.Options)
+	}
+	return r, nil
+}
+
+// pass simulates some of the policies over one pass of the trace.
+func (r *Result) pass(ctx context.Context, t trace.Trace, which []int, native []bool) error {
+	clusters := make([]*cluster, len(which))
+	for i, p := range which {
+		made, err := newPolicy(r.Options.Policies[p], &r.Options)
+		if err != nil {
+			return err
+		}
+		clusters[i] = newCluster(t, &r.Options, made, native)
+	}
+	s, err := t.Open(ctx, r.Options.Trace)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if r.Options.Sequential {
+		err = r.sequential(s, clusters)
+	} else {
+		err = r.concurrent(s, clusters)
+	}
+	if err != nil {
+		return err
+	}
+	for i, p := range which {
+		c := clusters[i]
+		c.finishTrace(int64(t.Length()))
+		if c.failure != nil {
+			return c.failure
+		}
+		r.Runs[p] = c.result(r.Options.Policies[p])
+	}
+	return nil
+}
+
+func (r *Result) sequential(s trace.Stream, clusters []*cluster) error {
+	var buf []trace.Invocation
+	total := uint64(0)
+	for {
+		var err error
+		if buf, err = s.Next(buf); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		for _, c := range clusters {
+			if c.run(buf); c.failure != nil {
+				return c.failure
+			}
+		}
+		total += uint64(len(buf))
+		r.progress(buf, total)
+	}
+}
+
+func (r *Result) progress(batch []trace.Invocation, total uint64) {
+	if r.Options.Progress != nil && len(batch) > 0 {
+		r.Options.Progress(time.Duration(batch[len(batch)-1].At), total)
+	}
+}
+
+// shared is a batch that all policies read; the last one gives it back.
+type shared struct {
+	list  []trace.Invocation
+	users atomic.Int32
+}
+
+// ahead is how many batches the trace is expanded before the policies: a batch of the whole
+// cluster's minute is 15 MB.
+const ahead = 3
+
+// concurrent expands the trace in one goroutine and runs each policy in one of its own, all
+// over the same batches. All have ended when it returns.
+func (r *Result) concurrent(s trace.Stream, clusters []*cluster) error {
+	free := make(chan *shared, ahead)
+	for range ahead {
+		free <- &shared{}
+	}
+	stop := make(chan struct{})
+	var once sync.Once
+	var failed error
+	fail := func(err error) { once.Do(func() { failed = err; close(stop) }) }
+	var group sync.WaitGroup
+	inputs := make([]chan *shared, len(clusters))
+	for i, c := range clusters {
+		inputs[i] = make(chan *shared, ahead)
+		group.Go(func() {
+			total := uint64(0)
+			for b := range inputs[i] {
+				if c.run(b.list); c.failure != nil {
+					fail(c.failure)
+					return
+				}
+				total += uint64(len(b.list))
+				if b.users.Add(-1) == 0 { // the last of the policies to have done it
+					r.progress(b.list, total)
+					free <- b
+				}
+			}
+		})
+	}
+	func() {
+		defer func() {
+			for _, in := range inputs {
+				close(in)
+			}
+		}()
+		for {
+			var b *shared
+			select {
+			case b = <-free:
+			case <-stop:
+				return
+			}
+			list, err := s.Next(b.list)
+			if errors.Is(err, io.EOF) {
+				return
+			} else if err != nil {
+				fail(err)
+				return
+			}
+			b.list = list
+			b.users.Store(int32(len(clusters)))
+			for _, in := range inputs {
+				in <- b // has room for every batch that there is
+			}
+		}
+	}()
+	group.Wait()
+	return failed
+}
+
+// finishTrace lets everything happen that is due before the end of the trace. What still waits
+// or runs then stays unfinished; workers that are still there count until then.
+func (c *cluster) finishTrace(end int64) {
+	c.advance(end - 1)
+	c.m.sampleUntil(c, end)
+	c.now = end
+	for i := range c.workers {
+		if w := &c.workers[i]; w.alive {
+			c.m.unfinishedWorkers++
+			c.use(w)
+		}
+	}
+}
+
+// result summarizes a cluster at the end of the trace.
+func (c *cluster) result(name string) Outcome {
+	m := &c.m
+	s := &m.series
+	run := Outcome{Policy: name, Series: *s, PerFunction: make([]FunctionUse, len(c.fns))}
+	sum := &run.Summary
+	optimizedInvocations := uint64(0)
+	for i := range c.fns {
+		f := &c.fns[i]
+		run.PerFunction[i] = f.use
+		if f.use.Invocations == 0 {
+			continue
+		}
+		sum.Invoked++
+		if f.wasOptimized {
+			sum.Optimized++
+			optimizedInvocations += uint64(f.use.Invocations)
+		}
+		sum.WaitedSeconds += f.use.Waited.Seconds()
+	}
+	sum.Invocations, sum.Rejected, sum.Failed = m.arrivals, m.rejected, m.failed
+	sum.Unfinished = len(c.invocations) - len(c.freeCalls)
+	sum.ColdStarts, sum.ColdStartsNative = m.colds, m.coldsNative
+	sum.ColdShare = ratio(float64(m.colds), float64(m.arrivals))
+	sum.NativeColdShare = ratio(float64(m.coldsNative), float64(m.colds))
+	sum.OptimizedShare = ratio(float64(sum.Optimized), float64(sum.Invoked))
+	sum.OptimizedInvocations = ratio(float64(optimizedInvocations), float64(m.arrivals))
+	sum.Builds, sum.Deoptimizations, sum.PeakBuilds = m.builds, m.deopts, m.peakBuilding
+	last := s.Len() * 2 / 3
+	native, other := total(s.ColdOptimized[last:]), total(s.ColdOther[last:])
+	sum.SteadyNativeColdShare = ratio(native, native+other)
+
+	seconds := float64(max(s.Len(), 1))
+	running, workers := total(s.Invocations)/seconds, total(s.Resident)/seconds
+	sandbox := c.model.SandboxMB
+	sum.RunningMB, sum.ResidentMB = total(s.RunningMB)/seconds, total(s.ResidentMB)/seconds
+	sum.RunningSandboxMB, sum.ResidentSandboxMB = sum.RunningMB+sandbox*running, sum.ResidentMB+sandbox*workers
+	sum.MeanResident = workers
+	if s.Len() > 0 {
+		sum.PeakResidentMB, sum.PeakResident = slices.Max(s.ResidentMB), slices.Max(s.Resident)
+	}
+	sum.BuildSeconds = time.Duration(m.buildNs).Seconds()
+	sum.BuildCPUSeconds = sum.BuildSeconds * c.model.BuildCPUs
+	sum.BuildGBSeconds = sum.BuildSeconds * c.model.BuildMB / 1000
+	sum.Response, sum.Wait = m.response.latency(), m.wait.latency()
+	sum.Events = m.events
+	return run
+}
+
+// compare fills in what a run saved against the first one.
+func (run *Outcome) compare(base *Outcome, o *Options) {
+	s, b := &run.Summary, &base.Summary
+	s.SavedRunning = 1 - ratio(s.RunningMB, b.RunningMB)
+	s.SavedResident = 1 - ratio(s.ResidentMB, b.ResidentMB)
+	s.SavedRunningSandbox = 1 - ratio(s.RunningSandboxMB, b.RunningSandboxMB)
+	s.SavedResidentSandbox = 1 - ratio(s.ResidentSandboxMB, b.ResidentSandboxMB)
+	last := run.Series.Len() * 2 / 3
+	s.SteadySavedRunning = 1 - ratio(total(run.Series.RunningMB[last:]), total(base.Series.RunningMB[last:]))
+	s.SteadySavedResident = 1 - ratio(total(run.Series.ResidentMB[last:]), total(base.Series.ResidentMB[last:]))
+	s.SavedGBSeconds = (b.ResidentMB - s.ResidentMB) * float64(run.Series.Len()) / 1000
+}
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+func total[T int32 | float64](v []T) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += float64(x)
+	}
+	return sum
+}
