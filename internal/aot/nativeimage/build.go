@@ -1,0 +1,283 @@
+package nativeimage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/jar"
+)
+
+// job is one build while it runs.
+type job struct {
+	b       *Builder
+	req     *aot.Request
+	scratch *scratch
+	limiter limiter
+	log     *keptLog
+	usage   usage
+	begin   time.Time
+}
+
+// build makes the binary of a key that is not there, alone among all processes that share the cache.
+func (b *Builder) build(ctx context.Context, key aot.Key, req *aot.Request) (*aot.Result, error) {
+	req.Progress("waiting")
+	release, err := b.store.lock(ctx, key)
+	if err != nil {
+		return nil, b.end(ctx, err, nil)
+	}
+	defer release()
+	if r, ok := b.store.lookup(key); ok {
+		return r, nil // another process made it
+	}
+	sc, err := b.store.scratch()
+	if err != nil {
+		return nil, b.end(ctx, err, nil)
+	}
+	j := &job{b: b, req: req, scratch: sc, log: newKeptLog(req.Log), begin: time.Now()}
+	j.limiter = newLimiter(sc.name(), req.Limits)
+	if j.limiter.why != nil {
+		fmt.Fprintf(j.log, "cloudjit: the build runs without limits of memory and CPU: %v\n", j.limiter.why)
+	}
+	result, err := j.do(ctx, key)
+	// First what runs, then where it ran.
+	cleanErr := errors.Join(j.limiter.close(), sc.remove())
+	if err != nil {
+		_ = os.WriteFile(filepath.Join(b.store.dir, "logs", string(key)+".log"), j.log.bytes(), 0o644)
+		return nil, b.end(ctx, err, j)
+	}
+	if cleanErr != nil {
+		fmt.Fprintf(j.log, "cloudjit: %v\n", cleanErr)
+	}
+	return result, nil
+}
+
+// end makes an *aot.Error of whatever ended a build.
+func (b *Builder) end(ctx context.Context, err error, j *job) *aot.Error {
+	var e *aot.Error
+	var refused *jar.Error
+	switch {
+	case errors.As(err, &e):
+	case ctx.Err() != nil:
+		e = cancelled(ctx.Err())
+	case errors.Is(err, context.DeadlineExceeded):
+		e = &aot.Error{
+			Class: aot.ClassTime, Reason: fmt.Sprintf("the build took longer than %s", j.req.Limits.Time),
+			Hint: "allow builds more time or more processors", Err: err,
+		}
+	case errors.As(err, &refused):
+		e = &aot.Error{Class: aot.ClassUser, Reason: refused.Reason, Hint: refused.Hint, Err: err}
+	default:
+		e = &aot.Error{Class: aot.ClassTool, Reason: err.Error(), Err: err}
+	}
+	if j != nil {
+		e.Cost = j.usage.cost(j.begin)
+	}
+	return e
+}
+
+func (j *job) do(ctx context.Context, key aot.Key) (*aot.Result, error) {
+	if j.req.Limits.Time > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, j.req.Limits.Time)
+		defer cancel()
+	}
+	for _, d := range []string{"tmp", "home", "out", "metadata"} {
+		if err := os.Mkdir(filepath.Join(j.scratch.dir, d), 0o755); err != nil {
+			return nil, fmt.Errorf("make scratch folder: %w", err)
+		}
+	}
+	j.req.Progress("unpack")
+	root := filepath.Join(j.scratch.dir, "code")
+	info, err := jar.Extract(j.req.Code, root, j.b.opts.Archive)
+	if err != nil {
+		return nil, err
+	}
+	im, err := j.plan(ctx, root, info)
+	if err != nil {
+		return nil, err
+	}
+	j.req.Progress("image")
+	e, err := j.run(ctx, command{
+		path: filepath.Join(j.b.opts.Home, "bin", "native-image"), args: im.arguments(), env: j.env(), dir: j.scratch.dir,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !e.ok() {
+		return nil, j.failed("native-image failed", e)
+	}
+	j.req.Progress("keep")
+	return j.keep(key)
+}
+
+// plan gathers the class path, the metadata and the framework's own preparations.
+func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, error) {
+	opts := &j.b.opts
+	set, err := parseMetadata(j.req.Metadata)
+	if err != nil {
+		return nil, err
+	}
+	folder := metadataFolder{filepath.Join(j.scratch.dir, "metadata")}
+	if set.Len() > 0 {
+		if err := folder.add("dev.cloudjit", "traced", "reachability-metadata.json", set.JSON()); err != nil {
+			return nil, err
+		}
+	}
+	app := info.ClassPath(root)
+	im := &image{
+		mainClass: info.MainClass, output: filepath.Join(j.scratch.dir, "out", binaryName),
+		level: j.req.Level, optimize: opts.Optimize, march: opts.March,
+		tmp: filepath.Join(j.scratch.dir, "tmp"), limits: j.req.Limits, extra: opts.Extra, locales: locales(set),
+	}
+	switch j.req.Revision.Kind {
+	case function.KindHandler:
+		if opts.Runtime == "" {
+			return nil, &aot.Error{Class: aot.ClassTool, Reason: "the builder has no Java runtime client to compile handlers with"}
+		}
+		im.mainClass = RuntimeMain
+		if err := j.registerHandler(folder, app); err != nil {
+			return nil, err
+		}
+		im.classPath = append([]string{opts.Runtime}, app...)
+	case function.KindWeb:
+		if j.req.Revision.MainClass != "" {
+			im.mainClass = j.req.Revision.MainClass
+		}
+		if im.mainClass == "" {
+			return nil, &aot.Error{Class: aot.ClassUser, Reason: "the archive has no main class", Hint: "name one in the function's configuration"}
+		}
+		own := *info
+		own.MainClass = im.mainClass
+		before, err := j.prepare(ctx, app, &own)
+		if err != nil {
+			return nil, err
+		}
+		im.classPath = append(before, app...)
+	default:
+		return nil, &aot.Error{Class: aot.ClassUser, Reason: fmt.Sprintf("a function of kind %s has nothing to compile", j.req.Revision.Kind)}
+	}
+	replaced, err := folder.addCommunity(ctx, opts.Repository, info.Libraries, j.log)
+	if err != nil {
+		return nil, err
+	}
+	im.excludes = append(append(im.excludes, knownBad...), replaced...)
+	im.classPath = append(im.classPath, folder.dir)
+	return im, nil
+}
+
+// prepare does what a framework needs before the image, and returns what it made for the class path.
+func (j *job) prepare(ctx context.Context, app []string, info *jar.Info) ([]string, error) {
+	if info.Framework == jar.FrameworkSpringBoot {
+		return j.springAOT(ctx, app, info)
+	}
+	return nil, nil
+}
+
+func (j *job) registerHandler(folder metadataFolder, app []string) error {
+	class, _ := splitHandler(j.req.Revision.Handler)
+	cp, err := jar.OpenClassPath(app)
+	if err != nil {
+		return err
+	}
+	defer cp.Close()
+	if !cp.Has(class) {
+		return &aot.Error{Class: aot.ClassUser, Reason: fmt.Sprintf("the handler's class %q is not in the archive", class)}
+	}
+	doc, err := handlerMetadata(cp, j.req.Revision.Handler)
+	if err != nil {
+		return fmt.Errorf("describe handler: %w", err)
+	}
+	return folder.add("dev.cloudjit", "handler", "reachability-metadata.json", doc)
+}
+
+// keep publishes what the image's build left in the folder "out".
+func (j *job) keep(key aot.Key) (*aot.Result, error) {
+	out := filepath.Join(j.scratch.dir, "out")
+	entries, err := os.ReadDir(out)
+	if err != nil {
+		return nil, fmt.Errorf("keep build: %w", err)
+	}
+	for _, e := range entries {
+		// Beside the binary only shared libraries are needed to run (AWT's, for example).
+		if name := e.Name(); name != binaryName && !strings.HasSuffix(name, ".so") {
+			if err := os.RemoveAll(filepath.Join(out, name)); err != nil {
+				return nil, fmt.Errorf("keep build: %w", err)
+			}
+		}
+	}
+	st, err := os.Stat(filepath.Join(out, binaryName))
+	if err != nil {
+		return nil, &aot.Error{Class: aot.ClassTool, Reason: "native-image ended well but left no binary", Err: err}
+	}
+	if err := os.Chmod(filepath.Join(out, binaryName), 0o755); err != nil {
+		return nil, fmt.Errorf("keep build: %w", err)
+	}
+	r := &aot.Result{Key: key, Cost: j.usage.cost(j.begin)}
+	r.Cost.Size = st.Size()
+	if err := os.WriteFile(filepath.Join(out, logName), j.log.bytes(), 0o644); err != nil {
+		return nil, fmt.Errorf("keep build: %w", err)
+	}
+	if err := j.b.store.publish(key, out, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (j *job) run(ctx context.Context, c command) (ending, error) {
+	fmt.Fprintf(j.log, "cloudjit: run %s %s\n", c.path, strings.Join(c.args, " "))
+	e, err := run(ctx, c, j.scratch, j.limiter, j.log, &j.usage)
+	if ctx.Err() != nil {
+		return e, ctx.Err()
+	}
+	return e, err
+}
+
+// failed says why a tool that ran to its end failed.
+func (j *job) failed(what string, e ending) *aot.Error {
+	class, reason := classify(e, j.log.tail())
+	if reason == "" {
+		reason = what
+	} else {
+		reason = what + ": " + reason
+	}
+	err := &aot.Error{Class: class, Reason: reason}
+	if class == aot.ClassMemory {
+		err.Reason = "the build ran out of memory"
+		if l := j.req.Limits.MemoryMiB; l > 0 {
+			err.Reason = fmt.Sprintf("the build ran out of its %d MiB of memory", l)
+		}
+		err.Hint = "allow builds more memory"
+	}
+	return err
+}
+
+// env is the whole environment of a tool: nothing of the server's own reaches code that a
+// build may run.
+func (j *job) env() []string {
+	return environment(map[string]string{
+		"PATH":      "/usr/local/bin:/usr/bin:/bin",
+		"HOME":      filepath.Join(j.scratch.dir, "home"),
+		"TMPDIR":    filepath.Join(j.scratch.dir, "tmp"),
+		"JAVA_HOME": j.b.opts.JDK,
+		"LANG":      "C.UTF-8",
+	})
+}
+
+// jvmOptions are for the JVMs that run beside native-image.
+func (j *job) jvmOptions() []string {
+	options := []string{"-Djava.io.tmpdir=" + filepath.Join(j.scratch.dir, "tmp"), "-XX:-UsePerfData"}
+	if heap := heapMiB(j.req.Limits.MemoryMiB); heap > 0 {
+		options = append(options, fmt.Sprintf("-Xmx%dm", heap))
+	}
+	return options
+}
+
+var _ io.Writer = (*keptLog)(nil)

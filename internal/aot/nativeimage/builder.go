@@ -1,0 +1,289 @@
+// Package nativeimage is the aot.Builder that makes native binaries with GraalVM Native Image.
+//
+// It turns an uploaded archive into a class path, merges metadata from all sources, does what
+// a framework needs at build time, runs native-image as a tame child process, and keeps the
+// binary under the hash of everything that it was made from. It knows nothing of policies,
+// pipelines, workers or HTTP; where the tool chain comes from is internal/toolchain's matter.
+//
+// Layout of the cache folder:
+//
+//	images/ab/abcd.../   one finished build: function, its shared libraries, result.json, build.log
+//	logs/abcd....log     the log of a key's last failed build
+//	locks/abcd...        one build of a key at a time, among processes too
+//	scratch/…/           one build each, locked while it runs; removed by the next New if not
+package nativeimage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/aot/metarepo"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/metadata"
+)
+
+// Options of a builder. Home, ID and Cache are required.
+type Options struct {
+	// Home is the folder whose bin/native-image is run.
+	Home string
+	// ID names the tool chain with all its versions; a part of every key.
+	ID string
+	// JDK is the home of the JDK that the tool chain stands on; it runs and compiles what
+	// frameworks need before the image. Empty: Home.
+	JDK string
+	// Runtime is the path of the Java runtime client, which handlers are compiled with.
+	Runtime string
+	// Cache is the folder for everything that is kept, and for scratch. Builders of several
+	// processes may share it.
+	Cache string
+	// Repository is where the community's reachability metadata is; nil: not used.
+	Repository *metarepo.Source
+	// March is native-image's -march; empty: "compatibility", so that a binary may move to another machine.
+	March string
+	// Optimize is the option of the optimized level; empty: "-O2".
+	Optimize string
+	// Extra are more options of native-image, after all others.
+	Extra []string
+	// Archive are the limits that code was accepted with.
+	Archive jar.Limits
+}
+
+// Builder makes native images. It implements aot.Builder.
+type Builder struct {
+	opts    Options
+	store   *store
+	runtime string // hash of the runtime client
+
+	mu       sync.Mutex
+	building map[aot.Key]*call
+}
+
+var _ aot.Builder = (*Builder)(nil)
+
+// New opens the cache folder and removes what killed builds left in it: scratch, processes and
+// control groups.
+func New(opts Options) (*Builder, error) {
+	if opts.Home == "" || opts.ID == "" || opts.Cache == "" {
+		return nil, errors.New("open native-image builder: Home, ID and Cache are required")
+	}
+	tool := filepath.Join(opts.Home, "bin", "native-image")
+	if _, err := os.Stat(tool); err != nil {
+		return nil, fmt.Errorf("open native-image builder: %w", err)
+	}
+	if opts.JDK == "" {
+		opts.JDK = opts.Home
+	}
+	if opts.March == "" {
+		opts.March = "compatibility"
+	}
+	if opts.Optimize == "" {
+		opts.Optimize = "-O2"
+	}
+	b := &Builder{opts: opts, building: map[aot.Key]*call{}}
+	if opts.Runtime != "" {
+		sum, err := hashFile(opts.Runtime)
+		if err != nil {
+			return nil, fmt.Errorf("open native-image builder: read runtime client: %w", err)
+		}
+		b.runtime = sum
+	}
+	var err error
+	if b.store, err = openStore(opts.Cache); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Name implements aot.Builder.
+func (b *Builder) Name() string { return "native-image" }
+
+// recipe is everything that a binary depends on, besides the code of this package, whose
+// changes that matter are counted by format.
+type recipe struct {
+	Format     int               `json:"format"`
+	Code       string            `json:"code"`
+	Kind       function.Kind     `json:"kind"`
+	Handler    string            `json:"handler"`
+	MainClass  string            `json:"mainClass"`
+	Metadata   string            `json:"metadata"`
+	Toolchain  string            `json:"toolchain"`
+	Runtime    string            `json:"runtime"`
+	Repository string            `json:"repository"`
+	Level      function.Level    `json:"level"`
+	Options    []string          `json:"options"`
+	Env        map[string]string `json:"env"`
+}
+
+const format = 1
+
+// Key implements aot.Builder.
+func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
+	set, err := parseMetadata(req.Metadata)
+	if err != nil {
+		return "", err
+	}
+	r := recipe{
+		Format: format, Code: req.Revision.CodeSHA256, Kind: req.Revision.Kind,
+		Metadata: set.Hash(), Toolchain: b.opts.ID, Level: req.Level,
+		Options: append([]string{b.opts.March, b.opts.Optimize}, b.opts.Extra...),
+	}
+	if b.opts.Repository != nil {
+		r.Repository = b.opts.Repository.Version
+	}
+	if req.Revision.Kind == function.KindHandler {
+		r.Handler, r.Runtime = req.Revision.Handler, b.runtime
+	} else {
+		// Spring decides by the environment, at build time, which beans there are.
+		r.MainClass, r.Env = req.Revision.MainClass, req.Revision.Environment
+	}
+	doc, err := json.Marshal(r) // maps are written in the order of their keys
+	if err != nil {
+		return "", fmt.Errorf("make build key: %w", err)
+	}
+	sum := sha256.Sum256(doc)
+	return aot.Key(hex.EncodeToString(sum[:])), nil
+}
+
+func parseMetadata(b []byte) (*metadata.Set, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	set, err := metadata.Parse(b)
+	if err != nil {
+		return nil, &aot.Error{Class: aot.ClassMetadata, Reason: "the function's metadata cannot be read", Err: err}
+	}
+	return set, nil
+}
+
+// Lookup implements aot.Builder.
+func (b *Builder) Lookup(key aot.Key) (*aot.Result, bool) { return b.store.lookup(key) }
+
+// Log returns the kept log of a key's build: of the binary if there is one, else of the last
+// failed try. At most 1 MiB; fs.ErrNotExist if there is none.
+func (b *Builder) Log(key aot.Key) ([]byte, error) { return b.store.log(key) }
+
+// Remove deletes a finished build that nothing uses any more.
+func (b *Builder) Remove(key aot.Key) error { return b.store.remove(key) }
+
+// Keys are the finished builds, in no order.
+func (b *Builder) Keys() ([]aot.Key, error) { return b.store.keys() }
+
+// call is a build that one or more callers wait for.
+type call struct {
+	done    chan struct{}
+	cancel  context.CancelFunc
+	waiting int
+	result  *aot.Result
+	err     error
+}
+
+// Build implements aot.Builder. Callers of an equal key wait for the first one's build, whose
+// Log and Progress alone are used; it is cancelled when all of them have gone.
+func (b *Builder) Build(ctx context.Context, req *aot.Request) (*aot.Result, error) {
+	key, err := b.Key(req)
+	if err != nil {
+		return nil, err
+	}
+	if r, ok := b.store.lookup(key); ok {
+		return r, nil
+	}
+	if ctx.Err() != nil {
+		return nil, cancelled(ctx.Err())
+	}
+	b.mu.Lock()
+	c := b.building[key]
+	if c == nil {
+		c = b.start(key, req)
+	}
+	c.waiting++
+	b.mu.Unlock()
+
+	select {
+	case <-c.done:
+		return c.result, c.err
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	c.waiting--
+	last := c.waiting == 0
+	if last {
+		// Nobody may join a build that ends.
+		if b.building[key] == c {
+			delete(b.building, key)
+		}
+		c.cancel()
+	}
+	b.mu.Unlock()
+	if last {
+		<-c.done // nothing is left behind when Build returns
+		if c.err == nil {
+			return c.result, nil
+		}
+	}
+	return nil, cancelled(ctx.Err())
+}
+
+// start is called with mu held.
+func (b *Builder) start(key aot.Key, req *aot.Request) *call {
+	// The build belongs to all its callers, so it outlives the first one's context.
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &call{done: make(chan struct{}), cancel: cancel}
+	b.building[key] = c
+	own := *req
+	if own.Log == nil {
+		own.Log = io.Discard
+	}
+	if own.Progress == nil {
+		own.Progress = func(string) {}
+	}
+	go func() {
+		defer cancel()
+		result, err := b.build(ctx, key, &own)
+		b.mu.Lock()
+		c.result, c.err = result, err
+		if b.building[key] == c {
+			delete(b.building, key)
+		}
+		b.mu.Unlock()
+		close(c.done)
+	}()
+	return c
+}
+
+func cancelled(err error) *aot.Error {
+	return &aot.Error{Class: aot.ClassCancelled, Reason: "the build was cancelled", Err: err}
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// environment is a map as the sorted "K=V" list of a process.
+func environment(env map[string]string) []string {
+	out := make([]string, 0, len(env))
+	for _, k := range slices.Sorted(maps.Keys(env)) {
+		out = append(out, k+"="+env[k])
+	}
+	return out
+}

@@ -1,0 +1,515 @@
+package nativeimage
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/jar"
+)
+
+// fixture is a builder over the stand-in tool chain of testdata.
+type fixture struct {
+	*Builder
+	cache string
+	home  string
+}
+
+func newFixture(t *testing.T, mode string) *fixture {
+	t.Helper()
+	home := filepath.Join(t.TempDir(), "home")
+	if err := os.CopyFS(home, os.DirFS("testdata/home")); err != nil {
+		t.Fatal(err)
+	}
+	runtime := filepath.Join(t.TempDir(), "runtime.jar")
+	if err := os.WriteFile(runtime, pack(t, map[string][]byte{"x": nil}), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{cache: filepath.Join(t.TempDir(), "cache"), home: home}
+	opts := Options{Home: home, ID: "fake 1", Runtime: runtime, Cache: f.cache}
+	if mode != "" {
+		opts.Extra = []string{"fake:" + mode}
+	}
+	b, err := New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Builder = b
+	t.Cleanup(func() { f.noScratch(t) })
+	return f
+}
+
+// noScratch fails the test if a build left anything but what is kept.
+func (f *fixture) noScratch(t *testing.T) {
+	t.Helper()
+	left, err := os.ReadDir(filepath.Join(f.cache, "scratch"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("scratch is left: %v, %v", left, err)
+	}
+}
+
+func pack(t testing.TB, files map[string][]byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, content := range files {
+		f, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+const testClasses = "../../jar/testdata/classes"
+
+func class(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(testClasses, name+".class"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func request(t testing.TB, files map[string][]byte, spec function.Spec) *aot.Request {
+	t.Helper()
+	b := pack(t, files)
+	code := filepath.Join(t.TempDir(), "code.jar")
+	if err := os.WriteFile(code, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(b)
+	spec.CodeSHA256, spec.Function = hex.EncodeToString(sum[:]), "shop"
+	return &aot.Request{
+		Revision: &spec, Code: code, Level: function.LevelQuick,
+		Metadata: []byte(`{"reflection":[{"type":"shop.Traced"}]}`),
+	}
+}
+
+func handlerRequest(t testing.TB) *aot.Request {
+	return request(t, map[string][]byte{
+		"META-INF/MANIFEST.MF":        []byte("Manifest-Version: 1.0\n\n"),
+		"shop/Checkout.class":         class(t, "shop/Checkout"),
+		"shop/Checkout$Order.class":   class(t, "shop/Checkout$Order"),
+		"shop/Checkout$Receipt.class": class(t, "shop/Checkout$Receipt"),
+		"library/Base.class":          class(t, "library/Base"),
+	}, function.Spec{Kind: function.KindHandler, Handler: "shop.Checkout"})
+}
+
+func webRequest(t testing.TB) *aot.Request {
+	return request(t, map[string][]byte{
+		"META-INF/MANIFEST.MF": []byte("Manifest-Version: 1.0\nMain-Class: shop.Main\n\n"),
+		"shop/Main.class":      class(t, "shop/Main"),
+	}, function.Spec{Kind: function.KindWeb})
+}
+
+func TestBuildKeepsBinaryUnderItsKey(t *testing.T) {
+	f, req := newFixture(t, ""), handlerRequest(t)
+	var log bytes.Buffer
+	var phases []string
+	req.Log, req.Progress = &log, func(p string) { phases = append(phases, p) }
+	req.Limits = aot.Limits{MemoryMiB: 1024, CPUs: 2, Time: time.Minute}
+	r, err := f.Build(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := f.Key(req)
+	if err != nil || r.Key != key || r.Cached {
+		t.Errorf("got %+v, want key %s, %v", r, key, err)
+	}
+	if r.Cost.Wall <= 0 || r.Cost.CPU <= 0 || r.Cost.PeakRSS <= 0 || r.Cost.Size == 0 {
+		t.Errorf("cost: %+v", r.Cost)
+	}
+	var files []string
+	entries, _ := os.ReadDir(r.Dir)
+	for _, e := range entries {
+		files = append(files, e.Name())
+	}
+	if want := []string{"build.log", "function", "function.args.so", "function.metadata.so", "libawt.so", "result.json"}; !slices.Equal(files, want) {
+		t.Errorf("kept %q, want %q", files, want)
+	}
+	args, _ := os.ReadFile(filepath.Join(r.Dir, "function.args.so"))
+	for _, want := range []string{"-Ob\n", "--exact-reachability-metadata\n", "-J-Xmx768m\n", "-J-XX:ActiveProcessorCount=2\n", RuntimeMain + "\n"} {
+		if !strings.Contains(string(args), want) {
+			t.Errorf("no %q in the arguments:\n%s", want, args)
+		}
+	}
+	meta, _ := os.ReadFile(filepath.Join(r.Dir, "function.metadata.so"))
+	for _, want := range []string{"shop.Traced", `"shop.Checkout"`, "library.Base", "shop.Checkout$Order", "shop.Checkout$Receipt"} {
+		if !strings.Contains(string(meta), want) {
+			t.Errorf("no %q in the metadata:\n%s", want, meta)
+		}
+	}
+	if kept, err := f.Log(key); err != nil || !bytes.Contains(kept, []byte("mode build")) || !bytes.Contains(log.Bytes(), []byte("mode build")) {
+		t.Errorf("log: %q, %v", kept, err)
+	}
+	if want := []string{"waiting", "unpack", "image", "keep"}; !slices.Equal(phases, want) {
+		t.Errorf("phases: %q", phases)
+	}
+
+	again, err := f.Build(t.Context(), req)
+	if err != nil || !again.Cached || again.Dir != r.Dir {
+		t.Errorf("second build: %+v, %v", again, err)
+	}
+	if keys, err := f.Keys(); err != nil || !slices.Equal(keys, []aot.Key{key}) {
+		t.Errorf("keys: %q, %v", keys, err)
+	}
+	if err := f.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := f.Lookup(key); ok {
+		t.Error("a removed build is found")
+	}
+}
+
+func TestKeyCountsEverythingThatMatters(t *testing.T) {
+	f, req := newFixture(t, ""), webRequest(t)
+	base, err := f.Key(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(edit func(*aot.Request, *function.Spec)) aot.Key {
+		r, spec := *req, *req.Revision
+		r.Revision = &spec
+		edit(&r, &spec)
+		key, err := f.Key(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	for name, edit := range map[string]func(*aot.Request, *function.Spec){
+		"code":     func(_ *aot.Request, s *function.Spec) { s.CodeSHA256 = strings.Repeat("0", 64) },
+		"level":    func(r *aot.Request, _ *function.Spec) { r.Level = function.LevelOptimized },
+		"metadata": func(r *aot.Request, _ *function.Spec) { r.Metadata = []byte(`{}`) },
+		"main":     func(_ *aot.Request, s *function.Spec) { s.MainClass = "x.Y" },
+		"env":      func(_ *aot.Request, s *function.Spec) { s.Environment = map[string]string{"A": "b"} },
+	} {
+		if same(edit) == base {
+			t.Errorf("%s does not change the key", name)
+		}
+	}
+	for name, edit := range map[string]func(*aot.Request, *function.Spec){
+		"limits":   func(r *aot.Request, _ *function.Spec) { r.Limits.MemoryMiB = 5 },
+		"revision": func(_ *aot.Request, s *function.Spec) { s.ID, s.Version, s.MemoryMiB = "x", "7", 512 },
+		"metadata form": func(r *aot.Request, _ *function.Spec) {
+			r.Metadata = []byte(` { "reflection" : [ {"type":"shop.Traced"} ] } `)
+		},
+	} {
+		if same(edit) != base {
+			t.Errorf("%s changes the key", name)
+		}
+	}
+}
+
+func TestFailuresAreToldApart(t *testing.T) {
+	for _, tt := range []struct {
+		mode   string
+		class  aot.Class
+		reason string
+	}{
+		{"heap", aot.ClassMemory, "the build ran out of memory"},
+		{"killed", aot.ClassMemory, "the build ran out of memory"},
+		{"nomain", aot.ClassUser, "Main entry point class 'x.Main'"},
+		{"badmetadata", aot.ClassMetadata, "Error parsing"},
+		{"linker", aot.ClassTool, "Linker command exited with 1"},
+		{"crash", aot.ClassTool, "should not reach here"},
+		{"disk", aot.ClassTool, "No space left"},
+		{"nothing", aot.ClassTool, "left no binary"},
+		{"noisy", aot.ClassUser, "Class initialization of x.Y failed"},
+	} {
+		t.Run(tt.mode, func(t *testing.T) {
+			f, req := newFixture(t, tt.mode), webRequest(t)
+			_, err := f.Build(t.Context(), req)
+			var failed *aot.Error
+			if !errors.As(err, &failed) || failed.Class != tt.class || !strings.Contains(failed.Reason, tt.reason) {
+				t.Fatalf("got %v", err)
+			}
+			if failed.Cost.Wall <= 0 {
+				t.Errorf("cost: %+v", failed.Cost)
+			}
+			key, _ := f.Key(req)
+			log, err := f.Log(key)
+			if err != nil || !bytes.Contains(log, []byte("mode "+tt.mode)) || len(log) > keptHead+keptTail+1000 {
+				t.Errorf("log of %d bytes, %v", len(log), err)
+			}
+		})
+	}
+}
+
+func TestCodeThatCannotBeCompiled(t *testing.T) {
+	f := newFixture(t, "")
+	gone := handlerRequest(t)
+	gone.Revision.Handler = "shop.Gone::answer"
+	provided := handlerRequest(t)
+	provided.Revision.Kind = function.KindProvided
+	noMain := handlerRequest(t)
+	noMain.Revision.Kind = function.KindWeb
+	broken := handlerRequest(t)
+	if err := os.WriteFile(broken.Code, []byte("PK"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	metadata := handlerRequest(t)
+	metadata.Metadata = []byte(`{"reflection":`)
+	for name, tt := range map[string]struct {
+		req   *aot.Request
+		class aot.Class
+	}{
+		"gone": {gone, aot.ClassUser}, "provided": {provided, aot.ClassUser}, "no main": {noMain, aot.ClassUser},
+		"broken": {broken, aot.ClassUser}, "metadata": {metadata, aot.ClassMetadata},
+	} {
+		_, err := f.Build(t.Context(), tt.req)
+		var failed *aot.Error
+		if !errors.As(err, &failed) || failed.Class != tt.class || !failed.Class.Deterministic() {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestMemoryLimitIsTheKernels(t *testing.T) {
+	f, req := newFixture(t, "eat"), webRequest(t)
+	req.Limits.MemoryMiB = 64
+	lim := newLimiter("probe-"+filepath.Base(t.TempDir()), req.Limits)
+	if lim.why != nil {
+		t.Skipf("this machine has no control groups for us: %v", lim.why)
+	}
+	if err := lim.close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := f.Build(t.Context(), req)
+	var failed *aot.Error
+	if !errors.As(err, &failed) || failed.Class != aot.ClassMemory || !strings.Contains(failed.Reason, "64 MiB") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// waitFor polls until ok, which takes milliseconds.
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
+// running reports whether any process works for a build of the cache.
+func running(cache string) bool {
+	procs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	return slices.ContainsFunc(procs, func(p string) bool {
+		b, _ := os.ReadFile(p)
+		return bytes.Contains(b, []byte(cache))
+	})
+}
+
+func TestCancelAndTimeLimitKillEverything(t *testing.T) {
+	t.Run("cancel", func(t *testing.T) {
+		f, req := newFixture(t, "hang"), webRequest(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		started := make(chan struct{})
+		req.Log = writerFunc(func(p []byte) {
+			if bytes.Contains(p, []byte("mode hang")) {
+				close(started)
+			}
+		})
+		go func() { <-started; cancel() }()
+		_, err := f.Build(ctx, req)
+		var failed *aot.Error
+		if !errors.As(err, &failed) || failed.Class != aot.ClassCancelled {
+			t.Errorf("got %v", err)
+		}
+		if running(f.cache) {
+			t.Error("processes are left")
+		}
+	})
+	t.Run("time", func(t *testing.T) {
+		f, req := newFixture(t, "hang"), webRequest(t)
+		req.Limits.Time = 300 * time.Millisecond
+		_, err := f.Build(t.Context(), req)
+		var failed *aot.Error
+		if !errors.As(err, &failed) || failed.Class != aot.ClassTime {
+			t.Errorf("got %v", err)
+		}
+		if running(f.cache) {
+			t.Error("processes are left")
+		}
+	})
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
+
+func TestEqualKeysAreBuiltOnce(t *testing.T) {
+	f, req := newFixture(t, "slow"), webRequest(t)
+	// A second builder over the same cache stands for another process.
+	other, err := New(f.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 6 {
+		wg.Go(func() {
+			b := f.Builder
+			if i%2 == 1 {
+				b = other
+			}
+			if _, err := b.Build(t.Context(), req); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n, _ := os.ReadFile(filepath.Join(f.home, "bin", "count")); string(n) != "once\n" {
+		t.Errorf("built %q", n)
+	}
+}
+
+func TestOneCallerGoingAwayDoesNotCancelTheOthers(t *testing.T) {
+	f, req := newFixture(t, "slow"), webRequest(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error, 1)
+	go func() { _, err := f.Build(ctx, req); first <- err }()
+	waitFor(t, "the first caller", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.building) == 1 })
+	second := make(chan error, 1)
+	go func() { _, err := f.Build(t.Context(), req); second <- err }()
+	waitFor(t, "the second caller", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, c := range f.building {
+			return c.waiting == 2
+		}
+		return false
+	})
+	cancel()
+	if err := <-first; err == nil {
+		t.Error("the first caller got a result")
+	}
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewCleansWhatAKilledBuilderLeft(t *testing.T) {
+	f, req := newFixture(t, "hang"), webRequest(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _, _ = f.Build(ctx, req) }()
+	var dir string
+	waitFor(t, "the tool", func() bool {
+		found, _ := filepath.Glob(filepath.Join(f.cache, "scratch", "build-*", "home", "arguments"))
+		if len(found) == 1 {
+			dir = filepath.Dir(filepath.Dir(found[0]))
+		}
+		return dir != ""
+	})
+	// While the builder lives, another New leaves its scratch alone.
+	if _, err := New(f.opts); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatal("the scratch of a running build was removed")
+	}
+	// A folder like the ones that a killed server leaves: nobody holds its lock.
+	stale := filepath.Join(f.cache, "scratch", "build-stale")
+	if err := os.MkdirAll(filepath.Join(stale, "tmp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(stale, "lock"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(f.opts); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(stale); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("stale scratch is still there")
+	}
+	cancel()
+	<-ended
+}
+
+func TestSpringIsProcessedFirst(t *testing.T) {
+	spring := map[string][]byte{
+		"META-INF/MANIFEST.MF":                         []byte("Main-Class: org.springframework.boot.loader.launch.JarLauncher\nStart-Class: shop.Main\nSpring-Boot-Classes: BOOT-INF/classes/\n\n"),
+		"BOOT-INF/classes/shop/Main.class":             class(t, "shop/Main"),
+		"BOOT-INF/lib/spring-boot-4.1.2.jar":           pack(t, map[string][]byte{"org/springframework/boot/SpringApplication.class": nil, "org/springframework/boot/SpringApplicationAotProcessor.class": []byte("x")}),
+		"META-INF/native-image/a/b/other-file-of.json": []byte("{}"),
+	}
+	f := newFixture(t, "")
+	req := request(t, spring, function.Spec{Kind: function.KindWeb, Environment: map[string]string{"SPRING_PROFILES_ACTIVE": "prod"}})
+	r, err := f.Build(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, _ := f.Log(r.Key)
+	if !bytes.Contains(log, []byte("processing shop.Main for profile prod")) {
+		t.Errorf("log:\n%s", log)
+	}
+	args, _ := os.ReadFile(filepath.Join(r.Dir, "function.args.so"))
+	cp := strings.Split(strings.SplitN(string(args), "\n", 3)[1], ":")
+	var names []string
+	for _, p := range cp {
+		names = append(names, filepath.Base(p))
+	}
+	if want := []string{"classes", "resources", "app.jar", "spring-boot-4.1.2.jar", "metadata"}; !slices.Equal(names, want) {
+		t.Errorf("class path: %q", names)
+	}
+
+	req.Revision.Environment = map[string]string{"SPRING_FAILS": "1"}
+	_, err = f.Build(t.Context(), req)
+	var failed *aot.Error
+	if !errors.As(err, &failed) || failed.Class != aot.ClassUser || !strings.Contains(failed.Reason, "no bean of type x.Y") {
+		t.Errorf("got %v", err)
+	}
+	spring["BOOT-INF/lib/spring-boot-4.1.2.jar"] = pack(t, map[string][]byte{"org/springframework/boot/SpringApplication.class": nil})
+	_, err = f.Build(t.Context(), request(t, spring, function.Spec{Kind: function.KindWeb}))
+	if !errors.As(err, &failed) || failed.Class != aot.ClassUser || !strings.Contains(failed.Hint, "Spring Boot 3") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestHandlerMetadataFollowsTypes(t *testing.T) {
+	cp, err := jar.OpenClassPath([]string{testClasses})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cp.Close()
+	for handler, want := range map[string][]string{
+		"shop.Checkout":        {`"shop.Checkout"`, `"library.Base"`, `"shop.Checkout$Order"`, `"shop.Checkout$Receipt"`},
+		"shop.Checkout::price": {`"shop.Checkout$Order"`, `"shop.Checkout$Receipt"`},
+		"shop.Stream":          {`"shop.Stream"`},
+	} {
+		b, err := handlerMetadata(cp, handler)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(string(b), w) {
+				t.Errorf("%s: no %s in %s", handler, w, b)
+			}
+		}
+		if strings.Contains(string(b), "java.") {
+			t.Errorf("%s: a class of the JDK in %s", handler, b)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package nativeimage
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/function"
+)
+
+// RuntimeMain is the main class of the Java runtime client, which runs handlers.
+const RuntimeMain = "dev.cloudjit.runtime.Main"
+
+// image is all that decides the command line of native-image.
+type image struct {
+	classPath []string
+	mainClass string
+	output    string // path of the binary
+	level     function.Level
+	optimize  string // option of the optimized level
+	march     string
+	tmp       string // folder for the builder's temporary files
+	limits    aot.Limits
+	excludes  []exclusion
+	locales   []string // beyond the build's own
+	extra     []string
+}
+
+// arguments is the command line of native-image, without the command.
+func (i *image) arguments() []string {
+	args := []string{
+		"-cp", strings.Join(i.classPath, ":"),
+		"-o", i.output,
+		"--no-fallback",
+		// A missing element ends the process with a code of its own (DESIGN: deoptimization)
+		// instead of becoming whatever the library makes of a ClassNotFoundException.
+		"--exact-reachability-metadata",
+		// Absent by default, and their absence is no signal that a tracer could have seen.
+		"--enable-url-protocols=http,https",
+		"--install-exit-handlers",
+		"-H:+UnlockExperimentalVMOptions",
+		"-H:+AddAllCharsets",
+		"-H:+ReportExceptionStackTraces",
+		"-march=" + i.march,
+		"-J-Djava.io.tmpdir=" + i.tmp,
+		"-J-XX:-UsePerfData", // its files would stay in /tmp
+	}
+	if i.level == function.LevelOptimized {
+		args = append(args, i.optimize)
+	} else {
+		args = append(args, "-Ob")
+	}
+	if heap := heapMiB(i.limits.MemoryMiB); heap > 0 {
+		args = append(args, fmt.Sprintf("-J-Xmx%dm", heap))
+	}
+	if n := threads(i.limits.CPUs); n > 0 {
+		args = append(args, fmt.Sprintf("-J-XX:ActiveProcessorCount=%d", n))
+	}
+	for _, e := range i.excludes {
+		args = append(args, "--exclude-config", e.jars, e.resources)
+	}
+	if len(i.locales) > 0 {
+		args = append(args, "-H:IncludeLocales="+strings.Join(i.locales, ","))
+	}
+	args = append(args, i.extra...)
+	return append(args, i.mainClass)
+}
+
+// heapMiB leaves the builder's JVM a quarter of the limit for what is not heap: class data,
+// thread stacks, and the linker, which runs at the end.
+func heapMiB(limit int) int { return limit * 3 / 4 }
+
+// threads is the number of processors that the builder shall see; a share of one counts as one.
+func threads(cpus float64) int {
+	if cpus <= 0 {
+		return 0
+	}
+	return max(1, int(cpus+0.5))
+}

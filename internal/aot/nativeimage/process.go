@@ -1,0 +1,156 @@
+package nativeimage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/cgroup"
+)
+
+// command is one tool to run for a build.
+type command struct {
+	path string
+	args []string
+	env  []string // the whole environment
+	dir  string
+}
+
+// ending is how a tool ended.
+type ending struct {
+	code     int            // exit code; -1 if by a signal
+	signal   syscall.Signal // 0 if by exit
+	oomKills int            // processes that the kernel killed at the memory limit
+}
+
+func (e ending) ok() bool { return e.code == 0 }
+
+// sandboxless says why limits could not be set, for the log.
+type limiter struct {
+	group *cgroup.Group // nil where there are no control groups
+	why   error
+}
+
+func newLimiter(name string, l aot.Limits) limiter {
+	g, err := cgroup.New(groupPrefix+name, cgroup.Limits{Memory: int64(l.MemoryMiB) << 20, CPUs: l.CPUs})
+	return limiter{group: g, why: err}
+}
+
+func (l limiter) close() error {
+	if l.group == nil {
+		return nil
+	}
+	return l.group.Remove()
+}
+
+// gate holds the tool back until it stands in its control group with its low priority, so that
+// it has no children outside. If this process dies first, the tool never starts.
+const gate = `read -r _ <&3 || exit 125; exec 3<&-; exec "$@"`
+
+// run runs a tool in its own process group to its end. When ctx ends, everything that it started
+// is killed. It returns when nothing of it runs any more.
+func run(ctx context.Context, c command, sc *scratch, lim limiter, log io.Writer, use *usage) (ending, error) {
+	if ctx.Err() != nil {
+		return ending{}, ctx.Err()
+	}
+	opened, hold, err := os.Pipe()
+	if err != nil {
+		return ending{}, fmt.Errorf("run %s: %w", c.path, err)
+	}
+	defer hold.Close()
+	cmd := exec.Command("/bin/sh", append([]string{"-c", gate, "sh", c.path}, c.args...)...)
+	cmd.Env, cmd.Dir = c.env, c.dir
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{opened}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	// Children that keep the output open after everything was killed are waited for no longer.
+	cmd.WaitDelay = 2 * time.Second
+
+	started, waited := make(chan error, 1), make(chan error, 1)
+	go func() {
+		// The death signal comes when the thread that started the process ends.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			waited <- cmd.Wait()
+		}
+	}()
+	err = <-started
+	opened.Close()
+	if err != nil {
+		return ending{}, fmt.Errorf("run %s: %w", c.path, err)
+	}
+	pid := cmd.Process.Pid
+	killAll := func() {
+		_ = unix.Kill(-pid, unix.SIGKILL)
+		if lim.group != nil {
+			lim.group.Kill()
+		}
+	}
+	begin := time.Now()
+	err = prepare(pid, sc, lim)
+	if err == nil {
+		_, err = hold.Write([]byte("\n"))
+	}
+	if err != nil {
+		killAll()
+		<-waited
+		return ending{}, fmt.Errorf("run %s: %w", c.path, err)
+	}
+	stopWatch := use.watch(pid, lim.group)
+	var waitErr error
+	select {
+	case waitErr = <-waited:
+		killAll() // stragglers
+	case <-ctx.Done():
+		killAll()
+		waitErr = <-waited
+	}
+	stopWatch()
+	use.add(cmd.ProcessState, lim.group, time.Since(begin))
+	return endingOf(cmd, waitErr, lim)
+}
+
+func endingOf(cmd *exec.Cmd, waitErr error, lim limiter) (ending, error) {
+	e := ending{}
+	if lim.group != nil {
+		e.oomKills = lim.group.Stats().OOMKills
+	}
+	ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	var exit *exec.ExitError
+	if !ok || (waitErr != nil && !errors.As(waitErr, &exit) && !errors.Is(waitErr, exec.ErrWaitDelay)) {
+		return e, fmt.Errorf("run %s: %w", cmd.Path, waitErr)
+	}
+	e.code = ws.ExitStatus()
+	if ws.Signaled() {
+		e.code, e.signal = -1, ws.Signal()
+	}
+	return e, nil
+}
+
+func prepare(pid int, sc *scratch, lim limiter) error {
+	if err := sc.remember(pid); err != nil {
+		return err
+	}
+	if lim.group != nil {
+		if err := lim.group.Add(pid); err != nil {
+			return err
+		}
+	}
+	// Serving goes before building. Neither can fail for lack of rights: both only lower.
+	_ = unix.Setpriority(unix.PRIO_PGRP, pid, 10)
+	const whoProcess, classBestEffortLowest = 1, 2<<13 | 7 // ioprio_set(2)
+	_, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, uintptr(pid), classBestEffortLowest)
+	return nil
+}

@@ -1,0 +1,116 @@
+package nativeimage
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/jar"
+)
+
+const springProcessor = "org.springframework.boot.SpringApplicationAotProcessor"
+
+// springAOT runs Spring Boot's ahead-of-time processing as its build plugins do: the context is
+// prepared on the JVM, and what it found becomes Java source, classes and metadata, which the
+// image uses instead of scanning. It returns what goes before the application on the class path.
+func (j *job) springAOT(ctx context.Context, app []string, info *jar.Info) ([]string, error) {
+	if info.MainClass == "" {
+		return nil, nil // a handler that only uses Spring's classes
+	}
+	cp, err := jar.OpenClassPath(app)
+	if err != nil {
+		return nil, err
+	}
+	has := cp.Has(springProcessor)
+	if err := cp.Close(); err != nil {
+		return nil, err
+	}
+	if !has {
+		return nil, &aot.Error{
+			Class: aot.ClassUser, Reason: "this Spring Boot has no ahead-of-time processing, so it cannot be compiled",
+			Hint: "Spring Boot 3 and newer can be",
+		}
+	}
+	j.req.Progress("spring-aot")
+	dir := filepath.Join(j.scratch.dir, "spring")
+	sources, resources, classes := filepath.Join(dir, "sources"), filepath.Join(dir, "resources"), filepath.Join(dir, "classes")
+	for _, d := range []string{sources, resources, classes} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("process Spring application: %w", err)
+		}
+	}
+	// The application's own environment decides on profiles and conditions.
+	env := append(environment(j.req.Revision.Environment), j.env()...)
+	e, err := j.run(ctx, command{
+		path: filepath.Join(j.b.opts.JDK, "bin", "java"),
+		args: append(j.jvmOptions(), "-Dspring.aot.processing=true", "-cp", strings.Join(app, ":"), springProcessor,
+			info.MainClass, sources, resources, classes, "cloudjit", string(j.req.Revision.Function)),
+		env: env, dir: j.scratch.dir,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !e.ok() {
+		return nil, j.failed("Spring's ahead-of-time processing of the application failed", e)
+	}
+	if err := j.compile(ctx, app, sources, classes); err != nil {
+		return nil, err
+	}
+	return []string{classes, resources}, nil
+}
+
+// compile runs javac over a folder of generated sources.
+func (j *job) compile(ctx context.Context, app []string, sources, classes string) error {
+	list := filepath.Join(j.scratch.dir, "sources.txt")
+	n, err := listSources(sources, list)
+	if err != nil {
+		return fmt.Errorf("compile generated sources: %w", err)
+	}
+	if n == 0 {
+		return nil
+	}
+	var options []string
+	for _, o := range j.jvmOptions() {
+		options = append(options, "-J"+o)
+	}
+	e, err := j.run(ctx, command{
+		path: filepath.Join(j.b.opts.JDK, "bin", "javac"),
+		args: append(options, "-nowarn", "-proc:none", "-parameters", "-encoding", "UTF-8",
+			"-cp", strings.Join(append([]string{classes}, app...), ":"), "-d", classes, "@"+list),
+		env: j.env(), dir: j.scratch.dir,
+	})
+	if err != nil {
+		return err
+	}
+	if !e.ok() {
+		return j.failed("what Spring's ahead-of-time processing generated does not compile", e)
+	}
+	return nil
+}
+
+// listSources writes an argument file for javac and returns how many files it names.
+func listSources(dir, to string) (int, error) {
+	f, err := os.Create(to)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	n := 0
+	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Ext(p) != ".java" {
+			return err
+		}
+		n++
+		_, err = io.WriteString(f, `"`+strings.ReplaceAll(p, `\`, `\\`)+"\"\n")
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, f.Close()
+}
