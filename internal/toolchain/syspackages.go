@@ -12,11 +12,11 @@ import (
 // Requirement is a part of the system that building images needs.
 type Requirement struct {
 	// Name is what is needed: "C compiler".
-	Name string
+	Name string `json:"name"`
 	// Package is Debian's name of what brings it.
-	Package string
+	Package string `json:"package"`
 	// Present reports that it is there.
-	Present bool
+	Present bool `json:"present"`
 }
 
 // CheckSystem looks for the C compiler, the C library's headers and zlib, which every

@@ -6,7 +6,7 @@
 // downloads an official GraalVM. Whatever the kind, home/bin/native-image is the command and it
 // takes the options of GraalVM's. FindJDKs lists what can run functions.
 //
-//	list, rejected, err := toolchain.Find(toolchain.FindOptions{Cache: cache})
+//	list, rejected := toolchain.Find(toolchain.FindOptions{Cache: cache})
 //	if len(list) == 0 {
 //		tc, err := toolchain.Assemble(ctx, toolchain.AssembleOptions{Cache: cache})
 //		...
