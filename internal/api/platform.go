@@ -160,6 +160,8 @@ type Code interface {
 	Put(ctx context.Context, r io.Reader, limit int64) (artifact.Ref, error)
 	// Path returns the file of a content.
 	Path(sha string) (string, error)
+	// Sweep removes what keep refuses and is older than age, and returns how many bytes went.
+	Sweep(keep func(sha string) bool, age time.Duration) (int64, error)
 }
 
 // Logs are what functions wrote.

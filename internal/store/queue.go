@@ -23,6 +23,8 @@ type Async struct {
 	ClientContext string    `json:"clientContext,omitempty"` // JSON, not base64
 	TraceID       string    `json:"traceId,omitempty"`
 	EnqueuedAt    time.Time `json:"enqueuedAt"`
+	// Hops is how many destinations this invocation came through.
+	Hops int `json:"hops,omitempty"`
 	// Payload is not part of the header document.
 	Payload []byte `json:"-"`
 }

@@ -1,0 +1,146 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/cloudjit/cloudjit/internal/store"
+)
+
+// accountRoutes mounts what there is one of, and what clients ask for that is not here.
+func (s *Server) accountRoutes(mux *http.ServeMux) {
+	for pattern, e := range map[string]endpoint{
+		"GET /2016-08-19/account-settings": s.accountSettings,
+
+		"GET /2020-06-30/functions/{name}/code-signing-config":       s.codeSigning,
+		"PUT /2020-06-30/functions/{name}/code-signing-config":       refused("Code signing is not supported."),
+		"DELETE /2020-06-30/functions/{name}/code-signing-config":    s.noContent,
+		"GET /2024-08-31/functions/{name}/recursion-config":          s.recursion,
+		"GET /2021-07-20/functions/{name}/runtime-management-config": s.runtimeManagement,
+
+		"GET /2015-03-31/event-source-mappings":           empty("EventSourceMappings"),
+		"POST /2015-03-31/event-source-mappings":          refused("Event source mappings are not supported: there are no queues, streams or tables here to read from. Invoke the function, or use its URL."),
+		"GET /2015-03-31/event-source-mappings/{uuid}":    noMapping,
+		"PUT /2015-03-31/event-source-mappings/{uuid}":    noMapping,
+		"DELETE /2015-03-31/event-source-mappings/{uuid}": noMapping,
+
+		"GET /2018-10-31/layers":                  empty("Layers"),
+		"GET /2018-10-31/layers/{layer}/versions": empty("LayerVersions"),
+		"POST /2018-10-31/layers/{layer}/versions": refused(
+			"Layers are not supported: put their files into the function's archive."),
+		"GET /2020-04-22/code-signing-configs":  empty("CodeSigningConfigs"),
+		"POST /2020-04-22/code-signing-configs": refused("Code signing is not supported."),
+	} {
+		s.route(mux, pattern, e)
+	}
+}
+
+func (s *Server) accountSettings(w http.ResponseWriter, _ *http.Request) error {
+	var out struct {
+		AccountLimit struct {
+			TotalCodeSize, CodeSizeUnzipped, CodeSizeZipped      int64
+			ConcurrentExecutions, UnreservedConcurrentExecutions int
+		}
+		AccountUsage struct{ TotalCodeSize, FunctionCount int64 }
+	}
+	l := &out.AccountLimit
+	l.TotalCodeSize, l.CodeSizeUnzipped, l.CodeSizeZipped = 75<<30, s.opt.Limits.Unzipped, s.opt.Limits.Code
+	l.ConcurrentExecutions = s.opt.Concurrency
+	l.UnreservedConcurrentExecutions = max(0, s.opt.Concurrency-s.reserved(""))
+	for _, fn := range s.store.Functions() {
+		out.AccountUsage.FunctionCount++
+		for _, v := range append([]store.Version{fn.Latest}, fn.Published...) {
+			if r, ok := s.store.Revision(v.Revision); ok {
+				out.AccountUsage.TotalCodeSize += r.Spec.CodeSize
+			}
+		}
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+// codeSigning answers for an existing function that it has no such configuration.
+func (s *Server) codeSigning(w http.ResponseWriter, r *http.Request) error {
+	f, err := target(r)
+	if err != nil {
+		return err
+	}
+	if _, err := s.function(f); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"FunctionName": string(f.Name), "CodeSigningConfigArn": ""})
+	return nil
+}
+
+func (s *Server) noContent(w http.ResponseWriter, r *http.Request) error {
+	f, err := target(r)
+	if err != nil {
+		return err
+	}
+	if _, err := s.function(f); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) recursion(w http.ResponseWriter, r *http.Request) error {
+	f, err := target(r)
+	if err != nil {
+		return err
+	}
+	if _, err := s.function(f); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"RecursiveLoop": "Terminate"})
+	return nil
+}
+
+func (s *Server) runtimeManagement(w http.ResponseWriter, r *http.Request) error {
+	f, err := target(r)
+	if err != nil {
+		return err
+	}
+	if _, _, err := s.version(f); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"UpdateRuntimeOn": "Auto", "FunctionArn": s.arn(f.Name, f.Qualifier)})
+	return nil
+}
+
+func (s *Server) putProvisioned(http.ResponseWriter, *http.Request) error {
+	return invalid("Provisioned concurrency is not supported: a native binary starts in milliseconds. Set a longer keep-alive with PUT /cloudjit/v1/functions/{name}/policy to keep workers warm.")
+}
+
+func (s *Server) getProvisioned(w http.ResponseWriter, r *http.Request) error {
+	f, err := target(r)
+	if err != nil {
+		return err
+	}
+	if _, err := s.function(f); err != nil {
+		return err
+	}
+	if r.URL.Query().Get("List") == "ALL" {
+		return empty("ProvisionedConcurrencyConfigs")(w, r)
+	}
+	return fault(http.StatusNotFound, "ProvisionedConcurrencyConfigNotFoundException", "No Provisioned Concurrency Config found for this function")
+}
+
+func (s *Server) deleteProvisioned(w http.ResponseWriter, r *http.Request) error {
+	return s.noContent(w, r) // idempotent, as on Lambda
+}
+
+// empty answers with an empty list.
+func empty(field string) endpoint {
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		writeJSON(w, http.StatusOK, map[string][]string{field: {}})
+		return nil
+	}
+}
+
+func refused(message string) endpoint {
+	return func(http.ResponseWriter, *http.Request) error { return invalid("%s", message) }
+}
+
+func noMapping(http.ResponseWriter, *http.Request) error {
+	return notFound("The resource you requested does not exist.")
+}

@@ -1,0 +1,165 @@
+// Package api is the platform's HTTP surface: the AWS Lambda control plane and invoke, function
+// URLs, and CloudJIT's own resources under /cloudjit/v1/.
+//
+// It translates: requests into documents of the store and calls of the Platform, outcomes into
+// the statuses, headers and bodies that AWS's clients expect. It must not know how functions
+// run, when they are optimized, or how anything is stored. The warm path, an invocation of a
+// function that has a worker, reads two maps in memory and nothing else.
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/store"
+)
+
+// Options of a Server; Store, Platform and Code are needed.
+type Options struct {
+	Store    *store.Store
+	Platform Platform
+	Code     Code
+	Logs     Logs
+	// Metrics answers GET /metrics; Web everything that is no other route (the dashboard).
+	Metrics, Web http.Handler
+	// Observe, if set, is told the end of each asynchronous attempt: "succeeded", "retried",
+	// "deferred", "dead".
+	Observe func(async string)
+	Logger  *slog.Logger
+
+	Region, Account string
+	Credentials     []config.Credential
+	// Insecure says that the operator wants requests from anywhere without credentials.
+	Insecure bool
+	Limits   config.Limits
+	Async    config.Async
+	// Concurrency is what the account settings show.
+	Concurrency int
+	// Policy is what holds where neither a function nor the platform has its own; all fields set.
+	Policy store.Policy
+	// Version of CloudJIT, for the health resource.
+	Version string
+}
+
+// Server answers the API. Make one with New, start its background work with Run.
+type Server struct {
+	opt     Options
+	log     *slog.Logger
+	store   *store.Store
+	run     Platform
+	handler http.Handler
+	started time.Time
+	uploads uploads
+	verify  func(*http.Request) (*http.Request, error) // nil: no credentials are asked for
+
+	// life ends with Run; updates counts the preparations that run.
+	life    context.Context
+	stop    context.CancelFunc
+	updates sync.WaitGroup
+	// settled is closed and replaced whenever a function's state may have changed.
+	settledMu sync.Mutex
+	settled   chan struct{}
+}
+
+// New makes the server of opt. Nothing runs until Run.
+func New(opt Options) *Server {
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opt.Observe == nil {
+		opt.Observe = func(string) {}
+	}
+	s := &Server{opt: opt, log: opt.Logger, store: opt.Store, run: opt.Platform, started: time.Now(), settled: make(chan struct{})}
+	s.life, s.stop = context.WithCancel(context.Background())
+	s.verify = s.authenticator()
+	mux := http.NewServeMux()
+	s.controlRoutes(mux)
+	s.invokeRoutes(mux)
+	s.ownRoutes(mux)
+	s.handler = s.front(mux)
+	return s
+}
+
+// Handler answers all requests.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Run does the background work until ctx ends: it finishes what an earlier server had begun
+// (functions that are Pending) and works off the queue of asynchronous invocations. It returns
+// when all of it has ended; invocations under way are given up then and come again later.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.updates.Wait()
+	defer s.stop()
+	s.resume()
+	s.updates.Go(func() { s.sweepCode(s.life) })
+	return s.dispatch(ctx)
+}
+
+// front is what every request passes: request identifiers, the hosts of function URLs, credentials.
+func (s *Server) front(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id, ok := urlHost(r.Host); ok {
+			s.serveURL(w, r, id, "")
+			return
+		}
+		w.Header()[headerRequest] = []string{newUUID()}
+		path := r.URL.Path
+		if strings.HasPrefix(path, urlPrefix) {
+			mux.ServeHTTP(w, r) // function URLs have their own AuthType
+			return
+		}
+		if s.verify != nil && path != healthPath {
+			var err error
+			if r, err = s.verify(r); err != nil {
+				s.fail(w, r, err)
+				return
+			}
+		} else if err := s.checkOrigin(r); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		// SDKs disagree about a slash at the end.
+		if n := len(path); n > 1 && path[n-1] == '/' && strings.HasPrefix(path, "/20") {
+			r = r.Clone(r.Context())
+			r.URL.Path = strings.TrimRight(path, "/")
+			r.URL.RawPath = strings.TrimRight(r.URL.RawPath, "/")
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// endpoint is a handler that returns its failure.
+type endpoint func(w http.ResponseWriter, r *http.Request) error
+
+// route mounts an endpoint; its error becomes the answer.
+func (s *Server) route(mux *http.ServeMux, pattern string, e endpoint) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if err := e(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+// fail answers with an error, in the one place that maps errors to statuses.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := asError(err)
+	if e.Status >= 500 && !errors.Is(err, context.Canceled) {
+		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	e.write(w)
+}
+
+// arn of a function, with an optional qualifier.
+func (s *Server) arn(name function.Name, qualifier string) string {
+	arn := "arn:aws:lambda:" + s.opt.Region + ":" + s.opt.Account + ":function:" + string(name)
+	if qualifier != "" {
+		arn += ":" + qualifier
+	}
+	return arn
+}

@@ -1,0 +1,262 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+const (
+	// asyncSlots is how many asynchronous invocations are under way at once.
+	asyncSlots = 64
+	// maxHops is how many invocations may follow each other through destinations (Lambda stops
+	// loops at about 16).
+	maxHops = 16
+	// A throttled invocation waits from the first to the second, doubling (Lambda's figures).
+	minDefer, maxDefer = time.Second, 5 * time.Minute
+)
+
+// Reasons of dead letters, and conditions that destinations are told.
+const (
+	conditionSuccess = "Success"
+	conditionRetries = "RetriesExhausted"
+	conditionAge     = "EventAgeExceeded"
+	deadNoFunction   = "FunctionNotFound"
+	deadRecursion    = "RecursiveInvocation"
+)
+
+// dispatch takes asynchronous invocations from the queue until ctx ends. Delivery is at least
+// once: what was under way when the server died runs again.
+func (s *Server) dispatch(ctx context.Context) error {
+	slots := make(chan struct{}, asyncSlots)
+	var running sync.WaitGroup
+	defer running.Wait()
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
+		d, err := s.store.NextAsync(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			s.log.Error("take from the queue", "error", err)
+			<-slots
+			pause(ctx, time.Second)
+			continue
+		}
+		running.Go(func() {
+			defer func() { <-slots }()
+			if err := s.attempt(ctx, d); err != nil && ctx.Err() == nil {
+				// It is delivered again when its lease ends.
+				s.log.Error("asynchronous invocation", "function", d.Function, "request", d.RequestID, "error", err)
+			}
+		})
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// attempt runs one attempt of an asynchronous invocation and decides what becomes of it.
+func (s *Server) attempt(ctx context.Context, d *store.Delivery) error {
+	fn, v, err := s.resolve(ref{d.Function, d.Qualifier})
+	if err != nil {
+		s.opt.Observe("dead")
+		return d.Dead(ctx, deadNoFunction, d.Failed, nil)
+	}
+	rules := s.asyncRules(fn, d.Qualifier)
+	if time.Since(d.EnqueuedAt) > rules.maxAge {
+		return s.giveUp(ctx, d, v, rules, conditionAge, d.Failed, nil, "")
+	}
+	if v.State.Value != active.Value {
+		return s.postpone(ctx, d)
+	}
+	inv := &worker.Invocation{
+		RequestID: d.RequestID, Payload: d.Payload, FunctionARN: s.arn(d.Function, d.Qualifier),
+		TraceID: d.TraceID, ClientContext: d.ClientContext,
+	}
+	res, err := s.performLeased(ctx, d, v, inv)
+	if ctx.Err() != nil {
+		return ctx.Err() // the next server runs it again
+	}
+	if err != nil {
+		var throttle *ThrottleError
+		if !errors.As(err, &throttle) {
+			s.log.Warn("asynchronous invocation could not run", "function", d.Function, "request", d.RequestID, "error", err)
+		}
+		return s.postpone(ctx, d)
+	}
+	payload, failure := render(d.RequestID, res, s.timeoutOf(v))
+	switch {
+	case failure == "":
+		if err := s.tellDestination(ctx, d, v, rules.onSuccess, conditionSuccess, d.Failed+1, payload, ""); err != nil {
+			return err
+		}
+		s.opt.Observe("succeeded")
+		return d.Done(ctx)
+	case d.Failed >= rules.retries:
+		return s.giveUp(ctx, d, v, rules, conditionRetries, d.Failed+1, payload, failure)
+	}
+	s.opt.Observe("retried")
+	return d.Retry(ctx, s.opt.Async.Backoff<<d.Failed)
+}
+
+// performLeased invokes while it keeps the queue's lease.
+func (s *Server) performLeased(ctx context.Context, d *store.Delivery, v *store.Version, inv *worker.Invocation) (*Result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var keeper sync.WaitGroup
+	defer keeper.Wait()
+	defer cancel()
+	keeper.Go(func() {
+		tick := time.NewTicker(store.LeaseTime / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if err := d.Extend(); err != nil {
+					s.log.Warn("extend lease", "request", d.RequestID, "error", err)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return s.perform(ctx, v, inv)
+}
+
+// asyncRules are what holds for the asynchronous invocations of a qualifier.
+type asyncRules struct {
+	retries              int
+	maxAge               time.Duration
+	onSuccess, onFailure string
+}
+
+func (s *Server) asyncRules(fn *store.Function, qualifier string) asyncRules {
+	r := asyncRules{retries: s.opt.Async.Retries, maxAge: s.opt.Async.MaxAge}
+	c, ok := fn.EventInvoke[qualified(qualifier)]
+	if !ok {
+		return r
+	}
+	if c.MaxRetries != nil {
+		r.retries = *c.MaxRetries
+	}
+	if c.MaxAgeSeconds != nil {
+		r.maxAge = time.Duration(*c.MaxAgeSeconds) * time.Second
+	}
+	r.onSuccess, r.onFailure = c.OnSuccess, c.OnFailure
+	return r
+}
+
+// postpone puts back an invocation that did not get to run, without counting an attempt.
+func (s *Server) postpone(ctx context.Context, d *store.Delivery) error {
+	wait := min(minDefer<<min(d.Deferred, 10), maxDefer)
+	wait += rand.N(wait / 4) // so that those of one burst do not come back as one
+	s.opt.Observe("deferred")
+	return d.Defer(ctx, wait)
+}
+
+// giveUp hands the invocation to the on-failure destination and keeps it as a dead letter.
+func (s *Server) giveUp(ctx context.Context, d *store.Delivery, v *store.Version, rules asyncRules, condition string, attempts int, payload []byte, failure string) error {
+	if err := s.tellDestination(ctx, d, v, rules.onFailure, condition, attempts, payload, failure); err != nil {
+		return err
+	}
+	s.opt.Observe("dead")
+	return d.Dead(ctx, condition, attempts, payload)
+}
+
+// record is what a destination is invoked with
+// (https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html).
+type record struct {
+	Version        string           `json:"version"`
+	Timestamp      string           `json:"timestamp"`
+	RequestContext recordRequest    `json:"requestContext"`
+	RequestPayload json.RawMessage  `json:"requestPayload"`
+	Response       *recordResponse  `json:"responseContext,omitempty"`
+	Payload        *json.RawMessage `json:"responsePayload,omitempty"`
+}
+
+type recordRequest struct {
+	RequestID   string `json:"requestId"`
+	FunctionArn string `json:"functionArn"`
+	Condition   string `json:"condition"`
+	InvokeCount int    `json:"approximateInvokeCount"`
+}
+
+type recordResponse struct {
+	StatusCode      int    `json:"statusCode"`
+	ExecutedVersion string `json:"executedVersion"`
+	FunctionError   string `json:"functionError,omitempty"`
+}
+
+// tellDestination queues an invocation of a destination, if there is one.
+func (s *Server) tellDestination(ctx context.Context, d *store.Delivery, v *store.Version, arn, condition string, attempts int, payload []byte, failure string) error {
+	if arn == "" {
+		return nil
+	}
+	f, err := parseRef(arn)
+	if err != nil {
+		return fmt.Errorf("destination %s: %w", arn, err)
+	}
+	if d.Hops >= maxHops {
+		s.log.Warn("destinations in a loop", "function", d.Function, "destination", arn, "reason", deadRecursion)
+		return nil
+	}
+	rec := record{
+		Version: "1.0", Timestamp: time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), RequestPayload: d.Payload,
+		RequestContext: recordRequest{d.RequestID, s.arn(d.Function, qualified(d.Qualifier)), condition, attempts},
+	}
+	if payload != nil {
+		rec.Response = &recordResponse{200, v.Version, failure}
+		if json.Valid(payload) {
+			raw := json.RawMessage(payload)
+			rec.Payload = &raw
+		}
+	}
+	doc := mustJSON(rec)
+	if len(doc) > store.MaxAsyncPayload { // both together may be over the limit that each keeps
+		rec.Payload = nil
+		doc = mustJSON(rec)
+	}
+	if len(doc) > store.MaxAsyncPayload {
+		rec.RequestPayload = json.RawMessage("null")
+		doc = mustJSON(rec)
+	}
+	return s.store.Enqueue(ctx, &store.Async{
+		RequestID: newUUID(), Function: f.Name, Qualifier: f.Qualifier, TraceID: d.TraceID,
+		EnqueuedAt: time.Now().UTC(), Hops: d.Hops + 1, Payload: doc,
+	})
+}
+
+// redrive queues a dead letter again as a new invocation and removes the letter.
+func (s *Server) redrive(ctx context.Context, id uint64) (*store.Async, error) {
+	letter, err := s.store.DeadLetter(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	a := letter.Async
+	a.RequestID, a.EnqueuedAt, a.Hops = newUUID(), time.Now().UTC(), 0
+	if _, ok := s.store.Function(function.Name(a.Function)); !ok {
+		return nil, s.noFunction(a.Function, a.Qualifier)
+	}
+	if err := s.store.Enqueue(ctx, &a); err != nil {
+		return nil, err
+	}
+	return &a, s.store.RemoveDeadLetter(ctx, id)
+}

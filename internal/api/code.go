@@ -1,0 +1,183 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/artifact"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/jar"
+)
+
+// codeSource is how a request names its code.
+type codeSource struct {
+	ZipFile         *string
+	S3Bucket, S3Key string
+	S3ObjectVersion string
+	ImageURI        string `json:"ImageUri"`
+}
+
+func (c *codeSource) refuse() error {
+	switch {
+	case c.ImageURI != "":
+		return invalid("Container images are not supported: upload a ZIP or JAR as ZipFile.")
+	case c.S3Bucket != "" || c.S3Key != "":
+		return invalid("Code in S3 is not supported: there is no S3 here. Upload the archive as ZipFile (up to the limit that this server was configured with).")
+	}
+	return nil
+}
+
+// uploaded is an archive that came with a request and was accepted.
+type uploaded struct {
+	artifact.Ref
+	info *jar.Info
+	// release ends the protection from being swept that an archive has that no revision names yet.
+	release func()
+}
+
+// uploads are the archives that are being accepted.
+type uploads struct {
+	mu     sync.Mutex
+	active map[string]int
+}
+
+func (u *uploads) hold(sha string) (release func()) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.active == nil {
+		u.active = map[string]int{}
+	}
+	u.active[sha]++
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			if u.active[sha]--; u.active[sha] == 0 {
+				delete(u.active, sha)
+			}
+		})
+	}
+}
+
+func (u *uploads) has(sha string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.active[sha] > 0
+}
+
+// readUpload reads a request with an archive in it: the rest into doc, the archive, if there is
+// one, into the artifact store, checked. The caller calls release when a revision names it or it was given up.
+func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, doc any) (*uploaded, error) {
+	defer bodyDeadline(w, uploadTime)()
+	limit := s.opt.Limits.Code
+	// Base64 takes four bytes for three; some encoders break lines.
+	body := http.MaxBytesReader(w, r.Body, limit/3*4+limit/16+maxDocument)
+	var up *uploaded
+	rest, found, err := splitZip(body, maxDocument, func(zip io.Reader) error {
+		ref, err := s.opt.Code.Put(r.Context(), zip, limit)
+		if err != nil {
+			return err
+		}
+		up = &uploaded{Ref: ref, release: s.uploads.hold(ref.SHA256)}
+		return nil
+	})
+	if err == nil {
+		err = unmarshal(rest, doc)
+	}
+	if err == nil && found {
+		err = s.accept(up)
+	}
+	if err != nil {
+		if up != nil {
+			up.release()
+			s.dropCode(up.SHA256)
+		}
+		return nil, s.uploadError(err)
+	}
+	return up, nil
+}
+
+// accept inspects an archive.
+func (s *Server) accept(up *uploaded) error {
+	if up.Size == 0 {
+		return invalid("Uploaded file must be a non-empty zip")
+	}
+	path, err := s.opt.Code.Path(up.SHA256)
+	if err != nil {
+		return err
+	}
+	up.info, err = jar.Inspect(path, jar.Limits{Archive: s.opt.Limits.Code, Unzipped: s.opt.Limits.Unzipped})
+	return err
+}
+
+func (s *Server) uploadError(err error) error {
+	var corrupt base64.CorruptInputError
+	var tooBig *http.MaxBytesError
+	switch {
+	case errors.As(err, &corrupt):
+		return serialization("ZipFile is not base64")
+	case errors.Is(err, jar.ErrTooLarge), errors.Is(err, artifact.ErrTooLarge):
+		return err
+	case errors.As(err, &tooBig):
+		return tooLarge(s.opt.Limits.Code)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return serialization("unexpected end of the request")
+	}
+	return err
+}
+
+// dropCode removes an archive at once if nothing names it.
+func (s *Server) dropCode(sha string) {
+	used := s.namedCode()
+	_, err := s.opt.Code.Sweep(func(x string) bool { return x != sha || used[x] || s.uploads.has(x) }, 0)
+	if err != nil {
+		s.log.Warn("remove refused archive", "sha256", sha, "error", err)
+	}
+}
+
+// sweepEvery is how often archives that nothing names any more are looked for. One that a
+// revision named at the last look is kept until the next: a worker may still run it.
+const sweepEvery = time.Hour
+
+// sweepCode removes archives that nothing names, now and then, until ctx ends.
+func (s *Server) sweepCode(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	before := map[string]bool{}
+	for {
+		used := s.namedCode()
+		if _, err := s.opt.Code.Sweep(func(x string) bool { return used[x] || before[x] || s.uploads.has(x) }, sweepEvery); err != nil {
+			s.log.Warn("remove unused archives", "error", err)
+		}
+		before = used
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Server) namedCode() map[string]bool {
+	used := map[string]bool{}
+	for _, r := range s.store.Revisions() {
+		used[r.Spec.CodeSHA256] = true
+	}
+	return used
+}
+
+// codeSHA is the hash as the Lambda API writes it.
+func codeSHA(spec *function.Spec) string {
+	b, err := hex.DecodeString(spec.CodeSHA256)
+	if err != nil {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(b)
+}

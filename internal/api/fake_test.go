@@ -1,0 +1,278 @@
+package api_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/cloudjit/cloudjit/internal/api"
+	"github.com/cloudjit/cloudjit/internal/artifact"
+	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/logs"
+	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// platform is a small platform without workers: what a function does is named by its Handler.
+type platform struct {
+	store *store.Store
+	web   http.RoundTripper // answers for web functions
+
+	mu       sync.Mutex
+	calls    map[string]int // by request
+	invoked  []string       // functions, in order
+	changed  []function.Name
+	optimize []function.RevisionID
+	prepare  func(*store.Revision) error
+	events   chan api.Event
+}
+
+func (p *platform) Prepare(_ context.Context, rev *store.Revision) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.prepare != nil {
+		return p.prepare(rev)
+	}
+	return nil
+}
+
+func (p *platform) Changed(name function.Name) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.changed = append(p.changed, name)
+}
+
+func (p *platform) Invoke(ctx context.Context, id function.RevisionID, inv *worker.Invocation) (*api.Result, error) {
+	rev, ok := p.store.Revision(id)
+	if !ok {
+		return nil, &api.NotFoundError{What: string(id)}
+	}
+	p.mu.Lock()
+	if p.calls == nil {
+		p.calls = map[string]int{}
+	}
+	p.calls[inv.RequestID]++
+	n := p.calls[inv.RequestID]
+	p.invoked = append(p.invoked, string(rev.Spec.Function))
+	p.mu.Unlock()
+	return behave(ctx, &rev.Spec, inv, n)
+}
+
+// behave does what the Handler says, at the nth attempt of an invocation.
+func behave(ctx context.Context, spec *function.Spec, inv *worker.Invocation, n int) (*api.Result, error) {
+	ok := func(payload string) (*api.Result, error) {
+		return &api.Result{Outcome: function.OutcomeOK, Payload: []byte(payload), Tier: function.TierDirect, Log: []byte("START\nhello\nEND\n")}, nil
+	}
+	switch spec.Handler {
+	case "echo":
+		return ok(string(inv.Payload))
+	case "describe":
+		return ok(fmt.Sprintf(`{"request":%q,"arn":%q,"version":%q,"context":%q,"trace":%q,"stage":%q}`,
+			inv.RequestID, inv.FunctionARN, spec.Version, inv.ClientContext, inv.TraceID, spec.Environment["STAGE"]))
+	case "fail":
+		return &api.Result{Outcome: function.OutcomeHandlerError, Payload: []byte(`{"errorType":"java.lang.IllegalStateException","errorMessage":"no","stackTrace":[]}`), Log: bytes.Repeat([]byte("0123456789"), 1000)}, nil
+	case "fail-once":
+		if n == 1 {
+			return &api.Result{Outcome: function.OutcomeHandlerError, Payload: []byte(`{"errorMessage":"first"}`)}, nil
+		}
+		return ok(`"second"`)
+	case "throttle-once":
+		if n == 1 {
+			return nil, &api.ThrottleError{Reason: api.ThrottleReserved}
+		}
+		return ok(`"second"`)
+	case "timeout":
+		return &api.Result{Outcome: function.OutcomeTimeout}, nil
+	case "crash":
+		return &api.Result{Outcome: function.OutcomeCrashed, Exit: &worker.Exit{Code: 1}}, nil
+	case "killed":
+		return &api.Result{Outcome: function.OutcomeCrashed, Exit: &worker.Exit{Code: -1, Signal: "killed"}}, nil
+	case "memory":
+		return &api.Result{Outcome: function.OutcomeOutOfMemory, Exit: &worker.Exit{Code: -1, Signal: "killed", OutOfMemory: true}}, nil
+	case "init":
+		return &api.Result{Outcome: function.OutcomeInitError, Payload: []byte(`{"errorType":"java.lang.ClassNotFoundException","errorMessage":"Class not found: x"}`)}, nil
+	case "large":
+		return &api.Result{Outcome: function.OutcomeTooLarge}, nil
+	case "throttle":
+		return nil, &api.ThrottleError{Reason: api.ThrottleReserved}
+	case "broken":
+		return nil, errors.New("no sandbox could be made")
+	case "http":
+		return ok(`{"statusCode":201,"headers":{"X-A":"b","content-type":"text/plain"},"cookies":["c=1"],"body":"aGk=","isBase64Encoded":true}`)
+	case "stream":
+		inv.Stream.Start("text/plain")
+		for _, part := range []string{"one ", "two"} {
+			if _, err := io.WriteString(inv.Stream, part); err != nil {
+				return nil, err
+			}
+		}
+		return &api.Result{Outcome: function.OutcomeOK}, nil
+	case "wait":
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return nil, fmt.Errorf("no behaviour %q", spec.Handler)
+}
+
+func (p *platform) RoundTrip(_ function.RevisionID, r *http.Request) (*http.Response, error) {
+	return p.web.RoundTrip(r)
+}
+
+func (p *platform) Optimize(_ context.Context, id function.RevisionID, _ function.Level) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.optimize = append(p.optimize, id)
+	return nil
+}
+
+func (p *platform) Deoptimize(context.Context, function.RevisionID) error {
+	return &api.ConflictError{Reason: "the revision is not native"}
+}
+
+func (p *platform) Workers(context.Context) []api.WorkerView {
+	return []api.WorkerView{{ID: "01W", Function: "f", Tier: function.TierNative, State: "idle", StartedAt: time.Unix(0, 0).UTC()}}
+}
+
+func (p *platform) Revision(context.Context, function.RevisionID) (api.RevisionView, bool) {
+	return api.RevisionView{Tier: function.TierHotSpot, Stage: "hotspot", Phase: "idle"}, true
+}
+
+func (p *platform) Events(ctx context.Context, yield func(api.Event) error) error {
+	for {
+		select {
+		case e := <-p.events:
+			if err := yield(e); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// fixture is a running server.
+type fixture struct {
+	*platform
+	api  *api.Server
+	url  string
+	logs *logs.Store
+	code *artifact.Store
+	dir  string
+}
+
+func start(t testing.TB, change ...func(*api.Options)) *fixture {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := store.Open(t.Context(), store.Options{Dir: dir, NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := artifact.Open(dir + "/code")
+	if err != nil {
+		t.Fatal(err)
+	}
+	logStore, err := logs.Open(dir+"/logs", logs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &platform{store: s, events: make(chan api.Event)}
+	def := config.Default()
+	def.Async.Backoff = time.Millisecond
+	opt := api.Options{
+		Store: s, Platform: p, Code: code, Logs: logStore, Region: def.Region, Account: def.Account,
+		Limits: def.Limits, Async: def.Async, Concurrency: 1000, Version: "test", Policy: defaultPolicy(),
+	}
+	for _, c := range change {
+		c(&opt)
+	}
+	server := api.New(opt)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	web := httptest.NewUnstartedServer(server.Handler())
+	web.Config = api.NewHTTPServer(server.Handler())
+	web.Start()
+	t.Cleanup(func() {
+		stop()
+		web.Close()
+		if err := errors.Join(<-done, logStore.Close(), s.Close()); err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return &fixture{p, server, web.URL, logStore, code, dir}
+}
+
+func defaultPolicy() store.Policy {
+	yes, threshold, queue := true, 10, 1000
+	window, keep := store.Duration(time.Minute), store.Duration(10*time.Minute)
+	mode := function.DeoptReexecute
+	return store.Policy{Optimize: &yes, Threshold: &threshold, Window: &window, KeepAlive: &keep, OnMissing: &mode, QueueLimit: &queue}
+}
+
+// archive is a ZIP of names and contents.
+func archive(t testing.TB, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		h := &zip.FileHeader{Name: files[i], Method: zip.Deflate}
+		h.SetMode(0o755)
+		w, err := z.CreateHeader(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, files[i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// answer is what came back.
+type answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+func (f *fixture) do(t testing.TB, method, path string, body string, header ...string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, f.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, string(b)}
+}

@@ -1,0 +1,337 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/store"
+)
+
+// controlRoutes mounts the Lambda control plane (botocore's model of service lambda, 2015-03-31).
+func (s *Server) controlRoutes(mux *http.ServeMux) {
+	const f = "/2015-03-31/functions"
+	for pattern, e := range map[string]endpoint{
+		"POST " + f:                               s.createFunction,
+		"GET " + f:                                s.listFunctions,
+		"GET " + f + "/{name}":                    s.getFunction,
+		"DELETE " + f + "/{name}":                 s.deleteFunction,
+		"GET " + f + "/{name}/configuration":      s.getConfiguration,
+		"PUT " + f + "/{name}/configuration":      s.updateConfiguration,
+		"PUT " + f + "/{name}/code":               s.updateCode,
+		"POST " + f + "/{name}/versions":          s.publishVersion,
+		"GET " + f + "/{name}/versions":           s.listVersions,
+		"POST " + f + "/{name}/aliases":           s.createAlias,
+		"GET " + f + "/{name}/aliases":            s.listAliases,
+		"GET " + f + "/{name}/aliases/{alias}":    s.getAlias,
+		"PUT " + f + "/{name}/aliases/{alias}":    s.updateAlias,
+		"DELETE " + f + "/{name}/aliases/{alias}": s.deleteAlias,
+		"POST " + f + "/{name}/policy":            s.addPermission,
+		"GET " + f + "/{name}/policy":             s.getPolicy,
+		"DELETE " + f + "/{name}/policy/{sid}":    s.removePermission,
+
+		"PUT /2017-10-31/functions/{name}/concurrency":    s.putConcurrency,
+		"DELETE /2017-10-31/functions/{name}/concurrency": s.deleteConcurrency,
+		"GET /2019-09-30/functions/{name}/concurrency":    s.getConcurrency,
+
+		"PUT /2019-09-30/functions/{name}/provisioned-concurrency":    s.putProvisioned,
+		"GET /2019-09-30/functions/{name}/provisioned-concurrency":    s.getProvisioned,
+		"DELETE /2019-09-30/functions/{name}/provisioned-concurrency": s.deleteProvisioned,
+
+		"POST /2021-10-31/functions/{name}/url":   s.createURL,
+		"GET /2021-10-31/functions/{name}/url":    s.getURL,
+		"PUT /2021-10-31/functions/{name}/url":    s.updateURL,
+		"DELETE /2021-10-31/functions/{name}/url": s.deleteURL,
+		"GET /2021-10-31/functions/{name}/urls":   s.listURLs,
+
+		"GET /2017-03-31/tags/{name}":    s.listTags,
+		"POST /2017-03-31/tags/{name}":   s.tag,
+		"DELETE /2017-03-31/tags/{name}": s.untag,
+
+		"PUT /2019-09-25/functions/{name}/event-invoke-config":      s.putEventInvoke,
+		"POST /2019-09-25/functions/{name}/event-invoke-config":     s.updateEventInvoke,
+		"GET /2019-09-25/functions/{name}/event-invoke-config":      s.getEventInvoke,
+		"DELETE /2019-09-25/functions/{name}/event-invoke-config":   s.deleteEventInvoke,
+		"GET /2019-09-25/functions/{name}/event-invoke-config/list": s.listEventInvoke,
+	} {
+		s.route(mux, pattern, e)
+	}
+	s.accountRoutes(mux)
+}
+
+type createInput struct {
+	configInput
+	FunctionName string
+	Code         codeSource
+	Publish      bool
+	Tags         map[string]string
+}
+
+func (s *Server) createFunction(w http.ResponseWriter, r *http.Request) error {
+	var in createInput
+	up, err := s.readUpload(w, r, &in)
+	if err != nil {
+		return err
+	}
+	fn, revs, err := s.newFunction(&in, up)
+	if err == nil {
+		err = s.store.CreateFunction(r.Context(), fn, revs...)
+		if errors.Is(err, store.ErrExists) {
+			err = conflict("Function already exist: %s", fn.Name)
+		}
+	}
+	if up != nil {
+		up.release()
+		if err != nil {
+			s.dropCode(up.SHA256)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	s.run.Changed(fn.Name)
+	s.prepare(fn)
+	v := &fn.Latest
+	if in.Publish {
+		v = &fn.Published[0]
+	}
+	return s.answer(w, http.StatusCreated, fn, v, shown(v))
+}
+
+// newFunction checks a create request and makes its documents.
+func (s *Server) newFunction(in *createInput, up *uploaded) (*store.Function, []*store.Revision, error) {
+	f, err := parseRef(in.FunctionName)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case f.Qualifier != "":
+		return nil, nil, invalid("The function name must not have a qualifier: %s", clip(in.FunctionName))
+	}
+	if _, ok := s.store.Function(f.Name); ok {
+		return nil, nil, conflict("Function already exist: %s", f.Name)
+	}
+	if err := errors.Join(in.Code.refuse(), in.unsupported()); err != nil {
+		return nil, nil, err
+	}
+	if up == nil {
+		return nil, nil, invalid("Please provide a source for function code.")
+	}
+	if in.Runtime == nil {
+		return nil, nil, invalid("Runtime is mandatory for functions created with deployment packages.")
+	}
+	if err := checkTags(nil, in.Tags); err != nil {
+		return nil, nil, err
+	}
+	now := time.Now().UTC()
+	rev := &store.Revision{CreatedAt: now, Spec: function.Spec{
+		ID: store.NewRevisionID(), Function: f.Name, Version: function.Latest,
+		CodeSHA256: up.SHA256, CodeSize: up.Size, MemoryMiB: defaultMemory, TmpMiB: minTmp, Timeout: defaultTimeout,
+	}}
+	attr := store.Attributes{Architecture: machine()}
+	if err := in.apply(&rev.Spec, &attr); err != nil {
+		return nil, nil, err
+	}
+	if err := classify(&rev.Spec, &attr, up.info); err != nil {
+		return nil, nil, err
+	}
+	fn := &store.Function{Name: f.Name, CreatedAt: now, Tags: in.Tags, Latest: store.Version{
+		Version: function.Latest, Revision: rev.Spec.ID, ETag: newUUID(), LastModified: now,
+		State: pending, LastUpdate: successful, Config: attr,
+	}}
+	revs := []*store.Revision{rev}
+	if in.Publish {
+		revs = append(revs, publish(fn, rev, nil))
+	}
+	return fn, revs, nil
+}
+
+// States of a version; the reasons are AWS's.
+var (
+	pending    = store.Status{Value: "Pending", Reason: "The function is being created.", Code: "Creating"}
+	active     = store.Status{Value: "Active"}
+	successful = store.Status{Value: "Successful"}
+	inProgress = store.Status{Value: "InProgress"}
+)
+
+const defaultPage = 50
+
+// page reads Marker and MaxItems. The marker is the index of the next item's name, opaque to the caller.
+func page(r *http.Request) (after string, size int, err error) {
+	q := r.URL.Query()
+	size = defaultPage
+	if v := q.Get("MaxItems"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > 10_000 {
+			return "", 0, validation("maxItems", clip(v), "Member must have value between 1 and 10000")
+		}
+		size = min(n, defaultPage)
+	}
+	if v := q.Get("Marker"); v != "" {
+		b, err := base64.URLEncoding.DecodeString(v)
+		if err != nil {
+			return "", 0, invalid("Invalid marker: %s", clip(v))
+		}
+		after = string(b)
+	}
+	return after, size, nil
+}
+
+// paged cuts one page out of items, which are in order of key, and returns the next marker.
+func paged[T any](items []T, key func(T) string, after string, size int) ([]T, string) {
+	start := 0
+	for after != "" && start < len(items) && key(items[start]) <= after {
+		start++
+	}
+	items = items[start:]
+	if len(items) <= size {
+		return items, ""
+	}
+	return items[:size], base64.URLEncoding.EncodeToString([]byte(key(items[size-1])))
+}
+
+func (s *Server) listFunctions(w http.ResponseWriter, r *http.Request) error {
+	after, size, err := page(r)
+	if err != nil {
+		return err
+	}
+	all := r.URL.Query().Get("FunctionVersion")
+	if all != "" && all != "ALL" {
+		return validation("functionVersion", clip(all), "Member must satisfy enum value set: [ALL]")
+	}
+	type item struct {
+		fn  *store.Function
+		v   *store.Version
+		key string
+	}
+	var items []item
+	for _, fn := range s.store.Functions() {
+		items = append(items, item{fn, &fn.Latest, string(fn.Name)})
+		for i := range fn.Published {
+			if all != "" {
+				// Versions in order of their numbers: ten digits hold any of them.
+				n, _ := strconv.Atoi(fn.Published[i].Version)
+				items = append(items, item{fn, &fn.Published[i], string(fn.Name) + ":" + pad(n)})
+			}
+		}
+	}
+	items, next := paged(items, func(i item) string { return i.key }, after, size)
+	out := struct {
+		Functions  []*configuration
+		NextMarker string `json:",omitempty"`
+	}{[]*configuration{}, next}
+	for _, i := range items {
+		qualifier := shown(i.v)
+		if all != "" {
+			qualifier = i.v.Version
+		}
+		if c, err := s.configuration(i.fn, i.v, qualifier); err == nil { // else deleted meanwhile
+			out.Functions = append(out.Functions, c)
+		}
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+// pad writes a number so that text order is number order.
+func pad(n int) string {
+	t := strconv.Itoa(n)
+	return "0000000000"[:max(0, 10-len(t))] + t
+}
+
+func (s *Server) getFunction(w http.ResponseWriter, r *http.Request) error {
+	f, err := target(r)
+	if err != nil {
+		return err
+	}
+	fn, v, err := s.version(f)
+	if err != nil {
+		return err
+	}
+	c, err := s.configuration(fn, v, f.Qualifier)
+	if err != nil {
+		return err
+	}
+	type concurrency struct{ ReservedConcurrentExecutions int }
+	out := struct {
+		Configuration *configuration
+		Code          struct{ RepositoryType, Location string }
+		Tags          map[string]string `json:",omitempty"`
+		Concurrency   *concurrency      `json:",omitempty"`
+	}{Configuration: c, Tags: fn.Tags}
+	out.Code.RepositoryType = "S3" // the only value that clients know
+	out.Code.Location = "http://" + r.Host + ownPrefix + "/functions/" + string(fn.Name) + "/revisions/" + string(v.Revision) + "/code"
+	if fn.Reserved != nil {
+		out.Concurrency = &concurrency{*fn.Reserved}
+	}
+	writeJSON(w, http.StatusOK, out)
+	return nil
+}
+
+func (s *Server) getConfiguration(w http.ResponseWriter, r *http.Request) error {
+	f, err := target(r)
+	if err != nil {
+		return err
+	}
+	fn, v, err := s.version(f)
+	if err != nil {
+		return err
+	}
+	return s.answer(w, http.StatusOK, fn, v, f.Qualifier)
+}
+
+func (s *Server) deleteFunction(w http.ResponseWriter, r *http.Request) error {
+	f, err := target(r)
+	if err != nil {
+		return err
+	}
+	if _, err := s.function(f); err != nil {
+		return err
+	}
+	switch {
+	case f.Qualifier == function.Latest:
+		return invalid("$LATEST version cannot be deleted without deleting the function.")
+	case f.Qualifier != "":
+		err = s.deleteVersion(r.Context(), f)
+	default:
+		if err = s.store.DeleteFunction(r.Context(), f.Name); err == nil && s.opt.Logs != nil {
+			err = s.opt.Logs.Remove(string(f.Name))
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return s.noFunction(f.Name, f.Qualifier)
+	}
+	if err != nil {
+		return err
+	}
+	s.run.Changed(f.Name)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) deleteVersion(ctx context.Context, f ref) error {
+	_, err := s.store.UpdateFunction(ctx, f.Name, func(fn *store.Function) error {
+		for _, a := range fn.Aliases {
+			if _, weighted := a.Weights[f.Qualifier]; weighted || a.Version == f.Qualifier {
+				return conflict("Version %s of function %s is referenced by alias %s: change or delete the alias first.", f.Qualifier, fn.Name, a.Name)
+			}
+		}
+		if _, alias := fn.Aliases[f.Qualifier]; alias {
+			return invalid("%s is an alias: delete it with DeleteAlias.", f.Qualifier)
+		}
+		for i := range fn.Published {
+			if fn.Published[i].Version == f.Qualifier {
+				fn.Published = append(fn.Published[:i], fn.Published[i+1:]...)
+				delete(fn.URLs, f.Qualifier)
+				delete(fn.EventInvoke, f.Qualifier)
+				delete(fn.Access, f.Qualifier)
+				return nil
+			}
+		}
+		return s.noFunction(f.Name, f.Qualifier)
+	})
+	return err
+}

@@ -1,0 +1,188 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cloudjit/cloudjit/internal/api/urlevent"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// urlPrefix is where function URLs are served for those who cannot set the Host header.
+const urlPrefix = "/cloudjit/v1/urls/"
+
+// serveURLPath serves a function URL under urlPrefix{id}/.
+func (s *Server) serveURLPath(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	s.serveURL(w, r, id, urlPrefix+id)
+}
+
+// serveURL answers a request to a function URL. strip is what of the path is not the function's.
+func (s *Server) serveURL(w http.ResponseWriter, r *http.Request, id, strip string) {
+	requestID := newUUID()
+	w.Header().Set(headerRequest, requestID)
+	at, ok := s.store.FunctionURL(id)
+	if !ok {
+		urlFailure(w, http.StatusNotFound, "There is no such function URL")
+		return
+	}
+	fn, v, err := s.resolve(ref{at.Function, at.Qualifier})
+	if err != nil {
+		urlFailure(w, http.StatusNotFound, "The function URL leads to nothing")
+		return
+	}
+	u := fn.URLs[at.Qualifier]
+	if u.CORS != nil && cors(w, r, u.CORS) {
+		return // a preflight request, which the platform answers
+	}
+	if u.AuthType == "AWS_IAM" && s.verify != nil {
+		if r, err = s.verify(r); err != nil {
+			urlFailure(w, http.StatusForbidden, "Forbidden")
+			return
+		}
+	}
+	if v.State.Value != active.Value {
+		if err := s.awaitActive(r.Context(), ref{at.Function, at.Qualifier}, v); err != nil {
+			urlFailure(w, http.StatusServiceUnavailable, "The function is not ready")
+			return
+		}
+		if _, v, err = s.resolve(ref{at.Function, at.Qualifier}); err != nil {
+			urlFailure(w, http.StatusNotFound, "The function URL leads to nothing")
+			return
+		}
+	}
+	rev, ok := s.store.Revision(v.Current())
+	if !ok {
+		urlFailure(w, http.StatusNotFound, "The function URL leads to nothing")
+		return
+	}
+	if rev.Spec.Kind == function.KindWeb {
+		s.proxy(w, r, rev, strip)
+		return
+	}
+	s.urlEvent(w, r, urlCall{fn, v, rev, id, at.Qualifier, strip, requestID})
+}
+
+type urlCall struct {
+	fn                           *store.Function
+	version                      *store.Version
+	rev                          *store.Revision
+	urlID, qualifier, strip, req string
+}
+
+// urlEvent invokes a handler with the request as an event of payload format 2.0.
+func (s *Server) urlEvent(w http.ResponseWriter, r *http.Request, c urlCall) {
+	lift := bodyDeadline(w, bodyTime)
+	event, err := urlevent.FromRequest(r, urlevent.Context{
+		RequestID: c.req, URLID: c.urlID, Account: s.opt.Account, StripPrefix: c.strip, MaxBody: s.opt.Limits.Request,
+	})
+	lift()
+	switch {
+	case errors.Is(err, urlevent.ErrTooLarge):
+		urlFailure(w, http.StatusRequestEntityTooLarge, "Request Too Long")
+		return
+	case err != nil:
+		urlFailure(w, http.StatusBadRequest, "The request ended too soon")
+		return
+	}
+	qualifier := c.qualifier
+	if qualifier == function.Latest {
+		qualifier = ""
+	}
+	inv := &worker.Invocation{RequestID: c.req, Payload: event, FunctionARN: s.arn(c.fn.Name, qualifier), TraceID: r.Header.Get(headerTrace)}
+	if inv.TraceID == "" {
+		inv.TraceID = newTraceID()
+	}
+	var stream *urlStream
+	if c.fn.URLs[c.qualifier].InvokeMode == streamMode {
+		stream = &urlStream{w: w}
+		inv.Stream = stream
+	}
+	res, err := s.run.Invoke(r.Context(), c.rev.Spec.ID, inv)
+	if stream != nil && stream.started {
+		stream.finish()
+		return // the head is out: whatever happened since shows as the end of the body
+	}
+	if err != nil {
+		e := asError(err)
+		if e.Status == http.StatusTooManyRequests {
+			urlFailure(w, e.Status, "Rate exceeded")
+			return
+		}
+		s.log.Error("function URL", "function", c.fn.Name, "error", err)
+		urlFailure(w, http.StatusServiceUnavailable, "Service Unavailable")
+		return
+	}
+	w.Header().Set(headerTrace, inv.TraceID)
+	w.Header().Set(headerTier, res.Tier.String())
+	if _, failure := render(c.req, res, c.rev.Spec.Timeout); failure != "" {
+		// What went wrong is in the function's log, not for everybody on the net.
+		urlFailure(w, http.StatusBadGateway, "Internal Server Error")
+		return
+	}
+	if err := urlevent.Respond(w, res.Payload); err != nil {
+		urlFailure(w, http.StatusBadGateway, "Internal Server Error")
+	}
+}
+
+func urlFailure(w http.ResponseWriter, status int, message string) {
+	writeJSON(w, status, map[string]string{"Message": message})
+}
+
+// cors adds the headers of a function URL's CORS configuration and reports whether it answered
+// the request, a preflight (https://fetch.spec.whatwg.org/#cors-protocol).
+func cors(w http.ResponseWriter, r *http.Request, c *store.CORS) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	if allowed(c.AllowOrigins, origin) {
+		switch {
+		case slices.Contains(c.AllowOrigins, "*") && !c.AllowCredentials:
+			h.Set("Access-Control-Allow-Origin", "*")
+		default:
+			h.Set("Access-Control-Allow-Origin", origin)
+		}
+		if c.AllowCredentials {
+			h.Set("Access-Control-Allow-Credentials", "true")
+		}
+		if preflight {
+			set(h, "Access-Control-Allow-Methods", c.AllowMethods)
+			set(h, "Access-Control-Allow-Headers", c.AllowHeaders)
+			if c.MaxAge != nil {
+				h.Set("Access-Control-Max-Age", strconv.Itoa(*c.MaxAge))
+			}
+		} else {
+			set(h, "Access-Control-Expose-Headers", c.ExposeHeaders)
+		}
+	}
+	if preflight {
+		w.WriteHeader(http.StatusOK)
+	}
+	return preflight
+}
+
+func set(h http.Header, name string, values []string) {
+	if len(values) > 0 {
+		h.Set(name, strings.Join(values, ","))
+	}
+}
+
+// allowed reports whether one of the patterns, which may have one asterisk, is the origin.
+func allowed(patterns []string, origin string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		before, after, star := strings.Cut(p, "*")
+		if !star {
+			return strings.EqualFold(p, origin)
+		}
+		return len(origin) >= len(before)+len(after) && strings.HasPrefix(origin, before) && strings.HasSuffix(origin, after)
+	})
+}

@@ -1,0 +1,302 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	mathrand "math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+func (s *Server) invokeRoutes(mux *http.ServeMux) {
+	s.route(mux, "POST /2015-03-31/functions/{name}/invocations", s.invoke)
+	s.route(mux, "POST /2021-11-15/functions/{name}/response-streaming-invocations", s.invokeStreaming)
+	s.route(mux, "POST /2014-11-13/functions/{name}/invoke-async", s.invokeAsync)
+}
+
+// Header names in the form that http.Header keeps them.
+const (
+	headerType     = "X-Amz-Invocation-Type"
+	headerLogType  = "X-Amz-Log-Type"
+	headerContext  = "X-Amz-Client-Context"
+	headerError    = "X-Amz-Function-Error"
+	headerLog      = "X-Amz-Log-Result"
+	headerExecuted = "X-Amz-Executed-Version"
+	headerTrace    = "X-Amzn-Trace-Id"
+	headerRequest  = "X-Amzn-Requestid"
+	// Ours: which tier served, and whether the invocation had to wait for a new worker.
+	headerTier = "X-Cloudjit-Tier"
+	headerCold = "X-Cloudjit-Cold"
+)
+
+const (
+	typeRequest = "RequestResponse"
+	typeEvent   = "Event"
+	typeDryRun  = "DryRun"
+
+	maxClientContext = 3583 // bytes of base64
+	maxLogTail       = 4 << 10
+)
+
+// call is one invocation on its way to the platform.
+type call struct {
+	fn        *store.Function
+	version   *store.Version
+	qualifier string // as the caller gave it
+	inv       worker.Invocation
+}
+
+// resolve finds the version that an invocation goes to. Of an alias with weights it is drawn.
+func (s *Server) resolve(f ref) (*store.Function, *store.Version, error) {
+	fn, ok := s.store.Function(f.Name)
+	if !ok {
+		return nil, nil, s.noFunction(f.Name, f.Qualifier)
+	}
+	qualifier := f.Qualifier
+	if a, ok := fn.Aliases[qualifier]; ok {
+		qualifier = draw(a, mathrand.Float64())
+	}
+	v, ok := versionOf(fn, qualifier)
+	if !ok {
+		return nil, nil, s.noFunction(f.Name, f.Qualifier)
+	}
+	return fn, v, nil
+}
+
+// draw chooses one of an alias's versions by weight; x is in [0, 1).
+func draw(a store.Alias, x float64) string {
+	for version, weight := range a.Weights { // one at most
+		if x < weight {
+			return version
+		}
+	}
+	return a.Version
+}
+
+// readCall reads what all kinds of invocation have in common.
+func (s *Server) readCall(w http.ResponseWriter, r *http.Request, limit int64, kind string) (*call, error) {
+	f, err := target(r)
+	if err != nil {
+		return nil, err
+	}
+	fn, v, err := s.resolve(f)
+	if err != nil {
+		return nil, err
+	}
+	if v.State.Value != active.Value {
+		if err := s.awaitActive(r.Context(), f, v); err != nil {
+			return nil, err
+		}
+		if fn, v, err = s.resolve(f); err != nil {
+			return nil, err
+		}
+	}
+	c := &call{fn: fn, version: v, qualifier: f.Qualifier}
+	if c.inv.Payload, err = readPayload(w, r, limit, kind); err != nil {
+		return nil, err
+	}
+	if h := r.Header[headerContext]; len(h) > 0 && h[0] != "" {
+		if len(h[0]) > maxClientContext {
+			return nil, invalid("Client context must be no more than 3583 bytes when base64-encoded.")
+		}
+		doc, err := base64.StdEncoding.DecodeString(h[0])
+		var line bytes.Buffer // it travels in a header: no line breaks
+		if err != nil || json.Compact(&line, doc) != nil {
+			return nil, fault(http.StatusBadRequest, "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.")
+		}
+		c.inv.ClientContext = line.String()
+	}
+	c.inv.RequestID = w.Header().Get(headerRequest)
+	c.inv.FunctionARN = s.arn(fn.Name, f.Qualifier)
+	if c.inv.TraceID = r.Header.Get(headerTrace); c.inv.TraceID == "" {
+		c.inv.TraceID = newTraceID()
+	}
+	return c, nil
+}
+
+// readPayload reads an event, which is JSON; none is {}.
+func readPayload(w http.ResponseWriter, r *http.Request, limit int64, kind string) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, payloadTooLarge(r.ContentLength, limit, kind)
+	}
+	defer bodyDeadline(w, bodyTime)()
+	var b []byte
+	var err error
+	if r.ContentLength >= 0 {
+		b = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(r.Body, b)
+	} else {
+		b, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+		var tooBig *http.MaxBytesError
+		if errors.As(err, &tooBig) {
+			return nil, payloadTooLarge(limit+1, limit, kind)
+		}
+	}
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	if len(b) == 0 {
+		return []byte("{}"), nil
+	}
+	if !json.Valid(b) {
+		return nil, fault(http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json: %s", syntax(b))
+	}
+	return b, nil
+}
+
+// syntax says where a document that is not JSON stops being so.
+func syntax(b []byte) string {
+	var v json.RawMessage
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err.Error()
+	}
+	return "not JSON"
+}
+
+func payloadTooLarge(size, limit int64, kind string) *Error {
+	return fault(http.StatusRequestEntityTooLarge, "RequestTooLargeException",
+		"%d byte payload is too large for the %s invocation type (limit %d bytes)", size, kind, limit)
+}
+
+func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
+	kind := typeRequest
+	if h := r.Header[headerType]; len(h) > 0 {
+		kind = h[0]
+	}
+	limit := s.opt.Limits.Request
+	switch kind {
+	case typeRequest, typeDryRun:
+	case typeEvent:
+		limit = s.opt.Limits.Event
+	default:
+		return validation("invocationType", clip(kind), "Member must satisfy enum value set: [Event, RequestResponse, DryRun]")
+	}
+	c, err := s.readCall(w, r, limit, kind)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case typeDryRun:
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	case typeEvent:
+		return s.enqueue(w, r, c)
+	}
+	res, err := s.perform(r.Context(), c.version, &c.inv)
+	if err != nil {
+		return err
+	}
+	payload, failure := render(c.inv.RequestID, res, s.timeoutOf(c.version))
+	h := w.Header()
+	h[headerExecuted] = []string{c.version.Version}
+	h[headerTrace] = []string{c.inv.TraceID}
+	if failure != "" {
+		h[headerError] = []string{failure}
+	}
+	if t := r.Header[headerLogType]; len(t) > 0 && t[0] == "Tail" {
+		h[headerLog] = []string{base64.StdEncoding.EncodeToString(tail(res.Log))}
+	}
+	h[headerTier] = []string{res.Tier.String()}
+	if res.Cold {
+		h[headerCold] = []string{"true"}
+	}
+	h["Content-Type"] = []string{"application/json"}
+	h["Content-Length"] = []string{strconv.Itoa(len(payload))}
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(payload) // the caller is gone: nobody to tell
+	return nil
+}
+
+// perform runs one invocation of a version. A web function gets the event as a request.
+func (s *Server) perform(ctx context.Context, v *store.Version, inv *worker.Invocation) (*Result, error) {
+	id := v.Current()
+	rev, ok := s.store.Revision(id)
+	if !ok {
+		return nil, &NotFoundError{"revision " + string(id)}
+	}
+	if rev.Spec.Kind == function.KindWeb {
+		return s.performWeb(ctx, rev, inv)
+	}
+	return s.run.Invoke(ctx, id, inv)
+}
+
+func (s *Server) timeoutOf(v *store.Version) time.Duration {
+	if rev, ok := s.store.Revision(v.Current()); ok {
+		return rev.Spec.Timeout
+	}
+	return 0
+}
+
+func (s *Server) enqueue(w http.ResponseWriter, r *http.Request, c *call) error {
+	err := s.store.Enqueue(r.Context(), &store.Async{
+		RequestID: c.inv.RequestID, Function: c.fn.Name, Qualifier: c.qualifier, ClientContext: c.inv.ClientContext,
+		TraceID: c.inv.TraceID, EnqueuedAt: time.Now().UTC(), Payload: c.inv.Payload,
+	})
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+// invokeAsync is the oldest form of an Event invocation, which SDKs still have.
+func (s *Server) invokeAsync(w http.ResponseWriter, r *http.Request) error {
+	c, err := s.readCall(w, r, s.opt.Limits.Event, typeEvent)
+	if err != nil {
+		return err
+	}
+	return s.enqueue(w, r, c)
+}
+
+// tail is the end of a log, as much as the header takes.
+func tail(log []byte) []byte {
+	if n := len(log) - maxLogTail; n > 0 {
+		return log[n:]
+	}
+	return log
+}
+
+// newUUID returns a random UUID, as Lambda uses for requests and RevisionIds.
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	var t [36]byte
+	hex.Encode(t[:8], b[:4])
+	hex.Encode(t[9:13], b[4:6])
+	hex.Encode(t[14:18], b[6:8])
+	hex.Encode(t[19:23], b[8:10])
+	hex.Encode(t[24:], b[10:])
+	t[8], t[13], t[18], t[23] = '-', '-', '-', '-'
+	return string(t[:])
+}
+
+// newTraceID returns an X-Ray trace header that asks for no sampling.
+func newTraceID() string {
+	const form = "Root=1-00000000-000000000000000000000000;Sampled=0"
+	b := []byte(form)
+	var x [16]byte
+	now := uint32(time.Now().Unix())
+	x[0], x[1], x[2], x[3] = byte(now>>24), byte(now>>16), byte(now>>8), byte(now)
+	for i, v := 4, mathrand.Uint64(); i < 12; i, v = i+1, v>>8 {
+		x[i] = byte(v)
+	}
+	for i, v := 12, mathrand.Uint32(); i < 16; i, v = i+1, v>>8 {
+		x[i] = byte(v)
+	}
+	hex.Encode(b[7:15], x[:4])
+	hex.Encode(b[16:40], x[4:])
+	return string(b)
+}

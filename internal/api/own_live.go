@@ -1,0 +1,294 @@
+package api
+
+import (
+	"context"
+	_ "embed" // openapi.json
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/logs"
+	"github.com/cloudjit/cloudjit/internal/store"
+)
+
+//go:embed openapi.json
+var openAPIDocument []byte
+
+func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(openAPIDocument) // the client is gone: nobody to tell
+	return nil
+}
+
+// serving finds the revision that serves the function and qualifier of a request.
+func (s *Server) serving(r *http.Request) (*store.Version, error) {
+	f, err := target(r)
+	if err != nil {
+		return nil, err
+	}
+	_, v, err := s.version(f)
+	return v, err
+}
+
+func (s *Server) optimize(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.serving(r)
+	if err != nil {
+		return err
+	}
+	in := struct {
+		Level function.Level `json:"level"`
+	}{function.LevelQuick}
+	if err := decode(w, r, &in); err != nil {
+		return err
+	}
+	if in.Level == function.LevelNone {
+		return invalid("level: want quick or optimized")
+	}
+	if err := s.run.Optimize(r.Context(), v.Current(), in.Level); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusAccepted, map[string]any{"revision": v.Current(), "level": in.Level})
+	return nil
+}
+
+func (s *Server) deoptimize(w http.ResponseWriter, r *http.Request) error {
+	v, err := s.serving(r)
+	if err != nil {
+		return err
+	}
+	if err := s.run.Deoptimize(r.Context(), v.Current()); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusAccepted, map[string]any{"revision": v.Current()})
+	return nil
+}
+
+func (s *Server) workers(w http.ResponseWriter, r *http.Request) error {
+	writeJSON(w, http.StatusOK, map[string]any{"workers": append([]WorkerView{}, s.run.Workers(r.Context())...)})
+	return nil
+}
+
+const (
+	defaultLines = 100
+	maxLines     = 10_000
+)
+
+// functionLogs answers with the newest lines, or follows the log as server-sent events.
+func (s *Server) functionLogs(w http.ResponseWriter, r *http.Request) error {
+	f, err := target(r)
+	if err != nil {
+		return err
+	}
+	if _, err := s.function(f); err != nil {
+		return err
+	}
+	if s.opt.Logs == nil {
+		return notFound("This server keeps no logs")
+	}
+	q := r.URL.Query()
+	n := defaultLines
+	if v := q.Get("lines"); v != "" {
+		if n, err = strconv.Atoi(v); err != nil || n < 0 || n > maxLines {
+			return invalid("lines: want 0..%d", maxLines)
+		}
+	}
+	lines, err := s.opt.Logs.Last(string(f.Name), n)
+	if err != nil {
+		return err
+	}
+	if q.Get("follow") != "true" {
+		writeJSON(w, http.StatusOK, map[string]any{"lines": append([]logs.Line{}, lines...)})
+		return nil
+	}
+	out := openStream(w)
+	defer out.close()
+	var last uint64
+	for _, l := range lines {
+		last = l.Seq
+		if out.send("line", l.Seq, l) != nil {
+			return nil
+		}
+	}
+	if n == 0 { // from now on
+		if newest, err := s.opt.Logs.Last(string(f.Name), 1); err == nil && len(newest) > 0 {
+			last = newest[0].Seq
+		}
+	}
+	_ = s.opt.Logs.Follow(s.until(r), string(f.Name), last, func(l logs.Line) error { return out.send("line", l.Seq, l) })
+	return nil
+}
+
+// events streams what happens on the platform as server-sent events, of one function if asked to.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
+	name := function.Name(r.URL.Query().Get("function"))
+	out := openStream(w)
+	defer out.close()
+	err := s.run.Events(s.until(r), func(e Event) error {
+		if name != "" && e.Function != name {
+			return nil
+		}
+		return out.send(e.Type, e.Seq, e)
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		s.log.Debug("event stream ended", "error", err)
+	}
+	return nil
+}
+
+// until is a request's context that also ends with the server, so that a stream does not hold
+// up its stop.
+func (s *Server) until(r *http.Request) context.Context {
+	ctx, cancel := context.WithCancel(r.Context())
+	stop := context.AfterFunc(s.life, cancel)
+	context.AfterFunc(r.Context(), func() { stop(); cancel() })
+	return ctx
+}
+
+// keepAlive is how often an idle stream sends a comment, so that proxies keep it open.
+const keepAlive = 15 * time.Second
+
+// sse is one stream of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+type sse struct {
+	mu    sync.Mutex
+	w     http.ResponseWriter
+	flush func() error
+	stop  chan struct{}
+	done  chan struct{}
+}
+
+func openStream(w http.ResponseWriter) *sse {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	s := &sse{w: w, flush: http.NewResponseController(w).Flush, stop: make(chan struct{}), done: make(chan struct{})}
+	_ = s.write([]byte(": open\n\n")) // the head goes out now
+	go s.beat()
+	return s
+}
+
+func (s *sse) beat() {
+	defer close(s.done)
+	tick := time.NewTicker(keepAlive)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_ = s.write([]byte(": alive\n\n")) // the reader of the stream finds out
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+func (s *sse) send(event string, id uint64, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b := append([]byte("id: "), strconv.FormatUint(id, 10)...)
+	b = append(append(b, "\nevent: "...), event...)
+	b = append(append(append(b, "\ndata: "...), data...), "\n\n"...)
+	return s.write(b)
+}
+
+func (s *sse) write(b []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.w.Write(b); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+func (s *sse) close() {
+	close(s.stop)
+	<-s.done
+}
+
+func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	var before uint64
+	if v := q.Get("before"); v != "" {
+		n, err := strconv.ParseUint(v, 10, 64)
+		if err != nil {
+			return invalid("before: want the id of a dead letter")
+		}
+		before = n
+	}
+	letters, err := s.store.DeadLetters(r.Context(), function.Name(q.Get("function")), before, defaultLines)
+	if err != nil {
+		return err
+	}
+	out := []ownLetter{}
+	for _, l := range letters {
+		out = append(out, letterView(l))
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"deadLetters": out})
+	return nil
+}
+
+// ownLetter is a dead letter with its payload, which is JSON.
+type ownLetter struct {
+	store.DeadLetter
+	Payload json.RawMessage `json:"payload"`
+}
+
+func letterView(l *store.DeadLetter) ownLetter {
+	v := ownLetter{*l, l.Payload}
+	if !json.Valid(v.Payload) {
+		v.Payload = json.RawMessage("null")
+	}
+	return v
+}
+
+func letterID(r *http.Request) (uint64, error) {
+	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return 0, notFound("There is no dead letter %s", clip(r.PathValue("id")))
+	}
+	return id, nil
+}
+
+func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) error {
+	id, err := letterID(r)
+	if err != nil {
+		return err
+	}
+	l, err := s.store.DeadLetter(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, letterView(l))
+	return nil
+}
+
+func (s *Server) removeDeadLetter(w http.ResponseWriter, r *http.Request) error {
+	id, err := letterID(r)
+	if err != nil {
+		return err
+	}
+	if err := s.store.RemoveDeadLetter(r.Context(), id); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) redriveDeadLetter(w http.ResponseWriter, r *http.Request) error {
+	id, err := letterID(r)
+	if err != nil {
+		return err
+	}
+	a, err := s.redrive(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusAccepted, map[string]string{"requestId": a.RequestID})
+	return nil
+}

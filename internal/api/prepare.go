@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/store"
+)
+
+// resume goes on with what an earlier server had begun.
+func (s *Server) resume() {
+	for _, fn := range s.store.Functions() {
+		s.prepare(fn)
+	}
+}
+
+// prepare makes the versions of a function that are not ready yet so, in the background.
+func (s *Server) prepare(fn *store.Function) {
+	for _, v := range append([]store.Version{fn.Latest}, fn.Published...) {
+		if v.State.Value == pending.Value || v.LastUpdate == inProgress {
+			s.updates.Go(func() { s.prepareRevision(fn.Name, v.Revision) })
+		}
+	}
+}
+
+func (s *Server) prepareRevision(name function.Name, id function.RevisionID) {
+	rev, ok := s.store.Revision(id)
+	if !ok {
+		return
+	}
+	failure := s.run.Prepare(s.life, rev)
+	if s.life.Err() != nil {
+		return // the server stops; the next one does it again
+	}
+	_, err := s.store.UpdateFunction(s.life, name, func(fn *store.Function) error {
+		settle(fn, id, failure)
+		return nil
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		s.log.Error("record that a revision is ready", "function", name, "revision", id, "error", err)
+	}
+	s.run.Changed(name)
+	s.settledMu.Lock()
+	close(s.settled)
+	s.settled = make(chan struct{})
+	s.settledMu.Unlock()
+}
+
+// settle puts the end of a preparation into the versions that wait for it.
+func settle(fn *store.Function, id function.RevisionID, failure error) {
+	settleVersion := func(v *store.Version) {
+		if v.Revision != id || v.State.Value != pending.Value && v.LastUpdate != inProgress {
+			return
+		}
+		switch {
+		case failure == nil:
+			if v.Serving != "" && v.Version == function.Latest {
+				fn.Supersede(v.Serving)
+			}
+			v.State, v.LastUpdate, v.Serving = active, successful, ""
+		case v.State.Value == pending.Value:
+			v.State = store.Status{Value: "Failed", Reason: failure.Error(), Code: "InvalidConfiguration"}
+			v.LastUpdate = store.Status{Value: "Failed", Reason: failure.Error(), Code: "InvalidConfiguration"}
+		default: // what served before goes on
+			v.LastUpdate = store.Status{Value: "Failed", Reason: failure.Error(), Code: "InvalidConfiguration"}
+		}
+		v.ETag = newUUID()
+	}
+	settleVersion(&fn.Latest)
+	for i := range fn.Published {
+		settleVersion(&fn.Published[i])
+	}
+}
+
+// settleTime is how long an invocation waits for a function that is being created.
+const settleTime = 10 * time.Second
+
+// awaitActive waits until a version may be invoked. Lambda answers at once with a conflict; here,
+// where it takes milliseconds, a client that creates and invokes need not poll.
+func (s *Server) awaitActive(ctx context.Context, f ref, v *store.Version) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for {
+		s.settledMu.Lock()
+		settled := s.settled
+		s.settledMu.Unlock()
+		_, now, err := s.version(ref{f.Name, v.Version})
+		if err != nil {
+			return err
+		}
+		switch {
+		case now.State.Value == active.Value:
+			return nil
+		case now.State.Value != pending.Value:
+			return conflict("The operation cannot be performed at this time. The function is currently in the following state: %s (%s)", now.State.Value, now.State.Reason)
+		}
+		select {
+		case <-settled:
+		case <-ctx.Done():
+			return conflict("The operation cannot be performed at this time. The function is currently in the following state: Pending")
+		}
+	}
+}
