@@ -259,6 +259,8 @@ func (e *Engine) Counts() Counts {
 
 // RevisionCounts is what a revision has now.
 type RevisionCounts struct {
+	// Tier is how a worker that starts now runs.
+	Tier                             function.Tier
 	Waiting, Idle, Starting, Workers int32
 	Invocations, ColdStarts          uint64
 	Traced                           int32
@@ -272,6 +274,7 @@ func (e *Engine) RevisionCounts(rev RevisionID) RevisionCounts {
 	}
 	g := e.group(r)
 	return RevisionCounts{
+		Tier:    e.tier(r),
 		Waiting: r.queue.n + r.retries.n, Idle: e.pool.Idles(g), Starting: e.pool.InStart(g), Workers: e.pool.Live(g),
 		Invocations: r.invocations, ColdStarts: r.colds, Traced: r.traced,
 	}

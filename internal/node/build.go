@@ -1,0 +1,187 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/engine"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/telemetry"
+)
+
+// States of a build's record.
+const (
+	buildRunning   = "running"
+	buildSucceeded = "succeeded"
+	buildFailed    = "failed"
+	buildCancelled = "cancelled"
+)
+
+// startBuild carries out ActionBuild. The caller holds n.mu.
+func (n *Node) startBuild(a *engine.Action) {
+	rev := n.revs[a.Revision]
+	ctx, cancel := context.WithCancel(n.ctx)
+	rev.cancelBuild = cancel
+	level, version, trigger := a.Level, a.Version, rev.trigger
+	n.wg.Go(func() {
+		defer cancel()
+		n.build(ctx, rev, level, version, trigger)
+	})
+}
+
+// build runs one build and tells the engine what came of it.
+func (n *Node) build(ctx context.Context, rev *revision, level function.Level, version uint32, trigger string) {
+	now := time.Now().UTC()
+	rec := &store.Build{
+		ID: ulid.Make().String(), Revision: rev.spec.ID, Function: rev.fn.name, Builder: n.opt.Builder.Name(), Level: level,
+		State: buildRunning, Trigger: trigger, MetadataVersion: int(version), QueuedAt: now, StartedAt: &now,
+	}
+	var out capped
+	n.put(rev, rec)
+	n.events.send(buildEvent("build.started", rec))
+	n.log.Info("build started", telemetry.KeyFunction, rev.fn.name, telemetry.KeyRevision, rev.spec.ID, telemetry.KeyBuild, rec.ID, telemetry.KeyLevel, level)
+
+	res, err := n.runBuild(ctx, rev, level, version, &out, func(phase string) {
+		next := *rec
+		next.Phase = phase
+		rec = &next
+		n.put(rev, rec)
+		n.events.send(buildEvent("build.progress", rec))
+	})
+	end := time.Now().UTC()
+	next := *rec
+	rec = &next
+	rec.EndedAt = &end
+	failure := engine.FailureNone
+	if err != nil {
+		failure = describe(rec, err)
+	} else {
+		rec.State, rec.Key, rec.Cached, rec.Cost = buildSucceeded, res.Key, res.Cached, res.Cost
+	}
+	n.put(rev, rec)
+	if doc := out.Bytes(); len(doc) > 0 && n.stored(rev) {
+		if err := n.opt.State.PutBuildLog(context.WithoutCancel(ctx), rev.spec.ID, rec.ID, doc); err != nil {
+			n.log.Error("store build log", telemetry.KeyBuild, rec.ID, telemetry.KeyError, err)
+		}
+	}
+	n.told(rec)
+
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	rev.cancelBuild = nil
+	if n.closed {
+		return
+	}
+	if failure != engine.FailureNone {
+		n.step(engine.Event{Kind: engine.EventBuildFailed, Revision: rev.id, Failure: failure})
+		return
+	}
+	rev.binaries[level], rev.keys[level] = res.Dir, res.Key
+	n.step(engine.Event{Kind: engine.EventBuildDone, Revision: rev.id})
+}
+
+func (n *Node) runBuild(ctx context.Context, rev *revision, level function.Level, version uint32, out *capped, progress func(string)) (*aot.Result, error) {
+	doc, _, err := n.opt.State.Metadata(ctx, rev.spec.ID, int(version))
+	if err != nil {
+		return nil, fmt.Errorf("read metadata version %d: %w", version, err)
+	}
+	req := &aot.Request{Revision: rev.spec, Metadata: doc, Level: level, Limits: n.opt.BuildLimits, Log: out, Progress: progress}
+	if n.opt.Code != nil {
+		if req.Code, err = n.opt.Code(rev.spec.CodeSHA256); err != nil {
+			return nil, fmt.Errorf("find the code: %w", err)
+		}
+	}
+	return n.opt.Builder.Build(ctx, req)
+}
+
+// describe writes an error into a build's record and classes it for the engine.
+func describe(rec *store.Build, err error) engine.Failure {
+	rec.State, rec.Class, rec.Reason = buildFailed, aot.ClassTool, err.Error()
+	var failed *aot.Error
+	if errors.As(err, &failed) {
+		rec.Class, rec.Reason, rec.Hint, rec.Cost = failed.Class, failed.Reason, failed.Hint, failed.Cost
+	} else if errors.Is(err, context.Canceled) {
+		rec.Class = aot.ClassCancelled
+	}
+	switch {
+	case rec.Class == aot.ClassCancelled:
+		rec.State = buildCancelled
+		return engine.FailureCancelled
+	case rec.Class.Deterministic():
+		return engine.FailureInputs
+	}
+	return engine.FailureBuild
+}
+
+// put writes a build's record; a build goes on without it.
+func (n *Node) put(rev *revision, rec *store.Build) {
+	if !n.stored(rev) {
+		return
+	}
+	if err := n.opt.State.PutBuild(context.WithoutCancel(n.ctx), rec); err != nil {
+		n.log.Error("store build", telemetry.KeyBuild, rec.ID, telemetry.KeyError, err)
+	}
+}
+
+// told counts a build that ended and tells listeners.
+func (n *Node) told(rec *store.Build) {
+	n.totals.builds.Add(1)
+	result := "ok"
+	switch {
+	case rec.State != buildSucceeded:
+		result = string(rec.Class)
+		n.totals.buildFailures.Add(1)
+	case rec.Cached:
+		result = "cached"
+	}
+	if n.opt.Metrics != nil {
+		n.opt.Metrics.Build(rec.Level, result, rec.Cost.Wall, rec.Cost.CPU, rec.Cost.PeakRSS)
+	}
+	n.log.Info("build ended", telemetry.KeyFunction, rec.Function, telemetry.KeyBuild, rec.ID, telemetry.KeyOutcome, result,
+		telemetry.KeyDuration, rec.Cost.Wall, telemetry.KeyReason, rec.Reason)
+	n.events.send(buildEvent("build.ended", rec))
+}
+
+func buildEvent(kind string, rec *store.Build) Event {
+	return Event{Type: kind, Function: rec.Function, Revision: rec.Revision, Reason: rec.Reason, Data: data(rec)}
+}
+
+// capped keeps the beginning and the end of a build's log, 1 MiB together.
+type capped struct {
+	mu         sync.Mutex
+	head, tail bytes.Buffer
+}
+
+const cappedHalf = 512 << 10
+
+// Write never fails.
+func (c *capped) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(p)
+	if room := cappedHalf - c.head.Len(); room > 0 {
+		k := min(room, len(p))
+		c.head.Write(p[:k])
+		p = p[k:]
+	}
+	c.tail.Write(p)
+	if over := c.tail.Len() - cappedHalf; over > cappedHalf {
+		c.tail.Next(over)
+	}
+	return n, nil
+}
+
+// Bytes is what was kept.
+func (c *capped) Bytes() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append(bytes.Clone(c.head.Bytes()), c.tail.Bytes()...)
+}

@@ -1,0 +1,271 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/cloudjit/cloudjit/internal/engine"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/logs"
+	"github.com/cloudjit/cloudjit/internal/telemetry"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// instance is one worker from its start to its end; one goroutine, its keeper, owns it.
+type instance struct {
+	id    engine.WorkerID
+	name  string // the worker's ULID
+	rev   *revision
+	tier  function.Tier
+	level function.Level
+	check bool
+	began time.Time
+	trace string       // the tracer's folder on this host, empty in other tiers
+	out   *logs.Writer // nil without logs
+
+	// Under the node's mutex:
+	ready  bool
+	uses   int           // invocations that it has been given and that have not come back
+	served int64         // and that it has ever been given
+	unused chan struct{} // closed when uses becomes 0, if the keeper waits for that
+	why    engine.Reason // why it was told to stop
+
+	// Written by the keeper before EventWorkerReady or EventWorkerFailed, read-only after.
+	worker worker.Worker
+	err    error
+
+	stopOnce sync.Once
+	told     chan struct{} // closed when the engine wants it stopped
+}
+
+// stop tells the keeper to stop the worker. The caller holds the node's mutex.
+func (w *instance) stop(why engine.Reason) {
+	w.why = why
+	w.stopOnce.Do(func() { close(w.told) })
+}
+
+// ended reports whether the runtime has ended.
+func (w *instance) ended() bool {
+	select {
+	case <-w.worker.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// begin marks the start of an invocation in the log.
+func (w *instance) begin(request string) {
+	if w.out != nil && w.rev.slots() == 1 {
+		w.out.Begin(request)
+		w.out.Platform("START RequestId: " + request + " Version: " + w.rev.spec.Version)
+	}
+}
+
+// startWorker carries out ActionStart. The caller holds n.mu.
+func (n *Node) startWorker(a *engine.Action) {
+	for int(a.Worker) >= len(n.workers) {
+		n.workers = append(n.workers, nil)
+	}
+	rev := n.revs[a.Revision]
+	w := &instance{
+		id: a.Worker, name: ulid.Make().String(), rev: rev, tier: a.Tier, level: a.Level, check: a.Check,
+		began: time.Now(), told: make(chan struct{}),
+	}
+	n.workers[a.Worker] = w
+	native := ""
+	if a.Tier == function.TierNative {
+		native = rev.binaries[a.Level]
+	}
+	n.wg.Go(func() { n.keep(w, native) })
+}
+
+// keep starts a worker, looks after it while it lives, and sees that nothing is left of it.
+func (n *Node) keep(w *instance, native string) {
+	ctx, cancel := context.WithCancel(n.ctx)
+	defer cancel()
+	if !n.bring(ctx, w, native) {
+		return
+	}
+	var polled sync.WaitGroup
+	if w.tier == function.TierHotSpotAgent {
+		polled.Go(func() { n.poll(ctx, w) })
+	}
+	select {
+	case <-w.told:
+	case <-w.worker.Done():
+		n.log.Info("worker ended by itself", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name,
+			telemetry.KeyTier, w.tier, "exit", w.worker.Exit().String())
+		n.idle(w)
+	case <-n.ctx.Done():
+	}
+	cancel()
+	polled.Wait()
+	// Stop also removes what a worker that ended by itself has left. It must not be cut short.
+	if err := w.worker.Stop(context.WithoutCancel(ctx), n.opt.StopGrace); err != nil {
+		n.log.Error("stop worker", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
+	}
+	if w.tier == function.TierHotSpotAgent {
+		n.collect(context.WithoutCancel(ctx), w, true)
+	}
+	n.tidy(w)
+	n.exited(w)
+}
+
+// bring starts a worker and tells the engine what came of it.
+func (n *Node) bring(ctx context.Context, w *instance, native string) bool {
+	started, err := n.launch(ctx, w, native)
+	failure := engine.FailureNone
+	if err != nil {
+		failure = n.failure(w, err)
+	}
+	n.mu.Lock()
+	if err != nil {
+		w.err = err
+		n.log.Warn("worker did not start", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name,
+			telemetry.KeyTier, w.tier, telemetry.KeyError, err)
+		n.events.send(w.event("worker.failed", err.Error()))
+		if !n.closed {
+			n.step(engine.Event{Kind: engine.EventWorkerFailed, Worker: w.id, Failure: failure})
+		}
+		n.forget(w)
+		n.mu.Unlock()
+		n.tidy(w)
+		return false
+	}
+	defer n.mu.Unlock()
+	w.worker, w.ready = started, true
+	n.events.send(w.event("worker.started", ""))
+	if !n.closed {
+		n.step(engine.Event{Kind: engine.EventWorkerReady, Worker: w.id})
+	}
+	return true
+}
+
+func (n *Node) launch(ctx context.Context, w *instance, native string) (worker.Worker, error) {
+	limits := n.opt.WorkerLimits
+	limits.MemoryMiB = int(w.rev.memory[w.tier])
+	l := Launch{ID: w.name, Revision: w.rev.spec, Tier: w.tier, Native: native, Limits: limits}
+	if w.tier == function.TierHotSpotAgent {
+		w.trace = filepath.Join(n.opt.Dir, "trace", w.name)
+		if err := os.MkdirAll(w.trace, 0o777); err != nil {
+			return nil, &worker.StartError{Phase: "sandbox", Err: err}
+		}
+		// The runtime writes there as another user.
+		if err := os.Chmod(w.trace, 0o777); err != nil {
+			return nil, &worker.StartError{Phase: "sandbox", Err: err}
+		}
+		l.Trace = w.trace
+	}
+	spec, err := n.opt.Launcher.Launch(ctx, l)
+	if err != nil {
+		return nil, &worker.StartError{Phase: "runtime", Err: err}
+	}
+	var output io.Writer
+	if n.opt.Logs != nil {
+		w.out = n.opt.Logs.Writer(string(w.rev.fn.name), w.rev.spec.Version, w.name)
+		output = w.out
+	}
+	spec.Output = output
+	ctx, cancel := context.WithTimeout(ctx, n.opt.StartTimeout)
+	defer cancel()
+	return n.opt.Driver.Start(ctx, spec)
+}
+
+// failure classes a start that came to nothing.
+func (n *Node) failure(w *instance, err error) engine.Failure {
+	if errors.Is(err, worker.ErrClosed) || n.ctx.Err() != nil {
+		return engine.FailureStopped
+	}
+	var start *worker.StartError
+	if !errors.As(err, &start) || start.Phase == "sandbox" {
+		return engine.FailureSandbox
+	}
+	if start.Exit != nil && start.Exit.Code == function.ExitMissingMetadata && w.tier == function.TierNative {
+		n.learn(w.rev, w, start.Exit)
+		return engine.FailureMetadata
+	}
+	return engine.FailureInit
+}
+
+// idle waits until no invocation is on its way to or from a worker that has ended.
+func (n *Node) idle(w *instance) {
+	n.mu.Lock()
+	if w.uses == 0 {
+		n.mu.Unlock()
+		return
+	}
+	w.unused = make(chan struct{})
+	unused := w.unused
+	n.mu.Unlock()
+	<-unused
+}
+
+// tidy removes what the node made for a worker.
+func (n *Node) tidy(w *instance) {
+	if w.out != nil {
+		_ = w.out.Close() // it never fails
+	}
+	if w.trace != "" {
+		if err := os.RemoveAll(w.trace); err != nil {
+			n.log.Error("remove trace folder", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
+		}
+	}
+}
+
+// exited tells the engine that nothing is left of a worker.
+func (n *Node) exited(w *instance) {
+	for {
+		n.idle(w)
+		n.mu.Lock()
+		if w.uses == 0 {
+			break
+		}
+		n.mu.Unlock() // the engine has given it one more in this moment, which comes back at once
+	}
+	defer n.mu.Unlock()
+	reason := w.why.String()
+	if w.why == engine.ReasonNone {
+		reason = "exited"
+	}
+	if n.opt.Metrics != nil {
+		n.opt.Metrics.WorkerEnd(w.tier, reason)
+	}
+	n.events.send(w.event("worker.ended", reason))
+	if !n.closed {
+		n.step(engine.Event{Kind: engine.EventWorkerExited, Worker: w.id})
+	}
+	n.forget(w)
+}
+
+// forget frees a worker's place in the table, unless the engine has given it to another already.
+// The caller holds n.mu.
+func (n *Node) forget(w *instance) {
+	if n.workers[w.id] == w {
+		n.workers[w.id] = nil
+	}
+}
+
+func (w *instance) event(kind, reason string) Event {
+	d := map[string]any{"tier": w.tier}
+	if w.level != function.LevelNone {
+		d["level"] = w.level
+	}
+	if w.ready {
+		d["phases"] = w.worker.Phases()
+		d["seconds"] = time.Since(w.began).Seconds()
+		d["invocations"] = w.served
+	}
+	return Event{Type: kind, Function: w.rev.fn.name, Revision: w.rev.spec.ID, Worker: w.name, Reason: reason, Data: data(d)}
+}
+
+// String is for errors and logs.
+func (w *instance) String() string { return fmt.Sprintf("%s (%s)", w.name, w.tier) }

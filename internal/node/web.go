@@ -1,0 +1,178 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+)
+
+// FunctionError is returned by RoundTrip for what the function did wrong before it answered.
+type FunctionError struct{ Result *Result }
+
+func (e *FunctionError) Error() string { return "function: " + e.Result.Outcome.String() }
+
+// exitWait is how long a broken connection may be ahead of the news of its worker's end.
+const exitWait = 200 * time.Millisecond
+
+// RoundTrip sends one request to a web function, waiting for a worker as long as its context
+// lasts. The worker is the request's until the response's body is closed. The request is sent
+// again to another worker only if it has GetBody, or no body. Errors: as of Invoke, or a
+// *FunctionError.
+func (n *Node) RoundTrip(id function.RevisionID, r *http.Request) (*http.Response, error) {
+	rev, ok := n.lookup(id)
+	if !ok {
+		return nil, fmt.Errorf("request to %s: %w", id, ErrNotFound)
+	}
+	ctx := r.Context()
+	c := n.arrive(rev)
+	for {
+		if !n.await(ctx, c) {
+			n.release(c)
+			return nil, ctx.Err()
+		}
+		if c.ended {
+			res, err := n.unserved(c)
+			if err == nil {
+				err = &FunctionError{res}
+			}
+			return nil, err
+		}
+		resp, outcome, res, err := n.send(ctx, c, r)
+		if err == nil {
+			return resp, nil // its body finishes the call
+		}
+		if n.finish(c, outcome, !rewind(r)) {
+			continue
+		}
+		n.release(c)
+		if res != nil {
+			return nil, &FunctionError{res}
+		}
+		return nil, err
+	}
+}
+
+// rewind makes a request's body new; false if that cannot be.
+func rewind(r *http.Request) bool {
+	if r.Body == nil || r.Body == http.NoBody {
+		return true
+	}
+	if r.GetBody == nil {
+		return false
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return false
+	}
+	r.Body = body
+	return true
+}
+
+// send sends a request to a call's worker.
+func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Response, function.Outcome, *Result, error) {
+	w := c.worker
+	if w.ended() {
+		return nil, function.OutcomeUnknown, nil, ErrDraining
+	}
+	began := time.Now()
+	queued := time.Duration(n.now() - c.arrived)
+	rctx, cancel := context.WithTimeout(ctx, c.rev.spec.Timeout)
+	resp, err := w.worker.HTTP().RoundTrip(r.WithContext(rctx))
+	res := &Result{Tier: w.tier, Cold: c.cold, Duration: time.Since(began)}
+	if err != nil {
+		outcome := n.broken(ctx, rctx, w, res)
+		cancel()
+		if outcome == function.OutcomeCancelled {
+			return nil, outcome, nil, ctx.Err()
+		}
+		res.Outcome = outcome
+		n.ended(c, w, res, "", queued)
+		return nil, outcome, res, err
+	}
+	b := &body{ReadCloser: resp.Body, done: func(readErr error) {
+		res.Duration = time.Since(began)
+		res.Outcome = function.OutcomeOK
+		if readErr != nil {
+			res.Outcome = n.broken(ctx, rctx, w, res)
+		}
+		cancel()
+		n.ended(c, w, res, "", queued)
+		n.finish(c, res.Outcome, true)
+		n.release(c)
+	}}
+	if conn, ok := resp.Body.(io.Writer); ok { // a connection that was upgraded
+		resp.Body = duplex{b, conn}
+	} else {
+		resp.Body = b
+	}
+	return resp, function.OutcomeOK, res, nil
+}
+
+// broken says why a request did not get its whole answer.
+func (n *Node) broken(ctx, rctx context.Context, w *instance, res *Result) function.Outcome {
+	switch {
+	case ctx.Err() != nil:
+		return function.OutcomeCancelled
+	case rctx.Err() != nil:
+		return function.OutcomeTimeout
+	}
+	timer := time.NewTimer(exitWait)
+	defer timer.Stop()
+	select {
+	case <-w.worker.Done():
+		exit := w.worker.Exit()
+		res.Exit = &exit
+		return outcomeOf(w, exit)
+	case <-timer.C:
+		return function.OutcomeHandlerError // it closed the connection, and lives
+	}
+}
+
+// body tells when an answer has been read.
+type body struct {
+	io.ReadCloser
+	once sync.Once
+	err  error
+	done func(error)
+}
+
+// duplex is the body of an upgraded connection, which is written to as well.
+type duplex struct {
+	*body
+	io.Writer
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	k, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		b.err = err
+	}
+	return k, err
+}
+
+// Close finishes the request. An answer that was not read to its end is the caller's choice.
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.once.Do(func() { b.done(b.err) })
+	return err
+}
+
+var _ http.RoundTripper = revisionTripper{}
+
+// Transport is RoundTrip for one revision.
+func (n *Node) Transport(id function.RevisionID) http.RoundTripper { return revisionTripper{n, id} }
+
+type revisionTripper struct {
+	n  *Node
+	id function.RevisionID
+}
+
+func (t revisionTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.n.RoundTrip(t.id, r)
+}
