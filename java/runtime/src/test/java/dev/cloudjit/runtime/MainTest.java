@@ -13,7 +13,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -77,7 +79,7 @@ class MainTest {
         Path java = Path.of(System.getProperty("java.home"), "bin", "java");
         ProcessBuilder builder = new ProcessBuilder(java.toString(), "-XX:TieredStopAtLevel=1", "-cp",
                 System.getProperty("java.class.path"), Main.class.getName());
-        builder.environment().putAll(java.util.Map.of("_HANDLER", handler, "AWS_LAMBDA_RUNTIME_API", platform.endpoint(),
+        builder.environment().putAll(Map.of("_HANDLER", handler, "AWS_LAMBDA_RUNTIME_API", platform.endpoint(),
                 "AWS_LAMBDA_FUNCTION_NAME", "probe", "AWS_LAMBDA_FUNCTION_VERSION", "7", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256",
                 "AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/probe", "AWS_LAMBDA_LOG_STREAM_NAME", "s", "LC_ALL", "POSIX"));
         Process process = builder.redirectErrorStream(true).redirectOutput(folder.resolve("out").toFile()).start();
@@ -100,7 +102,7 @@ class MainTest {
         private final BlockingQueue<String> results = new LinkedBlockingQueue<>();
         private final List<String> ids = new ArrayList<>();
         private final HttpServer server = HttpServer.create(new InetSocketAddress(InetAddress.getByName("127.0.0.1"), 0), 0);
-        private final java.util.concurrent.ExecutorService threads = Executors.newCachedThreadPool();
+        private final ExecutorService threads = Executors.newCachedThreadPool();
 
         Platform() throws IOException {
             server.createContext("/2018-06-01/runtime/", this::handle);
