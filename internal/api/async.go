@@ -138,7 +138,7 @@ func (s *Server) performLeased(ctx context.Context, d *store.Delivery, v *store.
 			}
 		}
 	})
-	return s.perform(ctx, v, inv)
+	return s.perform(ctx, v, inv, Want{})
 }
 
 // asyncRules are what holds for the asynchronous invocations of a qualifier.

@@ -56,7 +56,7 @@ func (p *platform) Changed(name function.Name) {
 	p.changed = append(p.changed, name)
 }
 
-func (p *platform) Invoke(ctx context.Context, id function.RevisionID, inv *worker.Invocation) (*api.Result, error) {
+func (p *platform) Invoke(ctx context.Context, id function.RevisionID, inv *worker.Invocation, _ api.Want) (*api.Result, error) {
 	rev, ok := p.store.Revision(id)
 	if !ok {
 		return nil, &api.NotFoundError{What: string(id)}

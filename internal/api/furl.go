@@ -103,7 +103,7 @@ func (s *Server) urlEvent(w http.ResponseWriter, r *http.Request, c urlCall) {
 		stream = &urlStream{w: w}
 		inv.Stream = stream
 	}
-	res, err := s.run.Invoke(r.Context(), c.rev.Spec.ID, inv)
+	res, err := s.run.Invoke(r.Context(), c.rev.Spec.ID, inv, Want{})
 	if stream != nil && stream.started {
 		stream.finish()
 		return // the head is out: whatever happened since shows as the end of the body

@@ -193,7 +193,9 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
 	case typeEvent:
 		return s.enqueue(w, r, c)
 	}
-	res, err := s.perform(r.Context(), c.version, &c.inv)
+	logType := r.Header[headerLogType]
+	want := Want{Log: len(logType) > 0 && logType[0] == "Tail"}
+	res, err := s.perform(r.Context(), c.version, &c.inv, want)
 	if err != nil {
 		return err
 	}
@@ -204,7 +206,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
 	if failure != "" {
 		h[headerError] = []string{failure}
 	}
-	if t := r.Header[headerLogType]; len(t) > 0 && t[0] == "Tail" {
+	if want.Log {
 		h[headerLog] = []string{base64.StdEncoding.EncodeToString(tail(res.Log))}
 	}
 	h[headerTier] = []string{res.Tier.String()}
@@ -219,7 +221,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
 }
 
 // perform runs one invocation of a version. A web function gets the event as a request.
-func (s *Server) perform(ctx context.Context, v *store.Version, inv *worker.Invocation) (*Result, error) {
+func (s *Server) perform(ctx context.Context, v *store.Version, inv *worker.Invocation, want Want) (*Result, error) {
 	id := v.Current()
 	rev, ok := s.store.Revision(id)
 	if !ok {
@@ -228,7 +230,7 @@ func (s *Server) perform(ctx context.Context, v *store.Version, inv *worker.Invo
 	if rev.Spec.Kind == function.KindWeb {
 		return s.performWeb(ctx, rev, inv)
 	}
-	return s.run.Invoke(ctx, id, inv)
+	return s.run.Invoke(ctx, id, inv, want)
 }
 
 func (s *Server) timeoutOf(v *store.Version) time.Duration {

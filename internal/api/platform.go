@@ -32,11 +32,13 @@ type Platform interface {
 	// worker as long as ctx lasts. Request.Deadline is zero: the time that the function has
 	// starts when a worker takes the invocation. The error is a *ThrottleError, ctx's, or the
 	// platform's own fault; whatever the function did wrong is in the Result.
-	Invoke(ctx context.Context, rev function.RevisionID, inv *worker.Invocation) (*Result, error)
+	Invoke(ctx context.Context, rev function.RevisionID, inv *worker.Invocation, want Want) (*Result, error)
 
 	// RoundTrip sends one request to a web function. The worker is the request's until the
 	// response's body is closed. The request is sent again to another worker only if
-	// r.GetBody is set or it has no body. Errors: as of Invoke, or a *FunctionError.
+	// r.GetBody is set or it has no body. Its context, with the httptrace in it, goes with it to the
+	// worker's port: that is how the caller learns when the function's time begins, which it
+	// enforces by ending the context. Errors: as of Invoke, or a *FunctionError.
 	RoundTrip(rev function.RevisionID, r *http.Request) (*http.Response, error)
 
 	// Optimize builds a binary now, whatever the policy says; Deoptimize takes the step back.
@@ -53,6 +55,12 @@ type Platform interface {
 	Events(ctx context.Context, yield func(Event) error) error
 }
 
+// Want is what a caller wants to know beside the answer.
+type Want struct {
+	// Log asks for the end of the invocation's log, which may cost a few milliseconds.
+	Log bool
+}
+
 // Result is how an invocation ended.
 type Result struct {
 	Outcome function.Outcome
@@ -64,7 +72,7 @@ type Result struct {
 	ErrorType string
 	// Exit is how the runtime ended, for OutcomeCrashed, OutcomeOutOfMemory and OutcomeInitError.
 	Exit *worker.Exit
-	// Log is the end (4 KiB at most) of what the invocation wrote to its log.
+	// Log is the end (4 KiB at most) of what the invocation wrote to its log, if it was asked for.
 	Log []byte
 
 	Tier function.Tier

@@ -27,7 +27,8 @@ func (s *Server) invokeStreaming(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := &eventStream{w: w, version: c.version}
 	c.inv.Stream = out
-	res, err := s.perform(r.Context(), c.version, &c.inv)
+	want := Want{Log: r.Header.Get(headerLogType) == "Tail"}
+	res, err := s.perform(r.Context(), c.version, &c.inv, want)
 	if err != nil {
 		if out.started {
 			_ = out.complete("Service", err.Error(), nil)
@@ -49,7 +50,7 @@ func (s *Server) invokeStreaming(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	var log []byte
-	if r.Header.Get(headerLogType) == "Tail" {
+	if want.Log {
 		log = tail(res.Log)
 	}
 	_ = out.complete(failure, details, log) // likewise

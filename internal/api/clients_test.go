@@ -1,0 +1,58 @@
+package api_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/api"
+	"github.com/cloudjit/cloudjit/internal/config"
+)
+
+// python returns an interpreter that has boto3: the one that "make prerequisites" installed,
+// or the system's.
+func python(t *testing.T) string {
+	cache := os.Getenv("CLOUDJIT_CACHE")
+	if cache == "" {
+		if dir, err := os.UserCacheDir(); err == nil {
+			cache = filepath.Join(dir, "cloudjit")
+		}
+	}
+	for _, p := range []string{filepath.Join(cache, "python", "current", "bin", "python3"), "python3"} {
+		if exec.CommandContext(t.Context(), p, "-c", "import boto3").Run() == nil {
+			return p
+		}
+	}
+	t.Skip("NO BOTO3 ON THIS MACHINE: real clients are not tested; run scripts/prerequisites")
+	return ""
+}
+
+func run(t *testing.T, env []string, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+	return string(out)
+}
+
+func TestBoto3(t *testing.T) {
+	p := python(t)
+	f := start(t)
+	t.Log(run(t, nil, p, "testdata/boto3_lambda.py", f.url))
+}
+
+func TestBoto3Signed(t *testing.T) {
+	p := python(t)
+	f := start(t, func(o *api.Options) {
+		o.Credentials = []config.Credential{{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}}
+	})
+	t.Log(run(t, nil, p, "testdata/boto3_signed.py", f.url))
+}
