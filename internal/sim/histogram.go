@@ -10,15 +10,24 @@ import (
 type histogram struct {
 	counts [64 * 16]uint64
 	n      uint64
-	sum    float64
+	sum    uint64 // ns; whole, so that it does not depend on the order of additions
 	max    int64
 }
 
 func (h *histogram) add(ns int64) {
 	h.n++
-	h.sum += float64(ns)
+	h.sum += uint64(ns)
 	h.max = max(h.max, ns)
 	h.counts[bucket(uint64(ns))]++
+}
+
+func (h *histogram) merge(o *histogram) {
+	for i, c := range o.counts {
+		h.counts[i] += c
+	}
+	h.n += o.n
+	h.sum += o.sum
+	h.max = max(h.max, o.max)
 }
 
 func bucket(v uint64) int {
@@ -60,7 +69,7 @@ func (h *histogram) mean() time.Duration {
 	if h.n == 0 {
 		return 0
 	}
-	return time.Duration(h.sum / float64(h.n))
+	return time.Duration(h.sum / h.n)
 }
 
 // Latency is a distribution of times.

@@ -21,7 +21,7 @@ type metrics struct {
 	activeNative, activeOther         int32
 	coldNative, coldOther             int32 // in this second
 	coldsNative, colds                uint64
-	building, peakBuilding            int32
+	building                          int32
 	optimized, everOptimized          int32
 	builds, unfinishedWorkers         int
 	buildNs                           int64
@@ -35,10 +35,7 @@ func (m *metrics) init(seconds int) {
 	m.seconds = seconds
 	m.ends = int64(time.Second)
 	s := &m.series
-	for _, v := range []*[]int32{
-		&s.ActiveOptimized, &s.ActiveOther, &s.RunningOptimized, &s.RunningOther, &s.Invocations, &s.ResidentNative,
-		&s.Resident, &s.ColdOptimized, &s.ColdOther, &s.Builds, &s.BuildsQueued, &s.OptimizedFunctions,
-	} {
+	for _, v := range s.counts() {
 		*v = make([]int32, 0, seconds)
 	}
 	s.RunningMB, s.ResidentMB = make([]float64, 0, seconds), make([]float64, 0, seconds)
@@ -70,8 +67,8 @@ func (m *metrics) sample(c *cluster) {
 		s.Invocations = append(s.Invocations, m.running)
 		s.ResidentNative = append(s.ResidentNative, m.residentNative)
 		s.Resident = append(s.Resident, m.resident)
-		s.RunningMB = append(s.RunningMB, float64(m.runningKB)/1000)
-		s.ResidentMB = append(s.ResidentMB, float64(m.residentKB)/1000)
+		s.RunningMB = append(s.RunningMB, float64(m.runningKB)) // kB until toMB
+		s.ResidentMB = append(s.ResidentMB, float64(m.residentKB))
 		s.ColdOptimized = append(s.ColdOptimized, m.coldNative)
 		s.ColdOther = append(s.ColdOther, m.coldOther)
 		s.Builds = append(s.Builds, m.building)
@@ -85,6 +82,49 @@ func (m *metrics) sample(c *cluster) {
 	m.ends += int64(time.Second)
 	// Those that run go on into the next second.
 	m.activeNative, m.activeOther = m.fnsNative, m.fnsOther
+}
+
+// toMB turns the memory columns from kB, whose sums are exact, into MB.
+func (s *Series) toMB() {
+	for i := range s.RunningMB {
+		s.RunningMB[i] /= 1000
+		s.ResidentMB[i] /= 1000
+	}
+}
+
+// add takes another part's numbers into these.
+func (m *metrics) add(o *metrics) {
+	m.colds += o.colds
+	m.coldsNative += o.coldsNative
+	m.builds += o.builds
+	m.buildNs += o.buildNs
+	m.everOptimized += o.everOptimized
+	m.arrivals += o.arrivals
+	m.finished += o.finished
+	m.rejected += o.rejected
+	m.failed += o.failed
+	m.deopts += o.deopts
+	m.events += o.events
+	m.response.merge(&o.response)
+	m.wait.merge(&o.wait)
+	mine, theirs := m.series.counts(), o.series.counts()
+	for i := range mine {
+		for s := range *mine[i] {
+			(*mine[i])[s] += (*theirs[i])[s]
+		}
+	}
+	for s := range m.series.RunningMB {
+		m.series.RunningMB[s] += o.series.RunningMB[s]
+		m.series.ResidentMB[s] += o.series.ResidentMB[s]
+	}
+}
+
+// counts are the columns of whole numbers.
+func (s *Series) counts() []*[]int32 {
+	return []*[]int32{
+		&s.ActiveOptimized, &s.ActiveOther, &s.RunningOptimized, &s.RunningOther, &s.Invocations, &s.ResidentNative,
+		&s.Resident, &s.ColdOptimized, &s.ColdOther, &s.Builds, &s.BuildsQueued, &s.OptimizedFunctions,
+	}
 }
 
 // record follows a pipeline: only what begins or ends the native stage matters here.

@@ -13,11 +13,15 @@ import (
 
 const never = math.MaxInt64
 
-// cluster is one engine with its future events: what internal/node is to real workers.
+// cluster is one engine with its future events: what internal/node is to real workers. It runs
+// the functions of one part of the trace: function f is number f>>shift of part f&mask.
 type cluster struct {
+	part, mask int32
+	shift      uint
+
 	engine *engine.Engine
 	acts   []engine.Action
-	queue  queue
+	queue  *queue
 	wake   int64 // never, or when the engine wants to be woken
 	now    int64
 	model  Model
@@ -40,6 +44,7 @@ type fnState struct {
 	runningOther  int32
 	seen          int32 // second in which it last ran, for active counts
 	version       uint32
+	global        int32 // in the trace's table
 	optimized     bool
 	wasOptimized  bool
 	use           FunctionUse
@@ -67,34 +72,37 @@ type workerState struct {
 	alive    bool
 }
 
-func newCluster(t trace.Trace, o *Options, p policy.Policy, native []bool) *cluster {
+func newCluster(t trace.Trace, o *Options, p policy.Policy, native []bool, part partition) *cluster {
 	m := o.Model
 	builders := int32(m.Builders)
 	if builders == 0 {
 		builders = math.MaxInt32
 	}
 	c := &cluster{
+		part: part.number, mask: 1<<part.shift - 1, shift: part.shift,
 		engine: engine.New(engine.NodeConfig{
 			MemoryMiB:  int64(m.MemoryMB * 1e6 / (1 << 20)),
 			Builders:   builders,
 			TraceLimit: int32(m.TraceLimit),
 		}, p),
-		wake: never, model: m, seed: o.Trace.Seed,
+		wake: never, queue: newQueue(), model: m, seed: o.Trace.Seed,
 	}
 	for i := range m.Slowdown {
 		c.slow = c.slow || m.Slowdown[i] != 1 || m.FirstSlowdown[i] != 1
 	}
 	functions := t.Functions()
-	c.fns = make([]fnState, len(functions))
-	for i := range functions {
-		c.addFunction(int32(i), &functions[i], o, native)
+	for i := int(c.part); i < len(functions); i += 1 << c.shift {
+		c.fns = append(c.fns, fnState{})
+		c.addFunction(int32(i), &functions[i], o, native != nil && native[i])
 	}
 	c.m.init(int((t.Length() + time.Second - 1) / time.Second))
 	return c
 }
 
-func (c *cluster) addFunction(i int32, f *trace.Function, o *Options, native []bool) {
+func (c *cluster) addFunction(global int32, f *trace.Function, o *Options, native bool) {
+	i := global >> c.shift
 	s := &c.fns[i]
+	s.global = global
 	s.seen = -1
 	s.kb = int32(min(f.MemoryMB*1000, 1e9))
 	s.nativeKB = int32(min(f.MemoryMB*1000*c.model.NativeMemory, 1e9))
@@ -108,7 +116,7 @@ func (c *cluster) addFunction(i int32, f *trace.Function, o *Options, native []b
 	}
 	fc := engine.FunctionConfig{Reserved: -1, Params: o.Params}
 	rc := engine.RevisionConfig{Function: engine.FunctionID(i), MemoryMiB: mib}
-	if native != nil && native[i] {
+	if native {
 		rc.Restored = builtState()
 		s.optimized, s.wasOptimized, s.version = true, true, 1
 		c.m.optimized++
@@ -124,6 +132,9 @@ func (c *cluster) addFunction(i int32, f *trace.Function, o *Options, native []b
 func (c *cluster) run(batch []trace.Invocation) {
 	for i := range batch {
 		inv := &batch[i]
+		if inv.Function&c.mask != c.part {
+			continue
+		}
 		at := int64(inv.At)
 		if at >= c.queue.next() || at >= c.wake {
 			c.advance(at)
@@ -166,10 +177,11 @@ func (c *cluster) arrive(inv *trace.Invocation) {
 		id = int32(len(c.invocations))
 		c.invocations = append(c.invocations, call{})
 	}
-	c.invocations[id] = call{arrived: c.now, duration: int64(inv.Duration), fn: inv.Function, worker: -1}
-	c.fns[inv.Function].use.Invocations++
+	fn := inv.Function >> c.shift
+	c.invocations[id] = call{arrived: c.now, duration: int64(inv.Duration), fn: fn, worker: -1}
+	c.fns[fn].use.Invocations++
 	c.m.arrivals++
-	c.step(engine.Event{Kind: engine.EventArrived, Revision: engine.RevisionID(inv.Function), Invocation: engine.InvocationID(id)})
+	c.step(engine.Event{Kind: engine.EventArrived, Revision: engine.RevisionID(fn), Invocation: engine.InvocationID(id)})
 }
 
 // happen turns a due event into the engine's.
@@ -244,7 +256,6 @@ func (c *cluster) step(ev engine.Event) {
 			c.wake = a.At
 		case engine.ActionBuild:
 			c.m.building++
-			c.m.peakBuilding = max(c.m.peakBuilding, c.m.building)
 			c.m.builds++
 			d := c.buildTime(int32(a.Revision))
 			c.m.buildNs += d
@@ -286,7 +297,7 @@ func (c *cluster) assign(a *engine.Action) {
 		}
 	}
 	if w.tier == function.TierNative && c.model.Deoptimize > 0 {
-		inv.deopt = c.chance(3, uint64(inv.fn), uint64(c.now)) < c.model.Deoptimize
+		inv.deopt = c.chance(3, uint64(f.global), uint64(c.now)) < c.model.Deoptimize
 	}
 	if wait := c.now - inv.arrived; wait > 0 {
 		f.use.Waited += time.Duration(wait)
@@ -321,7 +332,7 @@ func (c *cluster) start(a *engine.Action) {
 	}
 	d := int64(c.model.ColdStart[a.Tier])
 	if c.model.ColdSpread > 0 {
-		u := min(max(c.chance(4, uint64(fn), uint64(c.now)+uint64(a.Worker)), 1e-9), 1-1e-9)
+		u := min(max(c.chance(4, uint64(f.global), uint64(c.now), uint64(f.use.Cold)), 1e-9), 1-1e-9)
 		d = int64(float64(d) * math.Exp(c.model.ColdSpread*-math.Sqrt2*math.Erfinv(1-2*u)))
 	}
 	c.queue.push(c.now+d, dueReady, int32(a.Worker))
@@ -422,5 +433,5 @@ func (c *cluster) chance(parts ...uint64) float64 {
 
 // buildTime is the same for a function in every policy.
 func (c *cluster) buildTime(fn int32) int64 {
-	return int64(c.model.BuildTimes[int(c.chance(5, uint64(fn))*float64(len(c.model.BuildTimes)))])
+	return int64(c.model.BuildTimes[int(c.chance(5, uint64(c.fns[fn].global))*float64(len(c.model.BuildTimes)))])
 }

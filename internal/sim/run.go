@@ -55,13 +55,16 @@ func Run(ctx context.Context, t trace.Trace, o Options) (*Result, error) {
 
 // pass simulates some of the policies over one pass of the trace.
 func (r *Result) pass(ctx context.Context, t trace.Trace, which []int, native []bool) error {
-	clusters := make([]*cluster, len(which))
-	for i, p := range which {
-		made, err := newPolicy(r.Options.Policies[p], &r.Options)
-		if err != nil {
-			return err
+	parts := r.Options.parts(len(t.Functions()))
+	var clusters []*cluster
+	for _, p := range which {
+		for _, part := range parts {
+			made, err := newPolicy(r.Options.Policies[p], &r.Options)
+			if err != nil {
+				return err
+			}
+			clusters = append(clusters, newCluster(t, &r.Options, made, native, part))
 		}
-		clusters[i] = newCluster(t, &r.Options, made, native)
 	}
 	s, err := t.Open(ctx, r.Options.Trace)
 	if err != nil {
@@ -77,14 +80,36 @@ func (r *Result) pass(ctx context.Context, t trace.Trace, which []int, native []
 		return err
 	}
 	for i, p := range which {
-		c := clusters[i]
-		c.finishTrace(int64(t.Length()))
-		if c.failure != nil {
-			return c.failure
+		mine := clusters[i*len(parts) : (i+1)*len(parts)]
+		for _, c := range mine {
+			if c.finishTrace(int64(t.Length())); c.failure != nil {
+				return c.failure
+			}
 		}
-		r.Runs[p] = c.result(r.Options.Policies[p])
+		r.Runs[p] = outcome(r.Options.Policies[p], mine, &r.Options.Model, len(t.Functions()))
 	}
 	return nil
+}
+
+// partition is a part of the functions: those whose number has the part's in its lowest bits.
+type partition struct {
+	number int32
+	shift  uint
+}
+
+// parts says how the functions are divided among engines. Without a shared limit (memory,
+// builders) no function matters to another one, so engines of their own give each exactly what
+// one for all does, on several cores; with such a limit there is one engine. A test holds that.
+func (o *Options) parts(functions int) []partition {
+	if o.Sequential || o.Model.MemoryMB > 0 || o.Model.Builders > 0 || functions < 64 {
+		return []partition{{}}
+	}
+	const shift = 2
+	var parts []partition
+	for n := range int32(1 << shift) {
+		parts = append(parts, partition{n, shift})
+	}
+	return parts
 }
 
 func (r *Result) sequential(s trace.Stream, clusters []*cluster) error {
@@ -123,8 +148,8 @@ type shared struct {
 // cluster's minute is 15 MB.
 const ahead = 3
 
-// concurrent expands the trace in one goroutine and runs each policy in one of its own, all
-// over the same batches. All have ended when it returns.
+// concurrent expands the trace in one goroutine and runs each policy, or each part of one, in one
+// of its own, all over the same batches. All have ended when it returns.
 func (r *Result) concurrent(s trace.Stream, clusters []*cluster) error {
 	free := make(chan *shared, ahead)
 	for range ahead {
@@ -198,50 +223,58 @@ func (c *cluster) finishTrace(end int64) {
 	}
 }
 
-// result summarizes a cluster at the end of the trace.
-func (c *cluster) result(name string) Outcome {
-	m := &c.m
+// outcome summarizes the parts of a policy's run at the end of the trace.
+func outcome(name string, parts []*cluster, model *Model, functions int) Outcome {
+	m := &parts[0].m
+	for _, c := range parts[1:] {
+		m.add(&c.m)
+	}
+	m.series.toMB()
 	s := &m.series
-	run := Outcome{Policy: name, Series: *s, PerFunction: make([]FunctionUse, len(c.fns))}
+	run := Outcome{Policy: name, Series: *s, PerFunction: make([]FunctionUse, functions)}
 	sum := &run.Summary
 	optimizedInvocations := uint64(0)
-	for i := range c.fns {
-		f := &c.fns[i]
-		run.PerFunction[i] = f.use
-		if f.use.Invocations == 0 {
-			continue
+	waited := time.Duration(0)
+	for _, c := range parts {
+		sum.Unfinished += len(c.invocations) - len(c.freeCalls)
+		for i := range c.fns {
+			f := &c.fns[i]
+			run.PerFunction[f.global] = f.use
+			if f.use.Invocations == 0 {
+				continue
+			}
+			sum.Invoked++
+			if f.wasOptimized {
+				sum.Optimized++
+				optimizedInvocations += uint64(f.use.Invocations)
+			}
+			waited += f.use.Waited
 		}
-		sum.Invoked++
-		if f.wasOptimized {
-			sum.Optimized++
-			optimizedInvocations += uint64(f.use.Invocations)
-		}
-		sum.WaitedSeconds += f.use.Waited.Seconds()
 	}
+	sum.WaitedSeconds = waited.Seconds()
 	sum.Invocations, sum.Rejected, sum.Failed = m.arrivals, m.rejected, m.failed
-	sum.Unfinished = len(c.invocations) - len(c.freeCalls)
 	sum.ColdStarts, sum.ColdStartsNative = m.colds, m.coldsNative
 	sum.ColdShare = ratio(float64(m.colds), float64(m.arrivals))
 	sum.NativeColdShare = ratio(float64(m.coldsNative), float64(m.colds))
 	sum.OptimizedShare = ratio(float64(sum.Optimized), float64(sum.Invoked))
 	sum.OptimizedInvocations = ratio(float64(optimizedInvocations), float64(m.arrivals))
-	sum.Builds, sum.Deoptimizations, sum.PeakBuilds = m.builds, m.deopts, m.peakBuilding
+	sum.Builds, sum.Deoptimizations = m.builds, m.deopts
 	last := s.Len() * 2 / 3
 	native, other := total(s.ColdOptimized[last:]), total(s.ColdOther[last:])
 	sum.SteadyNativeColdShare = ratio(native, native+other)
 
 	seconds := float64(max(s.Len(), 1))
 	running, workers := total(s.Invocations)/seconds, total(s.Resident)/seconds
-	sandbox := c.model.SandboxMB
 	sum.RunningMB, sum.ResidentMB = total(s.RunningMB)/seconds, total(s.ResidentMB)/seconds
-	sum.RunningSandboxMB, sum.ResidentSandboxMB = sum.RunningMB+sandbox*running, sum.ResidentMB+sandbox*workers
+	sum.RunningSandboxMB = sum.RunningMB + model.SandboxMB*running
+	sum.ResidentSandboxMB = sum.ResidentMB + model.SandboxMB*workers
 	sum.MeanResident = workers
 	if s.Len() > 0 {
-		sum.PeakResidentMB, sum.PeakResident = slices.Max(s.ResidentMB), slices.Max(s.Resident)
+		sum.PeakResidentMB, sum.PeakResident, sum.PeakBuilds = slices.Max(s.ResidentMB), slices.Max(s.Resident), slices.Max(s.Builds)
 	}
 	sum.BuildSeconds = time.Duration(m.buildNs).Seconds()
-	sum.BuildCPUSeconds = sum.BuildSeconds * c.model.BuildCPUs
-	sum.BuildGBSeconds = sum.BuildSeconds * c.model.BuildMB / 1000
+	sum.BuildCPUSeconds = sum.BuildSeconds * model.BuildCPUs
+	sum.BuildGBSeconds = sum.BuildSeconds * model.BuildMB / 1000
 	sum.Response, sum.Wait = m.response.latency(), m.wait.latency()
 	sum.Events = m.events
 	return run
