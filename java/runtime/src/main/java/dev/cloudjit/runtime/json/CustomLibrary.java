@@ -9,9 +9,13 @@ import java.util.ServiceLoader;
 
 /** The one CustomPojoSerializer that the function brings. */
 final class CustomLibrary extends Library {
+    static {
+        register(new CustomLibrary());
+    }
+
     private final CustomPojoSerializer custom;
 
-    CustomLibrary() {
+    private CustomLibrary() {
         ClassLoader loader = Thread.currentThread().getContextClassLoader();
         Iterator<CustomPojoSerializer> found = ServiceLoader.load(CustomPojoSerializer.class, loader).iterator();
         custom = found.next();

@@ -22,23 +22,24 @@ public abstract class Library {
 
     /**
      * The class is named at run time, so that a native image holds the published library only when the function's
-     * trace says that it is needed.
+     * trace says that it is needed; and it registers itself when it is initialized, so that its name is all that such
+     * an image must know of it.
      */
     static synchronized Library load() {
         if (loaded == null) {
-            String name = implementation(isReplaced());
+            String name = Library.class.getPackageName() + (isReplaced() ? ".CustomLibrary" : ".PublishedLibrary");
             try {
-                loaded = (Library) Class.forName(name).getDeclaredConstructor().newInstance();
-            } catch (ReflectiveOperationException e) {
+                Class.forName(name);
+            } catch (ClassNotFoundException e) {
                 throw new IllegalStateException("load the serialization library " + name, e);
             }
         }
         return loaded;
     }
 
-    /** The class that {@link #load} makes an instance of. */
-    public static String implementation(boolean replaced) {
-        return Library.class.getPackageName() + (replaced ? ".CustomLibrary" : ".PublishedLibrary");
+    /** Called by the initializer of the class that {@link #load} names. */
+    static void register(Library library) {
+        loaded = library;
     }
 
     abstract Serializer serializer(Type type);

@@ -9,7 +9,11 @@ import java.lang.reflect.Type;
 
 /** aws-lambda-java-serialization, used as the published runtime client uses it. */
 final class PublishedLibrary extends Library {
-    PublishedLibrary() {}
+    static {
+        register(new PublishedLibrary());
+    }
+
+    private PublishedLibrary() {}
 
     @Override
     Serializer serializer(Type type) {

@@ -176,10 +176,10 @@ final class Scalars {
     }
 
     private static final class EnumCodec extends Codec {
-        private final Object[] constants;
+        private final Class<?> type;
 
         EnumCodec(Class<?> type) {
-            constants = type.getEnumConstants();
+            this.type = type;
         }
 
         @Override
@@ -191,7 +191,7 @@ final class Scalars {
                 throw new Doubt("not the name of a constant");
             }
             String name = in.readString();
-            for (Object constant : constants) {
+            for (Object constant : type.getEnumConstants()) {
                 if (((Enum<?>) constant).name().equals(name)) {
                     return constant;
                 }
