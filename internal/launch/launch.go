@@ -26,7 +26,6 @@ const (
 	runtimeDir       = "/opt/cloudjit/runtime"
 	serializationDir = "/opt/cloudjit/serialization"
 	tracerDir        = "/opt/cloudjit/tracer"
-	archiveDir       = "/opt/cloudjit/archive"
 	traceDir         = "/opt/cloudjit/trace"
 	javaDir          = "/opt/java"
 )
@@ -55,9 +54,6 @@ type Paths struct {
 	Tracer string
 	// Trace is the writable folder of this worker for the tracer.
 	Trace string
-	// Archive, if set, is a class data archive of the runtime client, made by ArchiveCommand with
-	// the same JDK and the same Runtime. HotSpot ignores one that does not fit.
-	Archive string
 	// Native is the folder of the binary ("function") and the shared libraries beside it.
 	Native string
 }
@@ -180,9 +176,6 @@ func (b *builder) hotspot() error {
 			return errors.New("the function has no handler")
 		}
 		args = append(args, user.defaults(handlerOptions, b.resolverOption())...)
-		if b.Paths.Archive != "" {
-			args = append(args, user.defaults([]string{"-XX:SharedArchiveFile=" + b.mountFile(b.Paths.Archive, archiveDir)})...)
-		}
 		// The platform's JAR first, as in Lambda: it holds aws-lambda-java-core.
 		runtime := b.mountFile(b.Paths.Runtime, runtimeDir)
 		code = append([]string{runtime}, code...)
@@ -239,14 +232,4 @@ func (b *builder) resolverOption() []string {
 		seconds = "1"
 	}
 	return []string{"-Dsun.net.inetaddr.negative.ttl=" + seconds}
-}
-
-// ArchiveCommand returns the program and arguments, run on the host, that make the class data
-// archive of the runtime client in the file archive. The result depends on the JDK and on the
-// runtime JAR's content and time of change; its name should tell them apart.
-func ArchiveCommand(jdk JDK, runtimeJar, archive string) (program string, args []string) {
-	args = append(args, commonOptions...)
-	args = append(args, handlerOptions...)
-	args = append(args, "-XX:ArchiveClassesAtExit="+archive, "-cp", runtimeJar, RuntimeMain, "--train")
-	return filepath.Join(jdk.Home, "bin", "java"), args
 }

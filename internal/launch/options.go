@@ -80,9 +80,6 @@ func optionName(option string) string {
 		return "heap"
 	case strings.HasPrefix(option, "-XX:+Use") && strings.HasSuffix(option, "GC"):
 		return "collector"
-	case strings.HasPrefix(option, "-XX:SharedArchiveFile="), strings.HasPrefix(option, "-Xshare"),
-		strings.HasPrefix(option, "-XX:AOT"):
-		return "archive"
 	case option == "-Xint", option == "-Xcomp", option == "-XX:-TieredCompilation", option == "-XX:+TieredCompilation",
 		strings.HasPrefix(option, "-XX:TieredStopAtLevel="):
 		return "compiler"

@@ -22,9 +22,6 @@ public final class Main {
     /** A tracer that is present leaves here, as an object of the system properties, what writes its trace (Runnable). */
     private static final String TRACER_FLUSH = "dev.cloudjit.tracer.flush";
 
-    /** In the place of a handler's name: run once against a Runtime API of one's own, for a class data archive. */
-    private static final String TRAIN = "--train";
-
     private final RuntimeApi api;
     private final Handler handler;
     private final InvocationContext.Function function = new InvocationContext.Function();
@@ -38,14 +35,9 @@ public final class Main {
         this.flushTrace = flush instanceof Runnable ? (Runnable) flush : null;
     }
 
-    public static void main(String[] args) throws IOException {
+    public static void main(String[] args) {
         String name = args.length > 0 ? args[0] : System.getenv("_HANDLER");
         String endpoint = System.getenv("AWS_LAMBDA_RUNTIME_API");
-        boolean training = TRAIN.equals(name);
-        if (training) {
-            endpoint = Training.endpoint();
-            name = Training.handler();
-        }
         if (name == null || endpoint == null) {
             System.err.println("The environment variables _HANDLER and AWS_LAMBDA_RUNTIME_API must be set.");
             System.exit(2);
@@ -53,8 +45,7 @@ public final class Main {
         FunctionLogger.takeOverStandardStreams();
         RuntimeApi api = new RuntimeApi(endpoint);
         // exit, not return: threads that the function left behind must not keep a dead worker.
-        int code = run(api, name);
-        System.exit(training ? 0 : code);
+        System.exit(run(api, name));
     }
 
     private static int run(RuntimeApi api, String name) {
