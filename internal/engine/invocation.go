@@ -33,6 +33,9 @@ func (e *Engine) arrived(ev Event) {
 		return
 	}
 	w := e.pool.Pick(pool.GroupID(ev.Revision))
+	if r.tracer != pool.None && e.pool.Get(r.tracer).Idle() {
+		w = r.tracer // what it sees is wanted; it starts slower than others and would get too little
+	}
 	if w == pool.None {
 		if why := e.refuseToWait(r, f); why != ReasonNone {
 			e.emit(Action{Kind: ActionReject, Invocation: ev.Invocation, Revision: ev.Revision, Reason: why})
