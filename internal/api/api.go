@@ -18,6 +18,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
@@ -27,6 +28,11 @@ type Options struct {
 	Platform Platform
 	Code     Code
 	Logs     Logs
+	// Prepare, if set, makes sure that workers of a revision can be started (its code is unpacked, a
+	// JDK is there) while the function's State says Pending or its LastUpdateStatus InProgress.
+	// It is called again after a restart if it had not returned nil. The error's text is the
+	// reason that the user sees.
+	Prepare func(ctx context.Context, rev *store.Revision) error
 	// Metrics answers GET /metrics; Web everything that is no other route (the dashboard).
 	Metrics, Web http.Handler
 	// Observe, if set, is told the end of each asynchronous attempt: "succeeded", "retried",
@@ -90,13 +96,16 @@ func New(opt Options) *Server {
 // Handler answers all requests.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Run does the background work until ctx ends: it finishes what an earlier server had begun
-// (functions that are Pending) and works off the queue of asynchronous invocations. It returns
+// Run does the background work until ctx ends: it makes the platform serve what the store has,
+// finishes what an earlier server had begun (functions that are Pending), and works off the queue of asynchronous invocations. It returns
 // when all of it has ended; invocations under way are given up then and come again later.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.updates.Wait()
 	defer s.stop()
-	s.resume()
+	context.AfterFunc(ctx, s.stop)
+	if err := s.resume(ctx); err != nil {
+		return err
+	}
 	s.updates.Go(func() { s.sweepCode(s.life) })
 	return s.dispatch(ctx)
 }
@@ -144,6 +153,13 @@ func (s *Server) route(mux *http.ServeMux, pattern string, e endpoint) {
 			s.fail(w, r, err)
 		}
 	})
+}
+
+// sync makes the platform serve a function as it is stored now.
+func (s *Server) sync(name function.Name) {
+	if err := s.run.Sync(s.life, name); err != nil && !errors.Is(err, node.ErrDraining) {
+		s.log.Error("serve a changed function", "function", name, "error", err)
+	}
 }
 
 // fail answers with an error, in the one place that maps errors to statuses.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -88,21 +89,22 @@ func (s *Server) attempt(ctx context.Context, d *store.Delivery) error {
 	if v.State.Value != active.Value {
 		return s.postpone(ctx, d)
 	}
-	inv := &worker.Invocation{
+	c := &call{fn: fn, version: v, qualifier: d.Qualifier, inv: worker.Invocation{
 		RequestID: d.RequestID, Payload: d.Payload, FunctionARN: s.arn(d.Function, d.Qualifier),
 		TraceID: d.TraceID, ClientContext: d.ClientContext,
-	}
-	res, err := s.performLeased(ctx, d, v, inv)
+	}}
+	res, err := s.performLeased(ctx, d, c)
 	if ctx.Err() != nil {
 		return ctx.Err() // the next server runs it again
 	}
 	if err != nil {
-		var throttle *ThrottleError
-		if !errors.As(err, &throttle) {
+		var refused *node.RejectError
+		if !errors.As(err, &refused) {
 			s.log.Warn("asynchronous invocation could not run", "function", d.Function, "request", d.RequestID, "error", err)
 		}
 		return s.postpone(ctx, d)
 	}
+	v = c.version
 	payload, failure := render(d.RequestID, res, s.timeoutOf(v))
 	switch {
 	case failure == "":
@@ -119,7 +121,7 @@ func (s *Server) attempt(ctx context.Context, d *store.Delivery) error {
 }
 
 // performLeased invokes while it keeps the queue's lease.
-func (s *Server) performLeased(ctx context.Context, d *store.Delivery, v *store.Version, inv *worker.Invocation) (*Result, error) {
+func (s *Server) performLeased(ctx context.Context, d *store.Delivery, c *call) (*node.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var keeper sync.WaitGroup
 	defer keeper.Wait()
@@ -138,7 +140,7 @@ func (s *Server) performLeased(ctx context.Context, d *store.Delivery, v *store.
 			}
 		}
 	})
-	return s.perform(ctx, v, inv, Want{})
+	return s.perform(ctx, c)
 }
 
 // asyncRules are what holds for the asynchronous invocations of a qualifier.

@@ -8,8 +8,10 @@ import (
 	"net/http"
 
 	"github.com/cloudjit/cloudjit/internal/artifact"
+	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
@@ -67,32 +69,46 @@ func (s *Server) noFunction(name function.Name, qualifier string) *Error {
 // asError gives every error of the packages below its answer.
 func asError(err error) *Error {
 	var e *Error
-	var throttle *ThrottleError
-	var gone *NotFoundError
-	var busy *ConflictError
+	var refused *node.RejectError
 	var archive *jar.Error
 	var body *http.MaxBytesError
 	switch {
 	case errors.As(err, &e):
 		return e
-	case errors.As(err, &throttle):
-		e := fault(http.StatusTooManyRequests, "TooManyRequestsException", "Rate Exceeded.")
-		e.Reason = throttle.Reason
-		return e
+	case errors.As(err, &refused):
+		return refusal(refused)
 	case errors.As(err, &archive):
 		return invalid("Could not unzip uploaded file. Please check your file, then try to upload again: %s", describe(archive))
 	case errors.As(err, &body):
 		return tooLarge(body.Limit)
 	case errors.Is(err, artifact.ErrTooLarge):
 		return fault(http.StatusBadRequest, "InvalidParameterValueException", "The uploaded code is too large: %v", err)
-	case errors.As(err, &gone), errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, node.ErrNotFound), errors.Is(err, store.ErrNotFound):
 		return notFound("%v", err)
-	case errors.As(err, &busy):
-		return conflict("%s", busy.Reason)
+	case errors.Is(err, node.ErrConflict):
+		return conflict("%v", err)
+	case errors.Is(err, node.ErrDraining):
+		return fault(http.StatusServiceUnavailable, "ServiceUnavailableException", "The server is shutting down")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return fault(http.StatusServiceUnavailable, "ServiceUnavailableException", "The request was given up before it was finished")
 	}
 	return fault(http.StatusInternalServerError, "ServiceException", "The service encountered an internal error: %v", err)
+}
+
+// refusal is the answer to an invocation that a limit kept from running.
+func refusal(r *node.RejectError) *Error {
+	e := fault(http.StatusTooManyRequests, "TooManyRequestsException", "Rate Exceeded.")
+	switch r.Reason {
+	case engine.ReasonThrottled:
+		e.Reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
+	case engine.ReasonNodeThrottled, engine.ReasonQueueFull:
+		e.Reason = "ConcurrentInvocationLimitExceeded"
+	case engine.ReasonTooLarge:
+		return invalid("The function's MemorySize is more than all the memory that this server gives to workers.")
+	default:
+		return fault(http.StatusInternalServerError, "ServiceException", "%v", r)
+	}
+	return e
 }
 
 func describe(e *jar.Error) string {

@@ -19,8 +19,10 @@ import (
 	"github.com/cloudjit/cloudjit/internal/api"
 	"github.com/cloudjit/cloudjit/internal/artifact"
 	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/logs"
+	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -37,29 +39,20 @@ type platform struct {
 	invoked  []string       // functions, in order
 	changed  []function.Name
 	optimize []function.RevisionID
-	prepare  func(*store.Revision) error
-	events   chan api.Event
+	events   chan node.Event
 }
 
-func (p *platform) Prepare(_ context.Context, rev *store.Revision) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.prepare != nil {
-		return p.prepare(rev)
-	}
-	return nil
-}
-
-func (p *platform) Changed(name function.Name) {
+func (p *platform) Sync(_ context.Context, name function.Name) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.changed = append(p.changed, name)
+	return nil
 }
 
-func (p *platform) Invoke(ctx context.Context, id function.RevisionID, inv *worker.Invocation, _ api.Want) (*api.Result, error) {
+func (p *platform) Invoke(ctx context.Context, id function.RevisionID, inv *worker.Invocation) (*node.Result, error) {
 	rev, ok := p.store.Revision(id)
 	if !ok {
-		return nil, &api.NotFoundError{What: string(id)}
+		return nil, node.ErrNotFound
 	}
 	p.mu.Lock()
 	if p.calls == nil {
@@ -73,9 +66,9 @@ func (p *platform) Invoke(ctx context.Context, id function.RevisionID, inv *work
 }
 
 // behave does what the Handler says, at the nth attempt of an invocation.
-func behave(ctx context.Context, spec *function.Spec, inv *worker.Invocation, n int) (*api.Result, error) {
-	ok := func(payload string) (*api.Result, error) {
-		return &api.Result{Outcome: function.OutcomeOK, Payload: []byte(payload), Tier: function.TierDirect, Log: []byte("START\nhello\nEND\n")}, nil
+func behave(ctx context.Context, spec *function.Spec, inv *worker.Invocation, n int) (*node.Result, error) {
+	ok := func(payload string) (*node.Result, error) {
+		return &node.Result{Outcome: function.OutcomeOK, Payload: []byte(payload), Tier: function.TierDirect, Log: []byte("START\nhello\nEND\n")}, nil
 	}
 	switch spec.Handler {
 	case "echo":
@@ -84,31 +77,31 @@ func behave(ctx context.Context, spec *function.Spec, inv *worker.Invocation, n 
 		return ok(fmt.Sprintf(`{"request":%q,"arn":%q,"version":%q,"context":%q,"trace":%q,"stage":%q}`,
 			inv.RequestID, inv.FunctionARN, spec.Version, inv.ClientContext, inv.TraceID, spec.Environment["STAGE"]))
 	case "fail":
-		return &api.Result{Outcome: function.OutcomeHandlerError, Payload: []byte(`{"errorType":"java.lang.IllegalStateException","errorMessage":"no","stackTrace":[]}`), Log: bytes.Repeat([]byte("0123456789"), 1000)}, nil
+		return &node.Result{Outcome: function.OutcomeHandlerError, Payload: []byte(`{"errorType":"java.lang.IllegalStateException","errorMessage":"no","stackTrace":[]}`), Log: bytes.Repeat([]byte("0123456789"), 1000)}, nil
 	case "fail-once":
 		if n == 1 {
-			return &api.Result{Outcome: function.OutcomeHandlerError, Payload: []byte(`{"errorMessage":"first"}`)}, nil
+			return &node.Result{Outcome: function.OutcomeHandlerError, Payload: []byte(`{"errorMessage":"first"}`)}, nil
 		}
 		return ok(`"second"`)
 	case "throttle-once":
 		if n == 1 {
-			return nil, &api.ThrottleError{Reason: api.ThrottleReserved}
+			return nil, &node.RejectError{Reason: engine.ReasonThrottled}
 		}
 		return ok(`"second"`)
 	case "timeout":
-		return &api.Result{Outcome: function.OutcomeTimeout}, nil
+		return &node.Result{Outcome: function.OutcomeTimeout}, nil
 	case "crash":
-		return &api.Result{Outcome: function.OutcomeCrashed, Exit: &worker.Exit{Code: 1}}, nil
+		return &node.Result{Outcome: function.OutcomeCrashed, Exit: &worker.Exit{Code: 1}}, nil
 	case "killed":
-		return &api.Result{Outcome: function.OutcomeCrashed, Exit: &worker.Exit{Code: -1, Signal: "killed"}}, nil
+		return &node.Result{Outcome: function.OutcomeCrashed, Exit: &worker.Exit{Code: -1, Signal: "killed"}}, nil
 	case "memory":
-		return &api.Result{Outcome: function.OutcomeOutOfMemory, Exit: &worker.Exit{Code: -1, Signal: "killed", OutOfMemory: true}}, nil
+		return &node.Result{Outcome: function.OutcomeOutOfMemory, Exit: &worker.Exit{Code: -1, Signal: "killed", OutOfMemory: true}}, nil
 	case "init":
-		return &api.Result{Outcome: function.OutcomeInitError, Payload: []byte(`{"errorType":"java.lang.ClassNotFoundException","errorMessage":"Class not found: x"}`)}, nil
+		return &node.Result{Outcome: function.OutcomeInitError, Payload: []byte(`{"errorType":"java.lang.ClassNotFoundException","errorMessage":"Class not found: x"}`)}, nil
 	case "large":
-		return &api.Result{Outcome: function.OutcomeTooLarge}, nil
+		return &node.Result{Outcome: function.OutcomeTooLarge}, nil
 	case "throttle":
-		return nil, &api.ThrottleError{Reason: api.ThrottleReserved}
+		return nil, &node.RejectError{Reason: engine.ReasonThrottled}
 	case "broken":
 		return nil, errors.New("no sandbox could be made")
 	case "http":
@@ -120,7 +113,7 @@ func behave(ctx context.Context, spec *function.Spec, inv *worker.Invocation, n 
 				return nil, err
 			}
 		}
-		return &api.Result{Outcome: function.OutcomeOK}, nil
+		return &node.Result{Outcome: function.OutcomeOK}, nil
 	case "wait":
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -140,18 +133,18 @@ func (p *platform) Optimize(_ context.Context, id function.RevisionID, _ functio
 }
 
 func (p *platform) Deoptimize(context.Context, function.RevisionID) error {
-	return &api.ConflictError{Reason: "the revision is not native"}
+	return node.ErrConflict
 }
 
-func (p *platform) Workers(context.Context) []api.WorkerView {
-	return []api.WorkerView{{ID: "01W", Function: "f", Tier: function.TierNative, State: "idle", StartedAt: time.Unix(0, 0).UTC()}}
+func (p *platform) Workers(context.Context) []node.WorkerView {
+	return []node.WorkerView{{ID: "01W", Function: "f", Tier: function.TierNative, State: "idle", StartedAt: time.Unix(0, 0).UTC()}}
 }
 
-func (p *platform) Revision(context.Context, function.RevisionID) (api.RevisionView, bool) {
-	return api.RevisionView{Tier: function.TierHotSpot, Stage: "hotspot", Phase: "idle"}, true
+func (p *platform) Revision(context.Context, function.RevisionID) (node.RevisionView, bool) {
+	return node.RevisionView{Tier: function.TierHotSpot, Stage: "hotspot", Phase: "idle"}, true
 }
 
-func (p *platform) Events(ctx context.Context, yield func(api.Event) error) error {
+func (p *platform) Events(ctx context.Context, yield func(node.Event) error) error {
 	for {
 		select {
 		case e := <-p.events:
@@ -189,7 +182,7 @@ func start(t testing.TB, change ...func(*api.Options)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &platform{store: s, events: make(chan api.Event)}
+	p := &platform{store: s, events: make(chan node.Event)}
 	def := config.Default()
 	def.Async.Backoff = time.Millisecond
 	opt := api.Options{

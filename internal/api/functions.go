@@ -93,7 +93,7 @@ func (s *Server) createFunction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.run.Changed(fn.Name)
+	s.sync(fn.Name)
 	s.prepare(fn)
 	v := &fn.Latest
 	if in.Publish {
@@ -307,7 +307,7 @@ func (s *Server) deleteFunction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.run.Changed(f.Name)
+	s.sync(f.Name)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

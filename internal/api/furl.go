@@ -62,7 +62,7 @@ func (s *Server) serveURL(w http.ResponseWriter, r *http.Request, id, strip stri
 		return
 	}
 	if rev.Spec.Kind == function.KindWeb {
-		s.proxy(w, r, rev, strip)
+		s.proxy(w, r, rev, at, strip)
 		return
 	}
 	s.urlEvent(w, r, urlCall{fn, v, rev, id, at.Qualifier, strip, requestID})
@@ -103,7 +103,8 @@ func (s *Server) urlEvent(w http.ResponseWriter, r *http.Request, c urlCall) {
 		stream = &urlStream{w: w}
 		inv.Stream = stream
 	}
-	res, err := s.run.Invoke(r.Context(), c.rev.Spec.ID, inv, Want{})
+	call := &call{fn: c.fn, version: c.version, qualifier: c.qualifier, inv: *inv}
+	res, err := s.perform(r.Context(), call)
 	if stream != nil && stream.started {
 		stream.finish()
 		return // the head is out: whatever happened since shows as the end of the body
@@ -120,7 +121,7 @@ func (s *Server) urlEvent(w http.ResponseWriter, r *http.Request, c urlCall) {
 	}
 	w.Header().Set(headerTrace, inv.TraceID)
 	w.Header().Set(headerTier, res.Tier.String())
-	if _, failure := render(c.req, res, c.rev.Spec.Timeout); failure != "" {
+	if _, failure := render(c.req, res, s.timeoutOf(call.version)); failure != "" {
 		// What went wrong is in the function's log, not for everybody on the net.
 		urlFailure(w, http.StatusBadGateway, "Internal Server Error")
 		return

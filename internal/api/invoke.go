@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	mathrand "math/rand/v2"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -194,8 +196,11 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
 		return s.enqueue(w, r, c)
 	}
 	logType := r.Header[headerLogType]
-	want := Want{Log: len(logType) > 0 && logType[0] == "Tail"}
-	res, err := s.perform(r.Context(), c.version, &c.inv, want)
+	ctx, wantLog := r.Context(), len(logType) > 0 && logType[0] == "Tail"
+	if wantLog {
+		ctx = node.WithTail(ctx)
+	}
+	res, err := s.perform(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -206,7 +211,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
 	if failure != "" {
 		h[headerError] = []string{failure}
 	}
-	if want.Log {
+	if wantLog {
 		h[headerLog] = []string{base64.StdEncoding.EncodeToString(tail(res.Log))}
 	}
 	h[headerTier] = []string{res.Tier.String()}
@@ -220,17 +225,34 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// perform runs one invocation of a version. A web function gets the event as a request.
-func (s *Server) perform(ctx context.Context, v *store.Version, inv *worker.Invocation, want Want) (*Result, error) {
+// maxResolve is how often a name is resolved again because its revision was replaced meanwhile.
+const maxResolve = 5
+
+// perform runs one invocation. A web function gets the event as a request. The revision may be
+// replaced on the way; c.version is the one that ran.
+func (s *Server) perform(ctx context.Context, c *call) (*node.Result, error) {
+	for n := 1; ; n++ {
+		res, err := s.performOn(ctx, c.version, &c.inv)
+		if !errors.Is(err, node.ErrNotFound) || n == maxResolve {
+			return res, err
+		}
+		s.sync(c.fn.Name) // whichever of the two is behind
+		if c.fn, c.version, err = s.resolve(ref{c.fn.Name, c.qualifier}); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *Server) performOn(ctx context.Context, v *store.Version, inv *worker.Invocation) (*node.Result, error) {
 	id := v.Current()
 	rev, ok := s.store.Revision(id)
 	if !ok {
-		return nil, &NotFoundError{"revision " + string(id)}
+		return nil, fmt.Errorf("invoke %s: %w", id, node.ErrNotFound)
 	}
 	if rev.Spec.Kind == function.KindWeb {
 		return s.performWeb(ctx, rev, inv)
 	}
-	return s.run.Invoke(ctx, id, inv, want)
+	return s.run.Invoke(ctx, id, inv)
 }
 
 func (s *Server) timeoutOf(v *store.Version) time.Duration {

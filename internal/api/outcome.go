@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -21,7 +22,7 @@ const (
 
 // render turns a result into the body of the answer and the value of X-Amz-Function-Error,
 // which is empty if the function answered. Whatever went wrong in the function, the status is 200.
-func render(requestID string, res *Result, timeout time.Duration) (payload []byte, failure string) {
+func render(requestID string, res *node.Result, timeout time.Duration) (payload []byte, failure string) {
 	switch res.Outcome {
 	case function.OutcomeOK:
 		if len(res.Payload) == 0 {

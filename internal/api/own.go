@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
@@ -103,7 +104,7 @@ type ownFunction struct {
 	Reserved   *int              `json:"reservedConcurrency,omitempty"`
 	// Revision serves $LATEST; Pipeline is where it stands.
 	Revision function.RevisionID `json:"revision"`
-	Pipeline *RevisionView       `json:"pipeline,omitempty"`
+	Pipeline *node.RevisionView  `json:"pipeline,omitempty"`
 	Versions []ownVersion        `json:"versions"`
 	Aliases  []ownAlias          `json:"aliases"`
 	URLs     []ownURL            `json:"urls"`
@@ -216,7 +217,7 @@ type ownRevision struct {
 	MemoryMiB   int                     `json:"memoryMiB"`
 	Timeout     store.Duration          `json:"timeout"`
 	Concurrency int                     `json:"concurrency"`
-	Pipeline    *RevisionView           `json:"pipeline,omitempty"`
+	Pipeline    *node.RevisionView      `json:"pipeline,omitempty"`
 	History     []store.Transition      `json:"history"`
 	Metadata    []store.MetadataVersion `json:"metadata"`
 	Builds      []*store.Build          `json:"builds"`
@@ -522,7 +523,7 @@ func (s *Server) putPlatformPolicy(w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	for _, fn := range s.store.Functions() {
-		s.run.Changed(fn.Name)
+		s.sync(fn.Name)
 	}
 	return s.platformPolicy(w, r)
 }

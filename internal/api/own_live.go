@@ -12,6 +12,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/logs"
+	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
@@ -68,7 +69,7 @@ func (s *Server) deoptimize(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) workers(w http.ResponseWriter, r *http.Request) error {
-	writeJSON(w, http.StatusOK, map[string]any{"workers": append([]WorkerView{}, s.run.Workers(r.Context())...)})
+	writeJSON(w, http.StatusOK, map[string]any{"workers": append([]node.WorkerView{}, s.run.Workers(r.Context())...)})
 	return nil
 }
 
@@ -127,7 +128,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	name := function.Name(r.URL.Query().Get("function"))
 	out := openStream(w)
 	defer out.close()
-	err := s.run.Events(s.until(r), func(e Event) error {
+	err := s.run.Events(s.until(r), func(e node.Event) error {
 		if name != "" && e.Function != name {
 			return nil
 		}

@@ -3,17 +3,22 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
-// resume goes on with what an earlier server had begun.
-func (s *Server) resume() {
+// resume hands all functions to the platform and goes on with what an earlier server had begun.
+func (s *Server) resume(ctx context.Context) error {
 	for _, fn := range s.store.Functions() {
+		if err := s.run.Sync(ctx, fn.Name); err != nil {
+			return fmt.Errorf("serve function %s: %w", fn.Name, err)
+		}
 		s.prepare(fn)
 	}
+	return nil
 }
 
 // prepare makes the versions of a function that are not ready yet so, in the background.
@@ -30,7 +35,10 @@ func (s *Server) prepareRevision(name function.Name, id function.RevisionID) {
 	if !ok {
 		return
 	}
-	failure := s.run.Prepare(s.life, rev)
+	var failure error
+	if s.opt.Prepare != nil {
+		failure = s.opt.Prepare(s.life, rev)
+	}
 	if s.life.Err() != nil {
 		return // the server stops; the next one does it again
 	}
@@ -41,7 +49,7 @@ func (s *Server) prepareRevision(name function.Name, id function.RevisionID) {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		s.log.Error("record that a revision is ready", "function", name, "revision", id, "error", err)
 	}
-	s.run.Changed(name)
+	s.sync(name)
 	s.settledMu.Lock()
 	close(s.settled)
 	s.settled = make(chan struct{})

@@ -7,7 +7,7 @@ import (
 	"net/http"
 
 	"github.com/cloudjit/cloudjit/internal/function"
-	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/node"
 )
 
 // invokeStreaming is InvokeWithResponseStream: the answer comes as it is made, in AWS's
@@ -25,10 +25,13 @@ func (s *Server) invokeStreaming(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return invalid("A streamed invocation is of the type RequestResponse or DryRun.")
 	}
-	out := &eventStream{w: w, version: c.version}
+	out := &eventStream{w: w, call: c}
 	c.inv.Stream = out
-	want := Want{Log: r.Header.Get(headerLogType) == "Tail"}
-	res, err := s.perform(r.Context(), c.version, &c.inv, want)
+	ctx, wantLog := r.Context(), r.Header.Get(headerLogType) == "Tail"
+	if wantLog {
+		ctx = node.WithTail(ctx)
+	}
+	res, err := s.perform(ctx, c)
 	if err != nil {
 		if out.started {
 			_ = out.complete("Service", err.Error(), nil)
@@ -50,7 +53,7 @@ func (s *Server) invokeStreaming(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	var log []byte
-	if want.Log {
+	if wantLog {
 		log = tail(res.Log)
 	}
 	_ = out.complete(failure, details, log) // likewise
@@ -60,7 +63,7 @@ func (s *Server) invokeStreaming(w http.ResponseWriter, r *http.Request) error {
 // eventStream frames an answer as application/vnd.amazon.eventstream.
 type eventStream struct {
 	w       http.ResponseWriter
-	version *store.Version
+	call    *call
 	started bool
 }
 
@@ -72,7 +75,7 @@ func (e *eventStream) Start(contentType string) {
 	e.started = true
 	h := e.w.Header()
 	h.Set("Content-Type", "application/vnd.amazon.eventstream")
-	h.Set(headerExecuted, e.version.Version)
+	h.Set(headerExecuted, e.call.version.Version)
 	if contentType != "" {
 		h.Set("X-Amzn-Remapped-Content-Type", contentType)
 	}

@@ -188,7 +188,7 @@ func (s *Server) update(w http.ResponseWriter, r *http.Request, f ref, c change)
 	case err != nil:
 		return err
 	}
-	s.run.Changed(f.Name)
+	s.sync(f.Name)
 	s.prepare(changed)
 	v := &changed.Latest
 	if made != nil {

@@ -96,7 +96,7 @@ func (s *Server) publishVersion(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.run.Changed(f.Name)
+	s.sync(f.Name)
 	s.prepare(fn)
 	v, ok := fn.Version(made.Spec.Version)
 	if !ok {
@@ -295,7 +295,7 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, in any, apply fu
 	if err != nil {
 		return f, err
 	}
-	s.run.Changed(f.Name)
+	s.sync(f.Name)
 	return f, nil
 }
 

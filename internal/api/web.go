@@ -14,6 +14,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/api/urlevent"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -35,7 +36,7 @@ var errIdle = errors.New("the function's time is over")
 
 // proxy forwards a request to a web function and streams the answer back. The function has its
 // timeout for the first byte and for each one after; the whole may take longer.
-func (s *Server) proxy(w http.ResponseWriter, r *http.Request, rev *store.Revision, strip string) {
+func (s *Server) proxy(w http.ResponseWriter, r *http.Request, rev *store.Revision, at store.URLTarget, strip string) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	// The function's time starts when a worker has the request, not while it waits for one.
@@ -50,7 +51,7 @@ func (s *Server) proxy(w http.ResponseWriter, r *http.Request, rev *store.Revisi
 	p := &httputil.ReverseProxy{
 		FlushInterval: -1, // each chunk at once
 		Transport: roundTripper(func(out *http.Request) (*http.Response, error) {
-			res, err := s.run.RoundTrip(rev.Spec.ID, out)
+			res, err := s.roundTrip(rev, at, out)
 			if err == nil {
 				idle.Reset(rev.Spec.Timeout)
 				res.Body = watch(res.Body, idle, rev.Spec.Timeout)
@@ -75,6 +76,26 @@ func (s *Server) proxy(w http.ResponseWriter, r *http.Request, rev *store.Revisi
 	p.ServeHTTP(w, r)
 }
 
+// roundTrip sends a request to a function's worker, to that of another revision if rev was
+// replaced meanwhile: nothing of the request is used up then.
+func (s *Server) roundTrip(rev *store.Revision, at store.URLTarget, r *http.Request) (*http.Response, error) {
+	for n := 1; ; n++ {
+		res, err := s.run.RoundTrip(rev.Spec.ID, r)
+		if !errors.Is(err, node.ErrNotFound) || n == maxResolve {
+			return res, err
+		}
+		s.sync(at.Function)
+		_, v, resolveErr := s.resolve(ref{at.Function, at.Qualifier})
+		if resolveErr != nil {
+			return nil, resolveErr
+		}
+		var ok bool
+		if rev, ok = s.store.Revision(v.Current()); !ok {
+			return nil, err
+		}
+	}
+}
+
 // whenSent calls f when the head of a request was written to a worker's port.
 func whenSent(ctx context.Context, f func()) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: f})
@@ -97,15 +118,17 @@ func (s *Server) replayable(w http.ResponseWriter, r *http.Request) bool {
 }
 
 func (s *Server) proxyFailure(w http.ResponseWriter, r *http.Request, rev *store.Revision, err error) {
-	var failed *FunctionError
-	var throttle *ThrottleError
+	var failed *node.FunctionError
+	var refused *node.RejectError
 	switch {
 	case errors.Is(context.Cause(r.Context()), errIdle):
 		urlFailure(w, http.StatusGatewayTimeout, "The function did not answer in its time")
 	case r.Context().Err() != nil: // the client went away: nobody reads this
 		urlFailure(w, http.StatusServiceUnavailable, "The request was given up")
-	case errors.As(err, &throttle):
-		urlFailure(w, http.StatusTooManyRequests, "Rate exceeded")
+	case errors.As(err, &refused):
+		urlFailure(w, refusal(refused).Status, "Rate exceeded")
+	case errors.As(err, &failed) && failed.Result.Outcome == function.OutcomeTimeout:
+		urlFailure(w, http.StatusGatewayTimeout, "The function did not answer in its time")
 	case errors.As(err, &failed):
 		urlFailure(w, http.StatusBadGateway, "Internal Server Error")
 	default:
@@ -155,7 +178,7 @@ func rooted(path string) string {
 
 // performWeb invokes a web function through the Lambda API: an event of a function URL becomes
 // the request that it describes, any other a POST; the answer goes the same way back.
-func (s *Server) performWeb(ctx context.Context, rev *store.Revision, inv *worker.Invocation) (*Result, error) {
+func (s *Server) performWeb(ctx context.Context, rev *store.Revision, inv *worker.Invocation) (*node.Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	late := time.AfterFunc(maxStream, func() { cancel(errIdle) })
@@ -174,12 +197,12 @@ func (s *Server) performWeb(ctx context.Context, rev *store.Revision, inv *worke
 	req.Header = header
 	req.Header.Set(headerRequest, inv.RequestID)
 	res, err := s.run.RoundTrip(rev.Spec.ID, req)
-	var failed *FunctionError
+	var failed *node.FunctionError
 	switch {
 	case errors.As(err, &failed):
 		return failed.Result, nil
 	case timedOut():
-		return &Result{Outcome: function.OutcomeTimeout}, nil
+		return &node.Result{Outcome: function.OutcomeTimeout}, nil
 	case err != nil:
 		return nil, err
 	}
@@ -187,13 +210,13 @@ func (s *Server) performWeb(ctx context.Context, rev *store.Revision, inv *worke
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
 	switch {
 	case timedOut():
-		return &Result{Outcome: function.OutcomeTimeout}, nil
+		return &node.Result{Outcome: function.OutcomeTimeout}, nil
 	case err != nil:
-		return &Result{Outcome: function.OutcomeCrashed}, nil
+		return &node.Result{Outcome: function.OutcomeCrashed}, nil
 	case len(answer) > maxResponse:
-		return &Result{Outcome: function.OutcomeTooLarge}, nil
+		return &node.Result{Outcome: function.OutcomeTooLarge}, nil
 	}
-	out := &Result{Outcome: function.OutcomeOK, Cold: res.Header.Get(headerCold) != ""}
+	out := &node.Result{Outcome: function.OutcomeOK, Cold: res.Header.Get(headerCold) != ""}
 	_ = out.Tier.UnmarshalText([]byte(res.Header.Get(headerTier))) // unknown if the platform did not say
 	res.Header.Del(headerCold)
 	res.Header.Del(headerTier)
