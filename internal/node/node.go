@@ -204,7 +204,7 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 	}
 	n := &Node{
 		opt: opt, log: opt.Log, start: time.Now(),
-		engine: engine.New(opt.Limits, opt.Policy), functions: map[function.Name]*fn{},
+		engine: engine.New(engine.NodeConfig{}, opt.Policy), functions: map[function.Name]*fn{},
 		drained: make(chan struct{}),
 	}
 	left, err := opt.Driver.Clean(ctx)
@@ -220,6 +220,9 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.writes.init(n)
 	n.events.init()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.step(engine.Event{Kind: engine.EventConfigured, NodeConfig: &opt.Limits}) // first, so that a recording holds it
 	return n, nil
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
@@ -406,6 +408,41 @@ func TestBuildFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// recording is a Recorder that keeps the engine's log.
+type recording struct {
+	bytes.Buffer
+	*engine.LogWriter
+}
+
+// TestRecording: what a live node did replays through a new engine to the very same actions.
+func TestRecording(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := &recording{}
+		rec.LogWriter, _ = engine.NewLogWriter(&rec.Buffer)
+		w := open(t, &world{program: tiers}, func(o *Options) {
+			o.Record, o.Limits = rec, engine.NodeConfig{MemoryMiB: 4096, Starts: 3, TraceLimit: 5}
+		})
+		a, b := w.deploy(t, "a", nil), w.deploy(t, "b", nil)
+		for range 5 {
+			w.burst(t, a, 6)
+			w.burst(t, b, 6)
+			time.Sleep(20 * time.Second)
+		}
+		_ = w.Deoptimize(t.Context(), a)
+		w.burst(t, a, 6)
+		w.Close()
+		r, err := engine.NewLogReader(bytes.NewReader(rec.Bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps, err := engine.Replay(r, &policy.Paper{})
+		if err != nil || steps < 100 || rec.Err() != nil {
+			t.Errorf("%d steps replayed: %v, %v", steps, err, rec.Err())
+		}
+		t.Logf("%d steps in %d bytes", steps, rec.Len())
+	})
 }
 
 // TestEvents: a listener sees what happens, in order and numbered.

@@ -1,0 +1,431 @@
+package engine
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/policy"
+)
+
+// The log of an engine is a header and records. A record is its length and, for one step, the time
+// since the last one, the event and the actions. An event or action is its kind, a mask of
+// the fields that are not zero, and these, all as varints. Some 10 bytes a warm event.
+
+// logHeader names the format and its version; a change of the format changes it.
+const logHeader = "cloudjit engine log 1\n"
+
+// maxRecord bounds a record, in bytes; a burst of ten thousand actions has a tenth of it.
+const maxRecord = 4 << 20
+
+// ErrNotLog is returned for what does not begin as a log of this version.
+var ErrNotLog = errors.New("not an engine log of this version")
+
+// LogWriter writes the steps of an engine.
+type LogWriter struct {
+	w    io.Writer
+	last int64
+	buf  []byte
+	err  error
+}
+
+// NewLogWriter writes the header. Records go to w one write each: give it a buffer.
+func NewLogWriter(w io.Writer) (*LogWriter, error) {
+	if _, err := io.WriteString(w, logHeader); err != nil {
+		return nil, fmt.Errorf("write engine log: %w", err)
+	}
+	return &LogWriter{w: w}, nil
+}
+
+// Record writes one step. After an error nothing more is written; see Err.
+func (l *LogWriter) Record(now int64, ev Event, actions []Action) {
+	if l.err != nil {
+		return
+	}
+	b := append(l.buf[:0], make([]byte, binary.MaxVarintLen64)...)
+	b = binary.AppendVarint(b, now-l.last)
+	b = appendEvent(b, &ev)
+	b = binary.AppendUvarint(b, uint64(len(actions)))
+	for i := range actions {
+		b = appendFields(b, byte(actions[i].Kind), actions[i].fields())
+	}
+	l.buf, l.last = b, now
+	// The length goes right before the record, into the room that was left for it.
+	var length [binary.MaxVarintLen64]byte
+	k := binary.PutUvarint(length[:], uint64(len(b)-binary.MaxVarintLen64))
+	copy(b[binary.MaxVarintLen64-k:], length[:k])
+	if _, err := l.w.Write(b[binary.MaxVarintLen64-k:]); err != nil {
+		l.err = fmt.Errorf("write engine log: %w", err)
+	}
+}
+
+// Err is the first error of Record.
+func (l *LogWriter) Err() error { return l.err }
+
+// fields are an event's small fields, in the order of the format.
+func (ev *Event) fields() []int64 {
+	return []int64{
+		int64(ev.Outcome), int64(ev.Level), int64(ev.Failure), flag(ev.NoRetry), flag(ev.Complete),
+		int64(ev.Function), int64(ev.Revision), int64(ev.Invocation), int64(ev.Worker), int64(ev.Version),
+	}
+}
+
+func (ev *Event) setFields(v []int64) error {
+	var bad bool
+	ev.Outcome, ev.Level, ev.Failure = function.Outcome(u8(v[0], &bad)), function.Level(u8(v[1], &bad)), Failure(u8(v[2], &bad))
+	ev.NoRetry, ev.Complete = v[3] != 0, v[4] != 0
+	ev.Function, ev.Revision = FunctionID(i32(v[5], &bad)), RevisionID(i32(v[6], &bad))
+	ev.Invocation, ev.Worker, ev.Version = InvocationID(i32(v[7], &bad)), WorkerID(i32(v[8], &bad)), u32(v[9], &bad)
+	return outOfRange(bad)
+}
+
+// fields are an action's, in the order of the format.
+func (a *Action) fields() []int64 {
+	return []int64{
+		int64(a.Tier), int64(a.Level), int64(a.Reason), flag(a.Cold), flag(a.Check),
+		int64(a.From.Stage), int64(a.From.Phase), int64(a.To.Stage), int64(a.To.Phase), int64(a.Cause),
+		int64(a.Revision), int64(a.Invocation), int64(a.Worker), int64(a.Version), a.At,
+	}
+}
+
+func (a *Action) setFields(v []int64) error {
+	var bad bool
+	a.Tier, a.Level, a.Reason = function.Tier(u8(v[0], &bad)), function.Level(u8(v[1], &bad)), Reason(u8(v[2], &bad))
+	a.Cold, a.Check = v[3] != 0, v[4] != 0
+	a.From = pipeline.State{Stage: pipeline.Stage(u8(v[5], &bad)), Phase: pipeline.Phase(u8(v[6], &bad))}
+	a.To = pipeline.State{Stage: pipeline.Stage(u8(v[7], &bad)), Phase: pipeline.Phase(u8(v[8], &bad))}
+	a.Cause = pipeline.Event(u8(v[9], &bad))
+	a.Revision, a.Invocation, a.Worker = RevisionID(i32(v[10], &bad)), InvocationID(i32(v[11], &bad)), WorkerID(i32(v[12], &bad))
+	a.Version, a.At = u32(v[13], &bad), v[14]
+	return outOfRange(bad)
+}
+
+func (c *FunctionConfig) fields() []int64 {
+	return []int64{
+		int64(c.Reserved), int64(c.QueueLimit), flag(c.NoOptimize), int64(c.Deopt),
+		c.Params.KeepAlive, int64(c.Params.Threshold), c.Params.Window,
+	}
+}
+
+func (c *FunctionConfig) setFields(v []int64) error {
+	var bad bool
+	c.Reserved, c.QueueLimit, c.NoOptimize, c.Deopt = i32(v[0], &bad), i32(v[1], &bad), v[2] != 0, function.DeoptMode(u8(v[3], &bad))
+	c.Params = policy.Params{KeepAlive: v[4], Threshold: i32(v[5], &bad), Window: v[6]}
+	return outOfRange(bad)
+}
+
+func (c *RevisionConfig) fields() []int64 {
+	s := &c.Restored
+	v := []int64{
+		int64(c.Function), flag(c.Direct), int64(c.Slots),
+		int64(s.State.Stage), int64(s.State.Phase), int64(s.Level), int64(s.BuiltVersion), int64(s.Version), flag(s.Complete),
+		int64(s.Wanted), int64(s.FailedVersion), int64(s.Deopts), int64(s.BuildFailures), s.NotBefore,
+	}
+	for _, m := range c.MemoryMiB {
+		v = append(v, int64(m))
+	}
+	return v
+}
+
+func (c *RevisionConfig) setFields(v []int64) error {
+	var bad bool
+	c.Function, c.Direct, c.Slots = FunctionID(i32(v[0], &bad)), v[1] != 0, i32(v[2], &bad)
+	c.Restored = pipeline.Saved{
+		State: pipeline.State{Stage: pipeline.Stage(u8(v[3], &bad)), Phase: pipeline.Phase(u8(v[4], &bad))},
+		Level: function.Level(u8(v[5], &bad)), BuiltVersion: u32(v[6], &bad), Version: u32(v[7], &bad), Complete: v[8] != 0,
+		Wanted: function.Level(u8(v[9], &bad)), FailedVersion: u32(v[10], &bad), Deopts: i32(v[11], &bad),
+		BuildFailures: i32(v[12], &bad), NotBefore: v[13],
+	}
+	for i := range c.MemoryMiB {
+		c.MemoryMiB[i] = i32(v[14+i], &bad)
+	}
+	return outOfRange(bad)
+}
+
+func (c *NodeConfig) fields() []int64 {
+	return []int64{c.MemoryMiB, int64(c.Starts), int64(c.Concurrency), int64(c.QueueLimit), int64(c.Builders), int64(c.TraceLimit), c.Patience}
+}
+
+func (c *NodeConfig) setFields(v []int64) error {
+	var bad bool
+	*c = NodeConfig{
+		MemoryMiB: v[0], Starts: i32(v[1], &bad), Concurrency: i32(v[2], &bad), QueueLimit: i32(v[3], &bad),
+		Builders: i32(v[4], &bad), TraceLimit: i32(v[5], &bad), Patience: v[6],
+	}
+	return outOfRange(bad)
+}
+
+// Parts of an event after its fields.
+const (
+	partFunction = 1 << iota
+	partRevision
+	partNode
+	partEnd
+)
+
+func appendEvent(b []byte, ev *Event) []byte {
+	b = appendFields(b, byte(ev.Kind), ev.fields())
+	parts := byte(0)
+	if ev.FunctionConfig != nil {
+		parts |= partFunction
+	}
+	if ev.RevisionConfig != nil {
+		parts |= partRevision
+	}
+	if ev.NodeConfig != nil {
+		parts |= partNode
+	}
+	b = append(b, parts)
+	if ev.FunctionConfig != nil {
+		b = appendFields(b, 0, ev.FunctionConfig.fields())
+	}
+	if ev.RevisionConfig != nil {
+		b = appendFields(b, 0, ev.RevisionConfig.fields())
+	}
+	if ev.NodeConfig != nil {
+		b = appendFields(b, 0, ev.NodeConfig.fields())
+	}
+	return b
+}
+
+// appendFields writes a kind, the mask of the values that are not zero, and these.
+func appendFields(b []byte, kind byte, values []int64) []byte {
+	mask := uint64(0)
+	for i, v := range values {
+		if v != 0 {
+			mask |= 1 << i
+		}
+	}
+	b = append(b, kind)
+	b = binary.AppendUvarint(b, mask)
+	for _, v := range values {
+		if v != 0 {
+			b = binary.AppendVarint(b, v)
+		}
+	}
+	return b
+}
+
+// LogReader reads what a LogWriter wrote. It trusts nothing that it reads.
+type LogReader struct {
+	r    *bufio.Reader
+	last int64
+	buf  []byte
+}
+
+// NewLogReader checks the header; ErrNotLog if it is another.
+func NewLogReader(r io.Reader) (*LogReader, error) {
+	l := &LogReader{r: bufio.NewReader(r)}
+	head := make([]byte, len(logHeader))
+	if _, err := io.ReadFull(l.r, head); err != nil || string(head) != logHeader {
+		return nil, fmt.Errorf("read engine log: %w", ErrNotLog)
+	}
+	return l, nil
+}
+
+// Next is the next step; io.EOF after the last, io.ErrUnexpectedEOF if that was cut off. The
+// actions are the caller's.
+func (l *LogReader) Next() (now int64, ev Event, actions []Action, err error) {
+	size, err := binary.ReadUvarint(l.r)
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			err = fmt.Errorf("read engine log: %w", err)
+		}
+		return 0, ev, nil, err
+	}
+	if size > maxRecord {
+		return 0, ev, nil, fmt.Errorf("read engine log: a record of %d bytes", size)
+	}
+	l.buf = slices.Grow(l.buf[:0], int(size))[:size]
+	if _, err := io.ReadFull(l.r, l.buf); err != nil {
+		return 0, ev, nil, fmt.Errorf("read engine log: %w", io.ErrUnexpectedEOF)
+	}
+	d := decoder{b: l.buf}
+	l.last += d.varint()
+	d.event(&ev)
+	n := d.uvarint()
+	if n > uint64(len(d.b)) { // an action takes more than a byte
+		return 0, ev, nil, errors.New("read engine log: more actions than bytes")
+	}
+	for range n {
+		var a Action
+		var v [15]int64
+		a.Kind = ActionKind(d.fields(v[:]))
+		if int(a.Kind) >= actionKindCount {
+			d.fail(fmt.Errorf("unknown action %d", a.Kind))
+		}
+		d.fail(a.setFields(v[:]))
+		actions = append(actions, a)
+	}
+	if d.err == nil && len(d.b) > 0 {
+		d.fail(fmt.Errorf("%d bytes are left of a record", len(d.b)))
+	}
+	if d.err != nil {
+		return 0, ev, nil, fmt.Errorf("read engine log: %w", d.err)
+	}
+	return l.last, ev, actions, nil
+}
+
+// decoder takes a record apart; the first error stays.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) fail(err error) {
+	if d.err == nil && err != nil {
+		d.err = err
+		d.b = nil
+	}
+}
+
+func (d *decoder) byte() byte {
+	if len(d.b) == 0 {
+		d.fail(io.ErrUnexpectedEOF)
+		return 0
+	}
+	v := d.b[0]
+	d.b = d.b[1:]
+	return v
+}
+
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.fail(io.ErrUnexpectedEOF)
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.fail(io.ErrUnexpectedEOF)
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+// fields reads a kind and as many values as v has room for.
+func (d *decoder) fields(v []int64) byte {
+	kind, mask := d.byte(), d.uvarint()
+	if mask>>len(v) != 0 {
+		d.fail(fmt.Errorf("unknown fields %b", mask>>len(v)))
+	}
+	for i := range v {
+		if mask>>i&1 != 0 {
+			v[i] = d.varint()
+		}
+	}
+	return kind
+}
+
+func (d *decoder) event(ev *Event) {
+	var v [10]int64
+	ev.Kind = EventKind(d.fields(v[:]))
+	if int(ev.Kind) >= eventKindCount {
+		d.fail(fmt.Errorf("unknown event %d", ev.Kind))
+	}
+	d.fail(ev.setFields(v[:]))
+	parts := d.byte()
+	if parts >= partEnd {
+		d.fail(fmt.Errorf("unknown parts %b", parts))
+	}
+	if parts&partFunction != 0 {
+		var v [7]int64
+		d.fields(v[:])
+		ev.FunctionConfig = &FunctionConfig{}
+		d.fail(ev.FunctionConfig.setFields(v[:]))
+	}
+	if parts&partRevision != 0 {
+		var v [14 + function.TierCount]int64
+		d.fields(v[:])
+		ev.RevisionConfig = &RevisionConfig{}
+		d.fail(ev.RevisionConfig.setFields(v[:]))
+	}
+	if parts&partNode != 0 {
+		var v [7]int64
+		d.fields(v[:])
+		ev.NodeConfig = &NodeConfig{}
+		d.fail(ev.NodeConfig.setFields(v[:]))
+	}
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func u8(v int64, bad *bool) uint8 {
+	*bad = *bad || v < 0 || v > 1<<8-1
+	return uint8(v)
+}
+
+func i32(v int64, bad *bool) int32 {
+	*bad = *bad || int64(int32(v)) != v
+	return int32(v)
+}
+
+func u32(v int64, bad *bool) uint32 {
+	*bad = *bad || int64(uint32(v)) != v
+	return uint32(v)
+}
+
+func outOfRange(bad bool) error {
+	if bad {
+		return errors.New("a value is out of its range")
+	}
+	return nil
+}
+
+// DivergedError is a replay that came to other actions than the log has.
+type DivergedError struct {
+	Step      int // from 1
+	Event     Event
+	Got, Want []Action
+}
+
+func (e *DivergedError) Error() string {
+	return fmt.Sprintf("replay diverges at step %d, %s: got %+v, the log has %+v", e.Step, e.Event.Kind, e.Got, e.Want)
+}
+
+// Replay runs a log through a new engine with the policy that the log was made with, from its
+// first event (EventConfigured), and returns how many steps gave the same actions: all, or
+// there is a *DivergedError. A log that was cut off ends where it was.
+func Replay(l *LogReader, p policy.Policy) (int, error) {
+	e := New(NodeConfig{}, p)
+	var got []Action
+	for n := 0; ; n++ {
+		now, ev, want, err := l.Next()
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		if ev.tooLarge() {
+			return n, fmt.Errorf("replay step %d: an identifier is too large to be one of a node", n+1)
+		}
+		got = e.Step(now, ev, got[:0])
+		if !slices.Equal(got, want) {
+			return n, &DivergedError{Step: n + 1, Event: ev, Got: got, Want: want}
+		}
+	}
+}
+
+// tooLarge guards a replay against logs that would make the engine's tables huge.
+func (ev *Event) tooLarge() bool {
+	const limit = 1 << 17
+	return ev.Function > limit || ev.Revision > limit || ev.Invocation > 8*limit ||
+		ev.FunctionConfig != nil && ev.FunctionConfig.Params.Threshold > 8*limit
+}
