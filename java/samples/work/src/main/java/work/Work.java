@@ -1,0 +1,56 @@
+package work;
+
+import com.amazonaws.services.lambda.runtime.Context;
+import com.amazonaws.services.lambda.runtime.RequestHandler;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** Allocates so many megabytes, and hashes for so many milliseconds. */
+public class Work implements RequestHandler<Map<String, Integer>, Map<String, Object>> {
+    private static final int PAGE = 4096;
+    private static final int BLOCK = 1 << 20;
+
+    @Override
+    public Map<String, Object> handleRequest(Map<String, Integer> event, Context context) {
+        int megabytes = event.getOrDefault("megabytes", 0);
+        int milliseconds = event.getOrDefault("milliseconds", 0);
+        long end = System.nanoTime() + milliseconds * 1_000_000L;
+        byte[][] memory = allocate(megabytes);
+        Map<String, Object> answer = new LinkedHashMap<>();
+        answer.put("megabytes", memory.length);
+        answer.put("milliseconds", milliseconds);
+        answer.put("rounds", hashUntil(end));
+        return answer;
+    }
+
+    /** Touches every page, so that the memory is really taken. */
+    private static byte[][] allocate(int megabytes) {
+        byte[][] blocks = new byte[megabytes][];
+        for (int i = 0; i < megabytes; i++) {
+            blocks[i] = new byte[BLOCK];
+            for (int at = 0; at < BLOCK; at += PAGE) {
+                blocks[i][at] = (byte) (i + at);
+            }
+        }
+        return blocks;
+    }
+
+    private static long hashUntil(long end) {
+        MessageDigest digest;
+        try {
+            digest = MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e);
+        }
+        byte[] state = new byte[1024];
+        long rounds = 0;
+        do {
+            byte[] hash = digest.digest(state);
+            System.arraycopy(hash, 0, state, 0, hash.length);
+            rounds++;
+        } while (System.nanoTime() < end);
+        return rounds;
+    }
+}
