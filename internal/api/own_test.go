@@ -1,0 +1,348 @@
+package api_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/legacy"
+
+	"github.com/cloudjit/cloudjit/internal/api"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/logs"
+	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/store"
+)
+
+// contract checks answers against the OpenAPI document, and counts which operations were seen.
+type contract struct {
+	*fixture
+	doc    *openapi3.T
+	router routers.Router
+	seen   map[string]bool
+}
+
+func loadContract(t *testing.T, f *fixture) *contract {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData([]byte(f.do(t, "GET", "/cloudjit/v1/openapi.json", "").Body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	router, err := legacy.NewRouter(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &contract{f, doc, router, map[string]bool{}}
+}
+
+// call sends a request and holds it and its answer to the document.
+func (c *contract) call(t *testing.T, status int, method, path, body string) answer {
+	t.Helper()
+	req := httptest.NewRequest(method, path, strings.NewReader(body))
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	route, params, err := c.router.FindRoute(req)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	c.seen[route.Operation.OperationID] = true
+	in := &openapi3filter.RequestValidationInput{Request: req, PathParams: params, Route: route, Options: &openapi3filter.Options{IncludeResponseStatus: true}}
+	if status < 400 {
+		if err := openapi3filter.ValidateRequest(t.Context(), in); err != nil {
+			t.Errorf("%s %s: request: %v", method, path, err)
+		}
+	}
+	a := c.do(t, method, path, body)
+	if a.Status != status {
+		t.Errorf("%s %s: got %d %s, want %d", method, path, a.Status, a.Body, status)
+	}
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.Status, Header: a.Header, Options: in.Options}
+	if ct := a.Header.Get("Content-Type"); ct == "application/zip" {
+		return a
+	}
+	out.SetBodyBytes([]byte(a.Body))
+	if err := openapi3filter.ValidateResponse(t.Context(), out); err != nil {
+		t.Errorf("%s %s: answer: %v\n%s", method, path, err, a.Body)
+	}
+	return a
+}
+
+func TestOwnResourcesAreAsDocumented(t *testing.T) {
+	f := start(t)
+	c := loadContract(t, f)
+	f.create(t, "hello", "echo", "Tags", `{"a":"b"}`, "Publish", "true")
+	f.create(t, "fail", "fail")
+	for _, doc := range []string{`{"Name":"live","FunctionVersion":"1"}`} {
+		f.do(t, "POST", functions+"/hello/aliases", doc)
+	}
+	f.do(t, "POST", "/2021-10-31/functions/hello/url", `{"AuthType":"NONE"}`)
+	fn, _ := f.store.Function("hello")
+	id := fn.Latest.Revision
+	now := time.Now().UTC()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := t.Context()
+	must(f.store.PutPipeline(ctx, id, json.RawMessage(`{}`), store.Transition{At: now, To: "hotspot-agent", Reason: "new"}))
+	for _, doc := range []string{`{"reflection":[{"type":"a.A"}]}`, `{"reflection":[{"type":"a.B","methods":[{"name":"m","parameterTypes":[]}]}]}`} {
+		_, err := f.store.PutMetadata(ctx, id, []byte(doc), "trace")
+		must(err)
+	}
+	must(f.store.PutBuild(ctx, &store.Build{ID: "01B", Revision: id, Function: "hello", Level: function.LevelQuick, State: "failed", QueuedAt: now, EndedAt: &now, Class: "out-of-memory", Reason: "killed"}))
+	must(f.store.PutBuildLog(ctx, id, "01B", []byte("[1/8] Initializing...")))
+	f.logs.Append("hello", logs.Line{Text: "a line"})
+	f.do(t, "PUT", "/2019-09-25/functions/fail/event-invoke-config", `{"MaximumRetryAttempts":0}`)
+	f.do(t, "POST", functions+"/fail/invocations", `{"n":1}`, "X-Amz-Invocation-Type", "Event")
+	var letters []*store.DeadLetter
+	await(t, func() bool {
+		letters, _ = f.store.DeadLetters(ctx, "", 0, 1)
+		return len(letters) == 1
+	})
+
+	const base = "/cloudjit/v1"
+	h := base + "/functions/hello"
+	rev := h + "/revisions/latest"
+	letter := base + "/dead-letters/" + strconv.FormatUint(letters[0].ID, 10)
+	c.call(t, 200, "GET", base+"/health", "")
+	c.call(t, 200, "GET", base+"/functions", "")
+	c.call(t, 200, "GET", h, "")
+	c.call(t, 404, "GET", base+"/functions/none", "")
+	c.call(t, 200, "GET", h+"/revisions", "")
+	c.call(t, 200, "GET", rev, "")
+	c.call(t, 404, "GET", h+"/revisions/none", "")
+	if a := c.call(t, 200, "GET", rev+"/code", ""); a.Body != string(archive(t, "bootstrap", "#!/bin/sh")) {
+		t.Error("the code is not what was uploaded")
+	}
+	c.call(t, 200, "GET", rev+"/metadata", "")
+	if a := c.call(t, 200, "GET", rev+"/metadata/1", ""); a.Body != `{"reflection":[{"type":"a.A"}]}` {
+		t.Errorf("metadata 1: got %s", a.Body)
+	}
+	c.call(t, 200, "GET", rev+"/metadata/latest", "")
+	c.call(t, 404, "GET", rev+"/metadata/9", "")
+	diff := c.call(t, 200, "GET", rev+"/metadata-diff", "")
+	if !strings.Contains(diff.Body, `"a.B"`) || !strings.Contains(diff.Body, `"a.A"`) {
+		t.Errorf("diff: got %s", diff.Body)
+	}
+	c.call(t, 200, "GET", rev+"/metadata-diff?from=1&to=1", "")
+	c.call(t, 200, "GET", rev+"/builds", "")
+	c.call(t, 200, "GET", rev+"/builds/01B", "")
+	if a := c.call(t, 200, "GET", rev+"/builds/01B/log", ""); a.Body != "[1/8] Initializing..." {
+		t.Errorf("build log: got %q", a.Body)
+	}
+	c.call(t, 404, "GET", rev+"/builds/none", "")
+	c.call(t, 200, "PUT", base+"/policy", `{"threshold":2,"window":"10m"}`)
+	c.call(t, 200, "GET", base+"/policy", "")
+	a := c.call(t, 200, "PUT", h+"/policy", `{"keepAlive":"0s","onMissing":"error"}`)
+	if want := `"effective":{"optimize":true,"threshold":2,"window":"10m0s","keepAlive":"0s","onMissing":"error","queueLimit":1000}`; !strings.Contains(a.Body, want) {
+		t.Errorf("policy: got %s, want %s", a.Body, want)
+	}
+	for _, bad := range []string{`{"treshold":2}`, `{"threshold":-1}`, `{"window":"long"}`, `{"onMissing":"maybe"}`} {
+		c.call(t, 400, "PUT", h+"/policy", bad)
+	}
+	c.call(t, 200, "GET", h+"/policy", "")
+	c.call(t, 204, "DELETE", h+"/policy", "")
+	c.call(t, 202, "POST", h+"/optimize?Qualifier=live", `{"level":"optimized"}`)
+	c.call(t, 202, "POST", h+"/optimize", "")
+	c.call(t, 409, "POST", h+"/deoptimize", "")
+	c.call(t, 200, "GET", h+"/logs?lines=5", "")
+	c.call(t, 200, "GET", base+"/workers", "")
+	c.call(t, 200, "GET", base+"/dead-letters?function=fail", "")
+	c.call(t, 200, "GET", letter, "")
+	c.call(t, 202, "POST", letter+"/redrive", "")
+	c.call(t, 404, "DELETE", letter, "")
+	c.call(t, 200, "GET", base+"/openapi.json", "")
+
+	for path, item := range c.doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if !c.seen[op.OperationID] && op.OperationID != "events" { // TestEventStream
+				t.Errorf("%s %s (%s) is documented and was not tried", method, path, op.OperationID)
+			}
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.optimize) != 2 || f.optimize[1] != id {
+		t.Errorf("optimized %v", f.optimize)
+	}
+}
+
+// stream reads server-sent events until stop returns true.
+func (f *fixture) stream(t *testing.T, path string, opened func(), stop func(event, data string) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", f.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if ct := res.Header.Get("Content-Type"); ct != "text/event-stream" {
+		t.Fatalf("%s: content type %q", path, ct)
+	}
+	opened()
+	event := ""
+	for sc := bufio.NewScanner(res.Body); sc.Scan(); {
+		name, value, _ := strings.Cut(sc.Text(), ": ")
+		switch name {
+		case "event":
+			event = value
+		case "data":
+			if stop(event, value) {
+				return
+			}
+		}
+	}
+	t.Fatalf("%s: the stream ended", path)
+}
+
+func TestEventStream(t *testing.T) {
+	f := start(t)
+	f.stream(t, "/cloudjit/v1/events?function=f", func() {
+		go func() {
+			for i, name := range []function.Name{"other", "f"} {
+				select {
+				case f.events <- node.Event{Seq: uint64(i), Type: "worker.started", Function: name}:
+				case <-t.Context().Done():
+				}
+			}
+		}()
+	}, func(event, data string) bool {
+		var e node.Event
+		if err := json.Unmarshal([]byte(data), &e); err != nil || event != "worker.started" || e.Function != "f" || e.Seq != 1 {
+			t.Errorf("got %s %s, %v", event, data, err)
+		}
+		return true
+	})
+}
+
+func TestLogsAreFollowed(t *testing.T) {
+	f := start(t)
+	f.create(t, "hello", "echo")
+	f.logs.Append("hello", logs.Line{Text: "old"})
+	var got []string
+	f.stream(t, "/cloudjit/v1/functions/hello/logs?follow=true", func() {
+		f.logs.Append("hello", logs.Line{Text: "new"})
+	}, func(_, data string) bool {
+		var l logs.Line
+		if err := json.Unmarshal([]byte(data), &l); err != nil {
+			t.Error(err)
+		}
+		got = append(got, l.Text)
+		return len(got) == 2
+	})
+	if !slices.Equal(got, []string{"old", "new"}) {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestOtherWebPagesAreKeptOut(t *testing.T) {
+	f := start(t)
+	for _, c := range []struct {
+		header []string
+		status int
+	}{
+		{nil, 200},
+		{[]string{"Origin", "http://localhost:3000"}, 200},
+		{[]string{"Origin", "https://evil.test"}, 403},
+		{[]string{"Origin", "null"}, 403},
+		{[]string{"Host", "localhost:9700"}, 200},
+		{[]string{"Host", "rebound.evil.test"}, 403},
+	} {
+		if a := f.do(t, "GET", "/2015-03-31/functions", "", c.header...); a.Status != c.status {
+			t.Errorf("%v: got %d, want %d", c.header, a.Status, c.status)
+		}
+	}
+	open := start(t, func(o *api.Options) { o.Insecure = true })
+	if a := open.do(t, "GET", "/2015-03-31/functions", "", "Host", "cloudjit.example.org"); a.Status != 200 {
+		t.Errorf("insecure: got %d", a.Status)
+	}
+}
+
+func TestUnknownRoutes(t *testing.T) {
+	f := start(t)
+	for _, path := range []string{"/", "/2015-03-31/nothing", "/cloudjit/v1/nothing"} {
+		if a := f.do(t, "POST", path, ""); a.Status != 404 || a.Header.Get("X-Amzn-Errortype") != "UnknownOperationException" {
+			t.Errorf("%s: got %d %s", path, a.Status, a.Body)
+		}
+	}
+	if a := f.do(t, "GET", functions+"/", ""); a.Status != 200 {
+		t.Errorf("with a slash at the end: got %d %s", a.Status, a.Body)
+	}
+}
+
+func TestRefusedArchivesLeaveNothing(t *testing.T) {
+	f := start(t)
+	bomb := archive(t, "bootstrap", "#!/bin/sh", "zeros", string(make([]byte, 3<<20)))
+	small := start(t, func(o *api.Options) { o.Limits.Unzipped = 2 << 20 })
+	for name, c := range map[string]struct {
+		f    *fixture
+		zip  []byte
+		part string
+	}{
+		"empty":        {f, nil, "non-empty zip"},
+		"no zip":       {f, []byte("hello, world"), "not a complete ZIP"},
+		"truncated":    {f, bomb[:len(bomb)/2], "not a complete ZIP"},
+		"zip slip":     {f, archive(t, "../../etc/passwd", "x"), "../../etc/passwd"},
+		"absolute":     {f, archive(t, "/etc/passwd", "x"), "/etc/passwd"},
+		"twice":        {f, archive(t, "bootstrap", "x", "bootstrap", "y"), "twice"},
+		"bomb":         {small, bomb, "unzipped"},
+		"no bootstrap": {f, archive(t, "readme", "x"), "bootstrap"},
+	} {
+		doc, err := json.Marshal(map[string]any{"FunctionName": "x", "Runtime": "provided.al2023", "Role": "arn:aws:iam::000000000000:role/r",
+			"Handler": "h", "Code": map[string]any{"ZipFile": append([]byte{}, c.zip...)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := c.f.do(t, "POST", functions, string(doc))
+		if a.Status != 400 || a.Header.Get("X-Amzn-Errortype") != "InvalidParameterValueException" || !strings.Contains(a.Body, c.part) {
+			t.Errorf("%s: got %d %s, want 400 ... %s", name, a.Status, a.Body, c.part)
+		}
+		if left := files(t, c.f.dir+"/code"); len(left) > 0 {
+			t.Errorf("%s: left %v", name, left)
+		}
+	}
+}
+
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	var out []string
+	var walk func(string)
+	walk = func(dir string) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				walk(dir + "/" + e.Name())
+			} else {
+				out = append(out, dir+"/"+e.Name())
+			}
+		}
+	}
+	walk(dir)
+	return out
+}
+
