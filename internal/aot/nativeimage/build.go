@@ -146,7 +146,11 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 		if err := j.registerHandler(folder, app); err != nil {
 			return nil, err
 		}
+		// In the order in which HotSpot workers have them.
 		im.classPath = append([]string{opts.Runtime}, app...)
+		if opts.Serialization != "" {
+			im.classPath = append(im.classPath, opts.Serialization)
+		}
 	case function.KindWeb:
 		if j.req.Revision.MainClass != "" {
 			im.mainClass = j.req.Revision.MainClass

@@ -43,8 +43,10 @@ type Options struct {
 	// JDK is the home of the JDK that the tool chain stands on; it runs and compiles what
 	// frameworks need before the image. Empty: Home.
 	JDK string
-	// Runtime is the path of the Java runtime client, which handlers are compiled with.
-	Runtime string
+	// Runtime is the path of the Java runtime client, which handlers are compiled with;
+	// Serialization is that of the published aws-lambda-java-serialization, to which the client
+	// leaves what it does not do itself. Empty: left out.
+	Runtime, Serialization string
 	// Cache is the folder for everything that is kept, and for scratch. Builders of several
 	// processes may share it.
 	Cache string
@@ -64,7 +66,7 @@ type Options struct {
 type Builder struct {
 	opts    Options
 	store   *store
-	runtime string // hash of the runtime client
+	runtime string // hash of the runtime client and its library
 
 	mu       sync.Mutex
 	building map[aot.Key]*call
@@ -92,12 +94,15 @@ func New(opts Options) (*Builder, error) {
 		opts.Optimize = "-O2"
 	}
 	b := &Builder{opts: opts, building: map[aot.Key]*call{}}
-	if opts.Runtime != "" {
-		sum, err := hashFile(opts.Runtime)
+	for _, p := range []string{opts.Runtime, opts.Serialization} {
+		if p == "" {
+			continue
+		}
+		sum, err := hashFile(p)
 		if err != nil {
 			return nil, fmt.Errorf("open native-image builder: read runtime client: %w", err)
 		}
-		b.runtime = sum
+		b.runtime += sum
 	}
 	var err error
 	if b.store, err = openStore(opts.Cache); err != nil {

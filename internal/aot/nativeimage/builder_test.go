@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -313,15 +314,6 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// running reports whether any process works for a build of the cache.
-func running(cache string) bool {
-	procs, _ := filepath.Glob("/proc/[0-9]*/environ")
-	return slices.ContainsFunc(procs, func(p string) bool {
-		b, _ := os.ReadFile(p)
-		return bytes.Contains(b, []byte(cache))
-	})
-}
-
 func TestCancelAndTimeLimitKillEverything(t *testing.T) {
 	t.Run("cancel", func(t *testing.T) {
 		f, req := newFixture(t, "hang"), webRequest(t)
@@ -338,7 +330,7 @@ func TestCancelAndTimeLimitKillEverything(t *testing.T) {
 		if !errors.As(err, &failed) || failed.Class != aot.ClassCancelled {
 			t.Errorf("got %v", err)
 		}
-		if running(f.cache) {
+		if toolRuns(f.cache) {
 			t.Error("processes are left")
 		}
 	})
@@ -350,7 +342,7 @@ func TestCancelAndTimeLimitKillEverything(t *testing.T) {
 		if !errors.As(err, &failed) || failed.Class != aot.ClassTime {
 			t.Errorf("got %v", err)
 		}
-		if running(f.cache) {
+		if toolRuns(f.cache) {
 			t.Error("processes are left")
 		}
 	})
@@ -446,6 +438,49 @@ func TestNewCleansWhatAKilledBuilderLeft(t *testing.T) {
 	}
 	cancel()
 	<-ended
+}
+
+// TestKilledServerLeavesNothing kills a process that builds, as kill -9 of a server does.
+func TestKilledServerLeavesNothing(t *testing.T) {
+	if cache := os.Getenv("CLOUDJIT_TEST_BUILD_IN"); cache != "" {
+		f := newFixture(t, "hang")
+		opts := f.opts
+		opts.Cache = cache
+		b, err := New(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Build(t.Context(), webRequest(t))
+		t.Fatalf("the build ended: %v", err)
+	}
+	f := newFixture(t, "")
+	server := exec.Command(os.Args[0], "-test.run=^TestKilledServerLeavesNothing$")
+	server.Env = append(os.Environ(), "CLOUDJIT_TEST_BUILD_IN="+f.cache, "TMPDIR="+t.TempDir())
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the tool", func() bool {
+		found, _ := filepath.Glob(filepath.Join(f.cache, "scratch", "build-*", "home", "arguments"))
+		return len(found) == 1
+	})
+	if err := server.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.Wait()
+	waitFor(t, "the tool's end", func() bool { return !toolRuns(f.cache) })
+	if _, err := New(f.opts); err != nil {
+		t.Fatal(err)
+	}
+	// newFixture's cleanup looks for scratch.
+}
+
+// toolRuns reports whether a tool of a build of the cache runs.
+func toolRuns(cache string) bool {
+	procs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	return slices.ContainsFunc(procs, func(p string) bool {
+		b, _ := os.ReadFile(p)
+		return bytes.Contains(b, []byte("TMPDIR="+cache))
+	})
 }
 
 func TestSpringIsProcessedFirst(t *testing.T) {

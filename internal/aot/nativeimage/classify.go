@@ -8,8 +8,10 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 )
 
-// Exit codes of native-image (com.oracle.svm.core.util.ExitStatus).
+// Exit codes of native-image (com.oracle.svm.core.util.ExitStatus), and of a JVM that was told to
+// exit when its heap is full.
 const (
+	exitHeapFull    = 3
 	exitOutOfMemory = 4
 	exitKilled      = 137
 )
@@ -43,7 +45,7 @@ func classify(e ending, log string) (aot.Class, string) {
 			return r.class, reasonOf(line, log)
 		}
 	}
-	if e.code == exitOutOfMemory {
+	if e.code == exitOutOfMemory || e.code == exitHeapFull {
 		return aot.ClassMemory, ""
 	}
 	return aot.ClassTool, lastLine(log)

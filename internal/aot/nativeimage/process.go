@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -34,7 +33,7 @@ type ending struct {
 
 func (e ending) ok() bool { return e.code == 0 }
 
-// sandboxless says why limits could not be set, for the log.
+// limiter is a build's control group, or why it has none.
 type limiter struct {
 	group *cgroup.Group // nil where there are no control groups
 	why   error
@@ -53,8 +52,12 @@ func (l limiter) close() error {
 }
 
 // gate holds the tool back until it stands in its control group with its low priority, so that
-// it has no children outside. If this process dies first, the tool never starts.
-const gate = `read -r _ <&3 || exit 125; exec 3<&-; exec "$@"`
+// it has no children outside. A second process of the group waits for the pipe's other end to
+// close, which it does when this process dies, however it dies: then all of the group is killed.
+const gate = `read -r _ <&3 || exit 125
+(read -r _ <&3; kill -9 0) >/dev/null 2>&1 </dev/null &
+exec 3<&-
+exec "$@"`
 
 // run runs a tool in its own process group to its end. When ctx ends, everything that it started
 // is killed. It returns when nothing of it runs any more.
@@ -71,26 +74,17 @@ func run(ctx context.Context, c command, sc *scratch, lim limiter, log io.Writer
 	cmd.Env, cmd.Dir = c.env, c.dir
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{opened}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	// Children that keep the output open after everything was killed are waited for no longer.
 	cmd.WaitDelay = 2 * time.Second
 
-	started, waited := make(chan error, 1), make(chan error, 1)
-	go func() {
-		// The death signal comes when the thread that started the process ends.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			waited <- cmd.Wait()
-		}
-	}()
-	err = <-started
+	err = cmd.Start()
 	opened.Close()
 	if err != nil {
 		return ending{}, fmt.Errorf("run %s: %w", c.path, err)
 	}
+	waited := make(chan error, 1)
+	go func() { waited <- cmd.Wait() }()
 	pid := cmd.Process.Pid
 	killAll := func() {
 		_ = unix.Kill(-pid, unix.SIGKILL)
@@ -148,8 +142,9 @@ func prepare(pid int, sc *scratch, lim limiter) error {
 			return err
 		}
 	}
-	// Serving goes before building. Neither can fail for lack of rights: both only lower.
-	_ = unix.Setpriority(unix.PRIO_PGRP, pid, 10)
+	// Serving goes before building: a build gets a third of what a server's process gets that
+	// wants the same processor. Neither can fail for lack of rights: both only lower.
+	_ = unix.Setpriority(unix.PRIO_PGRP, pid, 5)
 	const whoProcess, classBestEffortLowest = 1, 2<<13 | 7 // ioprio_set(2)
 	_, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, uintptr(pid), classBestEffortLowest)
 	return nil
