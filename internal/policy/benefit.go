@@ -92,11 +92,12 @@ func (p *Paper) first() function.Level {
 // Worked example: one cold start in ten minutes, 100 MB, keep-alive 600 s, starts of 1.1 s and
 // 35 ms: a wait of a second is worth 600*100/1.1 = 54545 MB*s; in an hour 6 cold starts save
 // 6*1.065*54545 = 348545, and a worker that is there all the time 62.5*3600 = 225000 MB*s.
-// A build of 6977 MB for 128 s costs 893056: not yet. At two in ten minutes it pays.
+// A build of 6977 MB for 128 s costs 893056: it does not pay. At two in ten minutes it does.
 func (b *Benefit) expected(now int64, v *View) float64 {
 	c := &b.colds[v.Revision]
-	age := max(seconds(now-v.Added), 60)
-	rate := c.count * math.Exp(-seconds(now-c.last)/rateMemory) / (rateMemory * (1 - math.Exp(-age/rateMemory)))
+	age := max(seconds(now-v.Added), rateMemory)
+	// The first cold start says only that there is a function, not how often it has one.
+	rate := max(c.count-1, 0) * math.Exp(-seconds(now-c.last)/rateMemory) / (rateMemory * (1 - math.Exp(-age/rateMemory)))
 	horizon := b.Horizon
 	if horizon == 0 {
 		horizon = int64(time.Hour)

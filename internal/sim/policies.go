@@ -15,7 +15,7 @@ import (
 // Oracle is the name of the bound: it knows the future. It is no policy that can run: from
 // the first policy's run it takes how much memory over time, and how many cold starts, each
 // function will have, and gives those to which a binary means most one before the trace
-// begins; as many as the second policy had built. It keeps native workers as "adaptive" does.
+// begins; as many as the policy that built the most. It keeps native workers as "adaptive" does.
 const Oracle = "oracle"
 
 // PolicyNames are what Options.Policies may name.
@@ -84,10 +84,7 @@ func (r *Result) foresee(t trace.Trace) []bool {
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(value[b], value[a]) })
 	builds := 0
 	for _, run := range r.Runs[1:] {
-		if run.Policy != Oracle {
-			builds = run.Summary.Builds
-			break
-		}
+		builds = max(builds, run.Summary.Builds)
 	}
 	if builds == 0 { // nothing to compare with: all that pay
 		cost := meanBuild(m) * m.BuildMB
