@@ -115,8 +115,6 @@ const (
 	ReasonTraceDone
 	// ReasonBroken: its last invocation timed out or crashed.
 	ReasonBroken
-	// ReasonUnneeded: nobody waits any more for a worker that has not started yet.
-	ReasonUnneeded
 
 	// Reasons of the pipeline's moves.
 

@@ -33,7 +33,7 @@ func (e *Engine) arrived(ev Event) {
 		return
 	}
 	w := e.pool.Pick(pool.GroupID(ev.Revision))
-	if r.tracer != pool.None && e.pool.Get(r.tracer).Idle() {
+	if r.tracer != pool.None && !e.native(r) && e.pool.Get(r.tracer).Idle() {
 		w = r.tracer // what it sees is wanted; it starts slower than others and would get too little
 	}
 	if w == pool.None {

@@ -70,7 +70,7 @@ func (l *LogWriter) Err() error { return l.err }
 // fields are an event's small fields, in the order of the format.
 func (ev *Event) fields() []int64 {
 	return []int64{
-		int64(ev.Outcome), int64(ev.Level), int64(ev.Failure), flag(ev.NoRetry), flag(ev.Complete),
+		int64(ev.Outcome), int64(ev.Level), int64(ev.Failure), bit(ev.NoRetry), bit(ev.Complete),
 		int64(ev.Function), int64(ev.Revision), int64(ev.Invocation), int64(ev.Worker), int64(ev.Version),
 	}
 }
@@ -87,7 +87,7 @@ func (ev *Event) setFields(v []int64) error {
 // fields are an action's, in the order of the format.
 func (a *Action) fields() []int64 {
 	return []int64{
-		int64(a.Tier), int64(a.Level), int64(a.Reason), flag(a.Cold), flag(a.Check),
+		int64(a.Tier), int64(a.Level), int64(a.Reason), bit(a.Cold), bit(a.Check),
 		int64(a.From.Stage), int64(a.From.Phase), int64(a.To.Stage), int64(a.To.Phase), int64(a.Cause),
 		int64(a.Revision), int64(a.Invocation), int64(a.Worker), int64(a.Version), a.At,
 	}
@@ -107,7 +107,7 @@ func (a *Action) setFields(v []int64) error {
 
 func (c *FunctionConfig) fields() []int64 {
 	return []int64{
-		int64(c.Reserved), int64(c.QueueLimit), flag(c.NoOptimize), int64(c.Deopt),
+		int64(c.Reserved), int64(c.QueueLimit), bit(c.NoOptimize), int64(c.Deopt),
 		c.Params.KeepAlive, int64(c.Params.Threshold), c.Params.Window,
 	}
 }
@@ -122,8 +122,8 @@ func (c *FunctionConfig) setFields(v []int64) error {
 func (c *RevisionConfig) fields() []int64 {
 	s := &c.Restored
 	v := []int64{
-		int64(c.Function), flag(c.Direct), int64(c.Slots),
-		int64(s.State.Stage), int64(s.State.Phase), int64(s.Level), int64(s.BuiltVersion), int64(s.Version), flag(s.Complete),
+		int64(c.Function), bit(c.Direct), int64(c.Slots),
+		int64(s.State.Stage), int64(s.State.Phase), int64(s.Level), int64(s.BuiltVersion), int64(s.Version), bit(s.Complete),
 		int64(s.Wanted), int64(s.FailedVersion), int64(s.Deopts), int64(s.BuildFailures), s.NotBefore,
 	}
 	for _, m := range c.MemoryMiB {
@@ -359,7 +359,7 @@ func (d *decoder) event(ev *Event) {
 	}
 }
 
-func flag(b bool) int64 {
+func bit(b bool) int64 {
 	if b {
 		return 1
 	}

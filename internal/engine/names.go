@@ -39,7 +39,6 @@ var reasons = [reasonCount]struct{ name, text string }{
 	ReasonReplaced:  {"replaced", "workers of a better tier replace it"},
 	ReasonTraceDone: {"trace-done", "it has traced as many invocations as it should"},
 	ReasonBroken:    {"broken", "its last invocation timed out or crashed"},
-	ReasonUnneeded:  {"unneeded", "nobody waits for it any more"},
 
 	ReasonTraced:            {"traced", "a tracing worker has done its part"},
 	ReasonImported:          {"imported", "complete metadata was given"},

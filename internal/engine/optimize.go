@@ -243,8 +243,10 @@ func (e *Engine) backOff(rev RevisionID, cause pipeline.Event, why Reason) {
 	r.saved.BuildFailures++
 	r.saved.NotBefore = e.now + e.policy.BuildBackoff(r.saved.BuildFailures)
 	r.saved.Wanted = function.LevelNone
-	e.move(rev, cause, why, r.saved.NotBefore)
-	e.admit(rev)
+	if e.move(rev, cause, why, r.saved.NotBefore) {
+		r.toldBackoff = r.saved.NotBefore
+		e.timers.push(r.saved.NotBefore, rev)
+	}
 }
 
 // checked makes the new binary the one that serves.

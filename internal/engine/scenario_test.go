@@ -1,0 +1,340 @@
+package engine
+
+import (
+	"container/heap"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/policy"
+)
+
+var update = flag.Bool("update", false, "write the scenarios' outputs")
+
+// TestScenarios plays the transcripts in testdata/scenarios: lines that begin with ">" are what
+// happens, the lines after one are what the engine did, with the time since the start. How
+// long starts, invocations and builds take is the script's (">model").
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/scenarios/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scenarios", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := newStage(t).perform(string(b))
+			if got == string(b) {
+				return
+			}
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			t.Errorf("%s differs; look at it with -update and git diff. Got:\n%s", file, got)
+		})
+	}
+}
+
+// stage runs an engine on modelled durations.
+type stage struct {
+	t        *testing.T
+	e        *Engine
+	now      int64
+	queue    events
+	seq      int
+	out      strings.Builder
+	model    map[string]time.Duration
+	names    []string // revisions
+	fns      map[string]FunctionID
+	workers  map[WorkerID]Action // as started
+	inv      map[InvocationID]string
+	next     InvocationID
+	versions map[RevisionID]uint32
+	served   map[WorkerID]bool
+	meets    map[RevisionID]bool    // the next native invocation meets a missing element
+	fails    map[RevisionID]Failure // the next build, or start, fails
+	ends     map[string]int
+}
+
+type scheduled struct {
+	at  int64
+	seq int
+	ev  Event
+}
+
+type events []scheduled
+
+func (q events) Len() int { return len(q) }
+func (q events) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].seq < q[j].seq
+}
+func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *events) Push(x any)   { *q = append(*q, x.(scheduled)) }
+func (q *events) Pop() any {
+	old := *q
+	x := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return x
+}
+
+func newStage(t *testing.T) *stage {
+	return &stage{
+		t: t, e: New(NodeConfig{}, &policy.Paper{HotInvocations: 256}), fns: map[string]FunctionID{}, workers: map[WorkerID]Action{},
+		inv: map[InvocationID]string{}, versions: map[RevisionID]uint32{}, served: map[WorkerID]bool{}, meets: map[RevisionID]bool{},
+		fails: map[RevisionID]Failure{}, ends: map[string]int{},
+		model: map[string]time.Duration{
+			"agent": 900 * time.Millisecond, "hotspot": 600 * time.Millisecond, "native": 20 * time.Millisecond, "direct": 5 * time.Millisecond,
+			"run": 100 * time.Millisecond, "build": 30 * time.Second, "stop": 10 * time.Millisecond, "flush": time.Second,
+		},
+	}
+}
+
+// perform plays a transcript and returns it with the outputs that there should be.
+func (s *stage) perform(script string) string {
+	for _, line := range strings.Split(script, "\n") {
+		if line == "" || line[0] == '#' {
+			s.out.WriteString(line + "\n")
+			continue
+		}
+		if line[0] != '>' {
+			continue // an output of before
+		}
+		s.out.WriteString(line + "\n")
+		s.command(strings.Fields(line[1:]))
+	}
+	return strings.TrimRight(s.out.String(), "\n") + "\n"
+}
+
+func (s *stage) command(words []string) {
+	arg := map[string]string{}
+	var name string
+	for _, w := range words[1:] {
+		if k, v, ok := strings.Cut(w, "="); ok {
+			arg[k] = v
+		} else {
+			name = w
+		}
+	}
+	num := func(key string, or int) int32 {
+		if arg[key] == "" {
+			return int32(or)
+		}
+		n, err := strconv.Atoi(arg[key])
+		if err != nil {
+			s.t.Fatalf("%v: %v", words, err)
+		}
+		return int32(n)
+	}
+	dur := func(text string, or time.Duration) time.Duration {
+		if text == "" {
+			return or
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			s.t.Fatalf("%v: %v", words, err)
+		}
+		return d
+	}
+	switch words[0] {
+	case "model":
+		for k, v := range arg {
+			s.model[k] = dur(v, 0)
+		}
+	case "node":
+		s.step(Event{Kind: EventConfigured, NodeConfig: &NodeConfig{
+			MemoryMiB: int64(num("memory", 0)), Starts: num("starts", 0), Concurrency: num("concurrency", 0), QueueLimit: num("queue", 0),
+			Builders: num("builders", 1), TraceLimit: num("trace", 1000),
+		}})
+	case "function":
+		if _, ok := s.fns[name]; !ok {
+			s.fns[name] = FunctionID(len(s.fns))
+		}
+		c := FunctionConfig{Reserved: num("reserved", -1), QueueLimit: num("queue", 0), NoOptimize: arg["optimize"] == "off",
+			Params: policy.Params{KeepAlive: int64(dur(arg["keepalive"], 10*time.Minute)), Threshold: num("threshold", 10), Window: int64(dur(arg["window"], time.Minute))}}
+		if arg["deopt"] == "error" {
+			c.Deopt = function.DeoptError
+		}
+		s.step(Event{Kind: EventFunctionSet, Function: s.fns[name], FunctionConfig: &c})
+	case "revision":
+		fn, _, _ := strings.Cut(name, "/")
+		m := num("memory", 512)
+		s.names = append(s.names, name)
+		s.step(Event{Kind: EventRevisionAdded, Revision: RevisionID(len(s.names) - 1), RevisionConfig: &RevisionConfig{
+			Function: s.fns[fn], Direct: arg["direct"] != "", Slots: num("slots", 1),
+			MemoryMiB: [function.TierCount]int32{0, m, m, num("native", int(m)*3/8), m},
+		}})
+	case "arrive":
+		for range num("n", 1) {
+			id := s.next
+			s.next++
+			s.inv[id] = name
+			s.step(Event{Kind: EventArrived, Revision: s.rev(name), Invocation: id})
+		}
+	case "every": // arrivals one after the other, and time passes
+		for range num("n", 1) {
+			s.command([]string{"arrive", name})
+			s.until(s.now + int64(dur(arg["gap"], time.Second)))
+		}
+	case "run":
+		s.until(s.now + int64(dur(name, 0)))
+	case "meets":
+		s.meets[s.rev(name)] = true
+	case "fails":
+		for f := FailureSandbox; int(f) < failureCount; f++ {
+			if f.String() == arg["as"] {
+				s.fails[s.rev(name)] = f
+			}
+		}
+	case "optimize":
+		s.step(Event{Kind: EventOptimize, Revision: s.rev(name), Level: function.LevelOptimized})
+	case "deoptimize":
+		s.step(Event{Kind: EventDeoptimize, Revision: s.rev(name)})
+	case "remove":
+		s.step(Event{Kind: EventRevisionRemoved, Revision: s.rev(name)})
+	case "drain":
+		s.step(Event{Kind: EventDrain})
+	case "counts":
+		c := s.e.Counts()
+		fmt.Fprintf(&s.out, "  %d waiting, %d running, %d workers, %d MiB; ended: %v\n", c.Waiting, c.Running, c.Workers, c.ReservedMiB, s.ends)
+	default:
+		s.t.Fatalf("unknown command %q", words[0])
+	}
+}
+
+func (s *stage) rev(name string) RevisionID {
+	for i, n := range s.names {
+		if n == name {
+			return RevisionID(i)
+		}
+	}
+	s.t.Fatalf("no revision %q", name)
+	return 0
+}
+
+func (s *stage) later(d time.Duration, ev Event) {
+	s.seq++
+	heap.Push(&s.queue, scheduled{s.now + int64(d), s.seq, ev})
+}
+
+func (s *stage) until(end int64) {
+	for len(s.queue) > 0 && s.queue[0].at <= end {
+		next := heap.Pop(&s.queue).(scheduled)
+		s.now = next.at
+		switch next.ev.Kind {
+		case EventFinished:
+			if w, ok := s.workers[next.ev.Worker]; !ok || w.Revision != next.ev.Revision {
+				continue
+			}
+			if next.ev.Outcome == function.OutcomeOK {
+				s.ends["ok"]++
+			}
+		case EventWorkerExited, EventWorkerFailed:
+			delete(s.workers, next.ev.Worker)
+			delete(s.served, next.ev.Worker)
+		}
+		s.step(next.ev)
+	}
+	s.now = end
+}
+
+func (s *stage) step(ev Event) {
+	for _, a := range s.e.Step(s.now, ev, nil) {
+		if text := s.do(a); text != "" {
+			fmt.Fprintf(&s.out, "  %9.3fs  %s\n", float64(s.now)/1e9, text)
+		}
+	}
+}
+
+// do models what a shell does, and says it.
+func (s *stage) do(a Action) string {
+	w := fmt.Sprintf("w%d", a.Worker)
+	name := func() string { return s.names[a.Revision] }
+	switch a.Kind {
+	case ActionStart:
+		s.workers[a.Worker] = a
+		tier := strings.TrimPrefix(a.Tier.String(), "hotspot-")
+		d := s.model[tier]
+		if f, ok := s.fails[a.Revision]; ok && f <= FailureMetadata && (a.Tier == function.TierNative || f == FailureSandbox) {
+			delete(s.fails, a.Revision)
+			s.later(d, Event{Kind: EventWorkerFailed, Worker: a.Worker, Failure: f})
+		} else {
+			s.later(d, Event{Kind: EventWorkerReady, Worker: a.Worker})
+		}
+		what := ""
+		if a.Check {
+			what = ", start-up check"
+		}
+		if a.Level != function.LevelNone {
+			what = " " + a.Level.String() + what
+		}
+		return fmt.Sprintf("start %s of %s: %s%s", w, name(), a.Tier, what)
+	case ActionAssign:
+		out := function.OutcomeOK
+		if a.Tier == function.TierNative && s.meets[a.Revision] {
+			out = function.OutcomeDeoptimized
+			delete(s.meets, a.Revision)
+			s.later(s.model["run"], Event{Kind: EventFinished, Invocation: a.Invocation, Worker: a.Worker, Revision: a.Revision, Outcome: out})
+		} else {
+			s.later(s.model["run"], Event{Kind: EventFinished, Invocation: a.Invocation, Worker: a.Worker, Revision: a.Revision, Outcome: out})
+		}
+		if a.Tier == function.TierHotSpotAgent && !s.served[a.Worker] {
+			s.served[a.Worker] = true
+			s.versions[a.Revision]++
+			s.later(s.model["flush"], Event{Kind: EventMetadata, Revision: a.Revision, Version: s.versions[a.Revision]})
+		}
+		cold := ""
+		if a.Cold {
+			cold = ", cold"
+		}
+		return fmt.Sprintf("run i%d on %s (%s%s)", a.Invocation, w, a.Tier, cold)
+	case ActionStop:
+		s.later(s.model["stop"], Event{Kind: EventWorkerExited, Worker: a.Worker})
+		return fmt.Sprintf("stop %s of %s: %s", w, name(), a.Reason)
+	case ActionReject, ActionFail:
+		s.ends[a.Reason.String()]++
+		return fmt.Sprintf("%s i%d: %s", a.Kind, a.Invocation, a.Reason)
+	case ActionRetry:
+		return fmt.Sprintf("retry i%d: %s", a.Invocation, a.Reason)
+	case ActionBuild:
+		if f, ok := s.fails[a.Revision]; ok && f >= FailureBuild {
+			delete(s.fails, a.Revision)
+			s.later(s.model["build"], Event{Kind: EventBuildFailed, Revision: a.Revision, Failure: f})
+		} else {
+			s.later(s.model["build"], Event{Kind: EventBuildDone, Revision: a.Revision})
+		}
+		return fmt.Sprintf("build %s: %s, metadata %d", name(), a.Level, a.Version)
+	case ActionCancelBuild:
+		for i, q := range s.queue {
+			if q.ev.Kind == EventBuildDone && q.ev.Revision == a.Revision {
+				s.queue[i].ev = Event{Kind: EventBuildFailed, Revision: a.Revision, Failure: FailureCancelled}
+			}
+		}
+		return fmt.Sprintf("cancel the build of %s: %s", name(), a.Reason)
+	case ActionRecord:
+		wait := ""
+		if a.At > s.now {
+			wait = ", not before " + strconv.FormatFloat(float64(a.At)/1e9, 'f', 3, 64) + "s"
+		}
+		return fmt.Sprintf("%s: %s -> %s (%s%s)", name(), a.From, a.To, a.Reason, wait)
+	case ActionWake:
+		s.later(time.Duration(a.At-s.now), Event{Kind: EventWoke})
+		return ""
+	case ActionIllegal:
+		s.t.Errorf("illegal: %+v", a)
+	}
+	if a.Kind == ActionGone {
+		return "gone " + name()
+	}
+	return a.Kind.String()
+}
