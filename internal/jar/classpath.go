@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -92,4 +93,49 @@ func (c *ClassPath) read(file string) []byte {
 		}
 	}
 	return nil
+}
+
+// Each calls visit with every class of the class path until it returns false. Broken files and
+// folders are passed over.
+func (c *ClassPath) Each(visit func(class string, content []byte) bool) {
+	for _, p := range c.parts {
+		if p.folder != "" {
+			if !eachInFolder(p.folder, visit) {
+				return
+			}
+			continue
+		}
+		for name, f := range p.files {
+			class, ok := className(name)
+			if !ok || f.UncompressedSize64 > largestSmallFile {
+				continue
+			}
+			if b := readSmall(f); b != nil && !visit(class, b) {
+				return
+			}
+		}
+	}
+}
+
+var errStop = errors.New("stop")
+
+func eachInFolder(folder string, visit func(string, []byte) bool) bool {
+	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		rel, err := filepath.Rel(folder, path)
+		if err != nil {
+			return nil
+		}
+		class, ok := className(filepath.ToSlash(rel))
+		if !ok {
+			return nil
+		}
+		if b, err := os.ReadFile(path); err == nil && !visit(class, b) {
+			return errStop
+		}
+		return nil
+	})
+	return !errors.Is(err, errStop)
 }

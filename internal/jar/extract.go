@@ -138,6 +138,11 @@ func (a *archive) extractSpringBoot(dir string) error {
 			return nil
 		}
 		seen[name] = true
+		// Folders have entries of their own: Spring looks for a package's classes by asking class
+		// loaders for the folder.
+		if err := addFolders(w, seen, name); err != nil {
+			return err
+		}
 		return copyRaw(w, e, name)
 	}
 	// The manifest stands first in a JAR; classes win over the outer META-INF.
@@ -187,6 +192,20 @@ func isSignature(name string) bool {
 		return true
 	}
 	return name == "META-INF/INDEX.LIST"
+}
+
+// addFolders adds the entries of the folders above name that are not there yet, outer first.
+func addFolders(w *zip.Writer, seen map[string]bool, name string) error {
+	for i, c := range name {
+		if c != '/' || seen[name[:i+1]] {
+			continue
+		}
+		seen[name[:i+1]] = true
+		if _, err := w.CreateHeader(&zip.FileHeader{Name: name[:i+1]}); err != nil {
+			return fmt.Errorf("extract %q: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func copyRaw(w *zip.Writer, e *entry, name string) error {

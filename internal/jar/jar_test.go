@@ -179,7 +179,11 @@ func TestExtractSpringBootMakesAnOrdinaryJar(t *testing.T) {
 	for _, f := range z.File {
 		names = append(names, f.Name)
 	}
-	if want := []string{"META-INF/MANIFEST.MF", "shop/Main.class", "META-INF/native-image/x/reachability-metadata.json"}; !slices.Equal(names, want) {
+	// Folders too: Spring's component scan asks for them.
+	if want := []string{
+		"META-INF/", "META-INF/MANIFEST.MF", "shop/", "shop/Main.class",
+		"META-INF/native-image/", "META-INF/native-image/x/", "META-INF/native-image/x/reachability-metadata.json",
+	}; !slices.Equal(names, want) {
 		t.Errorf("got %q", names)
 	}
 }
@@ -288,6 +292,31 @@ func TestLicencesTwiceInAFatJarAreFine(t *testing.T) {
 	p := save(t, pack(t, manifestFile(), file{name: "META-INF/LICENSE", data: []byte("a")}, file{name: "META-INF/LICENSE", data: []byte("b")}))
 	if _, err := Inspect(p, Limits{}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestClassPathFindsAndVisits(t *testing.T) {
+	lib := filepath.Join(t.TempDir(), "lib.jar")
+	if err := os.WriteFile(lib, pack(t, file{name: "library/Base.class", data: class(t, "library/Base")}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cp, err := OpenClassPath([]string{lib, filepath.Join(t.TempDir(), "gone.jar"), "testdata/classes"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cp.Close()
+	if c := cp.Find("library.Base"); c == nil || c.Name != "library.Base" || !cp.Has("shop.Main") || cp.Has("shop.Gone") || cp.Has("../jar_test") {
+		t.Errorf("found %+v", c)
+	}
+	seen := map[string]int{}
+	cp.Each(func(class string, _ []byte) bool { seen[class]++; return true })
+	if seen["library.Base"] != 2 || seen["shop.Checkout$Order"] != 1 || len(seen) != 9 {
+		t.Errorf("visited %v", seen)
+	}
+	n := 0
+	cp.Each(func(string, []byte) bool { n++; return n < 3 })
+	if n != 3 {
+		t.Errorf("visited %d after the stop", n)
 	}
 }
 

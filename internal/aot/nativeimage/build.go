@@ -168,6 +168,9 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	default:
 		return nil, &aot.Error{Class: aot.ClassUser, Reason: fmt.Sprintf("a function of kind %s has nothing to compile", j.req.Revision.Kind)}
 	}
+	if im.urls, err = opensURLs(app); err != nil {
+		return nil, err
+	}
 	replaced, err := folder.addCommunity(ctx, opts.Repository, info.Libraries, j.log)
 	if err != nil {
 		return nil, err

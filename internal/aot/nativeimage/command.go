@@ -23,6 +23,7 @@ type image struct {
 	limits    aot.Limits
 	excludes  []exclusion
 	locales   []string // beyond the build's own
+	urls      bool     // java.net.URL must reach web servers
 	extra     []string
 }
 
@@ -35,8 +36,6 @@ func (i *image) arguments() []string {
 		// A missing element ends the process with a code of its own (DESIGN: deoptimization)
 		// instead of becoming whatever the library makes of a ClassNotFoundException.
 		"--exact-reachability-metadata",
-		// Absent by default, and their absence is no signal that a tracer could have seen.
-		"--enable-url-protocols=http,https",
 		"--install-exit-handlers",
 		"-H:+UnlockExperimentalVMOptions",
 		"-H:+AddAllCharsets",
@@ -44,6 +43,9 @@ func (i *image) arguments() []string {
 		"-march=" + i.march,
 		"-J-Djava.io.tmpdir=" + i.tmp,
 		"-J-XX:-UsePerfData", // its files would stay in /tmp
+	}
+	if i.urls {
+		args = append(args, "--enable-url-protocols=http,https")
 	}
 	if i.level == function.LevelOptimized {
 		args = append(args, i.optimize)

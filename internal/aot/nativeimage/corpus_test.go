@@ -77,9 +77,9 @@ var corpus = map[string]struct {
 	}},
 }
 
-// deoptimizations is how often a binary may meet a missing element before the test gives up; each
-// is a build, as it would be on the platform.
-const deoptimizations = 4
+// rebuilds is how often a binary that met missing elements is built again. All that it misses
+// is collected at once (mode Warn), where the platform would go back to the tracer.
+const rebuilds = 1
 
 func TestCorpus(t *testing.T) {
 	home := os.Getenv("CLOUDJIT_CORPUS")
@@ -137,7 +137,7 @@ type corpusReport struct {
 	Level            string   `json:"level"`
 	Metadata         int      `json:"metadata"` // elements
 	Build            aot.Cost `json:"build"`
-	Deoptimizations  []string `json:"deoptimizations"`
+	Missing          []string `json:"missing"`              // what the tracer did not see, first element of each build
 	HotSpotFirst     int64    `json:"hotspotFirstAnswerMs"` // with the tracer
 	NativeFirst      int64    `json:"nativeFirstAnswerMs"`
 	NativeRSS, HSRSS int64
@@ -173,13 +173,17 @@ func (r *corpusRun) run() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range deoptimizations + 1 {
+	if testing.Short() {
+		t.Logf("traced %d elements: %+v\n%s", set.Len(), r.report, strings.Join(r.answersHot, "\n"))
+		return
+	}
+	for range rebuilds + 1 {
 		res := r.build(b, set)
 		missing, ok := r.native(res.Dir)
 		if ok {
 			break
 		}
-		r.report.Deoptimizations = append(r.report.Deoptimizations, missing.What)
+		r.report.Missing = append(r.report.Missing, missing.What)
 		set = metadata.Merge(set, missing.Set)
 	}
 	for i, want := range r.answersHot {
@@ -251,7 +255,8 @@ func (r *corpusRun) build(b *Builder, set *metadata.Set) *aot.Result {
 
 // native runs the binary; ok is false if it met a missing element.
 func (r *corpusRun) native(dir string) (missing metadata.Missing, ok bool) {
-	p := r.start(filepath.Join(dir, binaryName), "-XX:MissingRegistrationReportingMode=Exit", "-Xmx256m")
+	const mode = "-XX:MissingRegistrationReportingMode="
+	p := r.start(filepath.Join(dir, binaryName), mode+"Exit", "-Xmx256m")
 	r.answersNat = p.drive()
 	r.report.NativeFirst, r.report.NativeRSS = p.first.Milliseconds(), p.rss()
 	code := p.stop()
@@ -259,7 +264,13 @@ func (r *corpusRun) native(dir string) (missing metadata.Missing, ok bool) {
 		if missing, ok = metadata.ParseMissing(p.out.String()); !ok {
 			r.t.Fatalf("exit code 172 with no element:\n%s", p.out.String())
 		}
-		r.t.Logf("missing: %s", missing.What)
+		all := r.start(filepath.Join(dir, binaryName), mode+"Warn", "-Xmx256m")
+		all.drive()
+		all.stop()
+		if more, ok := metadata.ParseMissing(all.out.String()); ok {
+			missing.Set = metadata.Merge(missing.Set, more.Set)
+		}
+		r.t.Logf("missing: %s; in all:\n%s", missing.What, missing.Set.JSON())
 		return missing, false
 	}
 	if len(r.answersNat) < len(r.answersHot) {
