@@ -23,8 +23,9 @@ assets: prerequisites $(ASSETS)/runtime.jar
 $(ASSETS)/runtime.jar: $(JAVA_SRC)
 	@echo "building the runtime client and the tracer" >&2
 	$(MVN) -pl runtime,tracer -am package -DskipTests
-	cp java/runtime/target/runtime.jar $(ASSETS)/runtime.jar
+	cp java/runtime/target/lib/aws-lambda-java-serialization.jar $(ASSETS)/serialization.jar
 	cp java/tracer/target/tracer.jar $(ASSETS)/tracer.jar
+	cp java/runtime/target/runtime.jar $(ASSETS)/runtime.jar
 
 .PHONY: demo
 demo: build ## A real function optimizes itself; results in out/demo.json.

@@ -18,8 +18,9 @@ var files embed.FS
 
 // Names of the embedded files.
 const (
-	Runtime = "runtime.jar"
-	Tracer  = "tracer.jar"
+	Runtime       = "runtime.jar"
+	Serialization = "serialization.jar"
+	Tracer        = "tracer.jar"
 )
 
 // Install writes an embedded file into a folder of dir named by its hash, unless it is there

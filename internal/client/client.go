@@ -70,9 +70,11 @@ func New(endpoint string) (*Client, error) {
 	if region == "" {
 		region = "us-east-1"
 	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 256 // bursts go to one host
 	return &Client{
 		endpoint: strings.TrimSuffix(endpoint, "/"),
-		http:     &http.Client{},
+		http:     &http.Client{Transport: transport},
 		key: aws.Credentials{AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
 			SessionToken: os.Getenv("AWS_SESSION_TOKEN")},
 		region: region,
@@ -157,3 +159,9 @@ func readError(resp *http.Response) error {
 
 // FunctionPath is the path of a function in the Lambda API.
 func FunctionPath(name string) string { return "/2015-03-31/functions/" + url.PathEscape(name) }
+
+// Endpoint is the server's URL, without a slash at its end.
+func (c *Client) Endpoint() string { return c.endpoint }
+
+// HTTP is the client that requests go through; requests sent with it directly are not signed.
+func (c *Client) HTTP() *http.Client { return c.http }

@@ -61,6 +61,8 @@ type Function struct {
 	URLs      []struct {
 		Qualifier string `json:"qualifier"`
 		URL       string `json:"url"`
+		// Path reaches the same below the API's own address.
+		Path string `json:"path"`
 	} `json:"urls"`
 	Policy store.Policy `json:"policy"`
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/cloudjit/cloudjit/internal/policy"
 )
 
 // Config of one server. Every field has a default; see Default.
@@ -63,12 +65,12 @@ type Workers struct {
 	Queue int `yaml:"queue"`
 	// CPUs that one worker may use; 0: all.
 	CPUs float64 `yaml:"cpus"`
-	// JDK homes beside those found by the usual rules.
-	JDKs []string `yaml:"jdks"`
 }
 
 // Policy says which functions are optimized (paper, 4.2).
 type Policy struct {
+	// Name is which of internal/policy's decides: "paper" or one of ours.
+	Name string `yaml:"name"`
 	// Enabled is false for a platform that never optimizes.
 	Enabled bool `yaml:"enabled"`
 	// Threshold: a function with more cold starts than this inside Window is optimized.
@@ -132,6 +134,7 @@ func Default() Config {
 			Queue:       10_000,
 		},
 		Policy: Policy{
+			Name:             "paper",
 			Enabled:          true,
 			Threshold:        10, // paper, 4.2
 			Window:           time.Minute,
@@ -205,6 +208,7 @@ func (c *Config) Check() error {
 	oneOf("logLevel", c.LogLevel, "debug", "info", "warn", "error")
 	oneOf("workers.driver", c.Workers.Driver, "process")
 	oneOf("workers.network", c.Workers.Network, "none", "host")
+	oneOf("policy.name", c.Policy.Name, policy.Names()...)
 	oneOf("policy.onMissing", c.Policy.OnMissing, "reexecute", "error")
 	check(c.Workers.KeepAlive >= 0, "workers.keepAlive", "want 0 or more")
 	check(c.Workers.MemoryMiB >= 0, "workers.memoryMiB", "want 0 or more")

@@ -3,8 +3,10 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -34,4 +36,11 @@ func Tracing(ctx context.Context, version string) (enabled bool, stop func(conte
 	otel.SetTracerProvider(provider)
 	otel.SetTextMapPropagator(propagation.TraceContext{})
 	return true, provider.Shutdown, nil
+}
+
+// TraceRequests makes a span of every request, as a child of the caller's if it sent one.
+func TraceRequests(h http.Handler) http.Handler {
+	return otelhttp.NewHandler(h, "http.request", otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
+		return r.Method + " " + r.Pattern
+	}))
 }
