@@ -28,8 +28,9 @@ const eventBuffer = 1024
 
 // bus hands events to readers. Sending never blocks.
 type bus struct {
-	seq     atomic.Uint64
+	watched atomic.Int32 // how many readers
 	mu      sync.Mutex
+	seq     uint64
 	readers map[chan Event]struct{}
 	ended   chan struct{}
 }
@@ -41,7 +42,8 @@ func (b *bus) init() {
 func (b *bus) send(e Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e.Seq, e.Time = b.seq.Add(1), time.Now().UTC()
+	e.Seq, e.Time = b.seq+1, time.Now().UTC()
+	b.seq = e.Seq
 	for r := range b.readers {
 		select {
 		case r <- e:
@@ -59,10 +61,12 @@ func (n *Node) Events(ctx context.Context, yield func(Event) error) error {
 	r := make(chan Event, eventBuffer)
 	b.mu.Lock()
 	b.readers[r] = struct{}{}
+	b.watched.Add(1)
 	b.mu.Unlock()
 	defer func() {
 		b.mu.Lock()
 		delete(b.readers, r)
+		b.watched.Add(-1)
 		b.mu.Unlock()
 	}()
 	for {

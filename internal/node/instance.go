@@ -29,6 +29,7 @@ type instance struct {
 	check bool
 	began time.Time
 	trace string       // the tracer's folder on this host, empty in other tiers
+	found []byte       // what was read there last; the keeper's and its poller's, one after the other
 	out   *logs.Writer // nil without logs
 
 	// Under the node's mutex:
@@ -126,12 +127,12 @@ func (n *Node) bring(ctx context.Context, w *instance, native string) bool {
 	failure := engine.FailureNone
 	if err != nil {
 		failure = n.failure(w, err)
+		n.log.Warn("worker did not start", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name,
+			telemetry.KeyTier, w.tier, telemetry.KeyError, err)
 	}
 	n.mu.Lock()
 	if err != nil {
 		w.err = err
-		n.log.Warn("worker did not start", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name,
-			telemetry.KeyTier, w.tier, telemetry.KeyError, err)
 		n.events.send(w.event("worker.failed", err.Error()))
 		if !n.closed {
 			n.step(engine.Event{Kind: engine.EventWorkerFailed, Worker: w.id, Failure: failure})

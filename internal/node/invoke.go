@@ -317,6 +317,12 @@ func (n *Node) ended(c *call, w *instance, r *Result, request string, queued tim
 		n.learn(c.rev, w, r.Exit)
 	}
 	n.count(c.rev, r.Tier, r.Outcome, r.Duration)
+	if n.events.watched.Load() > 0 {
+		n.events.send(Event{
+			Type: "invocation.ended", Function: c.rev.fn.name, Revision: c.rev.spec.ID, Worker: w.name,
+			Data: data(map[string]any{"tier": r.Tier, "outcome": r.Outcome, "cold": r.Cold, "request": request, "seconds": r.Duration.Seconds()}),
+		})
+	}
 	if !c.cold {
 		return
 	}

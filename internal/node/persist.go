@@ -52,8 +52,6 @@ func (n *Node) record(a *engine.Action) {
 			d["notBefore"] = time.Unix(0, a.At).UTC()
 		}
 		n.events.send(Event{Type: "pipeline.moved", Function: rev.fn.name, Revision: rev.spec.ID, Reason: reason, Data: data(d)})
-		n.log.Info("pipeline", telemetry.KeyFunction, rev.fn.name, telemetry.KeyRevision, rev.spec.ID,
-			"from", a.From.String(), "to", a.To.String(), telemetry.KeyReason, reason)
 	}
 	n.writes.add(w)
 }
@@ -113,16 +111,15 @@ func (s *writer) run(n *Node) {
 		for i := 0; i < len(queue); i++ {
 			w := queue[i]
 			var steps []store.Transition
-			if w.step != nil {
-				steps = append(steps, *w.step)
-			}
-			for i+1 < len(queue) && queue[i+1].rev == w.rev {
-				i++
+			for ; i < len(queue) && queue[i].rev == w.rev; i++ {
 				w.doc = queue[i].doc
-				if queue[i].step != nil {
-					steps = append(steps, *queue[i].step)
+				if step := queue[i].step; step != nil {
+					steps = append(steps, *step)
+					n.log.Info("pipeline moved", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyRevision, w.rev.spec.ID,
+						"from", step.From, "to", step.To, telemetry.KeyReason, step.Reason)
 				}
 			}
+			i--
 			if !n.stored(w.rev) {
 				continue
 			}

@@ -51,6 +51,10 @@ func (n *Node) collect(ctx context.Context, w *instance, last bool) {
 	if doc == nil || served == 0 {
 		return
 	}
+	if bytes.Equal(doc, w.found) {
+		return
+	}
+	w.found = doc
 	found, err := metadata.Parse(doc)
 	if err != nil {
 		n.log.Warn("trace is not usable", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name, telemetry.KeyError, err)
