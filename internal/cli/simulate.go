@@ -22,7 +22,7 @@ type simulateCommand struct {
 	Trace          []string        `arg:"" optional:"" help:"Files, folders or archives of a trace; none with --generate." type:"path"`
 	Generate       bool            `help:"Simulate a generated trace: see --functions, --minutes, --start."`
 	WholeAppMemory bool            `help:"Give each function the memory of its whole app, instead of an even share."`
-	Placement      trace.Placement `help:"Where counted invocations go inside their minute: uniform, even or poisson." default:"uniform"`
+	Placement      trace.Placement `help:"Where counted invocations go inside their minute: uniform, even, poisson or burst (all at once)." default:"uniform"`
 	Average        bool            `help:"Give each invocation its function's average duration, instead of a draw from its percentiles."`
 	Seed           uint64          `help:"Seed of everything random." default:"1"`
 	From           time.Duration   `help:"Simulate from here on." placeholder:"DURATION"`

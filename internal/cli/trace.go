@@ -23,7 +23,7 @@ type traceCommands struct {
 type traceInput struct {
 	Trace          []string        `arg:"" name:"trace" help:"Files, folders or archives: Azure 2019 (invocations, durations, memory), Azure 2021, or CloudJIT's CSV or Parquet." type:"path"`
 	WholeAppMemory bool            `help:"Give each function the memory of its whole app, instead of an even share."`
-	Placement      trace.Placement `help:"Where counted invocations go inside their minute: uniform, even or poisson." default:"uniform"`
+	Placement      trace.Placement `help:"Where counted invocations go inside their minute: uniform, even, poisson or burst (all at once)." default:"uniform"`
 	Seed           uint64          `help:"Seed of everything random." default:"1"`
 }
 
@@ -167,7 +167,7 @@ func (g *generateFlags) trace(seed uint64) (trace.Trace, error) {
 type traceGenerateCommand struct {
 	generateFlags
 	Seed      uint64          `help:"Seed of everything random." default:"1"`
-	Placement trace.Placement `help:"Where invocations go inside their minute: uniform, even or poisson; only written to .csv and .parquet." default:"uniform"`
+	Placement trace.Placement `help:"Where invocations go inside their minute: uniform, even, poisson or burst (all at once); only written to .csv and .parquet." default:"uniform"`
 	Output    string          `short:"o" required:"" help:"What to write; see slice." type:"path"`
 }
 

@@ -72,11 +72,18 @@ func (e *expansion) place(c Cell) {
 	if e.o.Placement == PlacePoisson && !timer {
 		n = rnd.poisson(float64(n))
 	}
-	if e.o.Placement == PlaceEven || timer {
+	if e.o.Placement == PlaceEven || e.o.Placement == PlaceBurst || timer {
 		// The phase is the function's own and lasts: what fires once a minute fires at
 		// the same second of each.
 		phase := float64(mix(id^e.o.Seed)>>11) / (1 << 53)
 		step := microsPerMinute / float64(n)
+		if e.o.Placement == PlaceBurst {
+			at := uint32(phase * microsPerMinute)
+			for range n {
+				e.a = append(e.a, place{at, c.Function})
+			}
+			return
+		}
 		for i := uint32(0); i < n; i++ {
 			at := uint32((float64(i) + phase) * step)
 			e.a = append(e.a, place{min(at, microsPerMinute-1), c.Function})
@@ -127,13 +134,19 @@ func (e *expansion) emit(minute int, buf []Invocation) []Invocation {
 	}
 	origin := time.Duration(minute) * time.Minute
 	seed := mix(e.o.Seed ^ mix(uint64(minute)+golden))
-	for _, p := range e.a {
+	again := uint64(0)
+	for i, p := range e.a {
 		s := &e.samplers[p.function]
 		var d time.Duration
 		if e.o.AverageDurations {
 			d = time.Duration(s.mean*1000) * time.Microsecond
 		} else {
-			d = s.draw(mix(seed ^ e.ids[p.function] + uint64(p.at)*golden))
+			if i > 0 && e.a[i-1] == p {
+				again++ // the same function at the same moment
+			} else {
+				again = 0
+			}
+			d = s.draw(mix(seed ^ e.ids[p.function] + uint64(p.at)*golden + again<<32))
 		}
 		buf = append(buf, Invocation{
 			At:       origin + time.Duration(p.at)*time.Microsecond,

@@ -131,9 +131,12 @@ const (
 	PlaceEven
 	// PlacePoisson takes the count as a mean: the number is drawn too, so totals differ.
 	PlacePoisson
+	// PlaceBurst lets all of a function's invocations of a minute come at once, at its phase: no
+	// more concurrency than this can be behind the counts.
+	PlaceBurst
 )
 
-var placementNames = [...]string{"uniform", "even", "poisson"}
+var placementNames = [...]string{"uniform", "even", "poisson", "burst"}
 
 func (p Placement) String() string { return placementNames[p] }
 

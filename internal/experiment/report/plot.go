@@ -78,7 +78,8 @@ func (p *Plot) draw(c draw.Canvas) error {
 	out.Title.TextStyle.Font.Size = 12
 	out.Title.Padding = 6
 	out.Legend.Top, out.Legend.Left, out.Legend.XOffs, out.Legend.YOffs = true, true, 8, -2
-	out.Y.Tick.Marker = amounts{}
+	out.Legend.Padding = 1.5
+	out.X.Tick.Marker, out.Y.Tick.Marker = wholes{}, amounts{}
 	grid := plotter.NewGrid()
 	grid.Vertical.Color = color.Gray{235}
 	grid.Horizontal.Color = color.Gray{225}
@@ -142,6 +143,24 @@ func (amounts) Ticks(lo, hi float64) []plot.Tick {
 		if ticks[i].Label != "" {
 			ticks[i].Label = amount(ticks[i].Value)
 		}
+	}
+	return ticks
+}
+
+// wholes labels the time axis at six to twelve round places.
+type wholes struct{}
+
+func (wholes) Ticks(lo, hi float64) []plot.Tick {
+	step := math.Pow10(int(math.Floor(math.Log10(max(hi-lo, 1e-9) / 6))))
+	for _, by := range []float64{1, 2, 5, 10} {
+		if (hi-lo)/(step*by) <= 12 {
+			step *= by
+			break
+		}
+	}
+	var ticks []plot.Tick
+	for v := math.Ceil(lo/step) * step; v <= hi+step/1000; v += step {
+		ticks = append(ticks, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 6, 64)})
 	}
 	return ticks
 }
