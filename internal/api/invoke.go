@@ -38,8 +38,8 @@ const (
 	headerTrace    = "X-Amzn-Trace-Id"
 	headerRequest  = "X-Amzn-Requestid"
 	// Ours: which tier served, and whether the invocation had to wait for a new worker.
-	headerTier = "X-Cloudjit-Tier"
-	headerCold = "X-Cloudjit-Cold"
+	headerTier = node.HeaderTier
+	headerCold = node.HeaderCold
 )
 
 const (

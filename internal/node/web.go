@@ -17,6 +17,12 @@ type FunctionError struct{ Result *Result }
 
 func (e *FunctionError) Error() string { return "function: " + e.Result.Outcome.String() }
 
+// Headers of a web function's answer that say how it was served: what Result says of an invocation.
+const (
+	HeaderTier = "X-Cloudjit-Tier"
+	HeaderCold = "X-Cloudjit-Cold" // "true", or not there
+)
+
 // exitWait is how long a broken connection may be ahead of the news of its worker's end.
 const exitWait = 200 * time.Millisecond
 
@@ -106,6 +112,11 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 		n.finish(c, res.Outcome, true)
 		n.release(c)
 	}}
+	resp.Header.Set(HeaderTier, w.tier.String())
+	resp.Header.Del(HeaderCold)
+	if c.cold {
+		resp.Header.Set(HeaderCold, "true")
+	}
 	if conn, ok := resp.Body.(io.Writer); ok { // a connection that was upgraded
 		resp.Body = duplex{b, conn}
 	} else {
