@@ -1,0 +1,473 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/policy"
+)
+
+// shell is the least that a shell can be: it knows what it was asked to do, answers in any
+// order that a real one might, and checks every action against what must always hold.
+type shell struct {
+	t       *rapid.T
+	e       *Engine
+	now     int64
+	wake    int64
+	first   NodeConfig // at the start
+	config  NodeConfig
+	workers map[WorkerID]*testWorker
+	inv     map[InvocationID]*testInvocation
+	nextInv InvocationID
+	revs    map[RevisionID]*testRevision
+	fns     map[FunctionID]*FunctionConfig
+	builds  map[RevisionID]bool // running: cancelled?
+	arrived int
+	ended   int
+	drained bool
+	events  []Event
+	times   []int64
+	actions [][]Action
+}
+
+type testWorker struct {
+	rev            RevisionID
+	tier           function.Tier
+	ready, stopped bool
+	running        []InvocationID
+	slots          int
+	mib            int64
+}
+
+type testInvocation struct {
+	rev    RevisionID
+	worker WorkerID // -1: waits
+}
+
+type testRevision struct {
+	fn      FunctionID
+	config  RevisionConfig
+	removed bool
+	version uint32
+}
+
+func newShell(t *rapid.T, config NodeConfig) *shell {
+	return &shell{
+		t: t, e: New(config, &policy.Paper{HotInvocations: 4}), now: 1, wake: -1, first: config, config: config,
+		workers: map[WorkerID]*testWorker{}, inv: map[InvocationID]*testInvocation{},
+		revs: map[RevisionID]*testRevision{}, fns: map[FunctionID]*FunctionConfig{}, builds: map[RevisionID]bool{},
+	}
+}
+
+// step gives the engine a legal event and carries the actions out.
+func (s *shell) step(ev Event) {
+	s.events, s.times = append(s.events, ev), append(s.times, s.now)
+	acts := s.e.Step(s.now, ev, nil)
+	s.actions = append(s.actions, acts)
+	retried := false
+	for _, a := range acts {
+		if a.Kind == ActionRetry && a.Invocation == ev.Invocation && ev.Kind == EventFinished {
+			retried = true
+		}
+	}
+	if ev.Kind == EventFinished && !retried && !slices.ContainsFunc(acts, func(a Action) bool {
+		return a.Kind == ActionFail && a.Invocation == ev.Invocation
+	}) {
+		s.end(ev.Invocation)
+	}
+	for _, a := range acts {
+		s.do(a)
+	}
+	s.check()
+}
+
+func (s *shell) end(id InvocationID) {
+	if s.inv[id] == nil {
+		s.t.Fatalf("invocation %d ended twice", id)
+	}
+	delete(s.inv, id)
+	s.ended++
+}
+
+func (s *shell) do(a Action) {
+	switch a.Kind {
+	case ActionStart:
+		if s.workers[a.Worker] != nil {
+			s.t.Fatalf("worker %d started twice", a.Worker)
+		}
+		r := s.revs[a.Revision]
+		s.workers[a.Worker] = &testWorker{
+			rev: a.Revision, tier: a.Tier, slots: max(int(r.config.Slots), 1), mib: int64(r.config.MemoryMiB[a.Tier]),
+		}
+		s.checkLimits()
+	case ActionAssign:
+		w, inv := s.workers[a.Worker], s.inv[a.Invocation]
+		if inv == nil || inv.worker >= 0 {
+			s.t.Fatalf("assigned invocation %d, which does not wait", a.Invocation)
+		}
+		if w == nil || !w.ready || w.stopped || len(w.running) >= w.slots || w.rev != inv.rev {
+			s.t.Fatalf("assigned to worker %d: %+v", a.Worker, w)
+		}
+		w.running = append(w.running, a.Invocation)
+		inv.worker = a.Worker
+	case ActionStop:
+		w := s.workers[a.Worker]
+		if w == nil || w.stopped || len(w.running) > 0 {
+			s.t.Fatalf("stopped worker %d: %+v", a.Worker, w)
+		}
+		w.stopped = true
+	case ActionReject:
+		if s.inv[a.Invocation].worker >= 0 {
+			s.t.Fatalf("rejected invocation %d, which runs", a.Invocation)
+		}
+		s.end(a.Invocation)
+	case ActionFail:
+		s.end(a.Invocation)
+	case ActionRetry:
+	case ActionBuild:
+		if _, running := s.builds[a.Revision]; running {
+			s.t.Fatalf("two builds of revision %d", a.Revision)
+		}
+		if a.Version == 0 || a.Level == function.LevelNone {
+			s.t.Fatalf("build without metadata or level: %+v", a)
+		}
+		s.builds[a.Revision] = false
+	case ActionCancelBuild:
+		if _, running := s.builds[a.Revision]; !running {
+			s.t.Fatalf("cancelled no build of revision %d", a.Revision)
+		}
+		s.builds[a.Revision] = true
+	case ActionRecord:
+		if a.Cause != pipeline.EventNone {
+			if to, err := a.From.Next(a.Cause); err != nil || to != a.To {
+				s.t.Fatalf("recorded %v -%v-> %v: %v", a.From, a.Cause, a.To, err)
+			}
+		}
+	case ActionWake:
+		s.wake = a.At
+	case ActionGone:
+		if !s.revs[a.Revision].removed {
+			s.t.Fatalf("revision %d is gone, but was not removed", a.Revision)
+		}
+		delete(s.revs, a.Revision)
+	case ActionDrained:
+		s.drained = true
+	default:
+		s.t.Fatalf("action %v: %+v", a.Kind, a)
+	}
+}
+
+// checkLimits holds whenever a worker starts.
+func (s *shell) checkLimits() {
+	var mib int64
+	starting := 0
+	for _, w := range s.workers {
+		mib += w.mib
+		if !w.ready && !w.stopped {
+			starting++
+		}
+	}
+	if s.config.MemoryMiB > 0 && mib > s.config.MemoryMiB {
+		s.t.Fatalf("workers reserve %d MiB of %d", mib, s.config.MemoryMiB)
+	}
+	if s.config.Starts > 0 && starting > int(s.config.Starts) {
+		s.t.Fatalf("%d workers start at once, limit %d", starting, s.config.Starts)
+	}
+}
+
+// check holds after every event.
+func (s *shell) check() {
+	var mib int64
+	tracers := map[RevisionID]int{}
+	for _, w := range s.workers {
+		mib += w.mib
+		if w.tier == function.TierHotSpotAgent {
+			tracers[w.rev]++
+		}
+	}
+	for rev, n := range tracers {
+		if n > 1 {
+			s.t.Fatalf("%d tracing workers of revision %d", n, rev)
+		}
+	}
+	if len(s.builds) > int(max(s.config.Builders, 1)) {
+		s.t.Fatalf("%d builds at once", len(s.builds))
+	}
+	waiting := 0
+	for _, inv := range s.inv {
+		if inv.worker < 0 {
+			waiting++
+		}
+	}
+	c := s.e.Counts()
+	if int(c.Waiting) != waiting || int(c.Running) != len(s.inv)-waiting || c.Workers != len(s.workers) || c.ReservedMiB != mib {
+		s.t.Fatalf("counts %+v; want %d waiting, %d running, %d workers, %d MiB", c, waiting, len(s.inv)-waiting, len(s.workers), mib)
+	}
+	if s.arrived-s.ended != len(s.inv) {
+		s.t.Fatalf("%d arrived, %d ended, %d are left", s.arrived, s.ended, len(s.inv))
+	}
+}
+
+// pick is one key of a map, in an order that a seed repeats.
+func pick[K ~int32, V any](s *shell, m map[K]V, ok func(K, V) bool) (K, bool) {
+	var keys []K
+	for k, v := range m {
+		if ok(k, v) {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
+		return 0, false
+	}
+	slices.Sort(keys)
+	return rapid.SampledFrom(keys).Draw(s.t, "key"), true
+}
+
+func (s *shell) setFunction(id FunctionID) {
+	t := s.t
+	c := &FunctionConfig{
+		Reserved:   rapid.SampledFrom([]int32{-1, -1, 0, 1, 5}).Draw(t, "reserved"),
+		QueueLimit: rapid.SampledFrom([]int32{0, 0, 3}).Draw(t, "queue"),
+		NoOptimize: rapid.IntRange(0, 9).Draw(t, "off") == 0,
+		Deopt:      rapid.SampledFrom([]function.DeoptMode{function.DeoptReexecute, function.DeoptError}).Draw(t, "deopt"),
+		Params: policy.Params{
+			KeepAlive: rapid.SampledFrom([]int64{0, int64(time.Second), int64(time.Minute)}).Draw(t, "keep"),
+			Threshold: rapid.Int32Range(0, 2).Draw(t, "threshold"), Window: int64(time.Minute),
+		},
+	}
+	s.fns[id] = c
+	s.step(Event{Kind: EventFunctionSet, Function: id, FunctionConfig: c})
+}
+
+func (s *shell) addRevision(fn FunctionID) {
+	t := s.t
+	id := RevisionID(0)
+	for s.revs[id] != nil {
+		id++
+	}
+	big := rapid.SampledFrom([]int32{100, 300, 900}).Draw(t, "MiB")
+	c := RevisionConfig{
+		Function: fn, Direct: rapid.IntRange(0, 5).Draw(t, "direct") == 0,
+		Slots:     rapid.SampledFrom([]int32{0, 1, 3}).Draw(t, "slots"),
+		MemoryMiB: [function.TierCount]int32{0, big, big, big / 3, big},
+	}
+	s.revs[id] = &testRevision{fn: fn, config: c}
+	s.step(Event{Kind: EventRevisionAdded, Revision: id, RevisionConfig: &c})
+}
+
+func (s *shell) removeRevisions(fn FunctionID) {
+	for _, r := range s.revs {
+		if r.fn == fn {
+			r.removed = true
+		}
+	}
+}
+
+// act does one thing that may happen.
+func (s *shell) act(draining bool) bool {
+	t := s.t
+	any := func(RevisionID, *testRevision) bool { return true }
+	live := func(_ RevisionID, r *testRevision) bool { return !r.removed }
+	kind := rapid.SampledFrom([]string{
+		"arrive", "arrive", "arrive", "finish", "finish", "finish", "ready", "ready", "ready", "exit", "exit", "start-fails",
+		"crash", "cancel", "wake", "metadata", "build", "config", "operator", "revise", "remove", "configure",
+	}).Draw(t, "kind")
+	s.now += rapid.SampledFrom([]int64{0, 1, int64(time.Millisecond), int64(time.Second), int64(time.Minute)}).Draw(t, "later")
+	if s.wake >= 0 && s.now > s.wake && rapid.Bool().Draw(t, "on time") {
+		s.now = max(s.wake, s.times[len(s.times)-1])
+		kind = "wake"
+	}
+	switch kind {
+	case "arrive":
+		rev, ok := pick(s, s.revs, any)
+		if !ok || draining {
+			return false
+		}
+		for range rapid.SampledFrom([]int{1, 1, 4}).Draw(t, "burst") {
+			if s.revs[rev] == nil {
+				break
+			}
+			s.inv[s.nextInv] = &testInvocation{rev: rev, worker: -1}
+			s.arrived++
+			s.step(Event{Kind: EventArrived, Revision: rev, Invocation: s.nextInv})
+			s.nextInv++
+		}
+	case "finish":
+		id, ok := pick(s, s.inv, func(_ InvocationID, i *testInvocation) bool { return i.worker >= 0 })
+		if !ok {
+			return false
+		}
+		out := rapid.SampledFrom([]function.Outcome{
+			function.OutcomeOK, function.OutcomeOK, function.OutcomeOK, function.OutcomeHandlerError,
+			function.OutcomeTimeout, function.OutcomeCrashed, function.OutcomeDeoptimized, function.OutcomeUnknown,
+		}).Draw(t, "outcome")
+		s.finish(id, out)
+	case "ready":
+		id, ok := pick(s, s.workers, func(_ WorkerID, w *testWorker) bool { return !w.ready && !w.stopped })
+		if !ok {
+			return false
+		}
+		s.workers[id].ready = true
+		s.step(Event{Kind: EventWorkerReady, Worker: id})
+	case "exit":
+		id, ok := pick(s, s.workers, func(_ WorkerID, w *testWorker) bool { return w.stopped })
+		if !ok {
+			return false
+		}
+		s.exit(id)
+	case "start-fails":
+		id, ok := pick(s, s.workers, func(_ WorkerID, w *testWorker) bool { return !w.ready })
+		if !ok {
+			return false
+		}
+		delete(s.workers, id)
+		s.step(Event{Kind: EventWorkerFailed, Worker: id, Failure: rapid.SampledFrom([]Failure{
+			FailureSandbox, FailureInit, FailureMetadata,
+		}).Draw(t, "failure")})
+	case "crash":
+		id, ok := pick(s, s.workers, func(_ WorkerID, w *testWorker) bool { return w.ready && !w.stopped })
+		if !ok {
+			return false
+		}
+		s.exit(id)
+	case "cancel":
+		id, ok := pick(s, s.inv, func(InvocationID, *testInvocation) bool { return true })
+		if !ok {
+			return false
+		}
+		s.step(Event{Kind: EventCancelled, Invocation: id})
+	case "wake":
+		if s.wake < 0 {
+			return false
+		}
+		s.now = max(s.now, s.wake)
+		s.wake = -1
+		s.step(Event{Kind: EventWoke})
+	case "metadata":
+		rev, ok := pick(s, s.revs, func(_ RevisionID, r *testRevision) bool { return !r.config.Direct })
+		if !ok {
+			return false
+		}
+		s.revs[rev].version += uint32(rapid.IntRange(0, 1).Draw(t, "new"))
+		if s.revs[rev].version > 0 {
+			s.step(Event{Kind: EventMetadata, Revision: rev, Version: s.revs[rev].version, Complete: rapid.IntRange(0, 4).Draw(t, "complete") == 0})
+		}
+	case "build":
+		rev, ok := pick(s, s.builds, func(RevisionID, bool) bool { return true })
+		if !ok {
+			return false
+		}
+		s.endBuild(rev, rapid.SampledFrom([]Failure{FailureNone, FailureNone, FailureBuild, FailureInputs}).Draw(t, "build"))
+	case "config":
+		id, ok := pick(s, s.fns, func(FunctionID, *FunctionConfig) bool { return true })
+		if !ok {
+			return false
+		}
+		s.setFunction(id)
+	case "configure":
+		c := drawConfig(t)
+		c.Builders = s.config.Builders
+		s.config = c
+		s.step(Event{Kind: EventConfigured, NodeConfig: &c})
+	case "operator":
+		rev, ok := pick(s, s.revs, func(_ RevisionID, r *testRevision) bool {
+			return !r.removed && !r.config.Direct && !s.fns[r.fn].NoOptimize
+		})
+		if !ok {
+			return false
+		}
+		if rapid.Bool().Draw(t, "deoptimize") {
+			s.step(Event{Kind: EventDeoptimize, Revision: rev})
+		} else {
+			s.step(Event{Kind: EventOptimize, Revision: rev, Level: function.LevelOptimized})
+		}
+	case "revise":
+		fn, ok := pick(s, s.fns, func(FunctionID, *FunctionConfig) bool { return true })
+		if !ok || draining {
+			return false
+		}
+		if old, ok := pick(s, s.revs, live); ok {
+			s.revs[old].removed = true
+			s.step(Event{Kind: EventRevisionRemoved, Revision: old})
+		}
+		s.addRevision(fn)
+	case "remove":
+		if draining || rapid.IntRange(0, 4).Draw(t, "really") > 0 {
+			return false
+		}
+		fn, ok := pick(s, s.fns, func(FunctionID, *FunctionConfig) bool { return true })
+		if !ok {
+			return false
+		}
+		delete(s.fns, fn)
+		s.removeRevisions(fn)
+		s.step(Event{Kind: EventFunctionRemoved, Function: fn})
+		fresh := FunctionID(len(s.events)) // an identifier that nobody has
+		s.setFunction(fresh)
+		s.addRevision(fresh)
+	}
+	return true
+}
+
+func (s *shell) finish(id InvocationID, out function.Outcome) {
+	w := s.inv[id].worker
+	wk := s.workers[w]
+	wk.running = slices.DeleteFunc(wk.running, func(i InvocationID) bool { return i == id })
+	s.inv[id].worker = -1
+	s.step(Event{Kind: EventFinished, Invocation: id, Worker: w, Outcome: out})
+}
+
+// exit ends a worker; what it still ran is lost with it.
+func (s *shell) exit(id WorkerID) {
+	for _, i := range s.workers[id].running {
+		s.inv[i].worker = -1
+	}
+	delete(s.workers, id)
+	s.step(Event{Kind: EventWorkerExited, Worker: id})
+}
+
+func (s *shell) endBuild(rev RevisionID, failure Failure) {
+	delete(s.builds, rev)
+	if failure == FailureNone {
+		s.step(Event{Kind: EventBuildDone, Revision: rev})
+	} else {
+		s.step(Event{Kind: EventBuildFailed, Revision: rev, Failure: failure})
+	}
+}
+
+// quiet answers everything that is outstanding, well, until nothing is.
+func (s *shell) quiet() {
+	for range 100000 {
+		if id, ok := first(s.inv, func(i *testInvocation) bool { return i.worker >= 0 }); ok {
+			s.finish(id, function.OutcomeOK)
+		} else if id, ok := first(s.workers, func(w *testWorker) bool { return w.stopped }); ok {
+			s.exit(id)
+		} else if id, ok := first(s.workers, func(w *testWorker) bool { return !w.ready }); ok {
+			s.workers[id].ready = true
+			s.step(Event{Kind: EventWorkerReady, Worker: id})
+		} else if rev, ok := first(s.builds, func(bool) bool { return true }); ok {
+			s.endBuild(rev, FailureNone)
+		} else if s.wake >= 0 && len(s.inv) > 0 {
+			s.now = max(s.now, s.wake)
+			s.wake = -1
+			s.step(Event{Kind: EventWoke})
+		} else {
+			return
+		}
+	}
+	s.t.Fatal("does not come to rest")
+}
+
+func first[K ~int32, V any](m map[K]V, ok func(V) bool) (K, bool) {
+	best, found := K(0), false
+	for k, v := range m {
+		if ok(v) && (!found || k < best) {
+			best, found = k, true
+		}
+	}
+	return best, found
+}
