@@ -160,7 +160,7 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 		}
 		own := *info
 		own.MainClass = im.mainClass
-		before, err := j.prepare(ctx, app, &own)
+		before, err := j.prepare(ctx, folder, app, &own)
 		if err != nil {
 			return nil, err
 		}
@@ -181,9 +181,9 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 }
 
 // prepare does what a framework needs before the image, and returns what it made for the class path.
-func (j *job) prepare(ctx context.Context, app []string, info *jar.Info) ([]string, error) {
+func (j *job) prepare(ctx context.Context, folder metadataFolder, app []string, info *jar.Info) ([]string, error) {
 	if info.Framework == jar.FrameworkSpringBoot {
-		return j.springAOT(ctx, app, info)
+		return j.springAOT(ctx, folder, app, info)
 	}
 	return nil, nil
 }

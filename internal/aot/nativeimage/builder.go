@@ -47,6 +47,9 @@ type Options struct {
 	// Serialization is that of the published aws-lambda-java-serialization, to which the client
 	// leaves what it does not do itself. Empty: left out.
 	Runtime, Serialization string
+	// Tracer records what an application does in rehearsals that its framework makes possible;
+	// nil: without.
+	Tracer *metadata.Tracer
 	// Cache is the folder for everything that is kept, and for scratch. Builders of several
 	// processes may share it.
 	Cache string
@@ -67,6 +70,7 @@ type Builder struct {
 	opts    Options
 	store   *store
 	runtime string // hash of the runtime client and its library
+	tracer  string // hash of the tracer
 
 	mu       sync.Mutex
 	building map[aot.Key]*call
@@ -94,17 +98,15 @@ func New(opts Options) (*Builder, error) {
 		opts.Optimize = "-O2"
 	}
 	b := &Builder{opts: opts, building: map[aot.Key]*call{}}
-	for _, p := range []string{opts.Runtime, opts.Serialization} {
-		if p == "" {
-			continue
-		}
-		sum, err := hashFile(p)
-		if err != nil {
-			return nil, fmt.Errorf("open native-image builder: read runtime client: %w", err)
-		}
-		b.runtime += sum
-	}
 	var err error
+	if b.runtime, err = hashFiles(opts.Runtime, opts.Serialization); err != nil {
+		return nil, fmt.Errorf("open native-image builder: read runtime client: %w", err)
+	}
+	if opts.Tracer != nil {
+		if b.tracer, err = hashFiles(opts.Tracer.Jar); err != nil {
+			return nil, fmt.Errorf("open native-image builder: read tracer: %w", err)
+		}
+	}
 	if b.store, err = openStore(opts.Cache); err != nil {
 		return nil, err
 	}
@@ -125,6 +127,7 @@ type recipe struct {
 	Metadata   string            `json:"metadata"`
 	Toolchain  string            `json:"toolchain"`
 	Runtime    string            `json:"runtime"`
+	Tracer     string            `json:"tracer"`
 	Repository string            `json:"repository"`
 	Level      function.Level    `json:"level"`
 	Options    []string          `json:"options"`
@@ -151,7 +154,7 @@ func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
 		r.Handler, r.Runtime = req.Revision.Handler, b.runtime
 	} else {
 		// Spring decides by the environment, at build time, which beans there are.
-		r.MainClass, r.Env = req.Revision.MainClass, req.Revision.Environment
+		r.MainClass, r.Tracer, r.Env = req.Revision.MainClass, b.tracer, req.Revision.Environment
 	}
 	doc, err := json.Marshal(r) // maps are written in the order of their keys
 	if err != nil {
@@ -269,6 +272,22 @@ func (b *Builder) start(key aot.Key, req *aot.Request) *call {
 
 func cancelled(err error) *aot.Error {
 	return &aot.Error{Class: aot.ClassCancelled, Reason: "the build was cancelled", Err: err}
+}
+
+// hashFiles joins the hashes of the files that are named.
+func hashFiles(paths ...string) (string, error) {
+	all := ""
+	for _, p := range paths {
+		if p == "" {
+			continue
+		}
+		sum, err := hashFile(p)
+		if err != nil {
+			return "", err
+		}
+		all += sum
+	}
+	return all, nil
 }
 
 func hashFile(path string) (string, error) {

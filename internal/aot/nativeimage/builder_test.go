@@ -20,6 +20,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
 // fixture is a builder over the stand-in tool chain of testdata.
@@ -491,6 +492,7 @@ func TestSpringIsProcessedFirst(t *testing.T) {
 		"META-INF/native-image/a/b/other-file-of.json": []byte("{}"),
 	}
 	f := newFixture(t, "")
+	f.opts.Tracer = &metadata.Tracer{Jar: "/opt/tracer.jar"}
 	req := request(t, spring, function.Spec{Kind: function.KindWeb, Environment: map[string]string{"SPRING_PROFILES_ACTIVE": "prod"}})
 	r, err := f.Build(t.Context(), req)
 	if err != nil {
@@ -499,6 +501,9 @@ func TestSpringIsProcessedFirst(t *testing.T) {
 	log, _ := f.Log(r.Key)
 	if !bytes.Contains(log, []byte("processing shop.Main for profile prod")) {
 		t.Errorf("log:\n%s", log)
+	}
+	if meta, _ := os.ReadFile(filepath.Join(r.Dir, "function.metadata.so")); !bytes.Contains(meta, []byte("shop.Rehearsed")) {
+		t.Errorf("the rehearsal's trace is not used:\n%s", meta)
 	}
 	args, _ := os.ReadFile(filepath.Join(r.Dir, "function.args.so"))
 	cp := strings.Split(strings.SplitN(string(args), "\n", 3)[1], ":")

@@ -8,17 +8,22 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/metadata"
 )
+
+// rehearsalTime is enough for large applications on a busy machine.
+const rehearsalTime = 3 * time.Minute
 
 const springProcessor = "org.springframework.boot.SpringApplicationAotProcessor"
 
 // springAOT runs Spring Boot's ahead-of-time processing as its build plugins do: the context is
 // prepared on the JVM, and what it found becomes Java source, classes and metadata, which the
 // image uses instead of scanning. It returns what goes before the application on the class path.
-func (j *job) springAOT(ctx context.Context, app []string, info *jar.Info) ([]string, error) {
+func (j *job) springAOT(ctx context.Context, folder metadataFolder, app []string, info *jar.Info) ([]string, error) {
 	if info.MainClass == "" {
 		return nil, nil // a handler that only uses Spring's classes
 	}
@@ -61,7 +66,56 @@ func (j *job) springAOT(ctx context.Context, app []string, info *jar.Info) ([]st
 	if err := j.compile(ctx, app, sources, classes); err != nil {
 		return nil, err
 	}
+	if err := j.rehearseSpring(ctx, folder, append([]string{classes, resources}, app...), info.MainClass); err != nil {
+		return nil, err
+	}
 	return []string{classes, resources}, nil
+}
+
+// rehearseSpring runs the processed application on the JVM up to the point where its beans are
+// there and nothing serves yet (spring.context.exit, made for training runs), and adds what the
+// tracer saw: workers on HotSpot run without the generated classes, so their traces do not have
+// what those look up, and each would cost a deoptimization. An application that cannot start
+// here is built without.
+func (j *job) rehearseSpring(ctx context.Context, folder metadataFolder, cp []string, main string) error {
+	tracer := j.b.opts.Tracer
+	if tracer == nil {
+		return nil
+	}
+	j.req.Progress("rehearsal")
+	out := filepath.Join(j.scratch.dir, "trace")
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return fmt.Errorf("rehearse Spring application: %w", err)
+	}
+	option, err := tracer.JVMOption(out, "", 0)
+	if err != nil {
+		return fmt.Errorf("rehearse Spring application: %w", err)
+	}
+	limited, cancel := context.WithTimeout(ctx, rehearsalTime)
+	defer cancel()
+	e, err := j.run(limited, command{
+		path: filepath.Join(j.b.opts.JDK, "bin", "java"),
+		args: append(j.jvmOptions(), option, "-Dspring.aot.enabled=true", "-Dspring.context.exit=onRefresh", "-cp", strings.Join(cp, ":"), main),
+		env:  append(environment(j.req.Revision.Environment), append(j.env(), "PORT=0")...), dir: j.scratch.dir,
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil || !e.ok() {
+		fmt.Fprintf(j.log, "cloudjit: the rehearsal did not succeed (exit code %d, %v); what it showed is used\n", e.code, err)
+	}
+	doc, err := os.ReadFile(filepath.Join(out, metadata.TraceFile))
+	if err != nil {
+		fmt.Fprintf(j.log, "cloudjit: the rehearsal left no trace: %v\n", err)
+		return nil
+	}
+	set, err := metadata.Parse(doc)
+	if err != nil {
+		fmt.Fprintf(j.log, "cloudjit: the rehearsal's trace cannot be read: %v\n", err)
+		return nil
+	}
+	fmt.Fprintf(j.log, "cloudjit: the rehearsal showed %d elements\n", set.Len())
+	return folder.add("dev.cloudjit", "rehearsed", metadata.TraceFile, set.JSON())
 }
 
 // compile runs javac over a folder of generated sources.
