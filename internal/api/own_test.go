@@ -345,4 +345,3 @@ func files(t *testing.T, dir string) []string {
 	walk(dir)
 	return out
 }
-

@@ -150,7 +150,7 @@ func Respond(w http.ResponseWriter, payload []byte) error {
 	if len(trimmed) == 0 || trimmed[0] != '{' || json.Unmarshal(trimmed, &res) != nil || res.StatusCode == nil {
 		body := payload
 		var text string
-		if json.Unmarshal(trimmed, &text) == nil { // a string is its text, as on Lambda
+		if len(trimmed) > 0 && trimmed[0] == '"' && json.Unmarshal(trimmed, &text) == nil { // a string is its text, as on Lambda
 			body = []byte(text)
 		}
 		w.Header().Set("Content-Type", "application/json")
