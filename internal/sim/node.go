@@ -44,7 +44,9 @@ type fnState struct {
 	runningOther  int32
 	seen          int32 // second in which it last ran, for active counts
 	version       uint32
-	global        int32 // in the trace's table
+	metadataDue   uint64 // sequence number of the event that brings the tracer's findings, 0: none
+	residentKBms  int64  // whole, so that the sum does not depend on the order of additions
+	global        int32  // in the trace's table
 	optimized     bool
 	wasOptimized  bool
 	use           FunctionUse
@@ -65,7 +67,6 @@ type workerState struct {
 	fn      int32
 	tier    function.Tier
 	served  bool
-	flushed bool // its metadata was sent, or will be by an event that is due
 	ready   bool
 	// unwanted: it was told to stop before it was ready.
 	unwanted bool
@@ -200,13 +201,15 @@ func (c *cluster) happen(e event) {
 		c.step(engine.Event{Kind: engine.EventWorkerReady, Worker: engine.WorkerID(e.id)})
 	case dueExit:
 		w := &c.workers[e.id]
-		if w.tier == function.TierHotSpotAgent && w.served && !w.flushed {
+		if w.tier == function.TierHotSpotAgent && c.fns[w.fn].metadataDue != 0 {
 			c.metadata(w.fn) // the tracer writes at its end, too
 		}
 		c.gone(w)
 		c.step(engine.Event{Kind: engine.EventWorkerExited, Worker: engine.WorkerID(e.id)})
 	case dueMetadata:
-		c.metadata(e.id)
+		if c.fns[e.id].metadataDue == e.seq>>kindBits {
+			c.metadata(e.id)
+		}
 	case dueBuilt:
 		c.m.building--
 		c.step(engine.Event{Kind: engine.EventBuildDone, Revision: engine.RevisionID(e.id)})
@@ -215,6 +218,7 @@ func (c *cluster) happen(e event) {
 
 func (c *cluster) metadata(fn int32) {
 	c.fns[fn].version++
+	c.fns[fn].metadataDue = 0
 	c.step(engine.Event{Kind: engine.EventMetadata, Revision: engine.RevisionID(fn), Version: c.fns[fn].version})
 }
 
@@ -292,8 +296,8 @@ func (c *cluster) assign(a *engine.Action) {
 	if !w.served {
 		w.served = true
 		if w.tier == function.TierHotSpotAgent {
-			w.flushed = true
 			c.queue.push(c.now+int64(c.model.TraceDelay), dueMetadata, inv.fn)
+			f.metadataDue = c.queue.seq
 		}
 	}
 	if w.tier == function.TierNative && c.model.Deoptimize > 0 {
@@ -367,7 +371,7 @@ func (c *cluster) use(w *workerState) {
 	if w.tier == function.TierNative {
 		kb = f.nativeKB
 	}
-	f.use.ResidentMBs += float64(kb) / 1000 * time.Duration(c.now-w.started).Seconds()
+	f.residentKBms += int64(kb) * ((c.now - w.started) / int64(time.Millisecond))
 }
 
 func (c *cluster) startRunning(f *fnState, tier function.Tier) {

@@ -239,6 +239,7 @@ func outcome(name string, parts []*cluster, model *Model, functions int) Outcome
 		sum.Unfinished += len(c.invocations) - len(c.freeCalls)
 		for i := range c.fns {
 			f := &c.fns[i]
+			f.use.ResidentMBs = float64(f.residentKBms) / 1e6
 			run.PerFunction[f.global] = f.use
 			if f.use.Invocations == 0 {
 				continue
