@@ -30,6 +30,7 @@ func python(t *testing.T) string {
 	return ""
 }
 
+// run runs a program to its end, which must be a good one.
 func run(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -55,4 +56,25 @@ func TestBoto3Signed(t *testing.T) {
 		o.Credentials = []config.Credential{{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}}
 	})
 	t.Log(run(t, nil, p, "testdata/boto3_signed.py", f.url))
+}
+
+func TestAWSCLI(t *testing.T) {
+	aws := filepath.Join(filepath.Dir(python(t)), "aws") // of the same installation, if it has one
+	if exec.CommandContext(t.Context(), aws, "--version").Run() != nil {
+		aws = "aws"
+	}
+	path, err := exec.LookPath(aws)
+	if err != nil {
+		t.Skip("NO AWS CLI ON THIS MACHINE: it is not tested; run scripts/prerequisites")
+	}
+	f := start(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "function.zip"), archive(t, "bootstrap", "#!/bin/sh"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script, err := filepath.Abs("testdata/aws_cli.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, []string{"PATH=" + filepath.Dir(path) + ":" + os.Getenv("PATH")}, "sh", script, f.url, dir)
 }

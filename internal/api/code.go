@@ -135,8 +135,10 @@ func (s *Server) uploadError(err error) error {
 
 // dropCode removes an archive at once if nothing names it.
 func (s *Server) dropCode(sha string) {
-	used := s.namedCode()
-	_, err := s.opt.Code.Sweep(func(x string) bool { return x != sha || used[x] || s.uploads.has(x) }, 0)
+	if s.uploads.has(sha) || s.namedCode()[sha] {
+		return
+	}
+	_, err := s.opt.Code.Sweep(func(x string) bool { return x != sha || s.uploads.has(x) }, 0)
 	if err != nil {
 		s.log.Warn("remove refused archive", "sha256", sha, "error", err)
 	}
