@@ -127,8 +127,8 @@ func (s *Series) counts() []*[]int32 {
 	}
 }
 
-// record follows a pipeline: only what begins or ends the native stage matters here.
-func (c *cluster) record(a *engine.Action) {
+// pipelineMoved follows a pipeline: only what begins or ends the native stage matters here.
+func (c *cluster) pipelineMoved(a *engine.Action) {
 	f := &c.fns[a.Revision]
 	native := a.To.Stage == pipeline.StageNative
 	if native == f.optimized {

@@ -32,6 +32,8 @@ type cluster struct {
 	freeCalls   []int32
 	workers     []workerState
 	slow        bool // some slowdown is not 1
+	own         []FunctionOptions
+	record      func(int64, engine.Event, []engine.Action)
 	m           metrics
 	failure     error
 }
@@ -65,6 +67,7 @@ type call struct {
 type workerState struct {
 	started int64
 	fn      int32
+	busy    int32
 	tier    function.Tier
 	served  bool
 	ready   bool
@@ -73,7 +76,7 @@ type workerState struct {
 	alive    bool
 }
 
-func newCluster(t trace.Trace, o *Options, p policy.Policy, native []bool, part partition) *cluster {
+func newCluster(t trace.Trace, o *Options, p policy.Policy, native []bool, part partition, record func(int64, engine.Event, []engine.Action)) *cluster {
 	m := o.Model
 	builders := int32(m.Builders)
 	if builders == 0 {
@@ -86,7 +89,7 @@ func newCluster(t trace.Trace, o *Options, p policy.Policy, native []bool, part 
 			Builders:   builders,
 			TraceLimit: int32(m.TraceLimit),
 		}, p),
-		wake: never, queue: newQueue(), model: m, seed: o.Trace.Seed,
+		wake: never, queue: newQueue(), model: m, seed: o.Trace.Seed, own: o.Functions, record: record,
 	}
 	for i := range m.Slowdown {
 		c.slow = c.slow || m.Slowdown[i] != 1 || m.FirstSlowdown[i] != 1
@@ -117,6 +120,13 @@ func (c *cluster) addFunction(global int32, f *trace.Function, o *Options, nativ
 	}
 	fc := engine.FunctionConfig{Reserved: -1, Params: o.Params}
 	rc := engine.RevisionConfig{Function: engine.FunctionID(i), MemoryMiB: mib}
+	if o.Functions != nil {
+		own := &o.Functions[global]
+		rc.Direct, rc.Slots = own.Direct, own.Slots
+		if own.Params != (policy.Params{}) {
+			fc.Params = own.Params
+		}
+	}
 	if native {
 		rc.Restored = builtState()
 		s.optimized, s.wasOptimized, s.version = true, true, 1
@@ -226,7 +236,8 @@ func (c *cluster) finish(id int32) {
 	inv := &c.invocations[id]
 	w := &c.workers[inv.worker]
 	f := &c.fns[inv.fn]
-	c.stopRunning(f, w.tier)
+	w.busy--
+	c.stopRunning(f, w)
 	ev := engine.Event{Kind: engine.EventFinished, Invocation: engine.InvocationID(id), Worker: engine.WorkerID(inv.worker), Outcome: function.OutcomeOK}
 	if inv.deopt {
 		ev.Outcome = function.OutcomeDeoptimized
@@ -247,6 +258,9 @@ func (c *cluster) finish(id int32) {
 func (c *cluster) step(ev engine.Event) {
 	c.m.events++
 	c.acts = c.engine.Step(c.now, ev, c.acts[:0])
+	if c.record != nil {
+		c.record(c.now, ev, c.acts)
+	}
 	for i := range c.acts {
 		a := &c.acts[i]
 		switch a.Kind {
@@ -265,7 +279,7 @@ func (c *cluster) step(ev engine.Event) {
 			c.m.buildNs += d
 			c.queue.push(c.now+d, dueBuilt, int32(a.Revision))
 		case engine.ActionRecord:
-			c.record(a)
+			c.pipelineMoved(a)
 		case engine.ActionReject:
 			c.m.rejected++
 			c.freeCalls = append(c.freeCalls, int32(a.Invocation))
@@ -307,7 +321,8 @@ func (c *cluster) assign(a *engine.Action) {
 		f.use.Waited += time.Duration(wait)
 		c.m.wait.add(wait)
 	}
-	c.startRunning(f, w.tier)
+	w.busy++
+	c.startRunning(f, w)
 	c.queue.push(c.now+duration, dueFinish, int32(a.Invocation))
 }
 
@@ -335,6 +350,9 @@ func (c *cluster) start(a *engine.Action) {
 		}
 	}
 	d := int64(c.model.ColdStart[a.Tier])
+	if c.own != nil && c.own[f.global].ColdStart[a.Tier] > 0 {
+		d = int64(c.own[f.global].ColdStart[a.Tier])
+	}
 	if c.model.ColdSpread > 0 {
 		u := min(max(c.chance(4, uint64(f.global), uint64(c.now), uint64(f.use.Cold)), 1e-9), 1-1e-9)
 		d = int64(float64(d) * math.Exp(c.model.ColdSpread*-math.Sqrt2*math.Erfinv(1-2*u)))
@@ -374,14 +392,14 @@ func (c *cluster) use(w *workerState) {
 	f.residentKBms += int64(kb) * ((c.now - w.started) / int64(time.Millisecond))
 }
 
-func (c *cluster) startRunning(f *fnState, tier function.Tier) {
+func (c *cluster) startRunning(f *fnState, w *workerState) {
 	m := &c.m
 	m.running++
 	if f.runningNative+f.runningOther == 0 && f.seen != int32(m.second) {
 		f.seen = int32(m.second)
 		m.active(f.optimized)
 	}
-	if tier == function.TierNative {
+	if w.tier == function.TierNative {
 		if f.runningNative == 0 {
 			m.fnsNative++
 			if f.runningOther > 0 {
@@ -389,20 +407,24 @@ func (c *cluster) startRunning(f *fnState, tier function.Tier) {
 			}
 		}
 		f.runningNative++
-		m.runningKB += int64(f.nativeKB)
+		if w.busy == 1 {
+			m.runningKB += int64(f.nativeKB)
+		}
 		return
 	}
 	if f.runningOther == 0 && f.runningNative == 0 {
 		m.fnsOther++
 	}
 	f.runningOther++
-	m.runningKB += int64(f.kb)
+	if w.busy == 1 {
+		m.runningKB += int64(f.kb)
+	}
 }
 
-func (c *cluster) stopRunning(f *fnState, tier function.Tier) {
+func (c *cluster) stopRunning(f *fnState, w *workerState) {
 	m := &c.m
 	m.running--
-	if tier == function.TierNative {
+	if w.tier == function.TierNative {
 		f.runningNative--
 		if f.runningNative == 0 {
 			m.fnsNative--
@@ -410,13 +432,17 @@ func (c *cluster) stopRunning(f *fnState, tier function.Tier) {
 				m.fnsOther++
 			}
 		}
-		m.runningKB -= int64(f.nativeKB)
+		if w.busy == 0 {
+			m.runningKB -= int64(f.nativeKB)
+		}
 	} else {
 		f.runningOther--
 		if f.runningOther == 0 && f.runningNative == 0 {
 			m.fnsOther--
 		}
-		m.runningKB -= int64(f.kb)
+		if w.busy == 0 {
+			m.runningKB -= int64(f.kb)
+		}
 	}
 	f.seen = int32(m.second) // it has been counted in this second, at its start or at the second's
 }
@@ -437,5 +463,8 @@ func (c *cluster) chance(parts ...uint64) float64 {
 
 // buildTime is the same for a function in every policy.
 func (c *cluster) buildTime(fn int32) int64 {
+	if c.own != nil && c.own[c.fns[fn].global].BuildTime > 0 {
+		return int64(c.own[c.fns[fn].global].BuildTime)
+	}
 	return int64(c.model.BuildTimes[int(c.chance(5, uint64(c.fns[fn].global))*float64(len(c.model.BuildTimes)))])
 }

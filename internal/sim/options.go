@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/trace"
@@ -22,6 +23,11 @@ type Options struct {
 	// Progress, if not nil, is told now and then how much of the trace is done, from the
 	// goroutine of the slowest policy.
 	Progress func(done time.Duration, invocations uint64) `json:"-"`
+	// Functions, if not nil, has what differs, by the trace's table.
+	Functions []FunctionOptions `json:"-"`
+	// Record, if not nil, is given every step of the first policy's engine, as
+	// engine.LogWriter.Record takes it. It wants Sequential.
+	Record func(now int64, ev engine.Event, actions []engine.Action) `json:"-"`
 	// Sequential runs the policies one after the other's batch on the caller's core alone.
 	// Results do not depend on it.
 	Sequential bool `json:"-"`
@@ -115,6 +121,8 @@ func (o *Options) validate() error {
 	case o.Params.KeepAlive < 0 || o.Params.Window <= 0 || o.Params.Threshold < 0:
 		return fmt.Errorf("simulate: keep-alive %v, window %v, threshold %d: want none below zero, and a window",
 			time.Duration(o.Params.KeepAlive), time.Duration(o.Params.Window), o.Params.Threshold)
+	case o.Record != nil && !o.Sequential:
+		return fmt.Errorf("simulate: recording wants Sequential: parts have engines of their own")
 	case len(o.Policies) == 0:
 		return fmt.Errorf("simulate: no policy named: want some of %q", PolicyNames())
 	}

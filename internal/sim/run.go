@@ -12,6 +12,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -25,6 +26,9 @@ import (
 func Run(ctx context.Context, t trace.Trace, o Options) (*Result, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
+	}
+	if o.Functions != nil && len(o.Functions) != len(t.Functions()) {
+		return nil, fmt.Errorf("simulate: options of %d functions for a trace of %d", len(o.Functions), len(t.Functions()))
 	}
 	r := &Result{Options: o, Functions: len(t.Functions()), Length: t.Length(), Runs: make([]Outcome, len(o.Policies))}
 	var now, later []int
@@ -63,7 +67,11 @@ func (r *Result) pass(ctx context.Context, t trace.Trace, which []int, native []
 			if err != nil {
 				return err
 			}
-			clusters = append(clusters, newCluster(t, &r.Options, made, native, part))
+			record := r.Options.Record
+			if p > 0 {
+				record = nil
+			}
+			clusters = append(clusters, newCluster(t, &r.Options, made, native, part, record))
 		}
 	}
 	s, err := t.Open(ctx, r.Options.Trace)
