@@ -253,7 +253,7 @@ func machine() string {
 var webWithClass = regexp.MustCompile(`^web:[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*)*$`)
 
 // classify decides what the code is, from what the user said and what the archive holds
-// (docs/adr: how a function says that it is a web application), and fills what the user left open.
+// (docs/adr/0011), and fills what the user left open.
 func classify(spec *function.Spec, attr *store.Attributes, info *jar.Info) error {
 	spec.MainClass = ""
 	if slices.Contains(providedRuntimes, spec.Runtime) {

@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -259,3 +261,35 @@ func BenchmarkInvoke(b *testing.B) {
 }
 
 var _ api.Platform = (*platform)(nil)
+
+// BenchmarkBare is the same exchange with nothing behind it, to compare with BenchmarkInvoke.
+func BenchmarkBare(b *testing.B) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			b.Error(err)
+		}
+		_, _ = w.Write(body)
+	}))
+	defer srv.Close()
+	f := &fixture{url: srv.URL}
+	for b.Loop() {
+		if a := f.do(b, "POST", functions+"/echo/invocations", `{"a": 1}`); a.Status != 200 {
+			b.Fatal(a)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// BenchmarkHandler leaves the network out: all that the API itself does for a warm invocation.
+func BenchmarkHandler(b *testing.B) {
+	f := start(b)
+	f.create(b, "echo", "echo")
+	h := f.api.Handler()
+	b.ReportAllocs()
+	for b.Loop() {
+		r := httptest.NewRequest("POST", functions+"/echo/invocations", strings.NewReader(`{"a": 1}`))
+		r.Host = "127.0.0.1:9700"
+		h.ServeHTTP(httptest.NewRecorder(), r)
+	}
+}

@@ -9,7 +9,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
-// How a function says what it is: docs/adr/0007.
+// How a function says what it is: docs/adr/0011.
 func TestKinds(t *testing.T) {
 	handlers := []jar.Handler{{Class: "a.Handler"}}
 	plain := jar.Info{Layout: jar.LayoutJar, Classes: 3, Handlers: handlers}
