@@ -113,7 +113,7 @@ func (s *Server) update(w http.ResponseWriter, r *http.Request, f ref, c change)
 		return s.noFunction(f.Name, f.Qualifier)
 	}
 	now := time.Now().UTC()
-	rev := &store.Revision{Spec: old.Spec, Parent: old.Spec.ID, CreatedAt: now}
+	rev := &store.Revision{Spec: old.Spec, Parent: fn.Latest.Current(), CreatedAt: now}
 	rev.Spec.Environment = maps.Clone(old.Spec.Environment)
 	attr := fn.Latest.Config
 	info, err := c.apply(&rev.Spec, &attr)
