@@ -104,9 +104,9 @@ func (p *Plot) draw(c draw.Canvas) error {
 		out.Add(curve)
 		out.Legend.Add(l.Name, curve)
 	}
-	if p.Log {
+	if p.Log && peak > 0 {
 		out.Y.Scale, out.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-		out.Y.Min = math.Max(out.Y.Min, 1e-6)
+		out.Y.Max = math.Max(out.Y.Max, out.Y.Min*10)
 	} else {
 		// Room for the legend above the curves.
 		out.Y.Min, out.Y.Max = 0, math.Max(peak*(1.08+0.09*float64(len(p.Lines))), 1)

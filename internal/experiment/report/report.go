@@ -63,10 +63,10 @@ func (t *Table) WriteText(w io.Writer) error {
 		for i, c := range r {
 			pad := strings.Repeat(" ", widths[i]-len([]rune(c)))
 			switch {
-			case i == len(r)-1 && !numeric(c):
-				b.WriteString(c)
 			case numeric(c) || i > 0 && &r[0] == &t.Head[0]:
 				b.WriteString(pad + c)
+			case i == len(r)-1:
+				b.WriteString(c)
 			default:
 				b.WriteString(c + pad)
 			}
