@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cloudjit/cloudjit/internal/experiment/report"
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
 
@@ -69,15 +68,20 @@ func (t *traceInfoCommand) Run(c *Context) error {
 		Problems  []trace.Problem `json:"problems"`
 	}{info, t.Placement.String(), problems.List()}
 	return c.Print(out, func(w io.Writer) error {
-		table := infoTable(info)
-		return table.WriteText(w)
+		for _, row := range infoRows(info) {
+			if _, err := fmt.Fprintf(w, "%-42s %s\n", row[0], row[1]); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
-func infoTable(info *trace.Info) *report.Table {
-	t := &report.Table{Head: []string{"", ""}}
+// infoRows are the names and values that info prints.
+func infoRows(info *trace.Info) [][2]string {
+	var rows [][2]string
 	add := func(name, format string, args ...any) {
-		t.Rows = append(t.Rows, []string{name, fmt.Sprintf(format, args...)})
+		rows = append(rows, [2]string{name, fmt.Sprintf(format, args...)})
 	}
 	quantiles := func(name string, q trace.Quantiles, unit string) {
 		add(name, "p5 %.4g, p25 %.4g, p50 %.4g, p75 %.4g, p90 %.4g, p95 %.4g, p99 %.4g, max %.4g, mean %.4g%s", q.P5, q.P25, q.P50, q.P75, q.P90, q.P95, q.P99, q.Max, q.Mean, unit)
@@ -110,7 +114,7 @@ func infoTable(info *trace.Info) *report.Table {
 	if len(hours) > 0 {
 		add("volume of hours over their mean", "%s", strings.Join(hours, " "))
 	}
-	return t
+	return rows
 }
 
 type traceSliceCommand struct {

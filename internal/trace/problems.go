@@ -45,7 +45,7 @@ var policies = map[Kind]string{
 	RepeatedRow:         "left out: the same counts again",
 	DoubledFunction:     "counts are added to the first row's; of durations and memory the row with more samples is kept",
 	NoDuration:          "gets the durations of the median function with its trigger",
-	NoMemory:            "gets the median memory of the trace",
+	NoMemory:            "gets the median memory of the trace, or 140 MB if there is none in it",
 	NoInvocations:       "left out",
 	NegativeValue:       "taken as 0",
 	UnsortedPercentiles: "sorted",
