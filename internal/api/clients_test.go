@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,4 +78,43 @@ func TestAWSCLI(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, []string{"PATH=" + filepath.Dir(path) + ":" + os.Getenv("PATH")}, "sh", script, f.url, dir)
+}
+
+// TestTerraform runs the real AWS provider: make, find nothing to change, change, find nothing to
+// change, destroy. It takes half a minute, and a folder with the provider (as "terraform
+// providers mirror" makes it), which CLOUDJIT_TERRAFORM_PLUGINS names.
+func TestTerraform(t *testing.T) {
+	plugins := os.Getenv("CLOUDJIT_TERRAFORM_PLUGINS")
+	if plugins == "" {
+		t.Skip("CLOUDJIT_TERRAFORM_PLUGINS names no mirror of the AWS provider: Terraform is not tested (its calls are, by TestBoto3)")
+	}
+	f := start(t)
+	dir := t.TempDir()
+	zip := filepath.Join(dir, "function.zip")
+	doc, err := os.ReadFile("testdata/main.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		zip: archive(t, "bootstrap", "#!/bin/sh"), filepath.Join(dir, "main.tf"): doc,
+		filepath.Join(dir, "rc"): fmt.Appendf(nil, "provider_installation {\n  filesystem_mirror { path = %q }\n}\n", plugins),
+	} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := []string{"TF_CLI_CONFIG_FILE=" + filepath.Join(dir, "rc"), "CHECKPOINT_DISABLE=1", "TF_VAR_endpoint=" + f.url, "TF_VAR_archive=" + zip}
+	terraform := func(args ...string) { t.Helper(); run(t, env, "terraform", append([]string{"-chdir=" + dir}, args...)...) }
+	terraform("init", "-no-color")
+	for _, timeout := range []string{"5", "9"} {
+		terraform("apply", "-no-color", "-auto-approve", "-var", "timeout="+timeout)
+		terraform("plan", "-no-color", "-detailed-exitcode", "-var", "timeout="+timeout) // exit code 2: it finds a difference
+	}
+	if fn, ok := f.store.Function("terraformed"); !ok || len(fn.Published) != 2 || fn.Aliases["live"].Version != "2" {
+		t.Errorf("got %+v", fn)
+	}
+	terraform("destroy", "-no-color", "-auto-approve")
+	if n := len(f.store.Functions()); n != 0 {
+		t.Errorf("%d functions are left", n)
+	}
 }
