@@ -10,9 +10,11 @@ import (
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
 
-// progress writes one line to stderr, again and again, once something has taken two seconds.
+// progress says on stderr how far something is, once it has taken two seconds: in one line that
+// changes on a terminal, in a line every ten seconds elsewhere.
 type progress struct {
 	mu      sync.Mutex
+	screen  bool
 	w       io.Writer
 	length  time.Duration
 	started time.Time
@@ -21,7 +23,7 @@ type progress struct {
 }
 
 func newProgress(c *Context, length time.Duration) *progress {
-	return &progress{w: c.Stderr, length: length, started: time.Now()}
+	return &progress{w: c.Stderr, screen: isTerminal(c.Stderr), length: length, started: time.Now()}
 }
 
 func (p *progress) at(done time.Duration, invocations uint64) {
@@ -29,17 +31,26 @@ func (p *progress) at(done time.Duration, invocations uint64) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	elapsed := now.Sub(p.started)
-	if elapsed < 2*time.Second || now.Sub(p.last) < 500*time.Millisecond || p.length <= 0 {
+	pause := 10 * time.Second
+	if p.screen {
+		pause = 500 * time.Millisecond
+	}
+	if elapsed < 2*time.Second || now.Sub(p.last) < pause || p.length <= 0 {
 		return
 	}
-	p.last, p.shown = now, true
+	p.last, p.shown = now, p.screen
 	share := min(float64(done)/float64(p.length), 1)
 	left := time.Duration(0)
 	if share > 0 {
 		left = time.Duration(float64(elapsed) * (1 - share) / share).Round(time.Second)
 	}
-	fmt.Fprintf(p.w, "\r%5.1f %%  %d million invocations, %.1f million a second, %v left   ",
+	line := fmt.Sprintf("%5.1f %%  %d million invocations, %.1f million a second, %v left",
 		100*share, invocations/1e6, float64(invocations)/1e6/elapsed.Seconds(), left)
+	if p.screen {
+		fmt.Fprintf(p.w, "\r%s   ", line)
+		return
+	}
+	fmt.Fprintln(p.w, line)
 }
 
 // end clears the line.

@@ -185,7 +185,11 @@ func (t *traceGenerateCommand) Run(c *Context) error {
 
 func writeTrace(c *Context, path string, tr trace.Trace, o trace.Options) error {
 	p := newProgress(c, tr.Length())
-	err := trace.Write(c, path, p.watch(tr), o)
+	watched := p.watch(tr)
+	if _, counted := tr.(*trace.Counted); counted && !trace.WritesInvocations(path) {
+		watched = tr // counts are copied as they are, in seconds
+	}
+	err := trace.Write(c, path, watched, o)
 	p.end()
 	if err != nil {
 		return err

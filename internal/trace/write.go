@@ -41,6 +41,12 @@ func Write(ctx context.Context, path string, t Trace, o Options) error {
 	return WriteAzure(ctx, path, t)
 }
 
+// WritesInvocations reports whether Write makes a file of single invocations of the path, and not
+// a folder of counts.
+func WritesInvocations(path string) bool {
+	return strings.HasSuffix(path, ".csv") || strings.HasSuffix(path, ".csv.gz") || strings.HasSuffix(path, ".parquet")
+}
+
 // toFile writes beside the path and renames, so that a trace is there whole or not at all.
 func toFile(path string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
