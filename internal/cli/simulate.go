@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/experiment"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/sim"
@@ -19,7 +20,7 @@ import (
 
 // simulateCommand runs a trace through the engine on modelled durations.
 type simulateCommand struct {
-	Trace          []string        `arg:"" optional:"" help:"Files, folders or archives of a trace; none with --generate." type:"path"`
+	Trace          []string        `arg:"" optional:"" help:"Files, folders or archives of a trace, or the event log of a live engine; none with --generate." type:"path"`
 	Generate       bool            `help:"Simulate a generated trace: see --functions, --minutes, --start."`
 	WholeAppMemory bool            `help:"Give each function the memory of its whole app, instead of an even share."`
 	Placement      trace.Placement `help:"Where counted invocations go inside their minute: uniform, even, poisson or burst (all at once)." default:"uniform"`
@@ -138,12 +139,22 @@ func (s *simulateCommand) Run(c *Context) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	t, problems, src, err := s.open(c)
+	o := s.options()
+	recording, err := s.recording(&o)
 	if err != nil {
 		return err
 	}
+	var t trace.Trace
+	var problems []trace.Problem
+	var src experiment.Source
+	if recording != nil {
+		t, src = recording.Trace, experiment.Source{Name: filepath.Base(s.Trace[0]), Kind: "log of a live engine, with measured durations"}
+		c.Say("the log has %d invocations, %d cold starts (%d native), %d builds; %d did not end",
+			recording.Live.Invocations, recording.Live.ColdStarts, recording.Live.ColdStartsNative, recording.Live.Builds, recording.Live.Skipped)
+	} else if t, problems, src, err = s.open(c); err != nil {
+		return err
+	}
 	defer t.Close()
-	o := s.options()
 	if s.Sweep != "" {
 		return s.sweep(c, t, o, src)
 	}
@@ -168,6 +179,32 @@ func (s *simulateCommand) Run(c *Context) error {
 		table := experiment.SummaryTable(r)
 		return table.WriteText(w)
 	})
+}
+
+// recording reads the log of a live engine, if that is what was named; its model, which was
+// measured, goes before the flags'.
+func (s *simulateCommand) recording(o *sim.Options) (*sim.Recording, error) {
+	if len(s.Trace) != 1 {
+		return nil, nil
+	}
+	f, err := os.Open(s.Trace[0])
+	if err != nil {
+		return nil, nil // the readers of traces say what is wrong
+	}
+	defer f.Close()
+	l, err := engine.NewLogReader(f)
+	if err != nil {
+		return nil, nil // not a log
+	}
+	r, err := sim.FromLog(l)
+	if err != nil {
+		return nil, err
+	}
+	policies := o.Policies
+	measured := r.Options
+	measured.Trace, measured.Policies = o.Trace, policies
+	*o = measured
+	return r, nil
 }
 
 // sweep simulates every pair of values.
