@@ -135,7 +135,7 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	im := &image{
 		mainClass: info.MainClass, output: filepath.Join(j.scratch.dir, "out", binaryName),
 		level: j.req.Level, optimize: opts.Optimize, march: opts.March,
-		tmp: filepath.Join(j.scratch.dir, "tmp"), limits: j.req.Limits, extra: opts.Extra, locales: locales(set),
+		tmp: filepath.Join(j.scratch.dir, "tmp"), limits: j.req.Limits, extra: opts.Extra,
 	}
 	switch j.req.Revision.Kind {
 	case function.KindHandler:
@@ -168,7 +168,7 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	default:
 		return nil, &aot.Error{Class: aot.ClassUser, Reason: fmt.Sprintf("a function of kind %s has nothing to compile", j.req.Revision.Kind)}
 	}
-	if im.urls, err = opensURLs(app); err != nil {
+	if im.needs, err = findNeeds(app); err != nil {
 		return nil, err
 	}
 	replaced, err := folder.addCommunity(ctx, opts.Repository, info.Libraries, j.log)

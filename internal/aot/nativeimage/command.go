@@ -22,8 +22,7 @@ type image struct {
 	tmp       string // folder for the builder's temporary files
 	limits    aot.Limits
 	excludes  []exclusion
-	locales   []string // beyond the build's own
-	urls      bool     // java.net.URL must reach web servers
+	needs     needs
 	extra     []string
 }
 
@@ -44,7 +43,7 @@ func (i *image) arguments() []string {
 		"-J-Djava.io.tmpdir=" + i.tmp,
 		"-J-XX:-UsePerfData", // its files would stay in /tmp
 	}
-	if i.urls {
+	if i.needs.urls {
 		args = append(args, "--enable-url-protocols=http,https")
 	}
 	if i.level == function.LevelOptimized {
@@ -61,8 +60,8 @@ func (i *image) arguments() []string {
 	for _, e := range i.excludes {
 		args = append(args, "--exclude-config", e.jars, e.resources)
 	}
-	if len(i.locales) > 0 {
-		args = append(args, "-H:IncludeLocales="+strings.Join(i.locales, ","))
+	if len(i.needs.locales) > 0 {
+		args = append(args, "-H:IncludeLocales="+strings.Join(i.needs.locales, ","))
 	}
 	args = append(args, i.extra...)
 	return append(args, i.mainClass)

@@ -6,13 +6,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/aot/metarepo"
 	"github.com/cloudjit/cloudjit/internal/jar"
-	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
 // metadataFolder is a part of the class path that holds nothing but metadata, in the place
@@ -68,22 +65,4 @@ func (m metadataFolder) addCommunity(ctx context.Context, src *metarepo.Source, 
 func splitModule(module string) (group, artifact string) {
 	group, artifact, _ = strings.Cut(module, ":")
 	return group, artifact
-}
-
-// localeData are the JDK's classes and bundles of locale data, with the locale's tag at the
-// end; that a program used one of another locale than the build's is how its need is known.
-var localeData = regexp.MustCompile(`^(?:sun|jdk)\.(?:text|util)\.resources\..*\.[A-Za-z]+_([a-z]{2,3}(?:_[A-Za-z0-9]+)*)$`)
-
-// locales are those whose data the metadata mentions, as -H:IncludeLocales takes them.
-func locales(set *metadata.Set) []string {
-	var out []string
-	for _, e := range set.Elements() {
-		for _, name := range []string{e.Type, e.Name} {
-			if m := localeData.FindStringSubmatch(name); m != nil {
-				out = append(out, strings.ReplaceAll(m[1], "_", "-"))
-			}
-		}
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
 }

@@ -81,6 +81,19 @@ func TestParseRefusesEveryPrefix(t *testing.T) {
 	}
 }
 
+func TestConstants(t *testing.T) {
+	seen := map[string]bool{}
+	if !Constants(load(t, "shop/Main"), func(text []byte) { seen[string(text)] = true }) {
+		t.Error("not a class file")
+	}
+	if !seen["shop/Main"] || !seen["println"] || !seen["shop"] {
+		t.Errorf("got %v", seen)
+	}
+	if Constants([]byte("PK"), func([]byte) {}) {
+		t.Error("took a ZIP for a class")
+	}
+}
+
 func TestJavaVersion(t *testing.T) {
 	for major, want := range map[uint16]int{45: 1, 52: 8, 61: 17, 69: 25} {
 		if got := JavaVersion(major); got != want {

@@ -96,3 +96,20 @@ func (p *pool) signature(body []byte) string {
 	}
 	return p.utf8(binary.BigEndian.Uint16(body))
 }
+
+// Constants calls each with every text of a class file's constant pool: names, descriptors and
+// string literals alike. It returns false if b does not begin as a class file.
+func Constants(b []byte, each func(text []byte)) bool {
+	r := &reader{b: b}
+	if r.u4() != magic {
+		return false
+	}
+	r.u4() // minor and major version
+	p := readPool(r)
+	for i, tag := range p.tags {
+		if tag == tagUtf8 {
+			each(p.bodies[i])
+		}
+	}
+	return !r.failed
+}
