@@ -22,8 +22,8 @@ type metrics struct {
 	coldNative, coldOther             int32 // in this second
 	coldsNative, colds                uint64
 	building                          int32
-	optimized, everOptimized          int32
-	builds, unfinishedWorkers         int
+	optimized                         int32
+	builds                            int
 	buildNs                           int64
 
 	arrivals, finished, rejected, failed, deopts, events uint64
@@ -98,7 +98,6 @@ func (m *metrics) add(o *metrics) {
 	m.coldsNative += o.coldsNative
 	m.builds += o.builds
 	m.buildNs += o.buildNs
-	m.everOptimized += o.everOptimized
 	m.arrivals += o.arrivals
 	m.finished += o.finished
 	m.rejected += o.rejected
@@ -139,7 +138,6 @@ func (c *cluster) pipelineMoved(a *engine.Action) {
 		c.m.optimized++
 		if !f.wasOptimized {
 			f.wasOptimized = true
-			c.m.everOptimized++
 		}
 	} else {
 		c.m.optimized--

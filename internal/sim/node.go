@@ -131,7 +131,6 @@ func (c *cluster) addFunction(global int32, f *trace.Function, o *Options, nativ
 		rc.Restored = builtState()
 		s.optimized, s.wasOptimized, s.version = true, true, 1
 		c.m.optimized++
-		c.m.everOptimized++
 		c.m.builds++
 		c.m.buildNs += c.buildTime(i)
 	}

@@ -28,7 +28,7 @@ type Options struct {
 	// Record, if not nil, is given every step of the first policy's engine, as
 	// engine.LogWriter.Record takes it. It wants Sequential.
 	Record func(now int64, ev engine.Event, actions []engine.Action) `json:"-"`
-	// Sequential runs the policies one after the other's batch on the caller's core alone.
+	// Sequential runs all policies in the caller's goroutine, one engine each, batch by batch.
 	// Results do not depend on it.
 	Sequential bool `json:"-"`
 }

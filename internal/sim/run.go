@@ -225,7 +225,6 @@ func (c *cluster) finishTrace(end int64) {
 	c.now = end
 	for i := range c.workers {
 		if w := &c.workers[i]; w.alive {
-			c.m.unfinishedWorkers++
 			c.use(w)
 		}
 	}
