@@ -24,6 +24,7 @@ var ErrUnsupported = errors.New("no usable control groups")
 type Limits struct {
 	Memory int64   // bytes, swap not allowed beyond it
 	CPUs   float64 // cores' worth of time
+	PIDs   int     // processes and threads
 }
 
 // Group is one control group; on version 1 it is a folder of the same name in each hierarchy.
@@ -77,6 +78,15 @@ func (g *Group) limit(l Limits) error {
 			_ = write(dir, "memory.memsw.limit_in_bytes", bytes)
 		}
 	}
+	if l.PIDs > 0 {
+		dir, ok := g.dirs["pids"]
+		if !ok {
+			return fmt.Errorf("%w: no pids controller", ErrUnsupported)
+		}
+		if err := write(dir, "pids.max", strconv.Itoa(l.PIDs)); err != nil {
+			return err
+		}
+	}
 	if l.CPUs > 0 {
 		dir, ok := g.dirs["cpu"]
 		if !ok {
@@ -103,6 +113,33 @@ func (g *Group) Add(pid int) error {
 		}
 	}
 	return nil
+}
+
+// Doors opens the ways into the group for a process that is about to be made; the caller closes
+// them. With version 2, born is the folder that clone3(2) takes (CLONE_INTO_CGROUP); with
+// version 1 the child itself writes "0" into each of tasks: a thread that moves only itself
+// waits for no other, whereas moving a process waits milliseconds for the whole machine.
+func (g *Group) Doors() (born *os.File, tasks []*os.File, err error) {
+	if g.unified {
+		for _, dir := range g.folders() {
+			born, err = os.Open(dir)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("open control group: %w", err)
+		}
+		return born, nil, nil
+	}
+	for _, dir := range g.folders() {
+		f, err := os.OpenFile(filepath.Join(dir, "tasks"), os.O_WRONLY, 0)
+		if err != nil {
+			for _, f := range tasks {
+				_ = f.Close()
+			}
+			return nil, nil, fmt.Errorf("open control group: %w", err)
+		}
+		tasks = append(tasks, f)
+	}
+	return nil, tasks, nil
 }
 
 // Procs are the processes in the group now.

@@ -1,0 +1,340 @@
+// Package process is the driver whose sandboxes are processes of the host: in namespaces of
+// their own, on a read-only root, without privileges, under a system call filter and control
+// group limits. docs/sandbox.md says what that protects from and what it does not.
+//
+// There is no helper inside: the Runtime API is served by this process on a socket that was made
+// in the sandbox's network, and a web function's port is dialled the same way.
+package process
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cloudjit/cloudjit/internal/cgroup"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/process/script"
+)
+
+// Options of the driver. Only Dir is needed.
+type Options struct {
+	// Dir is the folder of this driver alone, inside the server's data folder. Two servers with
+	// different folders do not touch each other's workers.
+	Dir string
+	// ShareNetwork gives workers the host's network: they reach what the host reaches, its
+	// loopback services included. Weaker; for functions that must call out.
+	ShareNetwork bool
+	// UID is the host's user that workers run as when the server is root; it must own nothing.
+	// Zero: DefaultUID. Without root they run as the server's own user.
+	UID int
+	// Rootless makes a server that is root do as if it were not. For tests.
+	Rootless bool
+}
+
+// DefaultUID is outside of what distributions give to people, services and subordinate users.
+const DefaultUID = 1_900_001
+
+// Defaults of worker.Limits and of the specification.
+const (
+	defaultTmpMiB = 512
+	defaultPIDs   = 1024 // AWS Lambda's
+)
+
+// Driver is a worker.Driver.
+type Driver struct {
+	options Options
+	prefix  string // of the names of control groups
+	base    plan   // what all sandboxes have in common
+	caps    worker.Capabilities
+	groups  bool // whether workers get a control group at all
+	limitPC bool // ... with a limit of processes
+	sink    *os.File
+	spawner *script.Spawner
+
+	mu      sync.Mutex
+	closed  bool
+	workers map[*handle]struct{}
+	starts  sync.WaitGroup
+}
+
+// New prepares a driver: what the machine can do is found out here.
+func New(o Options) (*Driver, error) {
+	if o.Dir == "" {
+		return nil, errors.New("open process driver: no folder given")
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open process driver: %w", err)
+	}
+	if o.UID == 0 {
+		o.UID = DefaultUID
+	}
+	sum := sha256.Sum256([]byte(dir))
+	d := &Driver{options: o, prefix: "cloudjit-" + hex.EncodeToString(sum[:6]) + "-", workers: map[*handle]struct{}{}}
+	d.base = plan{
+		privileged: os.Geteuid() == 0 && !o.Rootless && capable(), userNS: userNamespaces(),
+		uid: o.UID, gid: o.UID, shareNet: o.ShareNetwork,
+		staging: filepath.Join(dir, "root"), etc: filepath.Join(dir, "etc"), system: systemDirs(),
+	}
+	if !d.base.privileged {
+		d.base.uid, d.base.gid, d.base.userNS = os.Geteuid(), os.Getegid(), true
+	}
+	if d.base.filter, err = filter(); err != nil {
+		return nil, fmt.Errorf("open process driver: %w", err)
+	}
+	for _, sub := range []string{d.base.staging, filepath.Join(dir, "workers")} {
+		if err := os.MkdirAll(sub, 0o755); err != nil {
+			return nil, fmt.Errorf("open process driver: %w", err)
+		}
+	}
+	if err := makeEtc(d.base.etc, o.ShareNetwork); err != nil {
+		return nil, fmt.Errorf("open process driver: %w", err)
+	}
+	if d.sink, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+		return nil, fmt.Errorf("open process driver: %w", err)
+	}
+	d.spawner = script.NewSpawner()
+	d.look()
+	return d, nil
+}
+
+// look finds out what the machine enforces.
+func (d *Driver) look() {
+	d.caps.Isolated = !d.options.ShareNetwork
+	weaker := func(s string) { d.caps.Weaker = append(d.caps.Weaker, s) }
+	try := func(l cgroup.Limits) error {
+		g, err := cgroup.New(d.prefix+"probe", l)
+		if err == nil {
+			err = g.Remove()
+		}
+		return err
+	}
+	if err := try(cgroup.Limits{}); err != nil {
+		weaker(fmt.Sprintf("There are no control groups for workers, so neither memory nor CPU time is limited (%v). Run as root, or delegate a group (systemd: Delegate=yes).", err))
+	} else {
+		d.groups = true
+		if err := try(cgroup.Limits{Memory: 64 << 20}); err != nil {
+			weaker(fmt.Sprintf("The memory of workers is not limited (%v).", err))
+		} else {
+			d.caps.MemoryLimit = true
+		}
+		if err := try(cgroup.Limits{CPUs: 1}); err != nil {
+			weaker(fmt.Sprintf("The CPU time of workers is not limited (%v).", err))
+		} else {
+			d.caps.CPULimit = true
+		}
+		d.limitPC = try(cgroup.Limits{PIDs: 16}) == nil
+	}
+	if !d.base.privileged {
+		weaker("The server is not root, so workers run as its own user, in a user namespace that owns theirs.")
+	} else if !d.base.userNS {
+		weaker("User namespaces are turned off here (user.max_user_namespaces), so workers are in the host's.")
+	}
+	if d.options.ShareNetwork {
+		weaker("Workers share the host's network by configuration: they reach its loopback services.")
+	}
+}
+
+// capable says whether the process may make namespaces (CAP_SYS_ADMIN), which root in a container may not.
+func capable() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
+}
+
+func userNamespaces() bool {
+	b, err := os.ReadFile("/proc/sys/user/max_user_namespaces")
+	if err != nil {
+		return false
+	}
+	return strings.TrimSpace(string(b)) != "0"
+}
+
+// Name implements worker.Driver.
+func (d *Driver) Name() string { return "process" }
+
+// Capabilities implements worker.Driver.
+func (d *Driver) Capabilities() worker.Capabilities { return d.caps }
+
+// Probe runs the shell in a sandbox.
+func (d *Driver) Probe(ctx context.Context) error {
+	spec := worker.Spec{ID: "probe-" + time.Now().Format("150405.000000"), Path: "/bin/sh", Args: []string{"-c", "exit 42"}, Dir: "/"}
+	spec.Revision = &function.Spec{Kind: function.KindProvided}
+	_, err := d.Start(ctx, spec)
+	var failed *worker.StartError
+	if errors.As(err, &failed) && failed.Exit != nil && failed.Exit.Code == 42 {
+		return nil
+	}
+	return fmt.Errorf("probe process driver: %w (it needs Linux 5.12 or newer, and root or unprivileged user namespaces)", err)
+}
+
+// Start implements worker.Driver.
+func (d *Driver) Start(ctx context.Context, spec worker.Spec) (worker.Worker, error) {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil, worker.ErrClosed
+	}
+	d.starts.Add(1)
+	d.mu.Unlock()
+	defer d.starts.Done()
+	began := time.Now()
+	if err := ctx.Err(); err != nil {
+		return nil, &worker.StartError{Phase: "sandbox", Err: err}
+	}
+	h, err := d.launch(ctx, spec, began)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.ready(ctx); err != nil {
+		h.stop()
+		<-h.removed
+		err.Err = h.explain(err.Err)
+		return nil, err
+	}
+	return h, nil
+}
+
+// plan is the plan of one worker, all but its descriptors.
+func (d *Driver) plan(spec *worker.Spec) (plan, error) {
+	p := d.base
+	p.dir, p.path = spec.Dir, spec.Path
+	if p.dir == "" {
+		p.dir = "/"
+	}
+	if !path.IsAbs(p.path) {
+		return plan{}, fmt.Errorf("command %q is no absolute path", p.path)
+	}
+	p.argv = append([]string{p.path}, spec.Args...)
+	p.tmpMiB = first(spec.Limits.TmpMiB, spec.Revision.TmpMiB, defaultTmpMiB)
+	if !d.limitPC {
+		p.pids = first(spec.Limits.PIDs, defaultPIDs)
+	}
+	for _, m := range spec.Mounts {
+		if !path.IsAbs(m.Target) || path.Clean(m.Target) == "/" {
+			return plan{}, fmt.Errorf("mount %s: target %q is no folder below the root", m.Source, m.Target)
+		}
+		source, err := filepath.Abs(m.Source)
+		if err != nil {
+			return plan{}, fmt.Errorf("mount %s: %w", m.Source, err)
+		}
+		st, err := os.Stat(source)
+		if err != nil {
+			return plan{}, fmt.Errorf("mount %s: %w", m.Target, err)
+		}
+		if m.Writable && p.privileged {
+			if err := os.Lchown(source, p.uid, p.gid); err != nil {
+				return plan{}, fmt.Errorf("give %s to the worker: %w", m.Target, err)
+			}
+		}
+		p.mounts = append(p.mounts, bind{source: source, target: m.Target, dir: st.IsDir(), writable: m.Writable})
+	}
+	return p, nil
+}
+
+func first(values ...int) int {
+	for _, v := range values {
+		if v > 0 {
+			return v
+		}
+	}
+	return 0
+}
+
+// group makes the worker's control group, nil if there are none.
+func (d *Driver) group(spec *worker.Spec) (*cgroup.Group, error) {
+	if !d.groups {
+		return nil, nil
+	}
+	var l cgroup.Limits
+	if d.caps.MemoryLimit {
+		l.Memory = int64(first(spec.Limits.MemoryMiB, spec.Revision.MemoryMiB)) << 20
+	}
+	if d.caps.CPULimit {
+		l.CPUs = spec.Limits.CPUs
+	}
+	if d.limitPC {
+		l.PIDs = first(spec.Limits.PIDs, defaultPIDs)
+	}
+	return cgroup.New(d.prefix+spec.ID, l)
+}
+
+// Clean implements worker.Driver.
+func (d *Driver) Clean(context.Context) (int, error) {
+	d.mu.Lock()
+	mine := map[string]bool{}
+	for h := range d.workers {
+		mine[h.spec.ID] = true
+	}
+	d.mu.Unlock()
+	found := map[string]bool{}
+	err := cgroup.Clean(d.prefix, func(name string) bool {
+		id := strings.TrimPrefix(name, d.prefix)
+		if mine[id] {
+			return false
+		}
+		found[id] = true
+		return true
+	})
+	marks, merr := filepath.Glob(d.mark("*"))
+	err = errors.Join(err, merr)
+	for _, m := range marks {
+		if id := filepath.Base(m); !mine[id] {
+			endMarked(m)
+			found[id] = true
+		}
+	}
+	if err != nil {
+		return len(found), fmt.Errorf("clean workers: %w", err)
+	}
+	return len(found), nil
+}
+
+func (d *Driver) mark(id string) string { return filepath.Join(d.options.Dir, "workers", id) }
+
+// Close implements worker.Driver.
+func (d *Driver) Close() error {
+	d.mu.Lock()
+	if d.closed {
+		d.mu.Unlock()
+		return nil
+	}
+	d.closed = true
+	d.mu.Unlock()
+	for _, h := range d.alive() {
+		h.stop()
+	}
+	d.starts.Wait()
+	var errs []error
+	for _, h := range d.alive() {
+		errs = append(errs, h.Stop(context.Background(), 0))
+	}
+	d.spawner.Close()
+	_ = d.sink.Close()
+	if err := os.Remove(d.base.staging); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, fmt.Errorf("close process driver: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Driver) alive() []*handle {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []*handle
+	for h := range d.workers {
+		out = append(out, h)
+	}
+	return out
+}

@@ -1,0 +1,270 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cloudjit/cloudjit/internal/cgroup"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/guest"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// handle is one running worker.
+type handle struct {
+	driver *Driver
+	spec   worker.Spec
+	group  *cgroup.Group // nil without control groups
+	child  *child
+	out    *output
+	api    *guest.Server // handlers and provided runtimes
+	web    *guest.Web    // web functions
+	dialer *dialer
+
+	began, executed time.Time
+	phases          worker.Phases
+	stopping        atomic.Bool
+	exit            worker.Exit
+	done            chan struct{} // exit is known
+	removed         chan struct{} // nothing is left
+	removal         error
+}
+
+// ready waits until the runtime is ready for its first invocation.
+func (h *handle) ready(ctx context.Context) *worker.StartError {
+	fail := func(phase string, err error) *worker.StartError {
+		return &worker.StartError{Phase: phase, Err: err}
+	}
+	ended := func(phase string) *worker.StartError {
+		<-h.done
+		exit := h.exit
+		e := fail(phase, fmt.Errorf("the runtime ended before it was ready: %s", exit))
+		if e.Exit = &exit; h.api != nil {
+			e.InitError = h.api.InitError()
+		}
+		return e
+	}
+	if h.web != nil {
+		wctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		var contact time.Time
+		ready := make(chan error, 1)
+		go func() { ready <- h.web.Ready(wctx, h.spec.ReadyPath, func() { contact = time.Now() }) }()
+		select {
+		case err := <-ready:
+			if err != nil {
+				return fail("init", err)
+			}
+		case <-h.done:
+			cancel()
+			<-ready
+			return ended("init")
+		}
+		h.phases.Runtime = contact.Sub(h.executed)
+		h.phases.Init = time.Since(contact)
+		return nil
+	}
+	select {
+	case <-h.api.Ready():
+	case <-h.api.Failed():
+		// Most runtimes exit now, and say on stderr why: give them the moment.
+		select {
+		case <-h.done:
+			return ended("init")
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
+		e := fail("init", errors.New("the runtime reported that it cannot start"))
+		e.InitError = h.api.InitError()
+		return e
+	case <-h.done:
+		if h.api.InitError() != nil {
+			return ended("init")
+		}
+		return ended("runtime")
+	case <-ctx.Done():
+		phase := "runtime"
+		if !h.api.Contact().IsZero() {
+			phase = "init"
+		}
+		return fail(phase, fmt.Errorf("wait for the runtime: %w", ctx.Err()))
+	}
+	contact := h.api.Contact()
+	h.phases.Runtime = contact.Sub(h.executed)
+	h.phases.Init = time.Since(contact)
+	return nil
+}
+
+// explain adds the end of stderr to a failure of a start.
+func (h *handle) explain(err error) error {
+	if tail := h.out.stderr(); tail != "" {
+		return fmt.Errorf("%w; stderr: %s", err, tail[max(0, len(tail)-2048):])
+	}
+	return err
+}
+
+// watch waits for the end of the runtime and removes what the worker had.
+func (h *handle) watch() {
+	code, signal := h.child.wait()
+	// With the first process the kernel has killed all others of the namespace, so that what is
+	// in the sockets and pipes now is all there will be.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if h.api != nil {
+		h.api.Shutdown(ctx)
+	}
+	h.out.close()
+	h.exit = worker.Exit{Code: code, Signal: signal, Stopped: h.stopping.Load(), Stderr: h.out.stderr()}
+	if h.group != nil && (signal != "" || code != 0) && h.group.Stats().OOMKills > 0 {
+		h.exit.OutOfMemory = true
+	}
+	close(h.done)
+
+	if h.web != nil {
+		h.web.Close()
+	}
+	if h.dialer != nil {
+		h.dialer.close()
+	}
+	if h.group != nil {
+		h.removal = h.group.Remove()
+	}
+	_ = os.Remove(h.driver.mark(h.spec.ID))
+	h.driver.mu.Lock()
+	delete(h.driver.workers, h)
+	h.driver.mu.Unlock()
+	close(h.removed)
+}
+
+// ID implements worker.Worker.
+func (h *handle) ID() string { return h.spec.ID }
+
+// Phases implements worker.Worker.
+func (h *handle) Phases() worker.Phases { return h.phases }
+
+// Invoke implements worker.Worker.
+func (h *handle) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
+	if h.api == nil {
+		return nil, fmt.Errorf("invoke: %w: a web function has no Runtime API", worker.ErrInvalidInvocation)
+	}
+	res, err := h.api.Invoke(ctx, inv)
+	if errors.Is(err, guest.ErrGone) {
+		<-h.done
+		return nil, &worker.ExitError{Exit: h.exit}
+	}
+	if err == nil {
+		h.out.flush()
+	}
+	return res, err
+}
+
+// HTTP implements worker.Worker.
+func (h *handle) HTTP() http.RoundTripper { return port{h} }
+
+type port struct{ h *handle }
+
+func (p port) RoundTrip(r *http.Request) (*http.Response, error) {
+	if p.h.web == nil {
+		return nil, worker.ErrNotWeb
+	}
+	res, err := p.h.web.RoundTrip(r)
+	if err == nil {
+		return res, nil
+	}
+	// A broken connection and the end of the process race with each other; the end says more.
+	select {
+	case <-p.h.done:
+		return nil, &worker.ExitError{Exit: p.h.exit}
+	case <-time.After(20 * time.Millisecond):
+		return nil, err
+	}
+}
+
+// Trace implements worker.Worker.
+func (h *handle) Trace(context.Context) ([]byte, error) {
+	dir := traceDir(&h.spec)
+	if dir == "" {
+		return nil, nil
+	}
+	return readTrace(dir)
+}
+
+// Memory implements worker.Worker.
+func (h *handle) Memory(context.Context) (worker.Memory, error) {
+	var pids []int
+	if h.group != nil {
+		pids = h.group.Procs()
+	} else {
+		pids = tree(h.child.pid)
+	}
+	return measure(pids)
+}
+
+// Stop implements worker.Worker.
+func (h *handle) Stop(ctx context.Context, grace time.Duration) error {
+	h.stopping.Store(true)
+	if grace > 0 && !h.ended() && catches(h.child.pid, unix.SIGTERM) {
+		h.child.kill(unix.SIGTERM)
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		select {
+		case <-h.done:
+		case <-t.C:
+		case <-ctx.Done():
+		}
+	}
+	h.stop()
+	<-h.removed
+	if h.removal != nil {
+		return fmt.Errorf("stop worker %s: %w", h.spec.ID, h.removal)
+	}
+	return nil
+}
+
+// stop kills everything in the sandbox.
+func (h *handle) stop() {
+	if !h.ended() {
+		h.stopping.Store(true)
+		h.child.kill(unix.SIGKILL)
+	}
+}
+
+func (h *handle) ended() bool {
+	select {
+	case <-h.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Done implements worker.Worker.
+func (h *handle) Done() <-chan struct{} { return h.done }
+
+// Exit implements worker.Worker.
+func (h *handle) Exit() worker.Exit {
+	if !h.ended() {
+		return worker.Exit{}
+	}
+	return h.exit
+}
+
+// webConnections is how many connections a web function may have open at once: some more than
+// the requests it takes, for event streams and upgrades.
+func webConnections(rev *function.Spec) int { return min(2*rev.Concurrency+8, maxSockets) }
+
+// hostPort dials a port of the host's network, which the worker shares.
+func hostPort(port int) guest.Dial {
+	return func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	}
+}

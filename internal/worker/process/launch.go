@@ -1,0 +1,186 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/guest"
+	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/process/script"
+)
+
+// launch makes the sandbox and executes the command. What it acquires is released when it
+// fails, and belongs to the handle when it does not.
+func (d *Driver) launch(ctx context.Context, spec worker.Spec, began time.Time) (_ *handle, err error) {
+	defer func() {
+		var known *worker.StartError
+		if err != nil && !errors.As(err, &known) {
+			err = &worker.StartError{Phase: "sandbox", Err: err}
+		}
+	}()
+	p, err := d.plan(&spec)
+	if err != nil {
+		return nil, err
+	}
+	h := &handle{driver: d, spec: spec, began: began, done: make(chan struct{}), removed: make(chan struct{})}
+	var undo, inherited closers
+	defer func() {
+		inherited.close() // the child has them, or is gone
+		if err != nil {
+			undo.close()
+		}
+	}()
+
+	if h.group, err = d.group(&spec); err != nil {
+		return nil, err
+	}
+	if h.group != nil {
+		undo.add(h.group.Remove)
+	}
+	var options script.Options
+	if h.group != nil {
+		born, tasks, err := h.group.Doors()
+		if err != nil {
+			return nil, err
+		}
+		if born != nil {
+			inherited.add(born.Close)
+			options.Cgroup = int(born.Fd())
+		}
+		for _, f := range tasks {
+			inherited.add(f.Close)
+			p.joins = append(p.joins, int(f.Fd()))
+		}
+	}
+
+	stdout, out, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make output: %w", err)
+	}
+	undo.add(stdout.Close)
+	inherited.add(out.Close)
+	stderr, errs, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make output: %w", err)
+	}
+	undo.add(stderr.Close)
+	inherited.add(errs.Close)
+	ours, theirs, err := controlPair()
+	if err != nil {
+		return nil, err
+	}
+	defer ours.Close()
+	inherited.add(theirs.Close)
+	p.sink, p.stdout, p.stderr, p.control = int(d.sink.Fd()), rawFD(out), rawFD(errs), int(theirs.Fd())
+
+	web := spec.Revision.Kind == function.KindWeb
+	var api net.Listener
+	port := webPort
+	switch {
+	case p.shareNet:
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("listen for the Runtime API: %w", err)
+		}
+		port = l.Addr().(*net.TCPAddr).Port
+		if web { // only the number is wanted; nobody else gets it for a while
+			_ = l.Close()
+		} else {
+			api = l
+			undo.add(l.Close)
+		}
+	case web:
+		p.sockets = webConnections(spec.Revision)
+	default:
+		p.listen, port = true, apiPort
+	}
+	// A full slice: the caller's array is not written to.
+	env := spec.Env[:len(spec.Env):len(spec.Env)]
+	if web {
+		p.env = append(env, fmt.Sprintf("PORT=%d", port))
+	} else {
+		p.env = append(env, fmt.Sprintf("AWS_LAMBDA_RUNTIME_API=127.0.0.1:%d", port))
+	}
+	options.Flags = p.flags()
+
+	started, err := d.spawner.Start(p.build(), options)
+	if err != nil {
+		return nil, fmt.Errorf("make namespaces: %w", err)
+	}
+	inherited.close()
+	h.child = newChild(started.PID, started.PidFD)
+	giveUp := context.AfterFunc(ctx, func() { h.child.kill(unix.SIGKILL) })
+	fds, rerr := receive(ours)
+	h.executed = time.Now()
+	stopped := !giveUp()
+	err = errors.Join(rerr, started.Ended())
+	var failed *script.CallError
+	if errors.As(err, &failed) && strings.HasPrefix(failed.Does, "execute ") {
+		err = &worker.StartError{Phase: "runtime", Err: failed}
+	}
+	if err == nil && stopped {
+		err = ctx.Err()
+	}
+	if err == nil && api == nil && !p.shareNet && len(fds) != max(p.sockets, 1) {
+		err = errors.New("make sandbox: the child ended early")
+	}
+	if err == nil && p.listen {
+		api, err = listener(fds[0])
+		fds = nil
+	}
+	if err == nil {
+		err = writeMark(d.mark(spec.ID), started.PID)
+	}
+	if err != nil {
+		h.child.kill(unix.SIGKILL)
+		h.child.wait()
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+		if api != nil {
+			_ = api.Close()
+		}
+		return nil, err
+	}
+
+	h.phases.Sandbox = h.executed.Sub(began)
+	h.out = newOutput(spec.Output, stdout, stderr)
+	switch {
+	case api != nil:
+		h.api = guest.Serve(api, guest.NewRuntime())
+	case p.shareNet:
+		h.web = guest.NewWeb(hostPort(port), webConnections(spec.Revision))
+	default:
+		h.dialer = newDialer(fds, webPort)
+		h.web = guest.NewWeb(h.dialer.dial, len(fds))
+	}
+	d.mu.Lock()
+	d.workers[h] = struct{}{}
+	d.mu.Unlock()
+	go h.watch()
+	return h, nil
+}
+
+// rawFD is the descriptor of a file whose mode (Go's, non-blocking) must not become the
+// child's: a pipe end that the runtime writes to blocks, as every program expects.
+func rawFD(f *os.File) int { return int(f.Fd()) }
+
+// closers are released in reverse order, once.
+type closers []func() error
+
+func (c *closers) add(f func() error) { *c = append(*c, f) }
+
+func (c *closers) close() {
+	for i := len(*c) - 1; i >= 0; i-- {
+		_ = (*c)[i]()
+	}
+	*c = nil
+}

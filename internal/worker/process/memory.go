@@ -1,0 +1,74 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// measure adds up the memory of processes. One that ends meanwhile counts nothing.
+func measure(pids []int) (worker.Memory, error) {
+	var sum worker.Memory
+	var failed error
+	for _, pid := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+		if err != nil {
+			failed = err
+			continue
+		}
+		sum.PSS += kilobytes(b, "Pss:")
+		sum.RSS += kilobytes(b, "Rss:")
+		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
+			sum.Peak += kilobytes(b, "VmHWM:")
+		}
+	}
+	if sum.RSS == 0 {
+		if failed == nil {
+			failed = errors.New("no process is left")
+		}
+		return worker.Memory{}, fmt.Errorf("measure memory: %w", failed)
+	}
+	return sum, nil
+}
+
+// kilobytes reads "name  123 kB" of a file of /proc and returns bytes; 0 if it is not there.
+func kilobytes(b []byte, name string) int64 {
+	for line := range bytes.SplitSeq(b, []byte("\n")) {
+		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
+			f := bytes.Fields(rest)
+			if len(f) == 0 {
+				return 0
+			}
+			n, _ := strconv.ParseInt(string(f[0]), 10, 64)
+			return n << 10
+		}
+	}
+	return 0
+}
+
+// tree lists a process and all below it, where no control group knows them.
+func tree(root int) []int {
+	all := []int{root}
+	for i := 0; i < len(all) && len(all) < 4096; i++ {
+		tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", all[i]))
+		if err != nil {
+			continue
+		}
+		for _, t := range tasks {
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", all[i], t.Name()))
+			if err != nil {
+				continue
+			}
+			for f := range bytes.FieldsSeq(b) {
+				if pid, err := strconv.Atoi(string(f)); err == nil {
+					all = append(all, pid)
+				}
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,53 @@
+package process
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/workertest"
+)
+
+func TestMain(m *testing.M) {
+	workertest.Main()
+	os.Exit(m.Run())
+}
+
+// guestSpec runs this test binary as the program inside.
+func guestSpec(t testing.TB, g workertest.Guest) worker.Spec {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trace := t.TempDir()
+	return worker.Spec{
+		Path: "/var/task/guest", Dir: "/var/task",
+		Env: []string{workertest.Env + "=" + string(g), "WORKERTEST_TRACE=/trace", "PATH=/usr/bin:/bin"},
+		Mounts: []worker.Mount{
+			{Source: exe, Target: "/var/task/guest"},
+			{Source: trace, Target: "/trace", Writable: true},
+		},
+		TraceDir: "/trace",
+	}
+}
+
+func newDriver(t testing.TB, o Options) *Driver {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = filepath.Join(t.TempDir(), "process")
+	}
+	d, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestConformance(t *testing.T) {
+	workertest.Suite{
+		New:  func(t testing.TB) worker.Driver { return newDriver(t, Options{}) },
+		Spec: guestSpec,
+	}.Run(t)
+}

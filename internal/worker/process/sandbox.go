@@ -1,0 +1,333 @@
+package process
+
+import (
+	"encoding/binary"
+	"fmt"
+	"path"
+	"sort"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cloudjit/cloudjit/internal/worker/process/script"
+)
+
+// plan is everything that decides what a sandbox is. It is made by the driver, which asks the
+// machine; from here on it is pure.
+type plan struct {
+	// privileged: the server is root, and the worker becomes user inside a user namespace at the
+	// end. Otherwise the child is born in a user namespace, as the server's own user.
+	privileged bool
+	userNS     bool // whether user namespaces can be had; always when not privileged
+	uid, gid   int  // on the host
+	shareNet   bool // the host's network
+
+	staging string // an empty folder of the host to build the root on
+	etc     string // the folder that is shown as /etc
+	system  []systemDir
+	mounts  []bind
+	tmpMiB  int
+	pids    int // RLIMIT_NPROC; 0: the control group limits it
+	filter  []byte
+
+	joins        []int // descriptors of control files to write "0" into
+	control      int   // socket to send descriptors over; closes at execve
+	stdout, sink int   // where output goes, /dev/null
+	stderr       int
+	listen       bool // make the Runtime API's listener
+	sockets      int  // make so many TCP sockets for the server to connect
+
+	dir  string
+	path string
+	argv []string
+	env  []string
+}
+
+// systemDir is a folder of the host's system that every sandbox sees, or a link to one.
+type systemDir struct{ name, link string }
+
+// bind shows source of the host as target in the sandbox.
+type bind struct {
+	source, target string
+	dir            bool
+	writable       bool
+}
+
+// Inside the sandbox.
+const (
+	insideUID = 1000
+	apiPort   = 9001 // the Runtime API's
+	webPort   = 8080 // $PORT
+	hostname  = "sandbox"
+)
+
+// maxSockets fit into one message with descriptors (SCM_MAX_FD is 253).
+const maxSockets = 250
+
+// devices that programs expect.
+var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
+
+// masked are files of /proc that say too much about the host.
+var masked = []string{"keys", "kcore", "timer_list", "sched_debug", "sysrq-trigger", "latency_stats", "interrupts", "kallsyms"}
+
+// flags are the namespaces that the child is born in.
+func (p *plan) flags() uint64 {
+	f := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
+	if !p.shareNet {
+		f |= unix.CLONE_NEWNET
+	}
+	if !p.privileged {
+		f |= unix.CLONE_NEWUSER
+	}
+	return f
+}
+
+// build writes down everything that the child does.
+func (p *plan) build() *script.Script {
+	b := &builder{plan: p, made: map[string]bool{}}
+	b.identity()
+	b.network()
+	b.root()
+	b.process()
+	b.confine()
+	b.Exec(p.path, p.argv, p.env)
+	return &b.Script
+}
+
+type builder struct {
+	script.Script
+	plan *plan
+	made map[string]bool // folders of the new root
+}
+
+func (b *builder) identity() {
+	b.Do("begin a session", unix.SYS_SETSID)
+	b.Do("end with the server", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
+	for _, fd := range b.plan.joins {
+		b.Do("join control group", unix.SYS_WRITE, fd, []byte("0"), 1)
+	}
+	b.Try("hide the control group's path", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
+	if !b.plan.privileged {
+		b.mapUser()
+	}
+}
+
+// mapUser maps the one user that the sandbox has.
+func (b *builder) mapUser() {
+	b.write("/proc/self/setgroups", "deny")
+	b.write("/proc/self/uid_map", fmt.Sprintf("%d %d 1", insideUID, b.plan.uid))
+	b.write("/proc/self/gid_map", fmt.Sprintf("%d %d 1", insideUID, b.plan.gid))
+}
+
+func (b *builder) write(file, text string) {
+	fd := b.Do("open "+file, unix.SYS_OPENAT, unix.AT_FDCWD, file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	b.Do("write "+file, unix.SYS_WRITE, fd, []byte(text), len(text))
+	b.Do("close "+file, unix.SYS_CLOSE, fd)
+}
+
+// network brings up the loopback device and hands sockets of this network to the server: that
+// is how it reaches in, and nothing else does.
+func (b *builder) network() {
+	if b.plan.shareNet {
+		return
+	}
+	req := new([unix.SizeofSockaddrAny]byte) // struct ifreq, 40 bytes
+	copy(req[:], "lo")
+	binary.NativeEndian.PutUint16(req[unix.IFNAMSIZ:], unix.IFF_UP|unix.IFF_RUNNING)
+	s := b.Do("make socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	b.Do("bring up the loopback device", unix.SYS_IOCTL, s, unix.SIOCSIFFLAGS, script.Keep(&b.Script, req))
+
+	n := b.plan.sockets
+	if b.plan.listen {
+		n = 1
+	}
+	if n == 0 {
+		return
+	}
+	n = min(n, maxSockets)
+	// struct cmsghdr and n descriptors.
+	control := make([]int32, unix.CmsgSpace(4*n)/4)
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+	h.Level, h.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
+	h.SetLen(unix.CmsgLen(4 * n))
+	fds := control[unix.CmsgLen(0)/4:]
+	for i := range n {
+		fd := b.Do("make socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		b.Store(fd, &fds[i])
+		if b.plan.listen {
+			addr := &unix.RawSockaddrInet4{Family: unix.AF_INET, Port: networkOrder(apiPort), Addr: [4]byte{127, 0, 0, 1}}
+			b.Do("bind the Runtime API", unix.SYS_BIND, fd, script.Keep(&b.Script, addr), unix.SizeofSockaddrInet4)
+			b.Do("listen for the Runtime API", unix.SYS_LISTEN, fd, 64)
+		}
+	}
+	payload := []byte{1}
+	iov := &unix.Iovec{Base: &payload[0]}
+	iov.SetLen(1)
+	msg := &unix.Msghdr{Iov: iov, Control: (*byte)(unsafe.Pointer(&control[0]))}
+	msg.SetIovlen(1)
+	msg.SetControllen(4 * len(control))
+	b.Do("hand over sockets", unix.SYS_SENDMSG, b.plan.control, script.Keep(&b.Script, msg), 0)
+}
+
+func networkOrder(port uint16) uint16 {
+	var p [2]byte
+	binary.BigEndian.PutUint16(p[:], port)
+	return binary.NativeEndian.Uint16(p[:])
+}
+
+// root assembles the file system in a tmpfs and makes it the root. Sources are paths of the
+// host, targets are relative to the tmpfs, which is the working folder.
+func (b *builder) root() {
+	p := b.plan
+	b.Do("separate the mounts", unix.SYS_MOUNT, 0, "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
+	b.Do("mount the root", unix.SYS_MOUNT, "root", p.staging, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=1m,nr_inodes=1024")
+	b.Do("enter the root", unix.SYS_CHDIR, p.staging)
+
+	for _, d := range p.system {
+		if d.link != "" {
+			b.Do("link /"+d.name, unix.SYS_SYMLINKAT, d.link, unix.AT_FDCWD, d.name)
+			continue
+		}
+		b.bind(bind{source: "/" + d.name, target: "/" + d.name, dir: true})
+	}
+	b.bind(bind{source: p.etc, target: "/etc", dir: true})
+
+	b.mkdir("/dev")
+	for _, name := range devices {
+		b.mount("/dev/"+name, "dev/"+name, false, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, false)
+	}
+	for link, to := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
+		b.Do("link /dev/"+link, unix.SYS_SYMLINKAT, to, unix.AT_FDCWD, "dev/"+link)
+	}
+	b.mkdir("/dev/shm")
+	b.Do("mount /dev/shm", unix.SYS_MOUNT, "shm", "dev/shm", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777,size=64m")
+
+	b.mkdir("/tmp")
+	b.Do("mount /tmp", unix.SYS_MOUNT, "tmp", "tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("mode=1777,size=%dm", p.tmpMiB))
+	b.mkdir("/var")
+	b.Do("link /var/tmp", unix.SYS_SYMLINKAT, "/tmp", unix.AT_FDCWD, "var/tmp")
+	b.mkdir("/run")
+
+	b.mkdir("/proc")
+	b.Do("mount /proc", unix.SYS_MOUNT, "proc", "proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+	for _, name := range masked {
+		b.mount("/dev/null", "proc/"+name, false, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, true)
+	}
+	for _, m := range p.mounts {
+		b.bind(m)
+	}
+
+	ro := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	b.Do("make the root read-only", unix.SYS_MOUNT_SETATTR, unix.AT_FDCWD, ".", 0, script.Keep(&b.Script, ro), int(unsafe.Sizeof(*ro)))
+	// pivot_root(2), under "pivot_root(".", ".")": the old root comes to lie on top.
+	b.Do("change the root", unix.SYS_PIVOT_ROOT, ".", ".")
+	b.Do("leave the old root", unix.SYS_UMOUNT2, ".", unix.MNT_DETACH)
+}
+
+// mkdir makes a folder and those above it in the new root. Inside of other mounts they must be
+// there already; the mount then says what lacks.
+func (b *builder) mkdir(dir string) {
+	dir = path.Clean(dir)
+	if dir == "/" || b.made[dir] {
+		return
+	}
+	b.made[dir] = true
+	b.mkdir(path.Dir(dir))
+	b.Try("make "+dir, unix.SYS_MKDIRAT, unix.AT_FDCWD, dir[1:], 0o755)
+}
+
+func (b *builder) bind(m bind) {
+	if m.dir {
+		b.mkdir(m.target)
+	}
+	attrs := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
+	if !m.writable {
+		attrs |= unix.MOUNT_ATTR_RDONLY
+	}
+	b.mount(m.source, strings.TrimPrefix(path.Clean(m.target), "/"), m.dir, attrs, false)
+}
+
+// mount shows source, with everything mounted below it, at the relative path target.
+func (b *builder) mount(source, target string, dir bool, attrs uint64, optional bool) {
+	do := b.Do
+	if optional {
+		do = b.Try
+	} else if !dir {
+		b.mkdir("/" + path.Dir(target))
+		b.Try("make /"+target, unix.SYS_MKNODAT, unix.AT_FDCWD, target, unix.S_IFREG|0o644, 0)
+	}
+	set := &unix.MountAttr{Attr_set: attrs}
+	tree := do("open "+source, unix.SYS_OPEN_TREE, unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	do("restrict "+source, unix.SYS_MOUNT_SETATTR, tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, script.Keep(&b.Script, set), int(unsafe.Sizeof(*set)))
+	do("mount /"+target, unix.SYS_MOVE_MOUNT, tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	do("close "+source, unix.SYS_CLOSE, tree)
+}
+
+// process sets what a process starts with.
+func (b *builder) process() {
+	p := b.plan
+	b.Do("name the host", unix.SYS_SETHOSTNAME, hostname, len(hostname))
+	limits := map[int]unix.Rlimit{
+		unix.RLIMIT_CORE:   {},
+		unix.RLIMIT_NOFILE: {Cur: 4096, Max: 4096},
+	}
+	if p.pids > 0 {
+		limits[unix.RLIMIT_NPROC] = unix.Rlimit{Cur: uint64(p.pids), Max: uint64(p.pids)}
+	}
+	kinds := make([]int, 0, len(limits))
+	for kind := range limits {
+		kinds = append(kinds, kind)
+	}
+	sort.Ints(kinds)
+	for _, kind := range kinds {
+		l := limits[kind]
+		b.Do("limit resources", unix.SYS_PRLIMIT64, 0, kind, script.Keep(&b.Script, &l), 0)
+	}
+	b.Do("set the file mode mask", unix.SYS_UMASK, 0o022)
+	b.Do("connect standard input", unix.SYS_DUP3, p.sink, 0, 0)
+	b.Do("connect standard output", unix.SYS_DUP3, p.stdout, 1, 0)
+	b.Do("connect standard error", unix.SYS_DUP3, p.stderr, 2, 0)
+	b.Do("keep no other descriptor", unix.SYS_CLOSE_RANGE, 3, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
+}
+
+// confine gives up every privilege, for good.
+func (b *builder) confine() {
+	p := b.plan
+	if p.privileged {
+		b.Do("leave all groups", unix.SYS_SETGROUPS, 0, 0)
+		b.Do("become the worker's group", unix.SYS_SETRESGID, p.gid, p.gid, p.gid)
+		if !p.userNS {
+			b.dropBounding()
+		}
+		b.Do("become the worker's user", unix.SYS_SETRESUID, p.uid, p.uid, p.uid)
+		// The change of user made the memory, which is still the server's, undumpable, and took
+		// the death signal away.
+		b.Do("be dumpable", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+		if p.userNS {
+			// Made last, the namespace owns nothing: neither mounts nor network belong to it.
+			b.Do("enter a user namespace", unix.SYS_UNSHARE, unix.CLONE_NEWUSER)
+			b.mapUser()
+		}
+	}
+	if p.userNS {
+		b.dropBounding()
+	}
+	b.Do("enter "+p.dir, unix.SYS_CHDIR, p.dir)
+	b.Try("clear ambient capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+	header := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	none := new([2]unix.CapUserData)
+	b.Do("drop capabilities", unix.SYS_CAPSET, script.Keep(&b.Script, header), script.Keep(&b.Script, none))
+	b.Do("end with the server", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
+	b.Do("gain no new privileges", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	prog := &unix.SockFprog{Len: uint16(len(p.filter) / 8), Filter: (*unix.SockFilter)(unsafe.Pointer(unsafe.SliceData(p.filter)))}
+	b.Do("filter system calls", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, script.Keep(&b.Script, prog))
+	var empty uint64
+	b.Do("take signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, script.Keep(&b.Script, &empty), 0, 8)
+}
+
+func (b *builder) dropBounding() {
+	for c := 0; c <= unix.CAP_LAST_CAP; c++ {
+		b.Try(fmt.Sprintf("drop capability %d", c), unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+	}
+}

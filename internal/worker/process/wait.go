@@ -1,0 +1,85 @@
+package process
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+func disconnect(fd int, unspec *unix.RawSockaddrInet4) {
+	_, _, _ = unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(unspec)), unsafe.Sizeof(*unspec))
+}
+
+// child is a process by its pidfd: no other process can be meant by mistake.
+type child struct {
+	pid  int
+	file *os.File
+	raw  int
+}
+
+func newChild(pid, pidfd int) *child {
+	_ = unix.SetNonblock(pidfd, true) // so that Go's poller waits, and no thread does
+	return &child{pid: pid, raw: pidfd, file: os.NewFile(uintptr(pidfd), "pidfd")}
+}
+
+// wait reaps the process and closes the descriptor.
+func (c *child) wait() (code int, signal string) {
+	var info unix.Siginfo
+	defer c.file.Close()
+	rc, err := c.file.SyscallConn()
+	if err == nil {
+		err = rc.Read(func(fd uintptr) bool {
+			// WNOHANG: the poller calls this first without knowing.
+			info = unix.Siginfo{}
+			for {
+				werr := unix.Waitid(unix.P_PIDFD, int(fd), &info, unix.WEXITED|unix.WNOHANG, nil)
+				if werr == unix.EINTR {
+					continue
+				}
+				return werr != nil || info.Signo != 0
+			}
+		})
+	}
+	if err != nil || info.Signo == 0 {
+		_ = unix.Waitid(unix.P_PID, c.pid, &info, unix.WEXITED, nil)
+	}
+	// siginfo_t of SIGCHLD: after three ints and padding, pid, uid and status.
+	status := *(*int32)(unsafe.Add(unsafe.Pointer(&info), 24))
+	const cldExited = 1
+	if info.Code == cldExited {
+		return int(status), ""
+	}
+	return -1, signalName(unix.Signal(status))
+}
+
+func signalName(s unix.Signal) string { return s.String() }
+
+// kill sends a signal; to a process that has ended it does nothing.
+func (c *child) kill(sig unix.Signal) {
+	_ = unix.PidfdSendSignal(c.raw, sig, nil, 0)
+}
+
+// catches says whether the process has a handler for the signal. The first process of a
+// namespace is not ended by a signal that it has no handler for.
+func catches(pid int, sig unix.Signal) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false
+	}
+	return caught(string(b), sig)
+}
+
+// caught reads SigCgt of /proc/PID/status (proc(5)).
+func caught(status string, sig unix.Signal) bool {
+	for line := range strings.SplitSeq(status, "\n") {
+		if mask, ok := strings.CutPrefix(line, "SigCgt:\t"); ok {
+			m, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return err == nil && m&(1<<(uint(sig)-1)) != 0
+		}
+	}
+	return false
+}
