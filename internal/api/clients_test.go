@@ -34,10 +34,11 @@ func python(t *testing.T) string {
 // run runs a program to its end, which must be a good one.
 func run(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
+	cmd.WaitDelay = 5 * time.Second // for children of it that outlive it
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, out)
@@ -104,7 +105,10 @@ func TestTerraform(t *testing.T) {
 		}
 	}
 	env := []string{"TF_CLI_CONFIG_FILE=" + filepath.Join(dir, "rc"), "CHECKPOINT_DISABLE=1", "TF_VAR_endpoint=" + f.url, "TF_VAR_archive=" + zip}
-	terraform := func(args ...string) { t.Helper(); run(t, env, "terraform", append([]string{"-chdir=" + dir}, args...)...) }
+	terraform := func(args ...string) {
+		t.Helper()
+		run(t, env, "terraform", append([]string{"-chdir=" + dir}, args...)...)
+	}
 	terraform("init", "-no-color")
 	for _, timeout := range []string{"5", "9"} {
 		terraform("apply", "-no-color", "-auto-approve", "-var", "timeout="+timeout)
