@@ -1,0 +1,6 @@
+package shopcart;
+
+import io.micronaut.serde.annotation.Serdeable;
+
+@Serdeable
+public record Item(Product product, int quantity, long price) {}
