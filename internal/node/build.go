@@ -61,8 +61,13 @@ func (n *Node) build(ctx context.Context, rev *revision, level function.Level, v
 	rec = &next
 	rec.EndedAt = &end
 	failure := engine.FailureNone
+	var failedKey aot.Key
 	if err != nil {
-		failure = describe(rec, err)
+		if failure = describe(rec, err); failure == engine.FailureInputs {
+			if req, err := n.request(ctx, rev, level, version); err == nil {
+				failedKey, _ = n.opt.Builder.Key(req) // without it, another tool chain is not noticed
+			}
+		}
 	} else {
 		rec.State, rec.Key, rec.Cached, rec.Cost = buildSucceeded, res.Key, res.Cached, res.Cost
 	}
@@ -81,6 +86,9 @@ func (n *Node) build(ctx context.Context, rev *revision, level function.Level, v
 		return
 	}
 	if failure != engine.FailureNone {
+		if failure == engine.FailureInputs {
+			rev.failedKey, rev.failedLevel = failedKey, level
+		}
 		n.step(engine.Event{Kind: engine.EventBuildFailed, Revision: rev.id, Failure: failure})
 		return
 	}
@@ -89,17 +97,27 @@ func (n *Node) build(ctx context.Context, rev *revision, level function.Level, v
 }
 
 func (n *Node) runBuild(ctx context.Context, rev *revision, level function.Level, version uint32, out *capped, progress func(string)) (*aot.Result, error) {
+	req, err := n.request(ctx, rev, level, version)
+	if err != nil {
+		return nil, err
+	}
+	req.Log, req.Progress = out, progress
+	return n.opt.Builder.Build(ctx, req)
+}
+
+// request is a build, without what only its run needs.
+func (n *Node) request(ctx context.Context, rev *revision, level function.Level, version uint32) (*aot.Request, error) {
 	doc, _, err := n.opt.State.Metadata(ctx, rev.spec.ID, int(version))
 	if err != nil {
 		return nil, fmt.Errorf("read metadata version %d: %w", version, err)
 	}
-	req := &aot.Request{Revision: rev.spec, Metadata: doc, Level: level, Limits: n.opt.BuildLimits, Log: out, Progress: progress}
+	req := &aot.Request{Revision: rev.spec, Metadata: doc, Level: level, Limits: n.opt.BuildLimits}
 	if n.opt.Code != nil {
 		if req.Code, err = n.opt.Code(rev.spec.CodeSHA256); err != nil {
 			return nil, fmt.Errorf("find the code: %w", err)
 		}
 	}
-	return n.opt.Builder.Build(ctx, req)
+	return req, nil
 }
 
 // describe writes an error into a build's record and classes it for the engine.

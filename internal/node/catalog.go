@@ -37,6 +37,8 @@ type revision struct {
 
 	binaries    [function.LevelOptimized + 1]string // folders, by level
 	keys        [function.LevelOptimized + 1]aot.Key
+	failedKey   aot.Key // the last build that must fail again
+	failedLevel function.Level
 	cancelBuild context.CancelFunc
 	reason      string // of the last move
 	since       time.Time

@@ -124,8 +124,9 @@ func (s *state) history(id function.RevisionID) (moves []string) {
 
 // builder makes "binaries" that take some time and know their metadata.
 type builder struct {
-	time  time.Duration
-	fails func(*aot.Request) error
+	time    time.Duration
+	version string // of the tool chain
+	fails   func(*aot.Request) error
 
 	mu   sync.Mutex
 	made map[aot.Key][]byte // metadata of each
@@ -135,7 +136,7 @@ type builder struct {
 func (b *builder) Name() string { return "fake" }
 
 func (b *builder) Key(req *aot.Request) (aot.Key, error) {
-	return aot.Key(fmt.Sprintf("%s-%d-%x", req.Revision.CodeSHA256, req.Level, req.Metadata)), nil
+	return aot.Key(fmt.Sprintf("%s%s-%d-%x", b.version, req.Revision.CodeSHA256, req.Level, req.Metadata)), nil
 }
 
 func (b *builder) Lookup(key aot.Key) (*aot.Result, bool) {

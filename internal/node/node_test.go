@@ -445,6 +445,32 @@ func TestRecording(t *testing.T) {
 	})
 }
 
+// TestOtherToolChain: a build that had to fail is made again after a restart with another builder.
+func TestOtherToolChain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old := &builder{time: time.Second, fails: func(*aot.Request) error { return &aot.Error{Class: aot.ClassUser, Reason: "no"} }}
+		w := open(t, &world{program: tiers, builder: old}, nil)
+		id := w.deploy(t, "f", nil)
+		for range 3 {
+			w.burst(t, id, 4)
+			time.Sleep(11 * time.Minute)
+		}
+		w.Close()
+		for _, other := range []*builder{old, {time: time.Second, version: "2"}} {
+			w = open(t, &world{program: tiers, state: w.state, builder: other}, nil)
+			w.burst(t, id, 4)
+			time.Sleep(time.Minute)
+			w.Close()
+		}
+		if n := len(w.state.builds); n != 2 {
+			t.Errorf("%d builds, want one with each tool chain", n)
+		}
+		if h := w.state.history(id); !strings.HasSuffix(h[len(h)-1], "-> native") {
+			t.Errorf("ended with %s, want native", h[len(h)-1])
+		}
+	})
+}
+
 // TestEvents: a listener sees what happens, in order and numbered.
 func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -18,6 +18,10 @@ import (
 type document struct {
 	pipeline.Saved
 	Key aot.Key `json:"key,omitempty"`
+	// FailedKey and FailedLevel are the build that must fail again; with another tool chain
+	// the key is another, and it may not.
+	FailedKey   aot.Key        `json:"failedKey,omitempty"`
+	FailedLevel function.Level `json:"failedLevel,omitempty"`
 }
 
 // record persists a revision's pipeline and tells of its move. The caller holds n.mu.
@@ -27,7 +31,7 @@ func (n *Node) record(a *engine.Action) {
 	if !ok || rev == nil {
 		return
 	}
-	doc, err := json.Marshal(document{Saved: saved, Key: rev.keys[saved.Level]})
+	doc, err := json.Marshal(document{Saved: saved, Key: rev.keys[saved.Level], FailedKey: rev.failedKey, FailedLevel: rev.failedLevel})
 	if err != nil {
 		n.log.Error("encode pipeline", telemetry.KeyRevision, rev.spec.ID, telemetry.KeyError, err)
 		return
@@ -151,6 +155,10 @@ func (n *Node) restore(ctx context.Context, rev *revision, parent function.Revis
 		last := p.History[len(p.History)-1]
 		rev.reason, rev.since = last.Reason, last.At
 	}
+	rev.failedKey, rev.failedLevel = d.FailedKey, d.FailedLevel
+	if s.FailedVersion > 0 && n.mayBuildNow(ctx, rev, s.FailedVersion) {
+		s.FailedVersion, s.NotBefore = 0, 0
+	}
 	if s.State.Stage != pipeline.StageNative {
 		return s
 	}
@@ -163,6 +171,19 @@ func (n *Node) restore(ctx context.Context, rev *revision, parent function.Revis
 	s.State = pipeline.State{Stage: pipeline.StageHotSpot, Phase: pipeline.PhaseQueued}
 	s.Wanted, s.Level, s.Complete, s.NotBefore = max(s.Level, s.Wanted), function.LevelNone, true, 0
 	return s
+}
+
+// mayBuildNow reports whether a build that had to fail depends on something else now.
+func (n *Node) mayBuildNow(ctx context.Context, rev *revision, version uint32) bool {
+	if n.opt.Builder == nil {
+		return false
+	}
+	req, err := n.request(ctx, rev, rev.failedLevel, version)
+	if err != nil {
+		return false
+	}
+	key, err := n.opt.Builder.Key(req)
+	return err == nil && key != rev.failedKey
 }
 
 // inherit gives a new revision what is known of its parent, if their code is the same: its
