@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -84,7 +85,27 @@ func unpack(ctx context.Context, archive, dir string, max limits) (string, error
 	if top == "" {
 		return "", errors.New("the archive is empty")
 	}
-	return filepath.Join(dir, top), nil
+	unpacked := filepath.Join(dir, top)
+	return unpacked, checkLinks(unpacked)
+}
+
+// checkLinks makes sure that no link leads out of dir, by way of other links either: each was
+// checked by its text alone when it was made.
+func checkLinks(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink == 0 {
+			return err
+		}
+		if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%w: link %s: %w", errUnsafe, name, err)
+		}
+		return nil
+	})
 }
 
 func unpackEntry(root *os.Root, name string, h *tar.Header, r io.Reader) error {
