@@ -2,7 +2,7 @@
 SHELL      := /bin/bash
 GO         ?= go
 JDK         = $(shell scripts/find-jdk 25)
-MVN         = JAVA_HOME=$(JDK) mvn -q -B -f java/pom.xml
+MVN         = JAVA_HOME=$(JDK) MAVEN_OPTS="--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow" mvn -q -B -f java/pom.xml
 CACHE      ?= $(or $(CLOUDJIT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cloudjit)
 ASSETS     := internal/assets/files
 JAVA_SRC   := $(shell find java/runtime java/tracer -path '*/target' -prune -o -type f -print 2>/dev/null) java/pom.xml

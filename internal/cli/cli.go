@@ -1,8 +1,199 @@
 // Package cli is the command line: it parses arguments, calls the packages that do the work,
-// and prints what they return.
+// and prints what they return. Results go to stdout, progress and prose to stderr; --json
+// prints what programs read. It must not decide anything that the server decides.
 package cli
 
-import "io"
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
+
+	"github.com/cloudjit/cloudjit/internal/client"
+)
+
+// Exit codes, as the help shows them.
+const (
+	exitOK          = 0
+	exitError       = 1 // the command failed
+	exitUsage       = 2 // the command line is wrong
+	exitUnreachable = 3 // no server answers
+	exitNotFound    = 4 // no such function, version, build...
+	exitFunction    = 5 // the function itself returned an error
+	exitThrottled   = 6 // the server refused for now
+	exitInterrupted = 130
+)
+
+const description = `CloudJIT runs ordinary Java functions and makes those that suffer from cold starts native, by itself.
+
+Exit codes: 0 done; 1 failed; 2 wrong command line; 3 no server answers; 4 not found; 5 the function returned an error; 6 throttled; 130 interrupted.`
+
+// Context is what every command runs with.
+type Context struct {
+	context.Context
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// JSON says that stdout is for a program.
+	JSON bool
+	// Client reaches the server that --endpoint names.
+	Client *client.Client
+}
+
+// Print writes v as indented JSON with --json, and else calls text.
+func (c *Context) Print(v any, text func(w io.Writer) error) error {
+	if !c.JSON {
+		return text(c.Stdout)
+	}
+	enc := json.NewEncoder(c.Stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// Say writes a line of prose to stderr.
+func (c *Context) Say(format string, args ...any) { fmt.Fprintf(c.Stderr, format+"\n", args...) }
+
+// commands is the whole command line.
+type commands struct {
+	JSON     bool   `help:"Print JSON."`
+	Endpoint string `help:"URL of the server." env:"CLOUDJIT_ENDPOINT" default:"http://127.0.0.1:9700" placeholder:"URL"`
+
+	Serve      serveCommand              `cmd:"" help:"Run the platform." group:"server"`
+	Doctor     doctorCommand             `cmd:"" help:"Say what this machine has for CloudJIT, and what to do about what lacks." group:"server"`
+	Toolchain  toolchainCommands         `cmd:"" help:"Find or install native-image." group:"server"`
+	Deploy     deployCommand             `cmd:"" help:"Create a function from an archive, or give it new code." group:"functions"`
+	Invoke     invokeCommand             `cmd:"" help:"Run a function once." group:"functions"`
+	List       listCommand               `cmd:"" help:"List functions." group:"functions"`
+	Describe   describeCommand           `cmd:"" help:"Show a function and its pipeline." group:"functions"`
+	Logs       logsCommand               `cmd:"" help:"Show what a function wrote." group:"functions"`
+	Delete     deleteCommand             `cmd:"" help:"Delete a function." group:"functions"`
+	Optimize   optimizeCommand           `cmd:"" help:"Build a function's binary now." group:"pipeline"`
+	Deoptimize deoptimizeCommand         `cmd:"" help:"Send a function back to the tracing stage." group:"pipeline"`
+	Policy     policyCommand             `cmd:"" help:"Show or change when functions are optimized." group:"pipeline"`
+	Top        topCommand                `cmd:"" help:"Watch functions, workers and builds." group:"pipeline"`
+	Demo       demoCommand               `cmd:"" help:"Take sample functions through every tier, and measure." group:"experiments"`
+	Simulate   simulateCommand           `cmd:"" help:"Run a trace through the platform's engine, with modelled durations." group:"experiments"`
+	Trace      traceCommands             `cmd:"" help:"Look into, cut, scale and make invocation traces." group:"experiments"`
+	Completion kongcompletion.Completion `cmd:"" help:"Print how to switch on completion in a shell." group:"other"`
+	Version    versionCommand            `cmd:"" help:"Print the version." group:"other"`
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(c *Context) error {
+	v := Version()
+	return c.Print(map[string]string{"version": v}, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, "cloudjit", v)
+		return err
+	})
+}
+
+// Version is the module's version, or its commit in a build from a checkout.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version, commit := info.Main.Version, ""
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			commit = s.Value[:12]
+		}
+	}
+	switch {
+	case version != "" && version != "(devel)":
+		return version
+	case commit != "":
+		return "devel-" + commit
+	}
+	return "devel"
+}
+
+type exit int
 
 // Main runs one command line and returns the process's exit code.
-func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int { return 0 }
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	// kong ends the process after --help; a panic brings us back here instead.
+	defer func() {
+		if r := recover(); r != nil {
+			e, ok := r.(exit)
+			if !ok {
+				panic(r)
+			}
+			code = int(e)
+		}
+	}()
+	var cmds commands
+	parser, err := kong.New(&cmds, kong.Name("cloudjit"), kong.Description(description),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}), kong.UsageOnError(),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "functions", Title: "Functions:"}, {Key: "pipeline", Title: "Pipeline:"},
+			{Key: "experiments", Title: "Experiments:"}, {Key: "server", Title: "Server:"}, {Key: "other", Title: "Other:"},
+		}))
+	if err != nil {
+		panic(err) // the structs above are wrong
+	}
+	kongcompletion.Register(parser)
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(stderr, "cloudjit: %v\nTry \"cloudjit --help\".\n", err)
+		return exitUsage
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server, err := client.New(cmds.Endpoint)
+	if err != nil {
+		fmt.Fprintln(stderr, "cloudjit:", err)
+		return exitUsage
+	}
+	c := &Context{Context: ctx, Stdin: stdin, Stdout: stdout, Stderr: stderr, JSON: cmds.JSON, Client: server}
+	err = parsed.Run(c)
+	if err != nil {
+		fmt.Fprintln(stderr, "cloudjit:", err)
+		var hint interface{ Hint() string }
+		if errors.As(err, &hint) && hint.Hint() != "" {
+			fmt.Fprintln(stderr, hint.Hint())
+		}
+	}
+	return exitCode(ctx, err)
+}
+
+// exitCode maps errors to exit codes; nothing else does.
+func exitCode(ctx context.Context, err error) int {
+	var api *client.Error
+	var fn *functionError
+	var unreachable *client.UnreachableError
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return exitInterrupted
+	case errors.As(err, &fn):
+		return exitFunction
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &unreachable):
+		return exitUnreachable
+	case errors.As(err, &api) && api.Status == 404:
+		return exitNotFound
+	case errors.As(err, &api) && api.Status == 429:
+		return exitThrottled
+	}
+	return exitError
+}
+
+// usageError is a command line that kong cannot find wrong by itself.
+type usageError struct{ msg string }
+
+func (e *usageError) Error() string { return e.msg }

@@ -204,6 +204,9 @@ var (
 	plain = regexp.MustCompile(`^[A-Za-z0-9_/$ ,=@%&;'!#~-]$`)
 )
 
+// escapeGlob makes what is special in a glob stand for itself.
+var escapeGlob = strings.NewReplacer("*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`, "{", `\{`, "}", `\}`)
+
 // globOf rewrites the regular expressions that agents and people wrote: literals (\Q...\E and
 // escaped), and .* for anything.
 func globOf(pattern string) (string, bool) {
@@ -217,13 +220,13 @@ func globOf(pattern string) (string, bool) {
 			if !ok {
 				return "", false
 			}
-			glob.WriteString(strings.ReplaceAll(literal, "*", `\*`))
+			glob.WriteString(escapeGlob.Replace(literal))
 			i += len(literal) + 4
 		case strings.HasPrefix(rest, ".*"):
 			glob.WriteString("**")
 			i += 2
 		case rest[0] == '\\' && len(rest) > 1 && strings.ContainsRune(`.-/$()[]{}+?^|`, rune(rest[1])):
-			glob.WriteByte(rest[1])
+			glob.WriteString(escapeGlob.Replace(rest[1:2]))
 			i += 2
 		case plain.MatchString(rest[:1]):
 			glob.WriteByte(rest[0])

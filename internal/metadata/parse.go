@@ -407,14 +407,21 @@ func (b *builder) name(what, name string) string {
 	return name
 }
 
-// glob checks what native-image refuses: it would fail the whole build. The empty glob is the
-// root folder.
+// glob checks what native-image refuses: it would fail the whole build.
 func (b *builder) glob(glob string) {
-	if glob != "" {
-		b.name("resource", glob)
-	}
+	b.name("resource", glob)
 	if strings.Contains(strings.ReplaceAll(glob, `\*`, ""), "***") {
 		b.fail("glob %q has more than two * in a row", glob)
+	}
+	if strings.Contains(glob, "//") || strings.Contains(glob, "**/**") {
+		b.fail("glob %q has an empty or a doubled level", glob)
+	}
+	escaped := false
+	for _, c := range glob {
+		if strings.ContainsRune("?[]{}", c) && !escaped {
+			b.fail("glob %q has a %c without a \\ before it", glob, c)
+		}
+		escaped = c == '\\'
 	}
 }
 

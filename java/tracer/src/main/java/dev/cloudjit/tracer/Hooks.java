@@ -419,7 +419,7 @@ public final class Hooks {
             return;
         }
         try {
-            libraries.loaded(c.getClassLoader(), library.getPath());
+            libraries.loaded(library.getPath());
         } catch (Throwable t) {
             // See lookup.
         } finally {

@@ -1,8 +1,138 @@
 package dev.cloudjit.tracer;
 
-/** Placeholder. */
-final class NativeLibraries {
-    NativeLibraries(Trace trace) {}
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.classfile.ClassFile;
+import java.lang.classfile.ClassModel;
+import java.lang.classfile.FieldModel;
+import java.lang.classfile.MethodModel;
+import java.lang.constant.ClassDesc;
+import java.lang.constant.MethodTypeDesc;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
-    void loaded(ClassLoader loader, String path) {}
+/**
+ * Guesses what native code looks up through JNI, which no Java agent can see: the names of the
+ * classes and members are constants in the library. A class whose name stands in it and that
+ * exists is recorded, with each member whose name and descriptor stand there too. Too much for a
+ * library that mentions a class for another reason, too little for one that builds names.
+ */
+final class NativeLibraries {
+    /** Larger libraries are not read: memory belongs to the program. */
+    private static final long MAX_SIZE = 64 << 20;
+
+    private final Trace trace;
+    private final Set<String> waiting = ConcurrentHashMap.newKeySet();
+    private final Set<String> done = ConcurrentHashMap.newKeySet();
+
+    NativeLibraries(Trace trace) {
+        this.trace = trace;
+    }
+
+    /** Notes a library; it is read by {@link #scan}, on the agent's own thread. */
+    void loaded(String path) {
+        if (!done.contains(path)) {
+            trace.add(waiting, path);
+        }
+    }
+
+    void scan() {
+        for (String path : waiting) {
+            waiting.remove(path);
+            if (done.add(path)) {
+                try {
+                    scan(Path.of(path));
+                } catch (IOException | RuntimeException e) {
+                    // Not there any more, or none: then there is nothing to learn from it.
+                }
+            }
+        }
+    }
+
+    private void scan(Path library) throws IOException {
+        if (Files.size(library) > MAX_SIZE) {
+            return;
+        }
+        Set<String> constants = constants(Files.readAllBytes(library));
+        for (String constant : constants) {
+            if (constant.indexOf('/') > 0 && isInternalName(constant)) {
+                byte[] code = code(constant);
+                if (code != null) {
+                    record(ClassFile.of().parse(code), constants);
+                }
+            }
+        }
+    }
+
+    /** Returns the zero-terminated strings of a file that could be names or descriptors. */
+    private static Set<String> constants(byte[] file) {
+        Set<String> constants = new HashSet<>();
+        int start = 0;
+        for (int i = 0; i < file.length; i++) {
+            byte b = file[i];
+            if (b == 0 && i > start && i - start < 1024) {
+                constants.add(new String(file, start, i - start, StandardCharsets.ISO_8859_1));
+            }
+            if (b <= ' ' || b == 0x7f) {
+                start = i + 1;
+            }
+        }
+        return constants;
+    }
+
+    private static boolean isInternalName(String name) {
+        for (int i = 0; i < name.length(); i++) {
+            char c = name.charAt(i);
+            if (c != '/' && !Character.isJavaIdentifierPart(c)) {
+                return false;
+            }
+        }
+        return Character.isJavaIdentifierStart(name.charAt(0)) && !name.endsWith("/");
+    }
+
+    private static byte[] code(String internalName) throws IOException {
+        try (InputStream in = ClassLoader.getSystemResourceAsStream(internalName.concat(".class"))) {
+            return in == null ? null : in.readAllBytes();
+        }
+    }
+
+    private void record(ClassModel c, Set<String> constants) {
+        String name = c.thisClass().asInternalName().replace('/', '.');
+        trace.flag(name, Trace.JNI);
+        for (FieldModel field : c.fields()) {
+            if (constants.contains(field.fieldName().stringValue()) && constants.contains(field.fieldType().stringValue())) {
+                trace.field(name, field.fieldName().stringValue(), false);
+            }
+        }
+        boolean thrown = name.endsWith("Exception") || name.endsWith("Error");
+        for (MethodModel method : c.methods()) {
+            String descriptor = method.methodType().stringValue();
+            boolean named = constants.contains(method.methodName().stringValue()) && constants.contains(descriptor);
+            // ThrowNew names no constructor.
+            boolean thrownNew = thrown && descriptor.equals("(Ljava/lang/String;)V") && method.methodName().equalsString("<init>");
+            if (named || thrownNew) {
+                trace.method(name, signature(method.methodName().stringValue(), method.methodTypeSymbol()));
+            }
+        }
+    }
+
+    private static String signature(String name, MethodTypeDesc type) {
+        StringBuilder s = new StringBuilder(name).append('(');
+        for (int i = 0; i < type.parameterCount(); i++) {
+            s.append(i > 0 ? "," : "").append(sourceName(type.parameterType(i)));
+        }
+        return s.append(')').toString();
+    }
+
+    private static String sourceName(ClassDesc type) {
+        if (type.isArray()) {
+            return sourceName(type.componentType()).concat("[]");
+        }
+        String descriptor = type.descriptorString();
+        return type.isPrimitive() ? type.displayName() : descriptor.substring(1, descriptor.length() - 1).replace('/', '.');
+    }
 }

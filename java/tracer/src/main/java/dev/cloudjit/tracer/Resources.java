@@ -17,12 +17,28 @@ final class Resources {
         return packageName.isEmpty() ? name : packageName.replace('.', '/') + "/" + name;
     }
 
-    /** Returns the glob that means this one resource, or null for what is none. */
+    /**
+     * Returns the glob that means this one resource, or null for what is none. A native image
+     * compares names without superfluous slashes, and refuses globs that have them.
+     */
     static String glob(String name) {
-        String path = name;
-        while (path.endsWith("/")) { // a folder
-            path = path.substring(0, path.length() - 1);
+        StringBuilder glob = new StringBuilder();
+        for (int i = 0; i < name.length() && i < 4096; i++) {
+            char c = name.charAt(i);
+            if (c == '\\' || Character.isISOControl(c)) {
+                return null;
+            }
+            if (c == '/' && (glob.isEmpty() || glob.charAt(glob.length() - 1) == '/')) {
+                continue;
+            }
+            if ("*?[]{}".indexOf(c) >= 0) {
+                glob.append('\\');
+            }
+            glob.append(c);
         }
-        return path.isEmpty() || path.length() > 4096 ? null : path.replace("*", "\\*");
+        if (!glob.isEmpty() && glob.charAt(glob.length() - 1) == '/') { // a folder
+            glob.setLength(glob.length() - 1);
+        }
+        return glob.isEmpty() ? null : glob.toString();
     }
 }

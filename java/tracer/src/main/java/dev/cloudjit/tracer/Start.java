@@ -26,12 +26,13 @@ public final class Start {
         Set<Module> us = Set.of(Start.class.getModule());
         instrumentation.redefineModule(Object.class.getModule(), Set.of(), Map.of("jdk.internal.access", us, "jdk.internal.reflect", us), Map.of(), Set.of(), Map.of());
 
-        TraceFile file = new TraceFile(trace, options);
+        NativeLibraries libraries = new NativeLibraries(trace);
+        TraceFile file = new TraceFile(trace, libraries, options);
         trace.wake(file);
         weave(instrumentation);
-        Runtime.getRuntime().addShutdownHook(new AtExit(file));
+        Runtime.getRuntime().addShutdownHook(new AtExit(libraries, file));
         file.start();
-        Hooks.install(trace, file, new NativeLibraries(trace));
+        Hooks.install(trace, file, libraries);
     }
 
     private static void weave(Instrumentation instrumentation) throws UnmodifiableClassException {
@@ -57,15 +58,19 @@ public final class Start {
     }
 
     private static final class AtExit extends Thread {
+        private final NativeLibraries libraries;
         private final TraceFile file;
 
-        AtExit(TraceFile file) {
+        AtExit(NativeLibraries libraries, TraceFile file) {
             super("cloudjit-tracer-exit");
+            this.libraries = libraries;
             this.file = file;
         }
 
         @Override
         public void run() {
+            Hooks.ignoreThisThread();
+            libraries.scan();
             file.flush();
         }
     }

@@ -31,9 +31,6 @@ final class Trace {
     final ConcurrentMap<String, Type> types = new ConcurrentHashMap<>();
     /** JSON of the entries of the section "resources". */
     final Set<String> resources = ConcurrentHashMap.newKeySet();
-    /** JSON of the entries of "foreign". */
-    final Set<String> downcalls = ConcurrentHashMap.newKeySet();
-    final Set<String> upcalls = ConcurrentHashMap.newKeySet();
 
     /** Counts changes; read by who writes the trace. */
     final AtomicInteger version = new AtomicInteger();

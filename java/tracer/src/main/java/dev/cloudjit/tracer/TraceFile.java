@@ -24,15 +24,17 @@ final class TraceFile extends Thread {
     private static final int SOON_COUNT = 20;
 
     private final Trace trace;
+    private final NativeLibraries libraries;
     private final File target;
     private final File temporary;
     private final int interval;
     private final ReentrantLock lock = new ReentrantLock();
     private int written;
 
-    TraceFile(Trace trace, Options options) {
+    TraceFile(Trace trace, NativeLibraries libraries, Options options) {
         super("cloudjit-tracer");
         this.trace = trace;
+        this.libraries = libraries;
         this.target = new File(options.out(), NAME);
         this.temporary = new File(options.out(), "." + NAME + "." + ProcessHandle.current().pid());
         this.interval = options.interval();
@@ -46,6 +48,7 @@ final class TraceFile extends Thread {
         for (int count = 0; ; ) {
             if (written != trace.version.get()) {
                 sleep(count < SOON_COUNT ? Math.min(SOON, interval) : interval);
+                libraries.scan();
                 flush();
                 count++;
             } else {
@@ -95,11 +98,6 @@ final class TraceFile extends Thread {
         }
         s.append("\n  ],\n  \"resources\": [");
         list(s, "\n    ", trace.resources).append("\n  ]");
-        if (!trace.downcalls.isEmpty() || !trace.upcalls.isEmpty()) {
-            s.append(",\n  \"foreign\": {\n    \"downcalls\": [");
-            list(s, "\n      ", trace.downcalls).append("\n    ],\n    \"upcalls\": [");
-            list(s, "\n      ", trace.upcalls).append("\n    ]\n  }");
-        }
         return s.append("\n}\n").toString();
     }
 

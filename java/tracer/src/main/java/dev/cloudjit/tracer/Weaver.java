@@ -26,7 +26,7 @@ import java.util.Map;
 final class Weaver implements ClassFileTransformer {
     private static final ClassDesc HOOKS = ClassDesc.of("dev.cloudjit.tracer.Hooks");
 
-    private final ClassFile format = ClassFile.of();
+    private final ClassFile format = ClassFile.of(ClassFile.DebugElementsOption.DROP_DEBUG);
     private final Map<String, List<Points.Point>> points;
     /** What went wrong, for the log; the class is left as it is then. */
     final List<Throwable> failures = new ArrayList<>();

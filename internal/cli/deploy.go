@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/jar"
+)
+
+type deployCommand struct {
+	Function    string            `arg:"" help:"Name of the function."`
+	Archive     string            `arg:"" type:"existingfile" help:"JAR, or ZIP with lib/ or with a bootstrap."`
+	Handler     string            `help:"package.Class or package.Class::method. Found by itself where only one class can be it."`
+	Web         bool              `help:"It is a web application that listens on $PORT, even if it also has handlers."`
+	MainClass   string            `help:"Main class of a web application, if not the manifest's."`
+	Runtime     string            `help:"Lambda runtime; found from the archive." placeholder:"NAME"`
+	Memory      int               `help:"MiB of a worker (512 for Java, 128 for provided)." placeholder:"MIB"`
+	Timeout     time.Duration     `help:"Longest that an invocation may take (30s)." placeholder:"TIME"`
+	Env         map[string]string `short:"e" help:"Environment variables, K=V;K=V." placeholder:"K=V"`
+	Concurrency int               `help:"Requests that a worker of a web application takes at once (1)." placeholder:"N"`
+	Publish     bool              `help:"Publish a version."`
+	URL         bool              `name:"url" help:"Give it a function URL (web applications always get one)." `
+}
+
+// javaRuntimes are Lambda's names of Java releases; a function runs on the newest JDK anyway.
+var javaRuntimes = []int{8, 11, 17, 21, 25}
+
+func (cmd *deployCommand) Run(c *Context) error {
+	info, err := jar.Inspect(cmd.Archive, jar.Limits{})
+	if err != nil {
+		return fmt.Errorf("look into %s: %w", cmd.Archive, err)
+	}
+	request, err := cmd.request(info)
+	if err != nil {
+		return err
+	}
+	archive, err := os.ReadFile(cmd.Archive)
+	if err != nil {
+		return fmt.Errorf("read archive: %w", err)
+	}
+	c.Say("deploying %s: %s, %s, %.1f MB", cmd.Function, request["Runtime"], described(request, info), float64(len(archive))/1e6)
+	conf, err := c.Client.Deploy(c, cmd.Function, archive, request, cmd.Publish)
+	if err != nil {
+		return err
+	}
+	result := struct {
+		*client.Configuration
+		URL string `json:"FunctionUrl,omitempty"`
+	}{Configuration: conf}
+	if cmd.URL || cmd.isWeb(info) {
+		if result.URL, err = c.Client.FunctionURL(c, cmd.Function); err != nil {
+			return err
+		}
+	}
+	return c.Print(result, func(w io.Writer) error {
+		if _, err := fmt.Fprintln(w, conf.FunctionArn); err != nil || result.URL == "" {
+			return err
+		}
+		_, err := fmt.Fprintln(w, result.URL)
+		return err
+	})
+}
+
+func (cmd *deployCommand) isWeb(info *jar.Info) bool {
+	return cmd.Web || cmd.MainClass != "" || cmd.Handler == "" && info.Kind() == function.KindWeb
+}
+
+// request is what the archive and the flags say, as Lambda's API takes it.
+func (cmd *deployCommand) request(info *jar.Info) (map[string]any, error) {
+	request := map[string]any{"Timeout": 30, "Role": "arn:aws:iam::000000000000:role/cloudjit"}
+	memory := 512
+	switch {
+	case info.Kind() == function.KindProvided:
+		memory = 128
+		request["Runtime"], request["Handler"] = "provided.al2023", "bootstrap"
+	case cmd.isWeb(info):
+		request["Runtime"], request["Handler"] = javaRuntime(info), "web"
+		if cmd.MainClass != "" {
+			request["Handler"] = "web:" + cmd.MainClass
+		}
+	default:
+		handler := cmd.Handler
+		if handler == "" {
+			if len(info.Handlers) != 1 {
+				return nil, &usageError{noHandler(info)}
+			}
+			handler = info.Handlers[0].Class
+		}
+		request["Runtime"], request["Handler"] = javaRuntime(info), handler
+	}
+	if cmd.Handler != "" {
+		request["Handler"] = cmd.Handler
+	}
+	if cmd.Runtime != "" {
+		request["Runtime"] = cmd.Runtime
+	}
+	if cmd.Memory != 0 {
+		memory = cmd.Memory
+	}
+	request["MemorySize"] = memory
+	if cmd.Timeout != 0 {
+		request["Timeout"] = int((cmd.Timeout + time.Second - 1) / time.Second)
+	}
+	env := map[string]string{}
+	for k, v := range cmd.Env {
+		env[k] = v
+	}
+	if cmd.Concurrency != 0 {
+		env["CLOUDJIT_CONCURRENCY"] = fmt.Sprint(cmd.Concurrency)
+	}
+	if len(env) > 0 {
+		request["Environment"] = map[string]any{"Variables": env}
+	}
+	return request, nil
+}
+
+func javaRuntime(info *jar.Info) string {
+	for _, release := range javaRuntimes {
+		if info.JavaVersion <= release {
+			if release == 8 {
+				return "java8.al2"
+			}
+			return fmt.Sprint("java", release)
+		}
+	}
+	return fmt.Sprint("java", javaRuntimes[len(javaRuntimes)-1])
+}
+
+func noHandler(info *jar.Info) string {
+	if len(info.Handlers) == 0 {
+		return "no class in the archive implements a Lambda handler and no manifest names a main class: say which with --handler package.Class::method, or --main-class"
+	}
+	var names []string
+	for i, h := range info.Handlers {
+		if i == 10 {
+			names = append(names, "...")
+			break
+		}
+		names = append(names, h.Class)
+	}
+	return "several classes could be the handler: choose one with --handler: " + strings.Join(names, ", ")
+}
+
+func described(request map[string]any, info *jar.Info) string {
+	if request["Handler"] == "web" {
+		return "web application " + info.MainClass
+	}
+	return fmt.Sprint("handler ", request["Handler"])
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"github.com/cloudjit/cloudjit/internal/client"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/store"
+)
+
+type optimizeCommand struct {
+	Function string `arg:"" help:"Name of the function."`
+	Level    string `enum:"quick,optimized" default:"quick" help:"quick builds faster, optimized runs faster."`
+	Wait     bool   `help:"Wait until it is native, or the build failed."`
+}
+
+func (cmd *optimizeCommand) Run(c *Context) error {
+	err := c.Client.Call(c, http.MethodPost, client.OwnFunction(cmd.Function)+"/optimize", map[string]string{"level": cmd.Level}, nil)
+	if err != nil {
+		return err
+	}
+	c.Say("%s will be built as soon as there is metadata and a builder is free", cmd.Function)
+	if !cmd.Wait {
+		return nil
+	}
+	return waitNative(c, c.Client, cmd.Function, c.Stderr)
+}
+
+// waitNative shows the moves of a function's pipeline until it is native. A failed build is an error.
+func waitNative(ctx context.Context, c *client.Client, name string, progress io.Writer) error {
+	begin, shown := time.Now(), ""
+	for {
+		var r client.Revision
+		if err := c.Call(ctx, http.MethodGet, client.OwnFunction(name)+"/revisions/latest", nil, &r); err != nil {
+			return err
+		}
+		if p := r.Pipeline; p != nil {
+			state := p.State()
+			if n := len(r.Builds); n > 0 && r.Builds[n-1].State == "running" && r.Builds[n-1].Phase != "" {
+				state += " (" + r.Builds[n-1].Phase + ")"
+			}
+			if state != shown {
+				fmt.Fprintf(progress, "%6.1f s  %s: %s\n", time.Since(begin).Seconds(), name, state)
+				shown = state
+			}
+			if p.Tier == function.TierNative {
+				return nil
+			}
+		}
+		if n := len(r.Builds); n > 0 && r.Builds[n-1].State == "failed" {
+			b := r.Builds[n-1]
+			return fmt.Errorf("build of %s failed (%s): %s\n%s\nIts log: cloudjit describe %s", name, b.Class, b.Reason, b.Hint, name)
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+type deoptimizeCommand struct {
+	Function string `arg:"" help:"Name of the function."`
+}
+
+func (cmd *deoptimizeCommand) Run(c *Context) error {
+	if err := c.Client.Call(c, http.MethodPost, client.OwnFunction(cmd.Function)+"/deoptimize", struct{}{}, nil); err != nil {
+		return err
+	}
+	c.Say("%s is back at the tracing stage; its metadata is kept", cmd.Function)
+	return nil
+}
+
+type policyCommand struct {
+	Function  string         `arg:"" optional:"" help:"Name of the function; without one, the platform's policy."`
+	Optimize  *bool          `negatable:"" help:"Optimize at all."`
+	Threshold *int           `help:"Optimize after more cold starts than this in the window." placeholder:"N"`
+	Window    *time.Duration `help:"Length of the sliding window." placeholder:"TIME"`
+	KeepAlive *time.Duration `help:"How long idle workers are kept; 0s stops them at once." placeholder:"TIME"`
+	OnMissing string         `enum:",reexecute,error" default:"" help:"What happens to an invocation that meets missing metadata: reexecute or error." placeholder:"MODE"`
+	Reset     bool           `help:"Forget what was set for the function."`
+}
+
+func (cmd *policyCommand) Run(c *Context) error {
+	path := client.Own + "/policy"
+	if cmd.Function != "" {
+		path = client.OwnFunction(cmd.Function) + "/policy"
+	}
+	if cmd.Reset {
+		if cmd.Function == "" {
+			return &usageError{"--reset needs a function"}
+		}
+		return c.Client.Call(c, http.MethodDelete, path, nil, nil)
+	}
+	set := store.Policy{Optimize: cmd.Optimize, Threshold: cmd.Threshold, Window: (*store.Duration)(cmd.Window), KeepAlive: (*store.Duration)(cmd.KeepAlive)}
+	if cmd.OnMissing != "" {
+		set.OnMissing = new(function.DeoptMode)
+		if err := set.OnMissing.UnmarshalText([]byte(cmd.OnMissing)); err != nil {
+			return &usageError{err.Error()}
+		}
+	}
+	if set != (store.Policy{}) {
+		var has struct {
+			Set *store.Policy `json:"set"`
+		}
+		if err := c.Client.Call(c, http.MethodGet, path, nil, &has); err != nil {
+			return err
+		}
+		if has.Set != nil {
+			set = set.Over(*has.Set)
+		}
+		if err := c.Client.Call(c, http.MethodPut, path, set, nil); err != nil {
+			return err
+		}
+	}
+	var doc json.RawMessage
+	if err := c.Client.Call(c, http.MethodGet, path, nil, &doc); err != nil {
+		return err
+	}
+	return c.Print(doc, func(w io.Writer) error {
+		var b strings.Builder
+		enc := json.NewEncoder(&b)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(doc); err != nil {
+			return err
+		}
+		_, err := io.WriteString(w, b.String())
+		return err
+	})
+}

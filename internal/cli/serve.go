@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/server"
+)
+
+type serveCommand struct {
+	Config   string        `type:"existingfile" help:"YAML file; flags go before it." placeholder:"FILE"`
+	Listen   string        `help:"Address of the API (127.0.0.1:9700). Port 0 takes a free one." placeholder:"HOST:PORT"`
+	Data     string        `help:"Folder of all state; one server for each." placeholder:"DIR"`
+	Graalvm  string        `name:"graalvm-home" help:"GraalVM to build with, instead of the newest found." placeholder:"DIR"`
+	Insecure bool          `help:"Listen beyond loopback without credentials: whoever reaches the port can run code here."`
+	LogLevel string        `help:"debug, info, warn or error." placeholder:"LEVEL"`
+	LogJSON  bool          `name:"log-json" help:"Write the server's own log as JSON."`
+	Grace    time.Duration `default:"30s" help:"How long running invocations may take to end when the server stops."`
+}
+
+func (cmd *serveCommand) Run(c *Context) error {
+	cfg := config.Default()
+	if cmd.Config != "" {
+		var err error
+		if cfg, err = config.Load(cmd.Config); err != nil {
+			return err
+		}
+	}
+	set := func(to *string, v string) {
+		if v != "" {
+			*to = v
+		}
+	}
+	set(&cfg.Listen, cmd.Listen)
+	set(&cfg.Data, cmd.Data)
+	set(&cfg.Builder.GraalVM, cmd.Graalvm)
+	set(&cfg.LogLevel, cmd.LogLevel)
+	cfg.Insecure = cfg.Insecure || cmd.Insecure
+	if err := cfg.Check(); err != nil {
+		return &usageError{err.Error()}
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		return &usageError{err.Error()}
+	}
+	var handler slog.Handler = slog.NewTextHandler(c.Stderr, &slog.HandlerOptions{Level: level})
+	if cmd.LogJSON {
+		handler = slog.NewJSONHandler(c.Stderr, &slog.HandlerOptions{Level: level})
+	}
+	log := slog.New(handler)
+
+	begin := time.Now()
+	s, err := server.Start(c, server.Options{Config: cfg, Cache: config.CacheDir(), Version: Version(), Log: log})
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "address", s.Addr().String(), "data", cfg.Data, "pid", os.Getpid(), "start", time.Since(begin).Round(time.Millisecond))
+	// The one line on stdout is for scripts that asked for port 0.
+	if c.JSON {
+		fmt.Fprintf(c.Stdout, "{\"endpoint\":\"http://%s\"}\n", s.Addr())
+	} else {
+		fmt.Fprintf(c.Stdout, "http://%s\n", s.Addr())
+	}
+	select {
+	case <-c.Done():
+		err = nil
+	case err = <-s.Failed():
+		log.Error("server failed", "error", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), cmd.Grace)
+	defer cancel()
+	if stopErr := s.Stop(ctx); err == nil {
+		err = stopErr
+	}
+	log.Info("stopped")
+	return err
+}

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
+)
+
+type toolchainCommands struct {
+	List    toolchainList    `cmd:"" help:"List the builders of this machine, the best first."`
+	Install toolchainInstall `cmd:"" help:"Install a builder into CloudJIT's cache."`
+}
+
+type toolchainList struct {
+	GraalvmHome string `name:"graalvm-home" help:"A home to look at first." placeholder:"DIR"`
+}
+
+func (cmd *toolchainList) Run(c *Context) error {
+	found, rejected := toolchain.Find(toolchain.FindOptions{GraalVMHome: cmd.GraalvmHome, Cache: config.CacheDir()})
+	for _, r := range rejected {
+		c.Say("not suitable: %s (%s): %s", r.Home, r.Source, r.Reason)
+	}
+	if found == nil {
+		found = []toolchain.Toolchain{}
+	}
+	return c.Print(found, func(w io.Writer) error {
+		t := table(w)
+		fmt.Fprintln(t, "KIND\tVERSION\tEDITION\tAGENT\tHOME")
+		for _, tc := range found {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%t\t%s\n", tc.Kind, tc.Version, tc.Edition, tc.Agent, tc.Home)
+		}
+		return t.Flush()
+	})
+}
+
+type toolchainInstall struct {
+	Auto      installAuto      `cmd:"" default:"1" help:"What this machine can have: one that is there, a release, or an assembled one."`
+	Graalvm   installGraalVM   `cmd:"" name:"graalvm" help:"An official GraalVM release."`
+	Assembled installAssembled `cmd:"" help:"A community builder, assembled from published packages."`
+}
+
+type installGraalVM struct {
+	Version string `help:"Version (the one that CloudJIT is tested with)." placeholder:"V"`
+	Edition string `enum:"community,oracle" default:"community" help:"community, or oracle, which has a licence of its own and profile-guided optimization."`
+	Mirror  string `help:"URL that stands for the release page." placeholder:"URL"`
+}
+
+func (cmd *installGraalVM) Run(c *Context) error {
+	p := newInstallProgress(c.Stderr)
+	defer p.done()
+	tc, err := toolchain.InstallRelease(c, toolchain.ReleaseOptions{
+		Cache: config.CacheDir(), Version: cmd.Version, Edition: cmd.Edition, Mirror: cmd.Mirror, Progress: p.show})
+	return installed(c, tc, hinted(err))
+}
+
+type installAssembled struct {
+	JDK      string `help:"JDK 25 that the builder stands on." placeholder:"DIR"`
+	Maven    string `help:"URL of a Maven repository." placeholder:"URL"`
+	Debian   string `help:"URL of a Debian mirror." placeholder:"URL"`
+	Packages bool   `negatable:"" default:"true" help:"Install missing system packages where this runs as root."`
+}
+
+func (cmd *installAssembled) Run(c *Context) error {
+	p := newInstallProgress(c.Stderr)
+	defer p.done()
+	tc, err := toolchain.Assemble(c, toolchain.AssembleOptions{Cache: config.CacheDir(), JDK: cmd.JDK,
+		MavenURL: cmd.Maven, DebianURL: cmd.Debian, InstallPackages: cmd.Packages, Progress: p.show})
+	return installed(c, tc, hinted(err))
+}
+
+type installAuto struct{}
+
+// probeTime is how long a release page has to answer before a builder is assembled instead.
+const probeTime = 5 * time.Second
+
+func (installAuto) Run(c *Context) error {
+	if found, _ := toolchain.Find(toolchain.FindOptions{Cache: config.CacheDir()}); len(found) > 0 {
+		return installed(c, found[0], nil)
+	}
+	release := toolchain.ReleaseOptions{Cache: config.CacheDir()}
+	if err := toolchain.ReleaseReachable(c, release, probeTime); err != nil {
+		c.Say("no release page answers (%v): assembling a builder from published packages", err)
+		return (&installAssembled{Packages: true}).Run(c)
+	}
+	return (&installGraalVM{Edition: "community"}).Run(c)
+}
+
+func installed(c *Context, tc toolchain.Toolchain, err error) error {
+	if err != nil {
+		return err
+	}
+	return c.Print(tc, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, tc.Home)
+		return err
+	})
+}
+
+// hinted puts what to do after an error's text.
+func hinted(err error) error {
+	var e *toolchain.Error
+	if errors.As(err, &e) {
+		return fmt.Errorf("%w\n%s", err, e.Hint)
+	}
+	return err
+}
+
+// installProgress shows an installation's steps: one line that is written over on a terminal, else a
+// line for every step.
+type installProgress struct {
+	w        io.Writer
+	terminal bool
+	step     string
+	at       time.Time
+}
+
+func newInstallProgress(w io.Writer) *installProgress {
+	return &installProgress{w: w, terminal: isTerminal(w)}
+}
+
+func (p *installProgress) show(s toolchain.Progress) {
+	if s.Step == p.step && (!p.terminal || time.Since(p.at) < 100*time.Millisecond) {
+		return
+	}
+	if !p.terminal {
+		if s.Step != p.step {
+			fmt.Fprintln(p.w, s.Step)
+		}
+		p.step = s.Step
+		return
+	}
+	p.step, p.at = s.Step, time.Now()
+	part := ""
+	if s.Total > 0 {
+		part = fmt.Sprintf(" %3d%%", s.Done*100/s.Total)
+	}
+	fmt.Fprintf(p.w, "\r\x1b[K%s%s", s.Step, part)
+}
+
+func (p *installProgress) done() {
+	if p.terminal && p.step != "" {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

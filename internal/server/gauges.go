@@ -1,0 +1,48 @@
+package server
+
+import (
+	"context"
+
+	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/telemetry"
+)
+
+// gauges are the values that are asked for when metrics are read.
+func gauges(n *node.Node, s *store.Store) []telemetry.Gauge {
+	snapshot := func(read func(node.Snapshot) float64) func(func(float64, ...string)) {
+		return func(put func(float64, ...string)) { put(read(n.Snapshot())) }
+	}
+	return []telemetry.Gauge{
+		{Name: "cloudjit_workers", Help: "Workers, by tier and state.", Labels: []string{"tier", "state"},
+			Read: func(put func(float64, ...string)) {
+				for tier, states := range n.Snapshot().WorkersBy {
+					for state, count := range states {
+						put(float64(count), tier.String(), state)
+					}
+				}
+			}},
+		{Name: "cloudjit_revisions", Help: "Revisions, by state of their pipeline.", Labels: []string{"state"},
+			Read: func(put func(float64, ...string)) {
+				for state, count := range n.Snapshot().RevisionsBy {
+					put(float64(count), state)
+				}
+			}},
+		{Name: "cloudjit_invocations_in_flight", Help: "Invocations that wait or run.",
+			Read: snapshot(func(v node.Snapshot) float64 { return float64(v.Waiting + v.Running) })},
+		{Name: "cloudjit_invocations_waiting", Help: "Invocations that wait for a worker.",
+			Read: snapshot(func(v node.Snapshot) float64 { return float64(v.Waiting) })},
+		{Name: "cloudjit_memory_reserved_bytes", Help: "Memory that workers have reserved.",
+			Read: snapshot(func(v node.Snapshot) float64 { return float64(v.ReservedMiB) * (1 << 20) })},
+		{Name: "cloudjit_builds_running", Help: "Builds that run.",
+			Read: snapshot(func(v node.Snapshot) float64 { return float64(v.BuildsRunning) })},
+		{Name: "cloudjit_builds_queued", Help: "Builds that wait for a builder.",
+			Read: snapshot(func(v node.Snapshot) float64 { return float64(v.BuildsQueued) })},
+		{Name: "cloudjit_async_queue_length", Help: "Asynchronous invocations that are accepted and not finished.",
+			Read: func(put func(float64, ...string)) {
+				if length, err := s.QueueLength(context.Background()); err == nil {
+					put(float64(length))
+				}
+			}},
+	}
+}

@@ -1,0 +1,64 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/aot/metarepo"
+	"github.com/cloudjit/cloudjit/internal/aot/nativeimage"
+	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
+	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/process"
+)
+
+// newDriver makes the driver that the configuration names.
+func newDriver(c config.Config, data string) (worker.Driver, error) {
+	return process.New(process.Options{Dir: filepath.Join(data, "workers"), ShareNetwork: c.Workers.Network == "host"})
+}
+
+// newBuilder makes the builder on the best tool chain here; nil without one.
+func newBuilder(opt Options, l *launcher, limits jar.Limits) (aot.Builder, error) {
+	found, rejected := toolchain.Find(toolchain.FindOptions{GraalVMHome: opt.Config.Builder.GraalVM, Cache: opt.Cache})
+	if opt.Config.Builder.GraalVM != "" && (len(found) == 0 || found[0].Home != opt.Config.Builder.GraalVM) {
+		for _, r := range rejected {
+			if r.Home == opt.Config.Builder.GraalVM {
+				return nil, fmt.Errorf("builder.graalvm: %s: %s", r.Home, r.Reason)
+			}
+		}
+	}
+	if len(found) == 0 {
+		opt.Log.Warn("no native-image found: nothing will be optimized",
+			"hint", `install one with "cloudjit toolchain install", and start again`)
+		return nil, nil
+	}
+	tc := found[0]
+	opt.Log.Info("native-image found", "home", tc.Home, "version", tc.Version, "kind", string(tc.Kind))
+	b, err := nativeimage.New(nativeimage.Options{
+		Home: tc.Home, ID: string(tc.Kind) + "-" + tc.Edition + "-" + filepath.Base(tc.Home) + "-" + tc.Version, Runtime: l.runtime, Serialization: l.serialization,
+		Tracer: &metadata.Tracer{Jar: l.tracer},
+		Cache:  filepath.Join(opt.Cache, "native"), Repository: metarepo.Known(opt.Cache), Archive: limits,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start builder: %w", err)
+	}
+	return b, nil
+}
+
+// ProbeDriver runs something in a sandbox of the configured driver and says what such a
+// sandbox can do on this machine.
+func ProbeDriver(ctx context.Context, c config.Config, dir string) (worker.Capabilities, error) {
+	d, err := newDriver(c, dir)
+	if err != nil {
+		return worker.Capabilities{}, err
+	}
+	defer d.Close()
+	if err := d.Probe(ctx); err != nil {
+		return worker.Capabilities{}, err
+	}
+	return d.Capabilities(), nil
+}

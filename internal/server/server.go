@@ -1,0 +1,244 @@
+// Package server puts a node together: configuration, state, workers, builders and the API,
+// started in their order and stopped in the reverse. It is where the packages of this tree
+// meet, and must not do anything itself that one of them could.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/cloudjit/cloudjit/internal/api"
+	"github.com/cloudjit/cloudjit/internal/artifact"
+	"github.com/cloudjit/cloudjit/internal/assets"
+	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/launch"
+	"github.com/cloudjit/cloudjit/internal/logs"
+	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/policy"
+	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/telemetry"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// Options of a server.
+type Options struct {
+	Config config.Config
+	// Cache is where tool chains are looked for and derived files are kept.
+	Cache   string
+	Version string
+	Log     *slog.Logger
+	// Record, if set, takes the engine's events and actions.
+	Record node.Recorder
+}
+
+// Server is a running node with its API.
+type Server struct {
+	opt      Options
+	log      *slog.Logger
+	store    *store.Store
+	logs     *logs.Store
+	driver   worker.Driver
+	node     *node.Node
+	http     *http.Server
+	listener net.Listener
+
+	life   context.Context // ends when background work has to
+	end    context.CancelFunc
+	tasks  errgroup.Group
+	failed chan error // takes the first failure of what serves
+	trace  func(context.Context) error
+}
+
+// Start opens the data folder, cleans up what an earlier server left, and listens. The folder
+// is locked first: a second server on it fails with store.ErrInUse and has touched nothing.
+func Start(ctx context.Context, opt Options) (_ *Server, err error) {
+	if err := opt.Config.Check(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	s := &Server{opt: opt, log: opt.Log, failed: make(chan error, 1), trace: func(context.Context) error { return nil }}
+	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	// Listening first makes a taken port an error before anything is touched; requests wait
+	// in the listener's queue until the API is there.
+	if s.listener, err = net.Listen("tcp", opt.Config.Listen); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", opt.Config.Listen, err)
+	}
+	if s.store, err = store.Open(ctx, store.Options{Dir: opt.Config.Data, Logger: opt.Log}); err != nil {
+		return nil, err
+	}
+	data := s.store.Dir()
+	artifacts, err := artifact.Open(filepath.Join(data, "artifacts"))
+	if err != nil {
+		return nil, err
+	}
+	if s.logs, err = logs.Open(filepath.Join(data, "logs"), logs.Options{MaxBytes: opt.Config.Limits.Logs}); err != nil {
+		return nil, err
+	}
+	tracing, stop, err := telemetry.Tracing(ctx, opt.Version)
+	if err != nil {
+		return nil, err
+	}
+	s.trace = stop
+	metrics := telemetry.NewMetrics()
+
+	limits := jar.Limits{Archive: opt.Config.Limits.Code, Unzipped: opt.Config.Limits.Unzipped}
+	l, err := s.newLauncher(&code{store: artifacts, limits: limits})
+	if err != nil {
+		return nil, err
+	}
+	if s.driver, err = newDriver(opt.Config, data); err != nil {
+		return nil, err
+	}
+	decide, err := newPolicy(opt.Config.Policy)
+	if err != nil {
+		return nil, err
+	}
+	builder, err := newBuilder(opt, l, limits)
+	if err != nil {
+		return nil, err
+	}
+	m := memoryBudget(opt.Config)
+	nodeOptions := node.Options{
+		Driver: s.driver, Launcher: l, State: s.store, Code: artifacts.Path, Logs: s.logs, Metrics: metrics,
+		Policy: decide, Defaults: defaultPolicy(opt.Config), Limits: nodeLimits(opt.Config, m),
+		BuildLimits:  buildLimits(opt.Config, m),
+		WorkerLimits: worker.Limits{CPUs: opt.Config.Workers.CPUs},
+		Dir:          filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
+	}
+	if builder != nil {
+		nodeOptions.Builder = builder
+	}
+	if s.node, err = node.Open(ctx, nodeOptions); err != nil {
+		return nil, err
+	}
+	metrics.Gauges(gauges(s.node, s.store)...)
+
+	a := api.New(api.Options{
+		Store: s.store, Platform: s.node, Code: artifacts, Logs: s.logs, Prepare: l.prepare, Metrics: metrics.Handler(), Observe: metrics.Async, Logger: opt.Log,
+		Region: opt.Config.Region, Account: opt.Config.Account,
+		Credentials: opt.Config.Credentials, Insecure: opt.Config.Insecure,
+		Limits: opt.Config.Limits, Async: opt.Config.Async, Concurrency: opt.Config.Workers.Concurrency,
+		Policy: nodeOptions.Defaults, Version: opt.Version,
+	})
+	s.tasks.Go(func() error { return a.Run(s.life) })
+	handler := a.Handler()
+	if tracing {
+		handler = telemetry.TraceRequests(handler)
+	}
+	s.http = api.NewHTTPServer(handler)
+	s.http.ErrorLog = slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug)
+	s.tasks.Go(func() error {
+		err := s.http.Serve(s.listener)
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		err = fmt.Errorf("serve: %w", err)
+		s.failed <- err
+		return err
+	})
+	return s, nil
+}
+
+// Addr is what the server listens on.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Failed yields an error when the server cannot go on; Stop is to be called then too.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// Stop takes nothing new, lets what runs end until ctx does, and then stops everything.
+func (s *Server) Stop(ctx context.Context) error {
+	s.log.Info("stopping: running invocations end first")
+	drained := make(chan error, 1)
+	go func() { drained <- s.node.Drain(ctx) }()
+	s.end() // event streams and the asynchronous queue; what it runs comes again later
+	err := s.http.Shutdown(ctx)
+	err = errors.Join(err, <-drained)
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("stopped before all invocations had ended")
+		err = nil
+	}
+	return errors.Join(err, s.close())
+}
+
+func (s *Server) close() error {
+	s.end()
+	var errs []error
+	switch {
+	case s.http != nil:
+		errs = append(errs, s.http.Close())
+	case s.listener != nil:
+		errs = append(errs, s.listener.Close())
+	}
+	if s.node != nil {
+		errs = append(errs, s.node.Close())
+	}
+	errs = append(errs, s.tasks.Wait())
+	if s.driver != nil {
+		errs = append(errs, s.driver.Close())
+	}
+	if s.logs != nil {
+		errs = append(errs, s.logs.Close())
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return errors.Join(append(errs, s.trace(ctx))...)
+}
+
+func (s *Server) newLauncher(c *code) (*launcher, error) {
+	l := &launcher{
+		code: c, jdks: findJDKs(), platform: launch.Platform{Region: s.opt.Config.Region},
+	}
+	if len(l.jdks) == 0 {
+		s.log.Warn("no JDK found: Java functions cannot run", "hint", "install JDK 25 or set JAVA_HOME")
+	}
+	for _, a := range []struct {
+		name string
+		path *string
+	}{{assets.Runtime, &l.runtime}, {assets.Serialization, &l.serialization}, {assets.Tracer, &l.tracer}} {
+		path, err := assets.Install(filepath.Join(s.opt.Cache, "assets"), a.name)
+		if err != nil {
+			return nil, err
+		}
+		*a.path = path
+	}
+	return l, nil
+}
+
+func newPolicy(c config.Policy) (policy.Policy, error) {
+	if c.Name != "paper" {
+		return policy.New(c.Name)
+	}
+	if c.OptimizeAfter == 0 {
+		return &policy.Paper{HotInvocations: -1}, nil
+	}
+	return &policy.Paper{HotInvocations: int64(c.OptimizeAfter)}, nil
+}
+
+func defaultPolicy(c config.Config) store.Policy {
+	var onMissing function.DeoptMode
+	if err := onMissing.UnmarshalText([]byte(c.Policy.OnMissing)); err != nil {
+		panic(err) // checked with the configuration
+	}
+	window, keepAlive := store.Duration(c.Policy.Window), store.Duration(c.Workers.KeepAlive)
+	return store.Policy{
+		Optimize: &c.Policy.Enabled, Threshold: &c.Policy.Threshold, Window: &window, KeepAlive: &keepAlive,
+		OnMissing: &onMissing, QueueLimit: &c.Workers.Queue,
+	}
+}
