@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -41,28 +42,23 @@ var driverHome = sync.OnceValues(func() (string, error) {
 	return a.top, copyFile("testdata/driver/options", filepath.Join(a.svm, "options"))
 })
 
+// madeDriverHome is set when a test asked for the driver's home, so that only then it is removed.
+var madeDriverHome atomic.Bool
+
 func TestMain(m *testing.M) {
 	status := m.Run()
-	if home, err := driverHome0(); err == nil && home != "" {
-		os.RemoveAll(filepath.Dir(home))
+	if madeDriverHome.Load() {
+		if home, err := driverHome(); err == nil {
+			os.RemoveAll(filepath.Dir(home))
+		}
 	}
 	os.Exit(status)
-}
-
-// driverUsed is set when a test made the driver's home, so that it is removed and not made.
-var driverUsed bool
-
-func driverHome0() (string, error) {
-	if !driverUsed {
-		return "", nil
-	}
-	return driverHome()
 }
 
 // drive runs the command with --dry-run in dir and returns what it would give to the builder.
 func drive(t *testing.T, dir string, env []string, args ...string) (jvm, builder []string, stderr string, status int) {
 	t.Helper()
-	driverUsed = true
+	madeDriverHome.Store(true)
 	home, err := driverHome()
 	if err != nil {
 		t.Fatal(err)

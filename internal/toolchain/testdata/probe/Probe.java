@@ -655,7 +655,7 @@ public final class Probe {
             try {
                 return Integer.parseInt("x");
             } catch (NumberFormatException e) {
-                return e.getMessage() + " " + e.getStackTrace()[e.getStackTrace().length - 1].getMethodName();
+                return e.getMessage() + " " + Arrays.stream(e.getStackTrace()).anyMatch(f -> f.getMethodName().equals("language"));
             }
         });
         show("null pointer", () -> {
