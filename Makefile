@@ -31,8 +31,12 @@ $(ASSETS)/runtime.jar: $(JAVA_SRC)
 demo: build ## A real function optimizes itself; results in out/demo.json.
 	scripts/demo
 
+.PHONY: samples
+samples: prerequisites ## The two sample functions that the demo and the tests run.
+	JAVA_HOME=$(JDK) MAVEN_OPTS="--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow" mvn -q -B -f java/samples/pom.xml -pl orders,hello-web package
+
 .PHONY: test
-test: build test-prerequisites ## Everything that CI tests.
+test: build samples test-prerequisites ## Everything that CI tests.
 	$(MVN) -pl runtime,tracer -am verify
 	CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -short ./internal/engine/... ./internal/pipeline/... ./internal/pool/... ./internal/policy/... ./internal/node/... ./internal/guest/... ./internal/logs/... ./internal/artifact/...
 	$(GO) vet ./...

@@ -10,9 +10,12 @@ import (
 // The documents as they are written: keys in the order of GraalVM's own writer.
 
 type outDocument struct {
-	Reflection []*outType    `json:"reflection,omitempty"`
-	Resources  []outResource `json:"resources,omitempty"`
-	Foreign    *outForeign   `json:"foreign,omitempty"`
+	Reflection []*outType `json:"reflection,omitempty"`
+	// Serialization holds lambdas only: as a serializable type of the section "reflection", a
+	// lambda makes GraalVM 25's builder fail with an internal error (two types for one class).
+	Serialization []*outType    `json:"serialization,omitempty"`
+	Resources     []outResource `json:"resources,omitempty"`
+	Foreign       *outForeign   `json:"foreign,omitempty"`
 }
 
 type outCondition struct {
@@ -35,6 +38,11 @@ type outType struct {
 
 	Fields  []outField  `json:"fields,omitempty"`
 	Methods []outMethod `json:"methods,omitempty"`
+}
+
+type outSerialization struct {
+	Condition *outCondition   `json:"condition,omitempty"`
+	Type      json.RawMessage `json:"type"`
 }
 
 type outField struct {
@@ -79,6 +87,16 @@ func (s *Set) JSON() []byte {
 			}
 			doc.Foreign.add(e)
 		default:
+			if typeKind(e.Type) == KindLambda {
+				serializable := Element{Kind: KindSerializable, Type: e.Type, Condition: e.Condition}
+				if e == serializable {
+					doc.Serialization = append(doc.Serialization, outSerialization{outConditionOf(e), outDescriptor(e.Type)})
+					continue
+				}
+				if e.Kind == KindLambda && s.Contains(serializable) {
+					continue // comes with the other
+				}
+			}
 			if t == nil || last.Type != e.Type || last.Condition != e.Condition {
 				t = &outType{Condition: outConditionOf(e), Type: outDescriptor(e.Type)}
 				doc.Reflection = append(doc.Reflection, t)

@@ -52,6 +52,30 @@ umask uname unlink unlinkat uretprobe utime utimensat utimes vfork vmsplice wait
 const namespaceFlags = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
+// allBut allows a call whose argument, an int for the kernel, is none of the values, which are
+// ascending. The kernel looks at the low half only, so a value with anything in the high half is
+// refused, but for what the extension of a negative int gives.
+func allBut(name string, argument uint32, values ...uint64) []seccomp.NameWithConditions {
+	var out []seccomp.NameWithConditions
+	between := func(c ...seccomp.Condition) {
+		out = append(out, seccomp.NameWithConditions{Name: name, Conditions: c})
+	}
+	above := uint64(0)
+	for i, v := range values {
+		below := seccomp.Condition{Argument: argument, Operation: seccomp.LessThan, Value: v}
+		if i == 0 {
+			between(below)
+		} else {
+			between(seccomp.Condition{Argument: argument, Operation: seccomp.GreaterThan, Value: above}, below)
+		}
+		above = v
+	}
+	between(seccomp.Condition{Argument: argument, Operation: seccomp.GreaterThan, Value: above},
+		seccomp.Condition{Argument: argument, Operation: seccomp.LessThan, Value: 1 << 32})
+	between(seccomp.Condition{Argument: argument, Operation: seccomp.GreaterOrEqual, Value: 0xffffffff80000000})
+	return out
+}
+
 // filter assembles the program that every worker's system calls pass. A call that is not allowed
 // fails with ENOSYS, so that libraries fall back as on an older kernel.
 func filter() ([]byte, error) {
@@ -78,17 +102,17 @@ func filter() ([]byte, error) {
 		{{Name: "clone", Conditions: seccomp.ArgumentConditions{{Argument: 0, Operation: seccomp.BitsNotSet, Value: namespaceFlags}}}},
 		is("socket", seccomp.Equal, unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK),
 		is("personality", seccomp.Equal, 0, 8, 0x20000, 0x20008, 0xffffffff),
-		// A worker must not outlive its server.
-		is("prctl", seccomp.NotEqual, unix.PR_SET_PDEATHSIG),
-		// Typing into a terminal (TIOCSTI, TIOCLINUX).
-		{{Name: "ioctl", Conditions: seccomp.ArgumentConditions{
-			{Argument: 1, Operation: seccomp.NotEqual, Value: unix.TIOCSTI},
-			{Argument: 1, Operation: seccomp.NotEqual, Value: unix.TIOCLINUX},
-		}}},
+		// A worker must not outlive its server: PR_SET_PDEATHSIG is 1, the least option.
+		allBut("prctl", 0, unix.PR_SET_PDEATHSIG),
+		// Typing into a terminal.
+		allBut("ioctl", 1, unix.TIOCSTI, unix.TIOCLINUX),
 	} {
 		conditional.NamesWithCondtions = append(conditional.NamesWithCondtions, c...)
 	}
-	policy := seccomp.Policy{DefaultAction: seccomp.ActionErrno, Syscalls: []seccomp.SyscallGroup{conditional, plain}}
+	// The plain ones come first: after a condition that fails, the library compares the argument,
+	// and not the call's number, with the numbers that come later. What comes later than a
+	// condition are only calls whose own conditions then look at the same arguments.
+	policy := seccomp.Policy{DefaultAction: seccomp.ActionErrno, Syscalls: []seccomp.SyscallGroup{plain, conditional}}
 	program, err := policy.Assemble()
 	if err != nil {
 		return nil, fmt.Errorf("assemble system call filter: %w", err)

@@ -38,7 +38,9 @@ func Main() {
 		fmt.Fprintln(os.Stderr, "cannot start")
 		os.Exit(7)
 	case Hang:
-		select {}
+		for { // an empty select is a deadlock to the runtime of Go
+			time.Sleep(time.Hour)
+		}
 	case Web:
 		serveWeb()
 	default:
