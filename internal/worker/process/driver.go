@@ -62,6 +62,7 @@ type Driver struct {
 	limitPC bool // ... with a limit of processes
 	sink    *os.File
 	spawner *script.Spawner
+	birth   sync.Mutex // held from a child's clone to its execve
 
 	mu      sync.Mutex
 	closed  bool

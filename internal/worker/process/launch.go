@@ -111,14 +111,19 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, began time.Time) 
 	}
 	options.Flags = p.flags()
 
+	// One at a time: until execve children share the server's memory, and with it the flag
+	// "dumpable", which a change of user takes away and the next step needs (prctl(2)).
+	d.birth.Lock()
 	started, err := d.spawner.Start(p.build(), options)
 	if err != nil {
+		d.birth.Unlock()
 		return nil, fmt.Errorf("make namespaces: %w", err)
 	}
 	inherited.close()
 	h.child = newChild(started.PID, started.PidFD)
 	giveUp := context.AfterFunc(ctx, func() { h.child.kill(unix.SIGKILL) })
 	fds, rerr := receive(ours)
+	d.birth.Unlock()
 	h.executed = time.Now()
 	stopped := !giveUp()
 	err = errors.Join(rerr, started.Ended())

@@ -1,10 +1,14 @@
 package process
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
+	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/workertest"
 )
@@ -50,4 +54,30 @@ func TestConformance(t *testing.T) {
 		New:  func(t testing.TB) worker.Driver { return newDriver(t, Options{}) },
 		Spec: guestSpec,
 	}.Run(t)
+}
+
+// TestManyAtOnce: children share the server's memory until they execute their program, and
+// must not disturb each other.
+func TestManyAtOnce(t *testing.T) {
+	d, err := New(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			for k := range 5 {
+				_, err := d.Start(t.Context(), worker.Spec{
+					ID: fmt.Sprintf("many-%d-%d", i, k), Path: "/bin/sh", Args: []string{"-c", "exit 42"}, Dir: "/",
+					Revision: &function.Spec{Kind: function.KindProvided},
+				})
+				var failed *worker.StartError
+				if !errors.As(err, &failed) || failed.Exit == nil || failed.Exit.Code != 42 {
+					t.Errorf("got %v, want exit code 42", err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
