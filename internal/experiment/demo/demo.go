@@ -121,6 +121,12 @@ const (
 	eager    = 2       // cold starts: the paper's live policy
 	kept     = 10 * time.Minute
 	parallel = 4 // requests of a burst
+
+	// burstPause lets the workers of the last burst go, so that the next one starts cold.
+	burstPause = 1500 * time.Millisecond
+	// buildPause leaves most of a small machine to the builder: four JVMs that start every
+	// two seconds keep two cores busy, and the builder is the one that waits.
+	buildPause = 15 * time.Second
 )
 
 func (r *run) optimize(ctx context.Context, name string, s *sample.Sample) (err error) {
@@ -243,7 +249,11 @@ func (r *run) untilNative(ctx context.Context, begin time.Time) error {
 		if err != nil {
 			return err
 		}
+		pause := burstPause
 		if p := rev.Pipeline; p != nil {
+			if p.Phase != "idle" && p.Phase != "" {
+				pause = buildPause
+			}
 			state := p.State()
 			if n := len(rev.Builds); n > 0 && rev.Builds[n-1].State == "running" && rev.Builds[n-1].Phase != "" {
 				state += ": " + rev.Builds[n-1].Phase
@@ -263,7 +273,7 @@ func (r *run) untilNative(ctx context.Context, begin time.Time) error {
 			return fmt.Errorf("%s is not native after %s", r.fn.Name, r.o.BuildTime)
 		}
 		select {
-		case <-time.After(1500 * time.Millisecond):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
