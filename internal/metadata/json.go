@@ -13,9 +13,9 @@ type outDocument struct {
 	Reflection []*outType `json:"reflection,omitempty"`
 	// Serialization holds lambdas only: as a serializable type of the section "reflection", a
 	// lambda makes GraalVM 25's builder fail with an internal error (two types for one class).
-	Serialization []*outType    `json:"serialization,omitempty"`
-	Resources     []outResource `json:"resources,omitempty"`
-	Foreign       *outForeign   `json:"foreign,omitempty"`
+	Serialization []outSerialization `json:"serialization,omitempty"`
+	Resources     []outResource      `json:"resources,omitempty"`
+	Foreign       *outForeign        `json:"foreign,omitempty"`
 }
 
 type outCondition struct {
