@@ -2,7 +2,7 @@
 SHELL      := /bin/bash
 GO         ?= go
 JDK         = $(shell scripts/find-jdk 25)
-MVN         = JAVA_HOME=$(JDK) MAVEN_OPTS="--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow" mvn -q -B -f java/pom.xml
+MVN         = JAVA_HOME=$(JDK) MAVEN_OPTS="--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow" mvn -q -B
 CACHE      ?= $(or $(CLOUDJIT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cloudjit)
 ASSETS     := internal/assets/files
 JAVA_SRC   := $(shell find java/runtime java/tracer -path '*/target' -prune -o -type f -print 2>/dev/null) java/pom.xml
@@ -22,23 +22,23 @@ assets: prerequisites $(ASSETS)/runtime.jar
 
 $(ASSETS)/runtime.jar: $(JAVA_SRC)
 	@echo "building the runtime client and the tracer" >&2
-	$(MVN) -pl runtime,tracer -am package -DskipTests
+	$(MVN) -f java/pom.xml -pl runtime,tracer -am package -DskipTests
 	cp java/runtime/target/lib/aws-lambda-java-serialization.jar $(ASSETS)/serialization.jar
 	cp java/tracer/target/tracer.jar $(ASSETS)/tracer.jar
 	cp java/runtime/target/runtime.jar $(ASSETS)/runtime.jar
 
 .PHONY: demo
-demo: build ## A real function optimizes itself; results in out/demo.json.
+demo: build samples ## A real function optimizes itself; results in out/demo.json.
 	scripts/demo
 
 .PHONY: samples
 samples: prerequisites ## The two sample functions that the demo and the tests run.
-	JAVA_HOME=$(JDK) MAVEN_OPTS="--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow" mvn -q -B -f java/samples/pom.xml -pl orders,hello-web package
+	$(MVN) -f java/samples/pom.xml -pl orders,hello-web package
 
 .PHONY: test
 test: build samples test-prerequisites ## Everything that CI tests.
-	$(MVN) -pl runtime,tracer -am verify
-	CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -short ./internal/engine/... ./internal/pipeline/... ./internal/pool/... ./internal/policy/... ./internal/guest/... ./internal/logs/... ./internal/artifact/...
+	$(MVN) -f java/pom.xml -pl runtime,tracer -am verify
+	CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -short ./internal/engine/... ./internal/pipeline/... ./internal/pool/... ./internal/policy/... ./internal/node/... ./internal/guest/... ./internal/logs/... ./internal/artifact/...
 	$(GO) vet ./...
 	$(GO) test $(TESTFLAGS) -timeout 40m ./...
 

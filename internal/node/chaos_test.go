@@ -40,12 +40,22 @@ func chaos(t *testing.T, seed uint64) {
 		defer mu.Unlock()
 		return time.Duration(rnd.Int64N(int64(d)))
 	}
+	failed := map[function.Name]bool{} // whether the function's last sandbox did
 	rec := &recording{}
 	rec.LogWriter, _ = engine.NewLogWriter(&rec.Buffer)
 	w := open(t, &world{program: func(s worker.Spec) fake.Program {
 		p := tiers(s)
 		p.Stop = upTo(100 * time.Millisecond)
-		if chance(5) {
+		// A sandbox that fails is tried again, but not for ever (engine: startAttempts): so the next
+		// one of the function does not fail, or an invocation would be refused, and rightly.
+		mu.Lock()
+		again := failed[s.Revision.Function]
+		failed[s.Revision.Function] = false
+		mu.Unlock()
+		if chance(5) && !again {
+			mu.Lock()
+			failed[s.Revision.Function] = true
+			mu.Unlock()
 			p.StartErr = &worker.StartError{Phase: "sandbox", Err: errors.New("no room")}
 		} else if s.Tier == function.TierNative && chance(5) {
 			p.StartErr = &worker.StartError{Phase: "runtime", Exit: &worker.Exit{Code: 172, Stderr: missing}, Err: errors.New("exit 172")}
