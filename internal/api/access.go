@@ -137,11 +137,7 @@ func (s *Server) noPolicy(name function.Name, qualifier string) *Error {
 }
 
 func (s *Server) getPolicy(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
+	f, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}

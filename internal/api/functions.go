@@ -5,7 +5,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -191,6 +193,17 @@ func paged[T any](items []T, key func(T) string, after string, size int) ([]T, s
 		return items, ""
 	}
 	return items[:size], base64.URLEncoding.EncodeToString([]byte(key(items[size-1])))
+}
+
+// pageOf brings items into the order of key and cuts out the page that a request asks for.
+func pageOf[T any](r *http.Request, items []T, key func(T) string) (cut []T, next string, err error) {
+	after, size, err := page(r)
+	if err != nil {
+		return nil, "", err
+	}
+	slices.SortStableFunc(items, func(a, b T) int { return strings.Compare(key(a), key(b)) })
+	cut, next = paged(items, key, after, size)
+	return cut, next, nil
 }
 
 func (s *Server) listFunctions(w http.ResponseWriter, r *http.Request) error {

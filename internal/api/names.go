@@ -114,6 +114,16 @@ func (s *Server) function(f ref) (*store.Function, error) {
 	return nil, s.noFunction(f.Name, f.Qualifier)
 }
 
+// targeted finds the function that a request's path names.
+func (s *Server) targeted(r *http.Request) (ref, *store.Function, error) {
+	f, err := target(r)
+	if err != nil {
+		return f, nil, err
+	}
+	fn, err := s.function(f)
+	return f, fn, err
+}
+
 // version finds the version that is meant; of an alias the one that has no weight.
 func (s *Server) version(f ref) (*store.Function, *store.Version, error) {
 	fn, err := s.function(f)

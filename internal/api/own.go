@@ -182,11 +182,7 @@ func (s *Server) ownFunctions(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) ownFunction(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
+	_, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}
@@ -244,11 +240,7 @@ func (s *Server) revisionView(r *http.Request, fn *store.Function, rev *store.Re
 }
 
 func (s *Server) ownRevisions(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
+	_, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}
@@ -328,11 +320,7 @@ func readPolicy(w http.ResponseWriter, r *http.Request) (store.Policy, error) {
 }
 
 func (s *Server) functionPolicy(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
+	_, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,11 +49,7 @@ func (s *Server) reserved(but function.Name) int {
 }
 
 func (s *Server) getConcurrency(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
+	_, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}
@@ -310,11 +305,7 @@ func (s *Server) writeEventInvoke(w http.ResponseWriter, r *http.Request, start 
 }
 
 func (s *Server) getEventInvoke(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
+	f, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}
@@ -328,15 +319,7 @@ func (s *Server) getEventInvoke(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) listEventInvoke(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
-	if err != nil {
-		return err
-	}
-	after, size, err := page(r)
+	f, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}
@@ -344,9 +327,10 @@ func (s *Server) listEventInvoke(w http.ResponseWriter, r *http.Request) error {
 	for q, c := range fn.EventInvoke {
 		views = append(views, s.eventInvoke(f.Name, q, c))
 	}
-	arn := func(v eventInvokeView) string { return v.FunctionArn }
-	slices.SortFunc(views, func(a, b eventInvokeView) int { return strings.Compare(arn(a), arn(b)) })
-	views, next := paged(views, arn, after, size)
+	views, next, err := pageOf(r, views, func(v eventInvokeView) string { return v.FunctionArn })
+	if err != nil {
+		return err
+	}
 	writeJSON(w, http.StatusOK, struct {
 		FunctionEventInvokeConfigs []eventInvokeView
 		NextMarker                 string `json:",omitempty"`

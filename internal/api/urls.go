@@ -5,7 +5,6 @@ import (
 	"encoding/base32"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -202,11 +201,7 @@ func (s *Server) writeURL(w http.ResponseWriter, r *http.Request, status int, st
 }
 
 func (s *Server) getURL(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
+	f, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}
@@ -220,15 +215,7 @@ func (s *Server) getURL(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) listURLs(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
-	if err != nil {
-		return err
-	}
-	after, size, err := page(r)
+	f, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}
@@ -236,9 +223,10 @@ func (s *Server) listURLs(w http.ResponseWriter, r *http.Request) error {
 	for q, u := range fn.URLs {
 		views = append(views, s.url(r, f.Name, q, u))
 	}
-	arn := func(v urlView) string { return v.FunctionArn }
-	slices.SortFunc(views, func(a, b urlView) int { return strings.Compare(arn(a), arn(b)) })
-	views, next := paged(views, arn, after, size)
+	views, next, err := pageOf(r, views, func(v urlView) string { return v.FunctionArn })
+	if err != nil {
+		return err
+	}
 	writeJSON(w, http.StatusOK, struct {
 		FunctionUrlConfigs []urlView //nolint:revive // AWS's spelling
 		NextMarker         string    `json:",omitempty"`

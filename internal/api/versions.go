@@ -1,11 +1,9 @@
 package api
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -127,23 +125,18 @@ func (s *Server) unchanged(fn *store.Function, rev *store.Revision, description 
 }
 
 func (s *Server) listVersions(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
-	if err != nil {
-		return err
-	}
-	after, size, err := page(r)
+	_, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}
 	versions := append([]store.Version{fn.Latest}, fn.Published...)
-	versions, next := paged(versions, func(v store.Version) string {
+	versions, next, err := pageOf(r, versions, func(v store.Version) string {
 		n, _ := strconv.Atoi(v.Version) // $LATEST is the first
 		return pad(n)
-	}, after, size)
+	})
+	if err != nil {
+		return err
+	}
 	out := struct {
 		Versions   []*configuration
 		NextMarker string `json:",omitempty"`
@@ -300,11 +293,7 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, in any, apply fu
 }
 
 func (s *Server) getAlias(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
+	f, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}
@@ -317,15 +306,7 @@ func (s *Server) getAlias(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) listAliases(w http.ResponseWriter, r *http.Request) error {
-	f, err := target(r)
-	if err != nil {
-		return err
-	}
-	fn, err := s.function(f)
-	if err != nil {
-		return err
-	}
-	after, size, err := page(r)
+	f, fn, err := s.targeted(r)
 	if err != nil {
 		return err
 	}
@@ -335,8 +316,10 @@ func (s *Server) listAliases(w http.ResponseWriter, r *http.Request) error {
 			views = append(views, s.alias(f.Name, a))
 		}
 	}
-	slices.SortFunc(views, func(a, b aliasView) int { return cmp.Compare(a.Name, b.Name) })
-	views, next := paged(views, func(v aliasView) string { return v.Name }, after, size)
+	views, next, err := pageOf(r, views, func(v aliasView) string { return v.Name })
+	if err != nil {
+		return err
+	}
 	writeJSON(w, http.StatusOK, struct {
 		Aliases    []aliasView
 		NextMarker string `json:",omitempty"`

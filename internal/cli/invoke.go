@@ -23,7 +23,7 @@ type invokeCommand struct {
 }
 
 // functionError is an answer of 200 that says that the function failed.
-type functionError struct{ kind, payload string }
+type functionError struct{ kind string }
 
 func (e *functionError) Error() string { return "the function returned an error (" + e.kind + ")" }
 
@@ -61,7 +61,7 @@ func (cmd *invokeCommand) Run(c *Context) error {
 	}
 	fmt.Fprintln(c.Stdout, strings.TrimSuffix(string(answer), "\n"))
 	if kind := resp.Header.Get("X-Amz-Function-Error"); kind != "" {
-		return &functionError{kind, string(answer)}
+		return &functionError{kind}
 	}
 	return nil
 }

@@ -2,11 +2,12 @@ package cli
 
 import (
 	"fmt"
-	"github.com/cloudjit/cloudjit/internal/client"
 	"io"
 	"net/http"
 	"text/tabwriter"
 	"time"
+
+	"github.com/cloudjit/cloudjit/internal/client"
 )
 
 type listCommand struct{}

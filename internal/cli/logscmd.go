@@ -3,9 +3,10 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"github.com/cloudjit/cloudjit/internal/client"
 	"io"
 	"net/http"
+
+	"github.com/cloudjit/cloudjit/internal/client"
 
 	"github.com/cloudjit/cloudjit/internal/logs"
 )

@@ -4,11 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/cloudjit/cloudjit/internal/client"
 	"io"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/cloudjit/cloudjit/internal/client"
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/store"

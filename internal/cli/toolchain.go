@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -54,7 +53,7 @@ func (cmd *installGraalVM) Run(c *Context) error {
 	defer p.done()
 	tc, err := toolchain.InstallRelease(c, toolchain.ReleaseOptions{
 		Cache: config.CacheDir(), Version: cmd.Version, Edition: cmd.Edition, Mirror: cmd.Mirror, Progress: p.show})
-	return installed(c, tc, hinted(err))
+	return installed(c, tc, err)
 }
 
 type installAssembled struct {
@@ -69,7 +68,7 @@ func (cmd *installAssembled) Run(c *Context) error {
 	defer p.done()
 	tc, err := toolchain.Assemble(c, toolchain.AssembleOptions{Cache: config.CacheDir(), JDK: cmd.JDK,
 		MavenURL: cmd.Maven, DebianURL: cmd.Debian, InstallPackages: cmd.Packages, Progress: p.show})
-	return installed(c, tc, hinted(err))
+	return installed(c, tc, err)
 }
 
 type installAuto struct{}
@@ -97,15 +96,6 @@ func installed(c *Context, tc toolchain.Toolchain, err error) error {
 		_, err := fmt.Fprintln(w, tc.Home)
 		return err
 	})
-}
-
-// hinted puts what to do after an error's text.
-func hinted(err error) error {
-	var e *toolchain.Error
-	if errors.As(err, &e) {
-		return fmt.Errorf("%w\n%s", err, e.Hint)
-	}
-	return err
 }
 
 // installProgress shows an installation's steps: one line that is written over on a terminal, else a

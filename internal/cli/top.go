@@ -3,10 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
-	"github.com/cloudjit/cloudjit/internal/client"
 	"io"
 	"strings"
 	"time"
+
+	"github.com/cloudjit/cloudjit/internal/client"
 
 	tea "charm.land/bubbletea/v2"
 )

@@ -1,6 +1,6 @@
 package engine
 
-import "fmt"
+import "github.com/cloudjit/cloudjit/internal/function"
 
 var eventNames = [eventKindCount]string{
 	"none", "function-set", "function-removed", "revision-added", "revision-removed",
@@ -66,16 +66,16 @@ var reasons = [reasonCount]struct{ name, text string }{
 	ReasonMalformed:         {"malformed", "a field is missing or out of range"},
 }
 
-func (k EventKind) String() string  { return name(eventNames[:], uint8(k)) }
-func (k ActionKind) String() string { return name(actionNames[:], uint8(k)) }
-func (f Failure) String() string    { return name(failureNames[:], uint8(f)) }
+func (k EventKind) String() string  { return function.EnumName(eventNames[:], uint8(k)) }
+func (k ActionKind) String() string { return function.EnumName(actionNames[:], uint8(k)) }
+func (f Failure) String() string    { return function.EnumName(failureNames[:], uint8(f)) }
 
 // String is the reason's name, stable and without spaces.
 func (r Reason) String() string {
 	if int(r) < reasonCount {
 		return reasons[r].name
 	}
-	return name(nil, uint8(r))
+	return function.EnumName(nil, uint8(r))
 }
 
 // Text is a clause for people.
@@ -84,11 +84,4 @@ func (r Reason) Text() string {
 		return reasons[r].text
 	}
 	return ""
-}
-
-func name(names []string, v uint8) string {
-	if int(v) < len(names) {
-		return names[v]
-	}
-	return fmt.Sprintf("invalid(%d)", v)
 }

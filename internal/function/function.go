@@ -140,11 +140,11 @@ var (
 	outcomeNames = [...]string{"unknown", "ok", "handler-error", "timeout", "crashed", "out-of-memory", "deoptimized", "too-large", "init-error", "cancelled"}
 )
 
-func (k Kind) String() string      { return name(kindNames[:], uint8(k)) }
-func (t Tier) String() string      { return name(tierNames[:], uint8(t)) }
-func (l Level) String() string     { return name(levelNames[:], uint8(l)) }
-func (m DeoptMode) String() string { return name(deoptNames[:], uint8(m)) }
-func (o Outcome) String() string   { return name(outcomeNames[:], uint8(o)) }
+func (k Kind) String() string      { return EnumName(kindNames[:], uint8(k)) }
+func (t Tier) String() string      { return EnumName(tierNames[:], uint8(t)) }
+func (l Level) String() string     { return EnumName(levelNames[:], uint8(l)) }
+func (m DeoptMode) String() string { return EnumName(deoptNames[:], uint8(m)) }
+func (o Outcome) String() string   { return EnumName(outcomeNames[:], uint8(o)) }
 
 // MarshalText writes the name; all enums of this package travel as their names.
 func (k Kind) MarshalText() ([]byte, error)      { return []byte(k.String()), nil }
@@ -154,24 +154,28 @@ func (m DeoptMode) MarshalText() ([]byte, error) { return []byte(m.String()), ni
 func (o Outcome) MarshalText() ([]byte, error)   { return []byte(o.String()), nil }
 
 // UnmarshalText reads the name and fails on any other.
-func (k *Kind) UnmarshalText(b []byte) error  { return parse("kind", kindNames[:], (*uint8)(k), b) }
-func (t *Tier) UnmarshalText(b []byte) error  { return parse("tier", tierNames[:], (*uint8)(t), b) }
-func (l *Level) UnmarshalText(b []byte) error { return parse("level", levelNames[:], (*uint8)(l), b) }
+func (k *Kind) UnmarshalText(b []byte) error { return ParseEnum("kind", kindNames[:], (*uint8)(k), b) }
+func (t *Tier) UnmarshalText(b []byte) error { return ParseEnum("tier", tierNames[:], (*uint8)(t), b) }
+func (l *Level) UnmarshalText(b []byte) error {
+	return ParseEnum("level", levelNames[:], (*uint8)(l), b)
+}
 func (m *DeoptMode) UnmarshalText(b []byte) error {
-	return parse("deoptimization mode", deoptNames[:], (*uint8)(m), b)
+	return ParseEnum("deoptimization mode", deoptNames[:], (*uint8)(m), b)
 }
 func (o *Outcome) UnmarshalText(b []byte) error {
-	return parse("outcome", outcomeNames[:], (*uint8)(o), b)
+	return ParseEnum("outcome", outcomeNames[:], (*uint8)(o), b)
 }
 
-func name(names []string, v uint8) string {
+// EnumName is the name of an enum's value, "invalid(9)" of one that has none.
+func EnumName(names []string, v uint8) string {
 	if int(v) < len(names) {
 		return names[v]
 	}
 	return fmt.Sprintf("invalid(%d)", v)
 }
 
-func parse(what string, names []string, v *uint8, b []byte) error {
+// ParseEnum sets v to the value of a name; what is the enum in the error about any other.
+func ParseEnum(what string, names []string, v *uint8, b []byte) error {
 	for i, n := range names {
 		if n == string(b) {
 			*v = uint8(i)

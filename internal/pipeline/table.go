@@ -1,6 +1,6 @@
 package pipeline
 
-import "fmt"
+import "github.com/cloudjit/cloudjit/internal/function"
 
 // transition is one row of the table. The stage and the phase of a state are two regions that
 // move side by side: a row says for one event what happens in one of them.
@@ -62,9 +62,9 @@ var (
 	}
 )
 
-func (s Stage) String() string { return name(stageNames[:], uint8(s)) }
-func (p Phase) String() string { return name(phaseNames[:], uint8(p)) }
-func (e Event) String() string { return name(eventNames[:], uint8(e)) }
+func (s Stage) String() string { return function.EnumName(stageNames[:], uint8(s)) }
+func (p Phase) String() string { return function.EnumName(phaseNames[:], uint8(p)) }
+func (e Event) String() string { return function.EnumName(eventNames[:], uint8(e)) }
 
 // MarshalText writes the name; stages, phases and events travel as their names.
 func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
@@ -72,9 +72,15 @@ func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 func (e Event) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
 // UnmarshalText reads the name and fails on any other.
-func (s *Stage) UnmarshalText(b []byte) error { return parse("stage", stageNames[:], (*uint8)(s), b) }
-func (p *Phase) UnmarshalText(b []byte) error { return parse("phase", phaseNames[:], (*uint8)(p), b) }
-func (e *Event) UnmarshalText(b []byte) error { return parse("event", eventNames[:], (*uint8)(e), b) }
+func (s *Stage) UnmarshalText(b []byte) error {
+	return function.ParseEnum("stage", stageNames[:], (*uint8)(s), b)
+}
+func (p *Phase) UnmarshalText(b []byte) error {
+	return function.ParseEnum("phase", phaseNames[:], (*uint8)(p), b)
+}
+func (e *Event) UnmarshalText(b []byte) error {
+	return function.ParseEnum("event", eventNames[:], (*uint8)(e), b)
+}
 
 // String is the stage, and the phase if the builder does something.
 func (s State) String() string {
@@ -82,21 +88,4 @@ func (s State) String() string {
 		return s.Stage.String()
 	}
 	return s.Stage.String() + "/" + s.Phase.String()
-}
-
-func name(names []string, v uint8) string {
-	if int(v) < len(names) {
-		return names[v]
-	}
-	return fmt.Sprintf("invalid(%d)", v)
-}
-
-func parse(what string, names []string, v *uint8, b []byte) error {
-	for i, n := range names {
-		if n == string(b) {
-			*v = uint8(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("unknown %s %q: want one of %q", what, b, names)
 }

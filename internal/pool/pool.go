@@ -61,9 +61,9 @@ type Worker struct {
 	// Draining: it takes nothing more.
 	Draining bool
 	// Why it drains: a note of the caller.
-	Why uint8
-	Tier     function.Tier
-	Level    function.Level
+	Why   uint8
+	Tier  function.Tier
+	Level function.Level
 	// Check: it is the start-up check of a new binary.
 	Check bool
 	// expiry is when an idle worker's keep-alive ends, ns.

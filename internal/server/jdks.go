@@ -14,8 +14,7 @@ import (
 func findJDKs() []launch.JDK {
 	var jdks []launch.JDK
 	for _, j := range toolchain.FindJDKs(toolchain.FindOptions{}) {
-		_, err := os.Stat(filepath.Join(j.Home, "lib", "libnative-image-agent.so"))
-		jdks = append(jdks, launch.JDK{Home: j.Home, Version: j.Feature(), Agent: err == nil, Links: linksOutside(j.Home)})
+		jdks = append(jdks, launch.JDK{Home: j.Home, Version: j.Feature(), Agent: j.Agent(), Links: linksOutside(j.Home)})
 	}
 	return jdks
 }

@@ -4,10 +4,8 @@ package telemetry
 const (
 	KeyFunction = "function"
 	KeyRevision = "revision"
-	KeyVersion  = "version"
 	KeyWorker   = "worker"
 	KeyTier     = "tier"
-	KeyRequest  = "request"
 	KeyReason   = "reason"
 	KeyOutcome  = "outcome"
 	KeyBuild    = "build"

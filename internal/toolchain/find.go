@@ -164,7 +164,7 @@ func inspect(home string) (Toolchain, error) {
 		return Toolchain{}, errors.New("it has no release file, so it is no JDK")
 	}
 	r := parseRelease(string(data))
-	jdk := JDK{Version: r["JAVA_VERSION"]}
+	jdk := JDK{Home: home, Version: r["JAVA_VERSION"]}
 	tc := Toolchain{Kind: GraalVM, Home: home, Version: r["GRAALVM_VERSION"], Edition: "community"}
 	if !executable(tc.NativeImage()) {
 		if tc.Version != "" {
@@ -188,11 +188,7 @@ func inspect(home string) (Toolchain, error) {
 	case strings.Contains(vendor, "oracle"):
 		tc.Edition = "oracle"
 	}
-	for _, library := range []string{"libnative-image-agent.so", "libnative-image-agent.dylib"} {
-		if _, err := os.Stat(filepath.Join(home, "lib", library)); err == nil {
-			tc.Agent = true
-		}
-	}
+	tc.Agent = jdk.Agent()
 	return tc, nil
 }
 

@@ -38,6 +38,16 @@ func (j JDK) Feature() int {
 // Java is the launcher.
 func (j JDK) Java() string { return filepath.Join(j.Home, "bin", "java") }
 
+// Agent reports that it brings native-image-agent, as GraalVM distributions do.
+func (j JDK) Agent() bool {
+	for _, library := range []string{"libnative-image-agent.so", "libnative-image-agent.dylib"} {
+		if _, err := os.Stat(filepath.Join(j.Home, "lib", library)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // FindJDKs lists the JDKs of the machine, newest first: JAVA_HOME, PATH, SDKMAN and the usual
 // folders. It runs nothing.
 func FindJDKs(o FindOptions) []JDK {
