@@ -160,7 +160,7 @@ public final class Hooks {
 
     private static void record(Class<?> c, int what) {
         String descriptor = Names.descriptor(c);
-        if (descriptor == null) {
+        if (descriptor == null || descriptor.startsWith(Names.LAMBDA) && what != Seen.SERIALIZABLE) {
             return;
         }
         switch (what) {
@@ -185,7 +185,7 @@ public final class Hooks {
             return; // a stream asks for supertypes too
         }
         trace.flag(descriptor, Trace.SERIALIZABLE);
-        if (descriptor.startsWith("{\"lambda\"")) { // is written as what it captures
+        if (descriptor.startsWith(Names.LAMBDA)) { // is written as what it captures
             trace.flag("java.lang.invoke.SerializedLambda", Trace.SERIALIZABLE);
         }
     }
@@ -234,7 +234,7 @@ public final class Hooks {
 
     private static void record(Class<?> c, Member member, boolean writtenFinal) {
         String descriptor = Names.descriptor(c);
-        if (descriptor == null) {
+        if (descriptor == null || descriptor.startsWith(Names.LAMBDA)) {
             return;
         }
         switch (member) {

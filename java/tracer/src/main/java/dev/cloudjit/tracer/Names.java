@@ -7,6 +7,12 @@ final class Names {
     private Names() {}
 
     /**
+     * How the descriptor of a lambda begins. Only serialized lambdas are recorded, in a section
+     * of their own: GraalVM 25 fails with an internal error over a lambda among the reflected types.
+     */
+    static final String LAMBDA = "{\"lambda\"";
+
+    /**
      * Returns the descriptor of a type: its name as in source ("java.lang.String[]"), the JSON of
      * a proxy's or lambda's descriptor, or null for what no native image can have (other hidden
      * classes, which only exist at run time).

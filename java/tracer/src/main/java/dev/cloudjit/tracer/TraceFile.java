@@ -5,6 +5,7 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
@@ -92,11 +93,17 @@ final class TraceFile extends Thread {
     static String content(Trace trace) {
         StringBuilder s = new StringBuilder(1 << 16).append("{\n  \"reflection\": [");
         String separator = "\n    ";
+        Set<String> lambdas = new HashSet<>();
         for (String descriptor : sorted(trace.types.keySet())) {
+            if (descriptor.startsWith(Names.LAMBDA)) {
+                lambdas.add("{\"type\": " + descriptor + "}");
+                continue;
+            }
             type(s.append(separator), descriptor, trace.types.get(descriptor));
             separator = ",\n    ";
         }
-        s.append("\n  ],\n  \"resources\": [");
+        s.append("\n  ],\n  \"serialization\": [");
+        list(s, "\n    ", lambdas).append("\n  ],\n  \"resources\": [");
         list(s, "\n    ", trace.resources).append("\n  ]");
         return s.append("\n}\n").toString();
     }
