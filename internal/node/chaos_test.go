@@ -40,28 +40,35 @@ func chaos(t *testing.T, seed uint64) {
 		defer mu.Unlock()
 		return time.Duration(rnd.Int64N(int64(d)))
 	}
-	failed := map[function.Name]bool{} // whether the function's last sandbox did
+	failures, failing := map[function.RevisionID]int{}, map[function.RevisionID]bool{} // of sandboxes
 	rec := &recording{}
 	rec.LogWriter, _ = engine.NewLogWriter(&rec.Buffer)
 	w := open(t, &world{program: func(s worker.Spec) fake.Program {
 		p := tiers(s)
 		p.Stop = upTo(100 * time.Millisecond)
-		// A sandbox that fails is tried again, but not for ever (engine: startAttempts): so the next
-		// one of the function does not fail, or an invocation would be refused, and rightly.
+		// A sandbox that fails is tried again, but not for ever (engine: startAttempts): so until
+		// a later one of the revision is up no other fails, or an invocation would be refused,
+		// and rightly.
+		id := s.Revision.ID
 		mu.Lock()
-		again := failed[s.Revision.Function]
-		failed[s.Revision.Function] = false
+		born, fail := failures[id], !failing[id] && rnd.IntN(100) < 5
+		if fail {
+			failures[id]++
+			failing[id] = true
+		}
 		mu.Unlock()
-		if chance(5) && !again {
-			mu.Lock()
-			failed[s.Revision.Function] = true
-			mu.Unlock()
+		if fail {
 			p.StartErr = &worker.StartError{Phase: "sandbox", Err: errors.New("no room")}
 		} else if s.Tier == function.TierNative && chance(5) {
 			p.StartErr = &worker.StartError{Phase: "runtime", Exit: &worker.Exit{Code: 172, Stderr: missing}, Err: errors.New("exit 172")}
 		}
 		run := echo(upTo(500 * time.Millisecond))
 		p.Handler = func(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
+			mu.Lock()
+			if born == failures[id] { // started after the last failure, and up
+				failing[id] = false
+			}
+			mu.Unlock()
 			switch {
 			case s.Tier == function.TierNative && chance(2):
 				return nil, &worker.ExitError{Exit: worker.Exit{Code: 172, Stderr: missing}}
