@@ -120,12 +120,15 @@ func (s *Store) Tree(ctx context.Context, sha string, fill func(blob, dir string
 	}
 	dir := s.path("trees", sha)
 	for {
-		if _, err := os.Stat(dir); err == nil {
-			return dir, nil
-		}
 		s.mu.Lock()
 		t, busy := s.trees[sha]
 		if !busy {
+			// Looked for under the lock: a filler leaves the map only after its tree is in
+			// place, so whoever finds neither is the one to fill.
+			if _, err := os.Stat(dir); err == nil {
+				s.mu.Unlock()
+				return dir, nil
+			}
 			t = &tree{done: make(chan struct{})}
 			s.trees[sha] = t
 		}
