@@ -94,7 +94,7 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 		if _, ok := n.lookup(r.Spec.ID); ok {
 			continue
 		}
-		rev := &revision{spec: &r.Spec, memory: n.memoryOf(&r.Spec)}
+		rev := &revision{spec: &r.Spec, memory: memoryOf(&r.Spec)}
 		fresh[r.Spec.ID] = &engine.RevisionConfig{
 			Direct: r.Spec.Kind == function.KindProvided, Slots: rev.slots(), MemoryMiB: rev.memory,
 			Restored: n.restore(ctx, rev, r.Parent),
@@ -191,12 +191,12 @@ func freeSlot[T any](table *[]*T) int {
 	return len(*table) - 1
 }
 
-// memoryOf is what workers of each tier reserve, MiB.
-func (n *Node) memoryOf(s *function.Spec) (m [function.TierCount]int32) {
+// memoryOf is what workers of each tier reserve, MiB: what they may use. A native worker uses less than
+// a HotSpot worker, but only its limit bounds it, and the node never promises memory twice.
+func memoryOf(s *function.Spec) (m [function.TierCount]int32) {
 	for tier := range m {
 		m[tier] = int32(s.MemoryMiB)
 	}
-	m[function.TierNative] = max(int32(float64(s.MemoryMiB)*n.opt.NativeMemory), min(int32(s.MemoryMiB), 64))
 	return m
 }
 

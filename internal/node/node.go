@@ -55,9 +55,6 @@ type Options struct {
 	BuildLimits aot.Limits
 	// WorkerLimits bound a worker beyond what its revision says (CPUs, PIDs).
 	WorkerLimits worker.Limits
-	// NativeMemory is what a native worker reserves and may use, as a share of the revision's
-	// memory; 0: all of it. A smaller share lets more of them fit, and ends those that need more.
-	NativeMemory float64
 	// StartTimeout is the longest that a worker may take to become ready; 0: one minute.
 	StartTimeout time.Duration
 	// StopGrace is how long a worker has to end by itself; 0: two seconds.
@@ -195,9 +192,6 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 	}
 	if opt.TracePeriod == 0 {
 		opt.TracePeriod = time.Second
-	}
-	if opt.NativeMemory <= 0 || opt.NativeMemory > 1 {
-		opt.NativeMemory = 1
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -309,6 +311,115 @@ func TestWeb(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestWebTime: a function's timeout is for the head of the answer and for each part of its body that is
+// waited for, not for the whole, nor for what the client takes; whoever gives up, the slot is free again.
+func TestWebTime(t *testing.T) {
+	const timeout = 3 * time.Second
+	rest := func(r *http.Request, d time.Duration) {
+		select {
+		case <-time.After(d):
+		case <-r.Context().Done():
+		}
+	}
+	part := func(rw http.ResponseWriter) { io.WriteString(rw, "part\n") }
+	for name, c := range map[string]struct {
+		app  http.HandlerFunc
+		body func(w *io.PipeWriter) // of the request
+		read func(resp *http.Response, cancel func()) error
+		want function.Outcome // zero: OK
+		took time.Duration
+	}{
+		"a long stream": {app: func(rw http.ResponseWriter, r *http.Request) {
+			for range 100 {
+				part(rw)
+				rest(r, 2*time.Second)
+			}
+		}, took: 200 * time.Second},
+		"no head": {app: func(_ http.ResponseWriter, r *http.Request) { rest(r, time.Hour) },
+			want: function.OutcomeTimeout, took: timeout},
+		"a stream that stops": {app: func(rw http.ResponseWriter, r *http.Request) {
+			part(rw)
+			rest(r, time.Hour)
+		}, want: function.OutcomeTimeout, took: timeout},
+		"a slow upload": {app: func(rw http.ResponseWriter, r *http.Request) {
+			n, _ := io.Copy(io.Discard, r.Body)
+			fmt.Fprint(rw, n)
+		}, body: func(w *io.PipeWriter) {
+			for range 10 {
+				time.Sleep(2 * time.Second)
+				io.WriteString(w, "x")
+			}
+			w.Close()
+		}, took: 20 * time.Second},
+		"a slow reader": {app: func(rw http.ResponseWriter, r *http.Request) {
+			for range 5 {
+				part(rw)
+			}
+		}, read: func(resp *http.Response, _ func()) error {
+			for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}, took: 50 * time.Second},
+		"a client that goes": {app: func(rw http.ResponseWriter, r *http.Request) {
+			part(rw)
+			rest(r, time.Hour)
+		}, read: func(resp *http.Response, cancel func()) error {
+			cancel()
+			_, err := io.ReadAll(resp.Body)
+			if errors.Is(err, context.Canceled) {
+				err = nil
+			}
+			return err
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := open(t, &world{program: func(worker.Spec) fake.Program { return fake.Program{Web: c.app} }}, nil)
+				defer w.Close()
+				id := w.deploy(t, "web", func(s *function.Spec) { s.Kind, s.Timeout = function.KindWeb, timeout })
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var body io.Reader
+				if c.body != nil {
+					r, pw := io.Pipe()
+					body = r
+					go c.body(pw)
+				}
+				req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://web/", body)
+				began := time.Now()
+				resp, err := w.RoundTrip(id, req)
+				if err == nil {
+					if c.read != nil {
+						err = c.read(resp, cancel)
+					} else {
+						_, err = io.ReadAll(resp.Body)
+					}
+					resp.Body.Close()
+				}
+				took := time.Since(began)
+				got := function.OutcomeOK
+				var failed *FunctionError
+				if errors.As(err, &failed) {
+					got = failed.Result.Outcome
+				} else if err != nil {
+					t.Errorf("got %v", err)
+				}
+				if want := max(c.want, function.OutcomeOK); got != want || took != c.took {
+					t.Errorf("got %s after %s, want %s after %s", got, took, want, c.took)
+				}
+				synctest.Wait()
+				if s := w.Snapshot(); s.Running != 0 {
+					t.Errorf("%d requests still hold a worker", s.Running)
+				}
+				if err := w.Drain(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 // TestRestart: a node that is opened again goes on where it was; a build that was cut off starts again.

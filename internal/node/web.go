@@ -26,10 +26,16 @@ const (
 // exitWait is how long a broken connection may be ahead of the news of its worker's end.
 const exitWait = 200 * time.Millisecond
 
+// errLate is the cause of a request's context that ended because the function took too long.
+var errLate = errors.New("the function's time is over")
+
 // RoundTrip sends one request to a web function, waiting for a worker as long as its context
-// lasts. The worker is the request's until the response's body is closed. The request is sent
-// again to another worker only if it has GetBody, or no body. Errors: as of Invoke, or a
-// *FunctionError.
+// lasts. The worker is the request's until the response's body is closed. The function has its
+// timeout from when a worker has the request to the head of the answer, and again for each part
+// of the body that somebody waits for; the whole may take as long as the context lasts. What
+// the caller takes to send and to read is not counted. The request is sent again to another
+// worker only if it has GetBody, or no body. Errors, also of reading the body: as of Invoke, or
+// a *FunctionError.
 func (n *Node) RoundTrip(id function.RevisionID, r *http.Request) (*http.Response, error) {
 	rev, ok := n.lookup(id)
 	if !ok {
@@ -88,8 +94,16 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 	}
 	began := time.Now()
 	queued := time.Duration(n.now() - c.arrived)
-	rctx, cancel := context.WithTimeout(ctx, c.rev.spec.Timeout)
-	resp, err := w.worker.HTTP().RoundTrip(r.WithContext(rctx))
+	rctx, cancelCause := context.WithCancelCause(ctx)
+	cancel := func() { cancelCause(nil) }
+	limit := newAllowance(c.rev.spec.Timeout, func() { cancelCause(errLate) })
+	out := r.WithContext(rctx)
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = upload{r.Body, limit}
+	}
+	limit.begin()
+	resp, err := w.worker.HTTP().RoundTrip(out)
+	limit.end()
 	res := &Result{Tier: w.tier, Cold: c.cold, Duration: time.Since(began)}
 	if err != nil {
 		outcome := n.broken(ctx, rctx, w, res)
@@ -101,7 +115,12 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 		n.ended(c, w, res, "", queued)
 		return nil, outcome, res, err
 	}
-	b := &body{ReadCloser: resp.Body, done: func(readErr error) {
+	b := &body{ReadCloser: resp.Body, limit: limit, late: func() error {
+		if context.Cause(rctx) != errLate {
+			return nil
+		}
+		return &FunctionError{&Result{Outcome: function.OutcomeTimeout, Tier: w.tier, Cold: res.Cold}}
+	}, done: func(readErr error) {
 		res.Duration = time.Since(began)
 		res.Outcome = function.OutcomeOK
 		if readErr != nil {
@@ -148,23 +167,85 @@ func (n *Node) broken(ctx, rctx context.Context, w *instance, res *Result) funct
 // body tells when an answer has been read.
 type body struct {
 	io.ReadCloser
-	once sync.Once
-	err  error
-	done func(error)
+	limit *allowance
+	late  func() error // the error of a read that ended because of the function's timeout
+	once  sync.Once
+	err   error
+	done  func(error)
 }
 
 // duplex is the body of an upgraded connection, which is written to as well.
 type duplex struct {
 	*body
-	io.Writer
+	to io.Writer
+}
+
+// Write sends to the function, which may be silent as long as it is spoken to.
+func (d duplex) Write(p []byte) (int, error) {
+	d.limit.touch()
+	return d.to.Write(p)
 }
 
 func (b *body) Read(p []byte) (int, error) {
+	b.limit.begin()
 	k, err := b.ReadCloser.Read(p)
+	b.limit.end()
 	if err != nil && !errors.Is(err, io.EOF) {
+		if late := b.late(); late != nil {
+			err = late
+		}
 		b.err = err
 	}
 	return k, err
+}
+
+// upload is a request's body, which gives the function its time anew with each part.
+type upload struct {
+	io.ReadCloser
+	limit *allowance
+}
+
+func (u upload) Read(p []byte) (int, error) {
+	k, err := u.ReadCloser.Read(p)
+	u.limit.touch()
+	return k, err
+}
+
+// allowance is the time that a function has, counted only while somebody waits for it.
+type allowance struct {
+	limit time.Duration
+
+	mu      sync.Mutex
+	timer   *time.Timer
+	waiting bool
+}
+
+func newAllowance(limit time.Duration, late func()) *allowance {
+	a := &allowance{limit: limit, timer: time.AfterFunc(limit, late)}
+	a.timer.Stop()
+	return a
+}
+
+// begin starts the count, end stops it, and touch starts it anew if it runs.
+func (a *allowance) begin() { a.set(true) }
+func (a *allowance) end()   { a.set(false) }
+
+func (a *allowance) set(waiting bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.waiting = waiting; waiting {
+		a.timer.Reset(a.limit)
+	} else {
+		a.timer.Stop()
+	}
+}
+
+func (a *allowance) touch() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.waiting {
+		a.timer.Reset(a.limit)
+	}
 }
 
 // Close finishes the request. An answer that was not read to its end is the caller's choice.

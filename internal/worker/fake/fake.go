@@ -9,8 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"time"
 
@@ -196,7 +196,8 @@ func (w *Worker) HTTP() http.RoundTripper { return port{w} }
 
 type port struct{ w *Worker }
 
-// RoundTrip answers from the program's handler, unstreamed.
+// RoundTrip answers from the program's handler, streamed as it writes. The request's context is the
+// handler's; it also ends with the worker and when the answer's body is closed.
 func (p port) RoundTrip(r *http.Request) (*http.Response, error) {
 	if p.w.program.Web == nil {
 		return nil, worker.ErrNotWeb
@@ -204,16 +205,70 @@ func (p port) RoundTrip(r *http.Request) (*http.Response, error) {
 	if p.w.ctx.Err() != nil {
 		return nil, &worker.ExitError{Exit: p.w.Exit()}
 	}
-	rec := httptest.NewRecorder()
-	in := r.Clone(r.Context())
+	ctx, cancel := context.WithCancel(r.Context())
+	unlink := context.AfterFunc(p.w.ctx, cancel)
+	in := r.Clone(ctx)
 	in.RequestURI = r.URL.RequestURI()
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
-	p.w.program.Web.ServeHTTP(rec, in)
-	res := rec.Result()
-	res.Request = r
-	return res, nil
+	out := &answer{head: make(chan *http.Response, 1), header: http.Header{}, request: r, stop: cancel}
+	out.read, out.write = io.Pipe()
+	go func() {
+		defer unlink()
+		context.AfterFunc(ctx, func() { _ = out.write.CloseWithError(ctx.Err()) })
+		p.w.program.Web.ServeHTTP(out, in)
+		out.WriteHeader(http.StatusOK)
+		_ = out.write.Close()
+	}()
+	select {
+	case res := <-out.head:
+		return res, nil
+	case <-ctx.Done():
+		if p.w.ctx.Err() != nil {
+			return nil, &worker.ExitError{Exit: p.w.Exit()}
+		}
+		return nil, ctx.Err()
+	}
+}
+
+// answer is the http.ResponseWriter of a program's handler.
+type answer struct {
+	head    chan *http.Response
+	header  http.Header
+	sent    bool
+	request *http.Request
+	read    *io.PipeReader
+	write   *io.PipeWriter
+	stop    context.CancelFunc
+}
+
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) {
+	if a.sent {
+		return
+	}
+	a.sent = true
+	a.head <- &http.Response{
+		StatusCode: status, Status: http.StatusText(status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.header.Clone(), ContentLength: -1, Request: a.request, Body: answerBody{a.read, a.stop},
+	}
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	return a.write.Write(p)
+}
+
+type answerBody struct {
+	*io.PipeReader
+	stop context.CancelFunc
+}
+
+func (b answerBody) Close() error {
+	b.stop()
+	return b.PipeReader.Close()
 }
 
 // Trace implements worker.Worker.
