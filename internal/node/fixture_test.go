@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -26,6 +27,9 @@ type state struct {
 	metadata  map[function.RevisionID][][]byte
 	builds    map[string]store.Build
 	logs      map[string][]byte
+	// full makes writes of pipelines fail, and refused counts them.
+	full    bool
+	refused int
 }
 
 func newState() *state {
@@ -67,6 +71,10 @@ func (s *state) Pipeline(id function.RevisionID) (*store.Pipeline, bool) {
 func (s *state) PutPipeline(_ context.Context, id function.RevisionID, doc json.RawMessage, steps ...store.Transition) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.full {
+		s.refused++
+		return errors.New("no space left on device")
+	}
 	p := &store.Pipeline{Revision: id, State: doc}
 	if old := s.pipelines[id]; old != nil {
 		p.History = append(p.History, old.History...)
@@ -108,6 +116,14 @@ func (s *state) PutBuildLog(_ context.Context, _ function.RevisionID, build stri
 	defer s.mu.Unlock()
 	s.logs[build] = log
 	return nil
+}
+
+// fill makes writes of pipelines fail, or succeed again, and returns how many failed so far.
+func (s *state) fill(full bool) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = full
+	return s.refused
 }
 
 // history is the pipeline of a revision in words.

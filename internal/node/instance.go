@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -43,6 +44,9 @@ type instance struct {
 	worker worker.Worker
 	err    error
 
+	peak     atomic.Int64 // the most memory that was measured, bytes
+	measured atomic.Int64 // when that was, the engine's time
+
 	stopOnce sync.Once
 	told     chan struct{} // closed when the engine wants it stopped
 }
@@ -61,6 +65,25 @@ func (w *instance) ended() bool {
 	default:
 		return false
 	}
+}
+
+// peakPeriod is how often the memory of a busy worker is measured for the REPORT lines: it takes some
+// ten microseconds, and the peak can only grow.
+const peakPeriod = int64(time.Second)
+
+// used is the most memory that a worker is known to have used, bytes; 0: not known.
+func (w *instance) used(now int64, exit *worker.Exit) int64 {
+	if exit != nil {
+		if exit.OutOfMemory {
+			return int64(w.rev.memory[w.tier]) << 20
+		}
+		return w.peak.Load()
+	}
+	last := w.measured.Load()
+	if p, ok := w.worker.(worker.Peaker); ok && (last == 0 || now-last >= peakPeriod) && w.measured.CompareAndSwap(last, now) {
+		w.peak.Store(max(w.peak.Load(), p.Peak()))
+	}
+	return w.peak.Load()
 }
 
 // begin marks the start of an invocation in the log.

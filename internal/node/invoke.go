@@ -311,7 +311,7 @@ func outcomeOf(w *instance, exit worker.Exit) function.Outcome {
 func (n *Node) ended(c *call, w *instance, r *Result, request string, queued time.Duration) {
 	if w.out != nil && request != "" {
 		w.out.Platform("END RequestId: " + request)
-		w.out.Platform(report(request, r, c.rev.spec.MemoryMiB))
+		w.out.Platform(report(request, r, c.rev.spec.MemoryMiB, w.used(n.now(), r.Exit)))
 	}
 	if r.Outcome == function.OutcomeDeoptimized {
 		n.learn(c.rev, w, r.Exit)
@@ -347,9 +347,9 @@ func (n *Node) count(rev *revision, tier function.Tier, outcome function.Outcome
 	}
 }
 
-// report is the line that Lambda ends an invocation's log with.
-func report(request string, r *Result, mib int) string {
-	b := make([]byte, 0, 160)
+// report is the line that Lambda ends an invocation's log with; used is in bytes.
+func report(request string, r *Result, mib int, used int64) string {
+	b := make([]byte, 0, 192)
 	b = append(b, "REPORT RequestId: "...)
 	b = append(b, request...)
 	b = append(b, "\tDuration: "...)
@@ -359,6 +359,11 @@ func report(request string, r *Result, mib int) string {
 	b = append(b, " ms\tMemory Size: "...)
 	b = strconv.AppendInt(b, int64(mib), 10)
 	b = append(b, " MB"...)
+	if used > 0 {
+		b = append(b, "\tMax Memory Used: "...)
+		b = strconv.AppendInt(b, min((used+1<<20-1)>>20, int64(mib)), 10)
+		b = append(b, " MB"...)
+	}
 	if r.Cold {
 		b = append(b, "\tInit Duration: "...)
 		b = strconv.AppendFloat(b, float64(r.Init.Microseconds())/1000, 'f', 2, 64)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -311,6 +313,82 @@ func TestWeb(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestStoreFails: states that could not be written are written when the store takes them again, each
+// step once and in order, and serving goes on meanwhile; a node that closes does not wait for ever.
+func TestStoreFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, &world{program: tiers}, nil)
+		defer func() { w.Close() }()
+		id := w.deploy(t, "f", nil)
+		w.state.fill(true)
+		w.burst(t, id, 4)
+		time.Sleep(2 * time.Minute)
+		if res := w.call(t, id, "x"); res.Outcome != function.OutcomeOK {
+			t.Errorf("while nothing can be stored: %+v", res)
+		}
+		v, _ := w.Revision(t.Context(), id)
+		if n := w.state.fill(false); n < 5 || n > 20 || len(w.state.history(id)) > 0 {
+			t.Errorf("%d writes failed in two minutes, %q is stored", n, w.state.history(id))
+		}
+		time.Sleep(time.Minute)
+		moves := w.state.history(id)
+		if len(moves) < 4 || v.Stage != "native" || !strings.HasSuffix(moves[len(moves)-1], string(v.Stage)) {
+			t.Errorf("stored: %q, the revision is %s", moves, v.Stage)
+		}
+		for i := 1; i < len(moves); i++ {
+			_, to, _ := strings.Cut(moves[i-1], "-> ")
+			if !strings.HasPrefix(moves[i], to+" ") {
+				t.Errorf("step %d, %q, does not follow %q", i, moves[i], moves[i-1])
+			}
+		}
+
+		w.state.fill(true)
+		_ = w.Deoptimize(t.Context(), id)
+		synctest.Wait()
+		began := time.Now()
+		w.Close()
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("closing took %s with a store that fails", took)
+		}
+		w.state.fill(false)
+		w = open(t, &world{program: tiers, state: w.state, builder: w.builder}, nil)
+		if res := w.call(t, id, "x"); res.Outcome != function.OutcomeOK {
+			t.Errorf("after a restart: %+v", res)
+		}
+	})
+}
+
+// TestReport: the line that ends an invocation's log says what AWS's says.
+func TestReport(t *testing.T) {
+	store, err := logs.Open(t.TempDir(), logs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	memory := worker.Memory{Peak: 42<<20 - 5}
+	w := open(t, &world{program: func(worker.Spec) fake.Program {
+		return fake.Program{Init: 20 * time.Millisecond, Memory: memory, Handler: func(_ context.Context, inv *worker.Invocation) (*worker.Result, error) {
+			if string(inv.Payload) == "oom" {
+				return nil, &worker.ExitError{Exit: worker.Exit{Code: -1, Signal: "killed", OutOfMemory: true}}
+			}
+			return &worker.Result{Outcome: function.OutcomeOK}, nil
+		}}
+	}}, func(o *Options) { o.Logs = store })
+	defer w.Close()
+	id := w.deploy(t, "f", nil)
+	const head = `(?m)^REPORT RequestId: r\tDuration: \d+\.\d\d ms\tBilled Duration: \d+ ms\tMemory Size: 512 MB\tMax Memory Used: `
+	for i, want := range []string{head + `42 MB\tInit Duration: 2\d\.\d\d ms$`, head + `42 MB$`, head + `512 MB\tStatus: out-of-memory$`} {
+		payload := []string{"cold", "warm", "oom"}[i]
+		res, err := w.Invoke(WithTail(t.Context()), id, &worker.Invocation{RequestID: "r", Payload: []byte(payload)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !regexp.MustCompile(want).Match(res.Log) {
+			t.Errorf("%s: got %q, want %s", payload, res.Log, want)
+		}
+	}
 }
 
 // TestWebTime: a function's timeout is for the head of the answer and for each part of its body that is

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -104,6 +105,16 @@ func (s *writer) close() {
 	<-s.done
 }
 
+// A write that failed is tried again, the first time after minRewrite, then after twice as long
+// each time, up to maxRewrite: the disk may be full for a while. Later writes wait behind it, since
+// a revision's state must not be overtaken by an older one.
+const (
+	minRewrite = 100 * time.Millisecond
+	maxRewrite = 30 * time.Second
+	// closeWrites is how long a node that closes tries to write what is left.
+	closeWrites = 5 * time.Second
+)
+
 func (s *writer) run(n *Node) {
 	defer close(s.done)
 	for range s.more {
@@ -124,15 +135,42 @@ func (s *writer) run(n *Node) {
 				}
 			}
 			i--
-			if !n.stored(w.rev) {
-				continue
-			}
-			if err := n.opt.State.PutPipeline(context.Background(), w.rev.spec.ID, w.doc, steps...); err != nil {
-				n.log.Error("store pipeline", telemetry.KeyRevision, w.rev.spec.ID, telemetry.KeyError, err)
-			}
+			s.store(n, w, steps)
 		}
 		if end {
 			return
+		}
+	}
+}
+
+// store writes one state, as often as it takes, until the revision is gone or the node closes.
+func (s *writer) store(n *Node, w write, steps []store.Transition) {
+	var deadline <-chan time.Time
+	closing := n.ctx.Done()
+	for wait := minRewrite; n.stored(w.rev); wait = min(2*wait, maxRewrite) {
+		err := n.opt.State.PutPipeline(context.Background(), w.rev.spec.ID, w.doc, steps...)
+		if err == nil {
+			return
+		}
+		if errors.Is(err, store.ErrTooLarge) { // it will always be
+			n.log.Error("store pipeline", telemetry.KeyRevision, w.rev.spec.ID, telemetry.KeyError, err)
+			return
+		}
+		n.log.Error("store pipeline; it will be tried again", telemetry.KeyRevision, w.rev.spec.ID, telemetry.KeyError, err)
+		retry := time.NewTimer(wait)
+		for waiting := true; waiting; {
+			select {
+			case <-retry.C:
+				waiting = false
+			case <-closing:
+				closing, deadline = nil, time.After(closeWrites)
+				wait = minRewrite
+				retry.Reset(wait)
+			case <-deadline:
+				retry.Stop()
+				n.log.Error("pipeline was not stored before the node closed", telemetry.KeyRevision, w.rev.spec.ID, telemetry.KeyError, err)
+				return
+			}
 		}
 	}
 }

@@ -209,6 +209,13 @@ type StartError struct {
 func (e *StartError) Error() string { return "start worker: " + e.Phase + ": " + e.Err.Error() }
 func (e *StartError) Unwrap() error { return e.Err }
 
+// Peaker is implemented by workers that know the most memory they ever used without much work: it is
+// asked for once a second of a busy worker, on the way of an invocation.
+type Peaker interface {
+	// Peak is in bytes; 0: not known. May be called from Start's return until Stop returned.
+	Peak() int64
+}
+
 // Snapshotter is implemented by workers whose driver can save and restore them.
 type Snapshotter interface {
 	// Snapshot saves the worker into dir and leaves it running.

@@ -218,6 +218,10 @@ func (p port) RoundTrip(r *http.Request) (*http.Response, error) {
 		defer unlink()
 		context.AfterFunc(ctx, func() { _ = out.write.CloseWithError(ctx.Err()) })
 		p.w.program.Web.ServeHTTP(out, in)
+		if ctx.Err() != nil { // whatever the handler made of that
+			_ = out.write.CloseWithError(ctx.Err())
+			return
+		}
 		out.WriteHeader(http.StatusOK)
 		_ = out.write.Close()
 	}()
@@ -281,6 +285,9 @@ func (w *Worker) Trace(context.Context) ([]byte, error) {
 
 // Memory implements worker.Worker.
 func (w *Worker) Memory(context.Context) (worker.Memory, error) { return w.program.Memory, nil }
+
+// Peak implements worker.Peaker.
+func (w *Worker) Peak() int64 { return w.program.Memory.Peak }
 
 // Stop implements worker.Worker.
 func (w *Worker) Stop(ctx context.Context, grace time.Duration) error {

@@ -198,14 +198,21 @@ func (h *handle) Trace(context.Context) ([]byte, error) {
 }
 
 // Memory implements worker.Worker.
-func (h *handle) Memory(context.Context) (worker.Memory, error) {
-	var pids []int
-	if h.group != nil {
-		pids = h.group.Procs()
-	} else {
-		pids = tree(h.child.pid)
+func (h *handle) Memory(context.Context) (worker.Memory, error) { return measure(h.pids()) }
+
+// Peak implements worker.Peaker.
+func (h *handle) Peak() int64 {
+	if h.ended() {
+		return 0 // the number of the process may be another's
 	}
-	return measure(pids)
+	return peak(h.pids())
+}
+
+func (h *handle) pids() []int {
+	if h.group != nil {
+		return h.group.Procs()
+	}
+	return tree(h.child.pid)
 }
 
 // Stop implements worker.Worker.

@@ -22,10 +22,8 @@ func measure(pids []int) (worker.Memory, error) {
 		}
 		sum.PSS += kilobytes(b, "Pss:")
 		sum.RSS += kilobytes(b, "Rss:")
-		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
-			sum.Peak += kilobytes(b, "VmHWM:")
-		}
 	}
+	sum.Peak = peak(pids)
 	if sum.RSS == 0 {
 		if failed == nil {
 			failed = errors.New("no process is left")
@@ -33,6 +31,16 @@ func measure(pids []int) (worker.Memory, error) {
 		return worker.Memory{}, fmt.Errorf("measure memory: %w", failed)
 	}
 	return sum, nil
+}
+
+// peak adds up the most that processes ever had in memory.
+func peak(pids []int) (sum int64) {
+	for _, pid := range pids {
+		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
+			sum += kilobytes(b, "VmHWM:")
+		}
+	}
+	return sum
 }
 
 // kilobytes reads "name  123 kB" of a file of /proc and returns bytes; 0 if it is not there.
