@@ -122,13 +122,14 @@ type exit int
 // Main runs one command line and returns the process's exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	// kong ends the process after --help; a panic brings us back here instead.
+	helpExit := exitOK
 	defer func() {
 		if r := recover(); r != nil {
 			e, ok := r.(exit)
 			if !ok {
 				panic(r)
 			}
-			code = int(e)
+			code = max(int(e), helpExit)
 		}
 	}()
 	var cmds commands
@@ -143,6 +144,10 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 		panic(err) // the structs above are wrong
 	}
 	kongcompletion.Register(parser)
+	if len(args) == 0 {
+		helpExit = exitUsage // nothing was asked for
+		parser.Stdout, args = stderr, []string{"--help"}
+	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "cloudjit: %v\nTry \"cloudjit --help\".\n", err)
@@ -192,6 +197,15 @@ func exitCode(ctx context.Context, err error) int {
 	}
 	return exitError
 }
+
+// hintError is an error with what to do about it.
+type hintError struct {
+	error
+	hint string
+}
+
+func (e *hintError) Hint() string  { return e.hint }
+func (e *hintError) Unwrap() error { return e.error }
 
 // usageError is a command line that kong cannot find wrong by itself.
 type usageError struct{ msg string }

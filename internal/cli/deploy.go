@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -14,7 +16,7 @@ import (
 
 type deployCommand struct {
 	Function    string            `arg:"" help:"Name of the function."`
-	Archive     string            `arg:"" type:"existingfile" help:"JAR, or ZIP with lib/ or with a bootstrap."`
+	Archive     string            `arg:"" type:"path" help:"JAR, or ZIP with lib/ or with a bootstrap."`
 	Handler     string            `help:"package.Class or package.Class::method. Found by itself where only one class can be it."`
 	Web         bool              `help:"It is a web application that listens on $PORT, even if it also has handlers."`
 	MainClass   string            `help:"Main class of a web application, if not the manifest's."`
@@ -31,6 +33,9 @@ type deployCommand struct {
 var javaRuntimes = []int{8, 11, 17, 21, 25}
 
 func (cmd *deployCommand) Run(c *Context) error {
+	if _, err := os.Stat(cmd.Archive); err != nil {
+		return fmt.Errorf("read archive: %w", err)
+	}
 	info, err := jar.Inspect(cmd.Archive, jar.Limits{})
 	if err != nil {
 		return fmt.Errorf("look into %s: %w", cmd.Archive, err)
@@ -43,7 +48,10 @@ func (cmd *deployCommand) Run(c *Context) error {
 	if err != nil {
 		return fmt.Errorf("read archive: %w", err)
 	}
-	c.Say("deploying %s: %s, %s, %.1f MB", cmd.Function, request["Runtime"], described(request, info), float64(len(archive))/1e6)
+	if err := cmd.complete(c, request); err != nil {
+		return err
+	}
+	c.Say("deploying %s: %s, %s, %.2f MB", cmd.Function, request["Runtime"], described(request, info), float64(len(archive))/1e6)
 	conf, err := c.Client.Deploy(c, cmd.Function, archive, request, cmd.Publish)
 	if err != nil {
 		return err
@@ -72,11 +80,9 @@ func (cmd *deployCommand) isWeb(info *jar.Info) bool {
 
 // request is what the archive and the flags say, as Lambda's API takes it.
 func (cmd *deployCommand) request(info *jar.Info) (map[string]any, error) {
-	request := map[string]any{"Timeout": 30, "Role": "arn:aws:iam::000000000000:role/cloudjit"}
-	memory := 512
+	request := map[string]any{}
 	switch {
 	case info.Kind() == function.KindProvided:
-		memory = 128
 		request["Runtime"], request["Handler"] = "provided.al2023", "bootstrap"
 	case cmd.isWeb(info):
 		request["Runtime"], request["Handler"] = javaRuntime(info), "web"
@@ -100,9 +106,8 @@ func (cmd *deployCommand) request(info *jar.Info) (map[string]any, error) {
 		request["Runtime"] = cmd.Runtime
 	}
 	if cmd.Memory != 0 {
-		memory = cmd.Memory
+		request["MemorySize"] = cmd.Memory
 	}
-	request["MemorySize"] = memory
 	if cmd.Timeout != 0 {
 		request["Timeout"] = int((cmd.Timeout + time.Second - 1) / time.Second)
 	}
@@ -117,6 +122,25 @@ func (cmd *deployCommand) request(info *jar.Info) (map[string]any, error) {
 		request["Environment"] = map[string]any{"Variables": env}
 	}
 	return request, nil
+}
+
+// complete adds what a new function needs and nobody said. One that exists keeps what it has.
+func (cmd *deployCommand) complete(c *Context, request map[string]any) error {
+	err := c.Client.Call(c, http.MethodGet, client.FunctionPath(cmd.Function)+"/configuration", nil, nil)
+	var missing *client.Error
+	if !errors.As(err, &missing) || missing.Status != http.StatusNotFound {
+		return err
+	}
+	defaults := map[string]any{"Timeout": 30, "MemorySize": 512, "Role": "arn:aws:iam::000000000000:role/cloudjit"}
+	if request["Runtime"] == "provided.al2023" {
+		defaults["MemorySize"] = 128
+	}
+	for key, value := range defaults {
+		if _, set := request[key]; !set {
+			request[key] = value
+		}
+	}
+	return nil
 }
 
 func javaRuntime(info *jar.Info) string {

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,107 +23,178 @@ type doctorCommand struct {
 	GraalvmHome string `name:"graalvm-home" help:"A home to look at first." placeholder:"DIR"`
 }
 
+// Help is shown below the command's usage.
+func (*doctorCommand) Help() string {
+	return "Ends with 1 if something lacks that CloudJIT needs to run Java functions and to optimize them."
+}
+
+// Marks of findings.
+const (
+	markOK      = "ok"
+	markLacks   = "lacks"   // needed: the exit code is 1
+	markLimited = "limited" // works without, but weaker
+	markNote    = "note"
+)
+
 // finding is one thing that doctor looked at.
 type finding struct {
-	What string `json:"what"`
-	// OK is "yes", "no" or "weaker".
-	OK     string `json:"ok"`
+	What   string `json:"what"`
+	Mark   string `json:"mark"`
 	Detail string `json:"detail"`
 	// Do is what to do about what lacks; empty where nothing does.
 	Do string `json:"do,omitempty"`
 }
 
+// diagnosis is what doctor prints.
+type diagnosis struct {
+	// OK: nothing lacks that is needed.
+	OK       bool      `json:"ok"`
+	Findings []finding `json:"findings"`
+	// Machine is what the findings about Java and native-image are made from.
+	Machine toolchain.Report `json:"machine"`
+}
+
 func (cmd *doctorCommand) Run(c *Context) error {
-	cache := config.CacheDir()
-	found, rejected := toolchain.Find(toolchain.FindOptions{GraalVMHome: cmd.GraalvmHome, Cache: cache})
-	findings := jdkFindings()
-	findings = append(findings, builderFindings(found, rejected)...)
-	findings = append(findings, tracerFinding(found), kvmFinding())
-	findings = append(findings, driverFindings(c)...)
-	return c.Print(findings, func(w io.Writer) error {
-		for _, f := range findings {
-			fmt.Fprintf(w, "%-7s %s: %s\n", f.OK, f.What, f.Detail)
+	d := diagnosis{OK: true, Machine: toolchain.Inspect(c, toolchain.FindOptions{GraalVMHome: cmd.GraalvmHome, Cache: config.CacheDir()})}
+	d.Findings = javaFindings(&d.Machine)
+	d.Findings = append(d.Findings, builderFindings(&d.Machine)...)
+	d.Findings = append(d.Findings, tracerFinding(&d.Machine))
+	d.Findings = append(d.Findings, sandboxFindings(c)...)
+	d.Findings = append(d.Findings, userNamespaces(), kvmFinding())
+	lacking := 0
+	for _, f := range d.Findings {
+		if f.Mark == markLacks {
+			lacking++
+		}
+	}
+	d.OK = lacking == 0
+	err := c.Print(d, func(w io.Writer) error {
+		for _, f := range d.Findings {
+			fmt.Fprintf(w, "%-7s  %s: %s\n", f.Mark, f.What, f.Detail)
 			if f.Do != "" {
-				fmt.Fprintf(w, "        -> %s\n", f.Do)
+				fmt.Fprintf(w, "         -> %s\n", f.Do)
 			}
 		}
 		return nil
 	})
+	if err == nil && lacking > 0 {
+		err = fmt.Errorf("this machine lacks %d of what CloudJIT needs", lacking)
+	}
+	return err
 }
 
-func jdkFindings() []finding {
+func javaFindings(m *toolchain.Report) []finding {
 	var out []finding
-	for _, j := range toolchain.FindJDKs(toolchain.FindOptions{}) {
-		out = append(out, finding{"JDK", "yes", fmt.Sprintf("%s (%s) in %s", j.Version, j.Vendor, j.Home), ""})
+	for _, j := range m.JDKs {
+		out = append(out, finding{"JDK", markOK, fmt.Sprintf("%s (%s) in %s", j.Version, j.Vendor, j.Home), ""})
 	}
 	if len(out) == 0 {
-		out = append(out, finding{"JDK", "no", "none found: Java functions cannot run", "install JDK 25 (Debian: apt-get install openjdk-25-jdk-headless) or set JAVA_HOME"})
+		out = append(out, finding{"JDK", markLacks, "none found: Java functions cannot run",
+			"install JDK 25 (Debian: apt-get install openjdk-25-jdk-headless), or set JAVA_HOME"})
 	}
 	return out
 }
 
-func builderFindings(found []toolchain.Toolchain, rejected []toolchain.Rejection) []finding {
+func builderFindings(m *toolchain.Report) []finding {
 	var out []finding
-	for _, tc := range found {
-		pgo := "no profile-guided optimization"
-		if tc.Edition == "oracle" {
-			pgo = "with profile-guided optimization"
+	for _, tc := range m.Builders {
+		out = append(out, finding{"native-image", markOK, fmt.Sprintf("%s %s %s in %s", tc.Kind, tc.Edition, tc.Version, tc.Home), ""})
+	}
+	if len(out) == 0 {
+		out = append(out, finding{"native-image", markLacks, "none found: functions run, and none is optimized", `install one with "cloudjit toolchain install", then start the server again`})
+	}
+	for _, r := range m.Rejected {
+		out = append(out, finding{"native-image", markNote, fmt.Sprintf("not %s (from %s): %s", r.Home, r.Source, r.Reason), ""})
+	}
+	for _, r := range m.System {
+		if r.Present {
+			out = append(out, finding{r.Name, markOK, "there, for native-image to link with", ""})
+		} else {
+			out = append(out, finding{r.Name, markLacks, "native-image cannot link binaries without", toolchain.InstallHint([]string{r.Package})})
 		}
-		out = append(out, finding{"native-image", "yes", fmt.Sprintf("%s %s %s (%s) in %s", tc.Kind, tc.Edition, tc.Version, pgo, tc.Home), ""})
-	}
-	for _, r := range rejected {
-		out = append(out, finding{"native-image", "no", fmt.Sprintf("%s (from %s): %s", r.Home, r.Source, r.Reason), ""})
-	}
-	if len(found) == 0 {
-		out = append(out, finding{"native-image", "no", "none found: functions run, but none is optimized", `install one with "cloudjit toolchain install"`})
 	}
 	return out
 }
 
-func tracerFinding(found []toolchain.Toolchain) finding {
-	if len(found) > 0 && found[0].Agent {
-		return finding{"tracer", "yes", "the native-image agent of " + found[0].Home, ""}
+func tracerFinding(m *toolchain.Report) finding {
+	if len(m.Builders) > 0 && m.Builders[0].Agent {
+		return finding{"tracer", markOK, "the native-image agent of " + m.Builders[0].Home, ""}
 	}
 	if _, err := assets.Install(filepath.Join(config.CacheDir(), "assets"), assets.Tracer); err != nil {
-		return finding{"tracer", "no", err.Error(), `build cloudjit with "make build"`}
+		return finding{"tracer", markLacks, err.Error(), `build cloudjit with "make build"`}
 	}
-	return finding{"tracer", "yes", "CloudJIT's own (needs JDK 25)", ""}
+	for _, j := range m.JDKs {
+		if j.Feature() >= tracerFeature {
+			return finding{"tracer", markOK, "CloudJIT's own, on JDK " + j.Version, ""}
+		}
+	}
+	return finding{"tracer", markLacks, fmt.Sprintf("CloudJIT's own needs JDK %d", tracerFeature), fmt.Sprintf("install JDK %d", tracerFeature)}
 }
 
-func kvmFinding() finding {
-	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
-	if err != nil {
-		return finding{"KVM", "no", err.Error(), "nothing: the process driver does not need it"}
-	}
-	defer f.Close()
-	const getAPIVersion = 0xAE00 // KVM_GET_API_VERSION, https://docs.kernel.org/virt/kvm/api.html
-	if version, err := unix.IoctlRetInt(int(f.Fd()), getAPIVersion); err != nil || version != 12 {
-		return finding{"KVM", "no", fmt.Sprintf("/dev/kvm opens and does not answer as it should (version %d, %v)", version, err), ""}
-	}
-	return finding{"KVM", "yes", "/dev/kvm answers; that guests boot is proven only by booting one", ""}
-}
+// tracerFeature is the oldest Java release that java/tracer runs on.
+const tracerFeature = 25
 
-func driverFindings(ctx context.Context) []finding {
+func sandboxFindings(ctx context.Context) []finding {
 	dir, err := os.MkdirTemp("", "cloudjit-doctor-")
 	if err != nil {
-		return []finding{{"process driver", "no", err.Error(), ""}}
+		return []finding{{"sandbox", markLacks, err.Error(), "free space, or set TMPDIR"}}
 	}
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	caps, err := server.ProbeDriver(ctx, config.Default(), dir)
 	if err != nil {
-		return []finding{{"process driver", "no", err.Error(), ""}}
+		return []finding{{"sandbox", markLacks, "a program did not run in one: " + err.Error(), "run as root, or allow user namespaces (see below)"}}
 	}
-	yes := func(what string, ok bool) finding {
-		if ok {
-			return finding{what, "yes", "works", ""}
+	out := []finding{{"sandbox", markOK, "a program ran in one", ""}}
+	for _, limit := range []struct {
+		what string
+		ok   bool
+	}{{"cgroup memory limit", caps.MemoryLimit}, {"cgroup CPU limit", caps.CPULimit}} {
+		if limit.ok {
+			out = append(out, finding{limit.what, markOK, "enforced", ""})
+		} else {
+			out = append(out, finding{limit.what, markLimited, "not enforced: functions can take more than their share",
+				`run as root, or with a group of its own: systemd-run --user --scope -p Delegate=yes cloudjit serve`})
 		}
-		return finding{what, "no", "not on this machine", ""}
 	}
-	out := []finding{yes("sandbox isolation", caps.Isolated), yes("memory limit (cgroup)", caps.MemoryLimit), yes("CPU limit (cgroup)", caps.CPULimit)}
 	for _, w := range caps.Weaker {
-		out = append(out, finding{"sandbox", "weaker", w, ""})
+		out = append(out, finding{"sandbox", markLimited, w, ""})
 	}
 	return out
+}
+
+// userNamespaces makes one, as a user who is not root does; that they are configured proves nothing.
+func userNamespaces() finding {
+	cmd := exec.Command("/proc/self/exe", "version")
+	cmd.Args[0], cmd.Env = os.Args[0], []string{}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},
+	}
+	if err := cmd.Run(); err != nil {
+		what, do := "none can be made: "+err.Error(), "sysctl -w user.max_user_namespaces=10000; with AppArmor also kernel.apparmor_restrict_unprivileged_userns=0"
+		if os.Geteuid() == 0 {
+			return finding{"user namespaces", markLimited, what + "; root works without, with less between functions and host", do}
+		}
+		return finding{"user namespaces", markLacks, what, do}
+	}
+	return finding{"user namespaces", markOK, "one was made", ""}
+}
+
+func kvmFinding() finding {
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		var do string
+		if errors.Is(err, os.ErrPermission) {
+			do = "for virtual machines: usermod -aG kvm $USER"
+		}
+		return finding{"KVM", markNote, err.Error() + "; the process driver does not need it", do}
+	}
+	defer f.Close()
+	const getAPIVersion = 0xAE00 // KVM_GET_API_VERSION, https://docs.kernel.org/virt/kvm/api.html
+	if version, err := unix.IoctlRetInt(int(f.Fd()), getAPIVersion); err != nil || version != 12 {
+		return finding{"KVM", markNote, fmt.Sprintf("/dev/kvm opens and does not answer as it should (version %d, %v)", version, err), ""}
+	}
+	return finding{"KVM", markOK, "/dev/kvm answers; only a boot would prove that guests boot", ""}
 }

@@ -25,7 +25,18 @@ type invokeCommand struct {
 // functionError is an answer of 200 that says that the function failed.
 type functionError struct{ kind string }
 
-func (e *functionError) Error() string { return "the function returned an error (" + e.kind + ")" }
+// newFunctionError takes the type of the error from the answer's document; the message stands on stdout.
+func newFunctionError(kind string, answer []byte) *functionError {
+	var doc struct {
+		Type string `json:"errorType"`
+	}
+	if json.Unmarshal(answer, &doc) == nil && doc.Type != "" {
+		kind = doc.Type
+	}
+	return &functionError{kind}
+}
+
+func (e *functionError) Error() string { return "the function returned an error: " + e.kind }
 
 func (cmd *invokeCommand) Run(c *Context) error {
 	payload, err := readPayload(c.Stdin, cmd.Payload)
@@ -61,7 +72,7 @@ func (cmd *invokeCommand) Run(c *Context) error {
 	}
 	fmt.Fprintln(c.Stdout, strings.TrimSuffix(string(answer), "\n"))
 	if kind := resp.Header.Get("X-Amz-Function-Error"); kind != "" {
-		return &functionError{kind}
+		return newFunctionError(kind, answer)
 	}
 	return nil
 }

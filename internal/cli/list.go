@@ -17,6 +17,9 @@ func (listCommand) Run(c *Context) error {
 	if err != nil {
 		return err
 	}
+	if len(functions) == 0 {
+		c.Say("no functions yet: create one with \"cloudjit deploy NAME ARCHIVE\"")
+	}
 	return c.Print(functions, func(w io.Writer) error {
 		t := table(w)
 		fmt.Fprintln(t, "NAME\tKIND\tTIER\tPIPELINE\tWORKERS\tINVOCATIONS\tCOLD STARTS\tDEOPTS")
@@ -68,7 +71,11 @@ func describe(w io.Writer, f *client.Function, r *client.Revision) error {
 	}
 	row("Revision", "%s, %s", r.ID, r.CreatedAt.Local().Format(time.DateTime))
 	if p := r.Pipeline; p != nil {
-		row("Tier", "%s for new workers; pipeline: %s (%s)", p.Tier, p.State(), p.Reason)
+		reason := ""
+		if p.Reason != "" {
+			reason = " (" + p.Reason + ")"
+		}
+		row("Tier", "%s for new workers; pipeline: %s%s", p.Tier, p.State(), reason)
 		row("Counts", "%d invocations, %d cold starts (%d in the window), %d deoptimizations, %d workers", p.Invocations, p.ColdStarts, p.ColdInWindow, p.Deoptimizations, p.Workers)
 		if p.NotBefore != nil {
 			row("Waits", "not built again before %s", p.NotBefore.Local().Format(time.DateTime))

@@ -2,11 +2,9 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/client"
@@ -97,7 +95,9 @@ func (cmd *policyCommand) Run(c *Context) error {
 		if cmd.Function == "" {
 			return &usageError{"--reset needs a function"}
 		}
-		return c.Client.Call(c, http.MethodDelete, path, nil, nil)
+		if err := c.Client.Call(c, http.MethodDelete, path, nil, nil); err != nil {
+			return err
+		}
 	}
 	set := store.Policy{Optimize: cmd.Optimize, Threshold: cmd.Threshold, Window: (*store.Duration)(cmd.Window), KeepAlive: (*store.Duration)(cmd.KeepAlive)}
 	if cmd.OnMissing != "" {
@@ -120,18 +120,49 @@ func (cmd *policyCommand) Run(c *Context) error {
 			return err
 		}
 	}
-	var doc json.RawMessage
+	var doc policyDocument
 	if err := c.Client.Call(c, http.MethodGet, path, nil, &doc); err != nil {
 		return err
 	}
-	return c.Print(doc, func(w io.Writer) error {
-		var b strings.Builder
-		enc := json.NewEncoder(&b)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(doc); err != nil {
-			return err
+	return c.Print(doc, func(w io.Writer) error { return showPolicy(w, cmd.Function, &doc) })
+}
+
+// policyDocument is what holds, and what of it was set for the function (or, without one, by hand
+// for the platform).
+type policyDocument struct {
+	Effective store.Policy `json:"effective"`
+	Set       store.Policy `json:"set"`
+}
+
+func showPolicy(w io.Writer, name string, doc *policyDocument) error {
+	here := "platform"
+	if name != "" {
+		here = name
+	}
+	e, set := doc.Effective, doc.Set
+	t := table(w)
+	fmt.Fprintln(t, "POLICY\tVALUE\tSET FOR")
+	row := func(what string, value any, own bool) {
+		from := "default"
+		if own {
+			from = here
 		}
-		_, err := io.WriteString(w, b.String())
-		return err
-	})
+		fmt.Fprintf(t, "%s\t%v\t%s\n", what, value, from)
+	}
+	if e.Optimize != nil {
+		row("optimize", *e.Optimize, set.Optimize != nil)
+	}
+	if e.Threshold != nil {
+		row("threshold", *e.Threshold, set.Threshold != nil)
+	}
+	if e.Window != nil {
+		row("window", time.Duration(*e.Window), set.Window != nil)
+	}
+	if e.KeepAlive != nil {
+		row("keep-alive", time.Duration(*e.KeepAlive), set.KeepAlive != nil)
+	}
+	if e.OnMissing != nil {
+		row("on-missing", *e.OnMissing, set.OnMissing != nil)
+	}
+	return t.Flush()
 }

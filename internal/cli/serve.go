@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/config"
@@ -55,6 +57,9 @@ func (cmd *serveCommand) Run(c *Context) error {
 
 	begin := time.Now()
 	s, err := server.Start(c, server.Options{Config: cfg, Cache: config.CacheDir(), Version: Version(), Log: log})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return &hintError{err, "Is a server running already? Stop it, or choose another address with --listen; port 0 takes a free one."}
+	}
 	if err != nil {
 		return err
 	}

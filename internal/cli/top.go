@@ -14,7 +14,7 @@ import (
 
 type topCommand struct {
 	Interval time.Duration `default:"1s" help:"How often it looks."`
-	Once     bool          `help:"Print once and end."`
+	Once     bool          `help:"Print once and end, as it does where stdout is no terminal."`
 }
 
 // snapshot is what top shows.
@@ -35,7 +35,7 @@ func look(ctx context.Context, c *client.Client) (snapshot, error) {
 }
 
 func (cmd *topCommand) Run(c *Context) error {
-	if cmd.Once || c.JSON {
+	if cmd.Once || c.JSON || !isTerminal(c.Stdout) {
 		s, err := look(c, c.Client)
 		if err != nil {
 			return err

@@ -157,7 +157,7 @@ func (n *Node) operate(id function.RevisionID, what string, ev engine.Event) err
 	case rev.fn.config.NoOptimize && ev.Kind == engine.EventOptimize:
 		return fmt.Errorf("%s %s: %w: optimization of the function is turned off", what, id, ErrConflict)
 	case n.opt.Builder == nil && ev.Kind == engine.EventOptimize:
-		return fmt.Errorf("%s %s: %w: this node has no builder", what, id, ErrConflict)
+		return fmt.Errorf("%s %s: %w: this node has no builder (\"cloudjit doctor\" says why)", what, id, ErrConflict)
 	case ev.Kind == engine.EventOptimize && saved.Level >= ev.Level:
 		return fmt.Errorf("%s %s: %w: it has a binary of level %s", what, id, ErrConflict, saved.Level)
 	}

@@ -111,6 +111,9 @@ func Find(o FindOptions) (found []Toolchain, rejected []Rejection) {
 		}
 		seen[home] = true
 		tc, err := inspect(home)
+		if errors.Is(err, errNotJDK) && filepath.IsAbs(c.source) {
+			continue // nobody named it: it only stands where JDKs stand too
+		}
 		if err != nil {
 			rejected = append(rejected, Rejection{Home: home, Source: c.source, Reason: err.Error()})
 			continue
@@ -147,6 +150,8 @@ func modified(home string) int64 {
 	return info.ModTime().UnixNano()
 }
 
+var errNotJDK = errors.New("it has no release file, so it is no JDK")
+
 // inspect tells what a home is; the error is the reason to reject it.
 func inspect(home string) (Toolchain, error) {
 	if info, err := os.Stat(home); err != nil || !info.IsDir() {
@@ -161,7 +166,7 @@ func inspect(home string) (Toolchain, error) {
 	}
 	data, err := os.ReadFile(filepath.Join(home, "release"))
 	if err != nil {
-		return Toolchain{}, errors.New("it has no release file, so it is no JDK")
+		return Toolchain{}, errNotJDK
 	}
 	r := parseRelease(string(data))
 	jdk := JDK{Home: home, Version: r["JAVA_VERSION"]}

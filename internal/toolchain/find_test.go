@@ -42,6 +42,9 @@ func TestFind(t *testing.T) {
 	red := home(t, filepath.Join(root, "opt/mandrel-25"), mandrel, "bin/native-image")
 	home(t, filepath.Join(jvm, "graalvm-21"), old, "bin/native-image")
 	home(t, filepath.Join(jvm, "temurin-25"), plain)
+	if err := os.MkdirAll(filepath.Join(root, "opt/no-jdk-at-all"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Symlink(newest, filepath.Join(jvm, "default")); err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func checkPackages(ctx context.Context, install bool, progress ProgressFunc) err
 		}
 	}
 	return &Error{Op: "assemble the builder", Err: errors.New("missing system packages: " + strings.Join(missing, ", ")),
-		Hint: installHint(missing)}
+		Hint: InstallHint(missing)}
 }
 
 func missingPackages(ctx context.Context) []string {
@@ -74,8 +74,8 @@ func missingPackages(ctx context.Context) []string {
 	return missing
 }
 
-// installHint is the command that installs the packages on this distribution.
-func installHint(packages []string) string {
+// InstallHint is the command that installs the packages on this distribution.
+func InstallHint(packages []string) string {
 	for _, m := range []struct {
 		command, install string
 		names            map[string]string
