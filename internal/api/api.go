@@ -46,6 +46,9 @@ type Options struct {
 	Insecure bool
 	Limits   config.Limits
 	Async    config.Async
+	// ClientTime is how long the client of a web function may take to send, and to take, each part
+	// of a body; 0: one minute.
+	ClientTime time.Duration
 	// Concurrency is what the account settings show.
 	Concurrency int
 	// Policy is what holds where neither a function nor the platform has its own; all fields set.
@@ -81,6 +84,9 @@ func New(opt Options) *Server {
 	}
 	if opt.Observe == nil {
 		opt.Observe = func(string) {}
+	}
+	if opt.ClientTime == 0 {
+		opt.ClientTime = bodyTime
 	}
 	s := &Server{opt: opt, log: opt.Logger, store: opt.Store, run: opt.Platform, started: time.Now(), settled: make(chan struct{})}
 	s.life, s.stop = context.WithCancel(context.Background())

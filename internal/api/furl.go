@@ -100,7 +100,9 @@ func (s *Server) urlEvent(w http.ResponseWriter, r *http.Request, c urlCall) {
 	}
 	var stream *urlStream
 	if c.fn.URLs[c.qualifier].InvokeMode == streamMode {
-		stream = &urlStream{w: w}
+		slow := s.patience(w)
+		defer slow.lift()
+		stream = &urlStream{w: slow}
 		inv.Stream = stream
 	}
 	call := &call{fn: c.fn, version: c.version, qualifier: c.qualifier, inv: *inv}

@@ -27,12 +27,24 @@ func (launcher) Launch(_ context.Context, l node.Launch) (worker.Spec, error) {
 // onNode runs the API on a real node whose workers answer with what run makes of their revision.
 func onNode(t *testing.T, limits engine.NodeConfig, run func(context.Context, *function.Spec, *worker.Invocation) (*worker.Result, error)) *fixture {
 	t.Helper()
-	return start(t, func(o *api.Options) {
-		driver := fake.New(func(s worker.Spec) fake.Program {
-			return fake.Program{Init: 2 * time.Millisecond, Handler: func(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
-				return run(ctx, s.Revision, inv)
-			}}
-		})
+	return onWorkers(t, limits, func(s worker.Spec) fake.Program {
+		return fake.Program{Init: 2 * time.Millisecond, Handler: func(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
+			return run(ctx, s.Revision, inv)
+		}}
+	})
+}
+
+// webOnNode does the same for web functions; their clients have half a second for each part of a body.
+func webOnNode(t *testing.T, app http.HandlerFunc) *fixture {
+	t.Helper()
+	return onWorkers(t, engine.NodeConfig{}, func(worker.Spec) fake.Program { return fake.Program{Web: app} },
+		func(o *api.Options) { o.ClientTime = time.Second / 2 })
+}
+
+func onWorkers(t *testing.T, limits engine.NodeConfig, program func(worker.Spec) fake.Program, more ...func(*api.Options)) *fixture {
+	t.Helper()
+	return start(t, append(more, func(o *api.Options) {
+		driver := fake.New(program)
 		n, err := node.Open(t.Context(), node.Options{
 			Driver: driver, Launcher: launcher{}, State: o.Store, Defaults: o.Policy, Limits: limits, Dir: t.TempDir(),
 		})
@@ -45,7 +57,7 @@ func onNode(t *testing.T, limits engine.NodeConfig, run func(context.Context, *f
 			}
 		})
 		o.Platform = n
-	})
+	})...)
 }
 
 // A client that hammers a function through updates, publications and moves of an alias sees right

@@ -25,7 +25,9 @@ func (s *Server) invokeStreaming(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return invalid("A streamed invocation is of the type RequestResponse or DryRun.")
 	}
-	out := &eventStream{w: w, call: c}
+	slow := s.patience(w)
+	defer slow.lift()
+	out := &eventStream{w: slow, call: c}
 	c.inv.Stream = out
 	ctx, wantLog := r.Context(), r.Header.Get(headerLogType) == "Tail"
 	if wantLog {

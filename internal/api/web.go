@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"net/http"
-	"net/http/httptrace"
 	"net/http/httputil"
+	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/api/urlevent"
@@ -31,32 +33,29 @@ const (
 	eventPathVariable = "AWS_LWA_PASS_THROUGH_PATH"
 )
 
-// errIdle is the cause of a context that ended because nothing came from the function in its time.
-var errIdle = errors.New("the function's time is over")
+// errTooLong is the cause of a context that ended because a request took longer than maxStream.
+var errTooLong = errors.New("the request took too long in all")
 
-// proxy forwards a request to a web function and streams the answer back. The function has its
-// timeout for the first byte and for each one after; the whole may take longer.
+// proxy forwards a request to a web function and streams both bodies as they come. The function's time
+// is the platform's matter (node.RoundTrip); the client's is bounded here, since a client that
+// sends or takes nothing holds a worker.
 func (s *Server) proxy(w http.ResponseWriter, r *http.Request, rev *store.Revision, at store.URLTarget, strip string) {
-	ctx, cancel := context.WithCancelCause(r.Context())
-	defer cancel(nil)
-	// The function's time starts when a worker has the request, not while it waits for one.
-	idle := time.AfterFunc(maxStream, func() { cancel(errIdle) })
-	defer idle.Stop()
-	whole := time.AfterFunc(maxStream, func() { cancel(errIdle) })
-	defer whole.Stop()
-	r = r.WithContext(whenSent(ctx, func() { idle.Reset(rev.Spec.Timeout) }))
+	ctx, cancel := context.WithTimeoutCause(r.Context(), maxStream, errTooLong)
+	defer cancel()
+	r = r.WithContext(ctx)
 	if !s.replayable(w, r) {
 		return
 	}
+	slow := s.patience(w)
+	defer slow.lift()
+	if r.GetBody == nil && r.Body != nil && r.Body != http.NoBody {
+		r.Body = patientBody{r.Body, slow}
+	}
 	p := &httputil.ReverseProxy{
 		FlushInterval: -1, // each chunk at once
+		ErrorLog:      quiet,
 		Transport: roundTripper(func(out *http.Request) (*http.Response, error) {
-			res, err := s.roundTrip(rev, at, out)
-			if err == nil {
-				idle.Reset(rev.Spec.Timeout)
-				res.Body = watch(res.Body, idle, rev.Spec.Timeout)
-			}
-			return res, err
+			return s.roundTrip(rev, at, out)
 		}),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetXForwarded()
@@ -70,10 +69,59 @@ func (s *Server) proxy(w http.ResponseWriter, r *http.Request, rev *store.Revisi
 			}
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if slow.stalled.Load() { // which has also ended the context
+				urlFailure(w, http.StatusRequestTimeout, "The request's body did not come")
+				return
+			}
 			s.proxyFailure(w, r, rev, err)
 		},
 	}
-	p.ServeHTTP(w, r)
+	p.ServeHTTP(slow, r)
+}
+
+// quiet takes what the reverse proxy says of clients and functions that broke off; the node counts those.
+var quiet = log.New(io.Discard, "", 0)
+
+// patient gives a client limit for each part of an answer that it has to take.
+type patient struct {
+	http.ResponseWriter
+	conn    *http.ResponseController
+	limit   time.Duration
+	stalled atomic.Bool // the client did not send
+}
+
+func (s *Server) patience(w http.ResponseWriter) *patient {
+	return &patient{ResponseWriter: w, conn: http.NewResponseController(w), limit: s.opt.ClientTime}
+}
+
+// Write sends a part of the answer.
+func (p *patient) Write(b []byte) (int, error) {
+	_ = p.conn.SetWriteDeadline(time.Now().Add(p.limit)) // without a connection, as in tests, there is nothing to bound
+	return p.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
+
+// lift ends the limit, for the connection's next request.
+func (p *patient) lift() { _ = p.conn.SetWriteDeadline(time.Time{}) }
+
+// patientBody gives a client the same for each part of a request that it has to send.
+type patientBody struct {
+	io.ReadCloser
+	client *patient
+}
+
+// Read takes a part of the request. The limit holds only meanwhile: it would end the wait for the
+// answer as well.
+func (b patientBody) Read(p []byte) (int, error) {
+	_ = b.client.conn.SetReadDeadline(time.Now().Add(b.client.limit))
+	n, err := b.ReadCloser.Read(p)
+	_ = b.client.conn.SetReadDeadline(time.Time{})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		b.client.stalled.Store(true)
+	}
+	return n, err
 }
 
 // roundTrip sends a request to a function's worker, to that of another revision if rev was
@@ -96,17 +144,12 @@ func (s *Server) roundTrip(rev *store.Revision, at store.URLTarget, r *http.Requ
 	}
 }
 
-// whenSent calls f when the head of a request was written to a worker's port.
-func whenSent(ctx context.Context, f func()) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: f})
-}
-
 // replayable reads a small body into memory, so that the request can be sent again.
 func (s *Server) replayable(w http.ResponseWriter, r *http.Request) bool {
 	if r.ContentLength <= 0 || r.ContentLength > maxReplay {
 		return true
 	}
-	defer bodyDeadline(w, bodyTime)()
+	defer bodyDeadline(w, s.opt.ClientTime)()
 	b := make([]byte, r.ContentLength)
 	if _, err := io.ReadFull(r.Body, b); err != nil {
 		urlFailure(w, http.StatusBadRequest, "The request ended too soon")
@@ -121,8 +164,8 @@ func (s *Server) proxyFailure(w http.ResponseWriter, r *http.Request, rev *store
 	var failed *node.FunctionError
 	var refused *node.RejectError
 	switch {
-	case errors.Is(context.Cause(r.Context()), errIdle):
-		urlFailure(w, http.StatusGatewayTimeout, "The function did not answer in its time")
+	case errors.Is(context.Cause(r.Context()), errTooLong):
+		urlFailure(w, http.StatusGatewayTimeout, "The request took too long")
 	case r.Context().Err() != nil: // the client went away: nobody reads this
 		urlFailure(w, http.StatusServiceUnavailable, "The request was given up")
 	case errors.As(err, &refused):
@@ -141,34 +184,6 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// watch gives the function its time anew with each byte that comes. A body that can also be
-// written to (an upgraded connection) stays one.
-func watch(body io.ReadCloser, idle *time.Timer, timeout time.Duration) io.ReadCloser {
-	b := &watched{body, idle, timeout}
-	if rw, ok := body.(io.ReadWriteCloser); ok {
-		return struct {
-			io.Reader
-			io.Writer
-			io.Closer
-		}{b, rw, b}
-	}
-	return b
-}
-
-type watched struct {
-	io.ReadCloser
-	idle    *time.Timer
-	timeout time.Duration
-}
-
-func (b *watched) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if n > 0 {
-		b.idle.Reset(b.timeout)
-	}
-	return n, err
-}
-
 func rooted(path string) string {
 	if !strings.HasPrefix(path, "/") {
 		return "/" + path
@@ -179,12 +194,9 @@ func rooted(path string) string {
 // performWeb invokes a web function through the Lambda API: an event of a function URL becomes
 // the request that it describes, any other a POST; the answer goes the same way back.
 func (s *Server) performWeb(ctx context.Context, rev *store.Revision, inv *worker.Invocation) (*node.Result, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	late := time.AfterFunc(maxStream, func() { cancel(errIdle) })
-	defer late.Stop()
-	ctx = whenSent(ctx, func() { late.Reset(rev.Spec.Timeout) })
-	timedOut := func() bool { return errors.Is(context.Cause(ctx), errIdle) }
+	ctx, cancel := context.WithTimeoutCause(ctx, maxStream, errTooLong)
+	defer cancel()
+	timedOut := func() bool { return errors.Is(context.Cause(ctx), errTooLong) }
 	method, target, header, body, isHTTP := urlevent.ToRequest(inv.Payload)
 	if !isHTTP {
 		method, target, body = http.MethodPost, or(rev.Spec.Environment[eventPathVariable], eventPath), inv.Payload
@@ -209,6 +221,8 @@ func (s *Server) performWeb(ctx context.Context, rev *store.Revision, inv *worke
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
 	switch {
+	case errors.As(err, &failed):
+		return failed.Result, nil
 	case timedOut():
 		return &node.Result{Outcome: function.OutcomeTimeout}, nil
 	case err != nil:

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -33,8 +34,14 @@ func (f *fixture) webFunction(t *testing.T, name string, timeout time.Duration, 
 		r.URL.Host = u.Host
 		return transport.RoundTrip(r)
 	})
-	// What an archive must be for this is TestKinds' matter; here the document is enough.
-	rev := &store.Revision{Spec: function.Spec{ID: store.NewRevisionID(), Function: function.Name(name), Version: function.Latest, Kind: function.KindWeb, Timeout: timeout}}
+	return f.storeWeb(t, name, timeout)
+}
+
+// storeWeb stores a web function and returns the path of its URL. What an archive must be for this
+// is TestKinds' matter; here the document is enough.
+func (f *fixture) storeWeb(t *testing.T, name string, timeout time.Duration) string {
+	t.Helper()
+	rev := &store.Revision{Spec: function.Spec{ID: store.NewRevisionID(), Function: function.Name(name), Version: function.Latest, Kind: function.KindWeb, MemoryMiB: 128, Timeout: timeout}}
 	fn := &store.Function{Name: function.Name(name), Latest: store.Version{
 		Version: function.Latest, Revision: rev.Spec.ID, State: store.Status{Value: "Active"}, LastUpdate: store.Status{Value: "Successful"},
 	}, URLs: map[string]store.URL{function.Latest: {ID: name + "id", AuthType: "NONE", InvokeMode: "BUFFERED"}}}
@@ -105,17 +112,67 @@ func TestWebFunctionStreams(t *testing.T) {
 }
 
 func TestWebFunctionThatHangs(t *testing.T) {
-	f := start(t)
-	path := f.webFunction(t, "web", 100*time.Millisecond, func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client left
-		<-r.Context().Done()
-	})
+	f := webOnNode(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	path := f.storeWeb(t, "web", 100*time.Millisecond)
 	if a := f.do(t, "GET", path, ""); a.Status != http.StatusGatewayTimeout {
 		t.Errorf("URL: got %d %s, want 504", a.Status, a.Body)
 	}
 	a := f.do(t, "POST", functions+"/web/invocations", "{}")
 	if a.Status != 200 || !strings.Contains(a.Body, "Task timed out after 0.10 seconds") {
 		t.Errorf("invoke: got %d %s", a.Status, a.Body)
+	}
+}
+
+// TestBadWebClients: clients that take nothing, send nothing, or go away hold a worker no longer
+// than their time.
+func TestBadWebClients(t *testing.T) {
+	f := webOnNode(t, func(w http.ResponseWriter, r *http.Request) {
+		if n, _ := io.Copy(io.Discard, r.Body); n > 0 {
+			return
+		}
+		for chunk := make([]byte, 64<<10); ; {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	})
+	path := f.storeWeb(t, "web", time.Minute)
+	state := func(want string) func() bool {
+		return func() bool { w := f.workers(t); return len(w) == 1 && w[0].State == want }
+	}
+	for name, c := range map[string]struct {
+		request string
+		leaves  bool
+		want    string
+	}{
+		"takes nothing": {request: "GET " + path + "/ HTTP/1.1\r\nHost: localhost\r\n\r\n", want: "HTTP/1.1 200 OK"},
+		"sends nothing": {request: "POST " + path + "/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\nsome", want: "HTTP/1.1 408 Request Timeout"},
+		"goes away":     {request: "GET " + path + "/ HTTP/1.1\r\nHost: localhost\r\n\r\n", leaves: true, want: "HTTP/1.1 200 OK"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, c.request); err != nil {
+				t.Fatal(err)
+			}
+			await(t, state("busy"))
+			in := bufio.NewReader(conn)
+			if c.leaves {
+				if _, err := in.ReadString('\n'); err != nil {
+					t.Fatal(err)
+				}
+				conn.Close()
+			}
+			await(t, state("idle"))
+			if !c.leaves {
+				if line, err := in.ReadString('\n'); strings.TrimSpace(line) != c.want {
+					t.Errorf("got %q, %v, want %q", line, err, c.want)
+				}
+			}
+		})
 	}
 }
 
