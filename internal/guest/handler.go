@@ -1,15 +1,12 @@
 package guest
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -31,210 +28,141 @@ const (
 
 const (
 	prefix = "/2018-06-01/runtime/"
-	// maxConnections of one runtime at once; real clients have one or two.
-	maxConnections = 64
-	// maxHeader of one request: trailers carry error documents, nothing else is long.
-	maxHeader = 64 << 10
 	// maxDrained is how much of an oversized answer is read, so that the runtime sees the 413
 	// and its connection stays; what sends more loses the connection.
 	maxDrained = 256 << 20
 )
 
-// Server serves one runtime on a listener.
-type Server struct {
-	*Runtime
-	http     http.Server
-	listener *bounded
-	done     chan struct{}
-}
-
-// Serve starts serving the Runtime API on l, which it owns from now on, until Shutdown.
-func Serve(l net.Listener, r *Runtime) *Server {
-	s := &Server{Runtime: r, listener: newBounded(l, maxConnections), done: make(chan struct{})}
-	// There are no timeouts: a slow runtime holds up nobody but itself, and connections are few.
-	s.http = http.Server{Handler: s, MaxHeaderBytes: maxHeader, DisableGeneralOptionsHandler: true, ErrorLog: quiet}
-	go func() {
-		defer close(s.done)
-		_ = s.http.Serve(s.listener)
-	}()
-	return s
-}
-
-// Shutdown ends the server of a runtime that has ended: what it sent before is still taken, until
-// ctx ends. It returns when nothing is left. Idempotent.
-func (s *Server) Shutdown(ctx context.Context) {
-	_ = s.listener.Close()
-	// Not http.Server.Shutdown: it closes connections whose last request has not been read yet.
-	gone := make(chan struct{})
-	go func() {
-		s.listener.open.Wait()
-		close(gone)
-	}()
-	select {
-	case <-gone:
-	case <-ctx.Done():
-	}
-	s.Close()
-	_ = s.http.Close()
-	<-gone
-	<-s.done
-}
-
-// ServeHTTP routes one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.seen()
+// serve answers one request, or leaves its connection waiting for an invocation.
+func (c *conn) serve(r *http.Request) {
 	path, ok := strings.CutPrefix(r.URL.Path, prefix)
 	if !ok {
-		http.NotFound(w, r)
+		c.refuseAs(http.StatusNotFound, "NotFound", "There is no such resource.")
 		return
 	}
 	if r.Method == http.MethodGet {
 		switch path {
 		case "invocation/next":
-			s.serveNext(w, r)
+			c.serveNext()
 		case "restore/next":
-			s.serveRestore(w, r)
+			c.serveRestore()
 		default:
-			http.NotFound(w, r)
+			c.refuseAs(http.StatusNotFound, "NotFound", "There is no such resource.")
 		}
 		return
 	}
 	if r.Method != http.MethodPost {
-		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		c.refuseAs(http.StatusMethodNotAllowed, "MethodNotAllowed", "The method is not allowed here.")
 		return
 	}
 	switch path {
 	case "init/error", "restore/error":
-		s.serveInitError(w, r)
+		c.serveInitError(r)
 		return
 	}
 	if rest, ok := strings.CutPrefix(path, "invocation/"); ok {
 		if id, ok := strings.CutSuffix(rest, "/response"); ok {
-			s.serveResponse(w, r, id)
+			c.serveResponse(r, id)
 			return
 		}
 		if id, ok := strings.CutSuffix(rest, "/error"); ok {
-			s.serveError(w, r, id)
+			c.serveError(r, id)
 			return
 		}
 	}
-	http.NotFound(w, r)
+	c.refuseAs(http.StatusNotFound, "NotFound", "There is no such resource.")
 }
 
-func (s *Server) serveNext(w http.ResponseWriter, r *http.Request) {
-	wait, err := s.next()
+// serveNext enters the wait. Whoever takes the connection out of it answers the request.
+func (c *conn) serveNext() {
+	former, call, err := c.runtime.next(c)
 	if err != nil {
-		refuse(w, err)
+		c.refuse(err)
 		return
 	}
-	var c *call
-	select {
-	case got, ok := <-wait:
-		if !ok { // a newer next took its place
-			refuse(w, &stateError{from: waiting, to: waiting})
-			return
-		}
-		c = got
-	case <-r.Context().Done():
-		s.leave(wait)
-		return
-	case <-s.closed:
-		w.Header().Set("Connection", "close")
-		refuse(w, &stateError{from: ended, to: waiting})
-		return
+	c.waiting = true
+	if former != nil { // a runtime that asks again has given up its earlier connection
+		former.refuse(&stateError{from: waiting, to: waiting})
+		_ = former.flush()
+		former.answered()
 	}
-	inv := c.inv
-	h := w.Header()
-	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(inv.Payload))}
-	h[headerRequestID] = []string{inv.RequestID}
-	h[headerDeadline] = []string{strconv.FormatInt(inv.Deadline.UnixMilli(), 10)}
-	h[headerARN] = []string{inv.FunctionARN}
-	set(h, headerTrace, inv.TraceID)
-	set(h, headerClient, inv.ClientContext)
-	set(h, headerIdentity, inv.Identity)
-	_, _ = w.Write(inv.Payload)
-}
-
-func set(h http.Header, name, value string) {
-	if value != "" {
-		h[name] = []string{value}
+	if call != nil {
+		c.runtime.deliver(c, call)
 	}
 }
 
-func (s *Server) serveRestore(w http.ResponseWriter, r *http.Request) {
-	if s.HoldRestore {
+func (c *conn) serveRestore() {
+	if c.runtime.HoldRestore {
+		c.flush()
 		select {
-		case <-s.restore:
-		case <-r.Context().Done():
-			return
-		case <-s.closed:
+		case <-c.runtime.restore:
+		case <-c.runtime.closed:
 		}
 	}
-	w.WriteHeader(http.StatusOK)
+	c.answer(http.StatusOK, nil)
 }
 
-func (s *Server) serveInitError(w http.ResponseWriter, r *http.Request) {
+func (c *conn) serveInitError(r *http.Request) {
 	doc, err := io.ReadAll(io.LimitReader(r.Body, maxDocument))
 	if err != nil {
 		return
 	}
-	if err := s.fail(errorDocument(doc, r.Header.Get(headerErrorType))); err != nil {
-		refuse(w, err)
+	if err := c.runtime.fail(errorDocument(doc, r.Header.Get(headerErrorType))); err != nil {
+		c.refuse(err)
 		return
 	}
-	accept(w)
+	c.accept()
 }
 
-func (s *Server) serveResponse(w http.ResponseWriter, r *http.Request, id string) {
-	c, err := s.begin(id)
+func (c *conn) serveResponse(r *http.Request, id string) {
+	call, err := c.runtime.begin(id)
 	if err != nil {
 		drain(r)
-		refuse(w, err)
+		c.refuse(err)
 		return
 	}
 	if strings.EqualFold(r.Header.Get(headerMode), "streaming") {
-		s.finish(c, receive(c, r))
-		accept(w)
+		c.runtime.finish(call, receive(call, r))
+		c.accept()
 		return
 	}
-	body, err := read(r, MaxPayload)
+	body, err := readBody(r, MaxPayload)
 	switch {
 	case errors.Is(err, errTooLarge):
 		drain(r)
-		s.finish(c, tooLarge(MaxPayload))
-		reply(w, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge",
+		c.runtime.finish(call, tooLarge(MaxPayload))
+		c.refuseAs(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge",
 			fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", MaxPayload))
 	case err != nil:
-		s.abandon()
+		c.runtime.abandon()
 	default:
-		s.finish(c, &worker.Result{Outcome: function.OutcomeOK, Payload: body, ContentType: r.Header.Get("Content-Type")})
-		accept(w)
+		c.runtime.finish(call, &worker.Result{Outcome: function.OutcomeOK, Payload: body, ContentType: r.Header.Get("Content-Type")})
+		c.accept()
 	}
 }
 
-func (s *Server) serveError(w http.ResponseWriter, r *http.Request, id string) {
-	c, err := s.begin(id)
+func (c *conn) serveError(r *http.Request, id string) {
+	call, err := c.runtime.begin(id)
 	if err != nil {
 		drain(r)
-		refuse(w, err)
+		c.refuse(err)
 		return
 	}
-	body, err := read(r, MaxPayload)
+	body, err := readBody(r, MaxPayload)
 	if errors.Is(err, errTooLarge) {
 		drain(r)
 		body, err = nil, nil
 	}
 	if err != nil {
-		s.abandon()
+		c.runtime.abandon()
 		return
 	}
 	kind := errorType(r.Header.Get(headerErrorType))
-	s.finish(c, &worker.Result{
+	c.runtime.finish(call, &worker.Result{
 		Outcome: function.OutcomeHandlerError, Payload: errorDocument(body, kind),
 		ErrorType: kind, ContentType: "application/json",
 	})
-	accept(w)
+	c.accept()
 }
 
 // receive takes a streamed answer and gives it on as it comes.
@@ -242,7 +170,7 @@ func receive(c *call, r *http.Request) *worker.Result {
 	res := &worker.Result{Outcome: function.OutcomeOK, ContentType: r.Header.Get("Content-Type")}
 	var err error
 	if c.inv.Stream == nil {
-		res.Payload, err = read(r, MaxPayload)
+		res.Payload, err = readBody(r, MaxPayload)
 		if errors.Is(err, errTooLarge) {
 			drain(r)
 			return tooLarge(MaxPayload)
@@ -297,8 +225,8 @@ func relay(c *call, r *http.Request) error {
 	}
 }
 
-// read reads a body of at most limit bytes.
-func read(r *http.Request, limit int64) ([]byte, error) {
+// readBody reads a body of at most limit bytes.
+func readBody(r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, errTooLarge
 	}
@@ -339,29 +267,23 @@ func errorDocument(doc []byte, kind string) []byte {
 	return b
 }
 
-var (
-	jsonType = []string{"application/json"}
-	statusOK = []byte(`{"status":"OK"}` + "\n")
-)
-
-func accept(w http.ResponseWriter) {
-	h := w.Header()
-	h["Content-Type"] = jsonType
-	w.WriteHeader(http.StatusAccepted)
-	_, _ = w.Write(statusOK)
-}
-
-func refuse(w http.ResponseWriter, err error) {
+func (c *conn) refuse(err error) {
 	var state *stateError
 	if errors.As(err, &state) {
-		reply(w, http.StatusForbidden, "InvalidStateTransition", err.Error())
+		c.refuseAs(http.StatusForbidden, "InvalidStateTransition", err.Error())
 		return
 	}
-	reply(w, http.StatusBadRequest, "InvalidRequestID", err.Error())
+	c.refuseAs(http.StatusBadRequest, "InvalidRequestID", err.Error())
 }
 
-func reply(w http.ResponseWriter, status int, kind, message string) {
-	w.Header()["Content-Type"] = jsonType
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"errorMessage": message, "errorType": kind})
+func (c *conn) refuseAs(status int, kind, message string) {
+	doc, err := json.Marshal(map[string]string{"errorMessage": message, "errorType": kind})
+	if err != nil {
+		panic("guest: two strings do not marshal: " + err.Error())
+	}
+	c.answer(status, append(doc, '\n'))
 }
+
+var statusOK = []byte(`{"status":"OK"}` + "\n")
+
+func (c *conn) accept() { c.answer(http.StatusAccepted, statusOK) }

@@ -1,11 +1,16 @@
 package guest
 
 import (
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"strings"
 )
+
+// quiet takes what net/http says of broken requests: a hostile guest must not fill the log.
+var quiet = log.New(io.Discard, "", 0)
 
 // Proxy returns a handler that passes requests of the outside to a web function: method, path,
 // query, Host and body as they are, each chunk of the answer flushed as it comes, upgrades

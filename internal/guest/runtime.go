@@ -58,11 +58,11 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	phase   phase
-	call    *call      // the invocation under way, from Invoke to its result
-	last    string     // the request that was answered last, for an exact error
-	waiter  chan *call // where the newest next waits, nil if none does; buffered
-	initDoc []byte     // the document of init/error
-	contact time.Time  // first request
+	call    *call     // the invocation under way, from Invoke to its result
+	last    string    // the request that was answered last, for an exact error
+	waiter  *conn     // where the newest next waits, nil if none does
+	initDoc []byte    // the document of init/error
+	contact time.Time // first request
 	ready   chan struct{}
 	failure chan struct{}
 	closed  chan struct{}
@@ -116,8 +116,11 @@ func (r *Runtime) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.R
 		return nil, worker.ErrBusy
 	}
 	r.call = c
-	r.handOut()
+	to := r.handOut()
 	r.mu.Unlock()
+	if to != nil {
+		r.deliver(to, c)
+	}
 	select {
 	case res := <-c.result:
 		return res, nil
@@ -136,19 +139,50 @@ func (r *Runtime) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.R
 // Close ends every wait. Idempotent.
 func (r *Runtime) Close() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	var waiter *conn
 	if r.phase != ended {
 		r.phase = ended
 		close(r.closed)
+		waiter, r.waiter = r.waiter, nil
+	}
+	r.mu.Unlock()
+	if waiter != nil {
+		_ = waiter.net.Close()
+		waiter.answered()
 	}
 }
 
-// handOut gives the call under way to the next that waits. r.mu is held.
-func (r *Runtime) handOut() {
-	if r.call != nil && r.waiter != nil && r.phase == waiting {
-		r.waiter <- r.call
-		r.waiter = nil
-		r.phase = running
+// handOut takes the connection that waits, if it is to get the call under way. r.mu is held.
+func (r *Runtime) handOut() *conn {
+	if r.call == nil || r.waiter == nil || r.phase != waiting {
+		return nil
+	}
+	to := r.waiter
+	r.waiter = nil
+	r.phase = running
+	return to
+}
+
+// deliver writes a call to a connection that handOut has given. A call that could not be
+// written goes to the next connection that asks.
+func (r *Runtime) deliver(to *conn, c *call) {
+	for to != nil {
+		stop := context.AfterFunc(c.ctx, func() { _ = to.net.SetWriteDeadline(time.Unix(1, 0)) })
+		err := to.give(c.inv)
+		if !stop() || err != nil {
+			_ = to.net.Close()
+		}
+		to.answered()
+		if err == nil {
+			return
+		}
+		r.mu.Lock()
+		to = nil
+		if r.call == c && r.phase == running {
+			r.phase = waiting
+			to = r.handOut()
+		}
+		r.mu.Unlock()
 	}
 }
 
@@ -161,9 +195,10 @@ func (r *Runtime) seen() {
 	r.mu.Unlock()
 }
 
-// next enters the wait for an invocation. The newest wait wins: a runtime that asks again has
-// given up its earlier connection.
-func (r *Runtime) next() (chan *call, error) {
+// next enters the wait for an invocation. The newest wait wins: former is the connection that
+// it took the place of, and is the caller's to answer. If an invocation is there already, it
+// is returned for the caller to deliver.
+func (r *Runtime) next(c *conn) (former *conn, now *call, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch r.phase {
@@ -172,34 +207,24 @@ func (r *Runtime) next() (chan *call, error) {
 		close(r.ready)
 	case waiting:
 	default:
-		return nil, &stateError{from: r.phase, to: waiting}
+		return nil, nil, &stateError{from: r.phase, to: waiting}
 	}
-	if r.waiter != nil {
-		close(r.waiter)
+	former, r.waiter = r.waiter, c
+	if r.handOut() != nil {
+		now = r.call
 	}
-	w := make(chan *call, 1)
-	r.waiter = w
-	r.handOut()
-	return w, nil
+	return former, now, nil
 }
 
-// leave ends the wait of a next whose connection has gone. If it was just handed an invocation,
-// that goes to the next one that asks.
-func (r *Runtime) leave(w chan *call) {
+// leave ends the wait of a connection that has gone; false: it has been taken to be answered.
+func (r *Runtime) leave(c *conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.waiter == w {
-		r.waiter = nil
-		return
+	if r.waiter != c {
+		return false
 	}
-	select {
-	case c, ok := <-w:
-		if ok && r.call == c && r.phase == running {
-			r.phase = waiting
-			r.handOut()
-		}
-	default:
-	}
+	r.waiter = nil
+	return true
 }
 
 // begin claims the answer to an invocation; finish or abandon must follow.

@@ -349,6 +349,180 @@ func TestAnswerBeforeTheEnd(t *testing.T) {
 	}
 }
 
+// dialed is one connection whose bytes the test decides.
+func dialed(t testing.TB, base string) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	c, err := net.Dial("tcp", strings.Split(base, "/")[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	return c, bufio.NewReader(c)
+}
+
+func readAnswer(t testing.TB, br *bufio.Reader) (*http.Response, string) {
+	t.Helper()
+	res, err := http.ReadResponse(br, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+const getNext = "GET " + prefix + "invocation/next HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// TestPipelined: a client that sends its answer together with the request for the next
+// invocation is woken up once: both answers come in one piece, when there is an invocation.
+func TestPipelined(t *testing.T) {
+	s, base := start(t)
+	c, br := dialed(t, base)
+	fmt.Fprint(c, getNext)
+	for i := range 5 {
+		payload := fmt.Sprint(i)
+		got := invoke(s, &worker.Invocation{RequestID: "r" + payload, Payload: []byte(payload)})
+		if i > 0 {
+			if res, body := readAnswer(t, br); res.StatusCode != 202 || body != string(statusOK) {
+				t.Errorf("answer: got %d %q", res.StatusCode, body)
+			}
+			if br.Buffered() == 0 {
+				t.Error("the invocation did not come with the answer to the request before it")
+			}
+		}
+		res, body := readAnswer(t, br)
+		if res.StatusCode != 200 || body != payload {
+			t.Errorf("next: got %d %q, want %q", res.StatusCode, body, payload)
+		}
+		fmt.Fprintf(c, "POST %sinvocation/%s/response HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n\"%s%s", prefix, res.Header.Get(headerRequestID), payload, getNext)
+		if a := <-got; a.err != nil || string(a.res.Payload) != "\""+payload {
+			t.Errorf("got %+v, %v", a.res, a.err)
+		}
+	}
+}
+
+// TestOrder: what is sent while a next waits is answered after it, and not before.
+func TestOrder(t *testing.T) {
+	s, base := start(t)
+	c, br := dialed(t, base)
+	fmt.Fprint(c, getNext+"GET "+prefix+"restore/next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	<-s.Ready()
+	time.Sleep(10 * time.Millisecond)
+	got := invoke(s, &worker.Invocation{RequestID: "r", Payload: []byte("first")})
+	if _, body := readAnswer(t, br); body != "first" {
+		t.Errorf("got %q, want the invocation", body)
+	}
+	if res, body := readAnswer(t, br); res.StatusCode != 200 || body != "" || !res.Close {
+		t.Errorf("got %d %q, close %t", res.StatusCode, body, res.Close)
+	}
+	if _, err := br.ReadByte(); err != io.EOF {
+		t.Errorf("after Connection: close: got %v, want %v", err, io.EOF)
+	}
+	do(t, "POST", base+"invocation/r/response", "1")
+	<-got
+}
+
+// TestOneShotConnections is a runtime in a shell: a connection for each request.
+func TestOneShotConnections(t *testing.T) {
+	s, base := start(t)
+	for _, proto := range []string{"HTTP/1.1\r\nHost: x\r\nConnection: close", "HTTP/1.0"} {
+		got := invoke(s, &worker.Invocation{RequestID: "r", Payload: []byte("in")})
+		c, _ := dialed(t, base)
+		fmt.Fprintf(c, "GET %sinvocation/next %s\r\n\r\n", prefix, proto)
+		if all, err := io.ReadAll(c); err != nil || !bytes.HasSuffix(all, []byte("\r\n\r\nin")) {
+			t.Fatalf("next: got %q, %v", all, err)
+		}
+		c, _ = dialed(t, base)
+		fmt.Fprintf(c, "POST %sinvocation/r/response %s\r\nContent-Length: 3\r\n\r\nout", prefix, proto)
+		if all, err := io.ReadAll(c); err != nil || !bytes.HasPrefix(all, []byte("HTTP/1.1 202 Accepted\r\n")) {
+			t.Fatalf("response: got %q, %v", all, err)
+		}
+		if a := <-got; a.err != nil || string(a.res.Payload) != "out" {
+			t.Errorf("got %+v, %v", a.res, a.err)
+		}
+	}
+}
+
+// TestContinue: curl asks before it sends a large body.
+func TestContinue(t *testing.T) {
+	s, base := start(t)
+	got := invoke(s, &worker.Invocation{RequestID: "r"})
+	do(t, "GET", base+"invocation/next", "")
+	c, br := dialed(t, base)
+	fmt.Fprintf(c, "POST %sinvocation/r/response HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n", prefix)
+	if line, err := br.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+		t.Fatalf("got %q, %v", line, err)
+	}
+	_, _ = br.ReadString('\n')
+	fmt.Fprint(c, "late")
+	if res, _ := readAnswer(t, br); res.StatusCode != 202 {
+		t.Errorf("got %d", res.StatusCode)
+	}
+	if a := <-got; string(a.res.Payload) != "late" {
+		t.Errorf("got %+v", a.res)
+	}
+}
+
+// TestRuntimeThatDoesNotRead: an event that nobody takes from the connection does not hold the caller.
+func TestRuntimeThatDoesNotRead(t *testing.T) {
+	s, base := start(t)
+	c, _ := dialed(t, base)
+	fmt.Fprint(c, getNext)
+	<-s.Ready()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := s.Invoke(ctx, &worker.Invocation{RequestID: "r", Payload: make([]byte, 64<<20)})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
+// TestMalformed: what is no request, or too much of one, gets its answer and the end.
+func TestMalformed(t *testing.T) {
+	_, base := start(t)
+	for _, test := range []struct{ send, want string }{
+		{"nonsense\r\n\r\n", "HTTP/1.1 400 "},
+		{"GET " + prefix + "invocation/next HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*maxHeader), "HTTP/1.1 431 "},
+		{"POST " + prefix + "init/x HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 400 "},
+		{"HEAD " + prefix + "invocation/next HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 405 "},
+	} {
+		c, _ := dialed(t, base)
+		go io.WriteString(c, test.send)
+		if all, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(all), test.want) {
+			t.Errorf("%.60q: got %q, %v, want %s", test.send, all, err, test.want)
+		}
+	}
+}
+
+// FuzzConnection: whatever a runtime sends, its connection ends with it, and the server too.
+func FuzzConnection(f *testing.F) {
+	f.Add([]byte(getNext + "POST " + prefix + "invocation/r/response HTTP/1.1\r\nContent-Length: 1\r\n\r\nx" + getNext))
+	f.Add([]byte("POST " + prefix + "invocation/r/response HTTP/1.1\r\nTransfer-Encoding: chunked\r\nLambda-Runtime-Function-Response-Mode: streaming\r\n\r\n1\r\nx\r\n0\r\nLambda-Runtime-Function-Error-Type: E\r\n\r\n"))
+	f.Add([]byte("POST " + prefix + "init/error HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n{}"))
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		s := NewRuntime()
+		ours, theirs := net.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		invoked := make(chan struct{})
+		go func() {
+			defer close(invoked)
+			_, _ = s.Invoke(ctx, &worker.Invocation{RequestID: "r", Payload: []byte("e")})
+		}()
+		go io.Copy(io.Discard, theirs)
+		go func() {
+			_, _ = theirs.Write(sent)
+			_ = theirs.Close()
+		}()
+		newConn(s, ours).run()
+		cancel()
+		<-invoked
+		s.Close()
+	})
+}
+
 func TestManyConnections(t *testing.T) {
 	_, base := start(t)
 	addr := strings.Split(base, "/")[2]
@@ -382,8 +556,10 @@ func client(addr string) error {
 		if res.StatusCode != 200 {
 			return fmt.Errorf("next: %s", res.Status)
 		}
-		fmt.Fprintf(c, "POST %sinvocation/%s/response HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s",
-			prefix, res.Header.Get(headerRequestID), len(body), body)
+		if _, err := fmt.Fprintf(c, "POST %sinvocation/%s/response HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s",
+			prefix, res.Header.Get(headerRequestID), len(body), body); err != nil {
+			return err
+		}
 		if res, err = http.ReadResponse(br, nil); err != nil {
 			return err
 		}

@@ -1,0 +1,376 @@
+package server_test
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// The benchmarks here run the cloudjit program itself and ask it as its users do: through the
+// API, over HTTP, from another process. The function is the smallest there is, "echo", in Go as
+// a provided runtime and in Java as a handler.
+//
+// CLOUDJIT_BENCH_DATA names a folder to keep the server's data in. With it, and a toolchain, the
+// native tier is measured too: its binary is built at the first run, which takes minutes.
+
+// event that every request sends.
+var event = []byte(`{"id": "o-1", "items": [{"sku": "a", "count": 2}, {"sku": "b", "count": 1}]}`)
+
+// asker sends one request of a benchmark.
+type asker func() error
+
+// to returns the asker of one client with a connection of its own.
+func to(url string, check func(*http.Response) error) asker {
+	hc := &http.Client{Transport: &http.Transport{}}
+	return func() error {
+		res, err := hc.Post(url, "application/json", bytes.NewReader(event))
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			return err
+		}
+		if res.StatusCode != http.StatusOK || !bytes.Equal(body, event) {
+			return fmt.Errorf("got %s: %s", res.Status, body)
+		}
+		return check(res)
+	}
+}
+
+// platform is a running cloudjit.
+type platform struct {
+	*client.Client
+	pid int
+}
+
+// serve builds cloudjit and starts it.
+func serve(b *testing.B) *platform {
+	b.Helper()
+	dir := b.TempDir()
+	exe := build(b, dir, "cloudjit", "../../cmd/cloudjit")
+	data := os.Getenv("CLOUDJIT_BENCH_DATA")
+	if data == "" {
+		data = filepath.Join(dir, "data")
+	}
+	url, pid := run(b, exec.Command(exe, "serve", "--listen", "127.0.0.1:0", "--data", data, "--log-level", "error"))
+	c, err := client.New(url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return &platform{c, pid}
+}
+
+// build compiles a Go program without cgo, and so into one static file.
+func build(b *testing.B, dir, name string, source ...string) string {
+	b.Helper()
+	exe := filepath.Join(dir, name)
+	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-o", exe}, source...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("build %s: %v\n%s", name, err, out)
+	}
+	return exe
+}
+
+// run starts a program that prints its address first, and ends it with the benchmark.
+func run(b *testing.B, cmd *exec.Cmd) (url string, pid int) {
+	b.Helper()
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		b.Fatalf("start %s: %v", cmd.Path, err)
+	}
+	return strings.TrimSpace(line), cmd.Process.Pid
+}
+
+// echo is the function in one tier, and a plain HTTP server around the same code.
+type echo struct {
+	tier     function.Tier
+	name     string
+	platform *platform
+	bare     string // URL
+}
+
+// provided deploys the one in Go.
+func provided(b *testing.B, p *platform) *echo {
+	b.Helper()
+	dir := b.TempDir()
+	exe := build(b, dir, "bootstrap", "testdata/bench/echo.go")
+	code, err := os.ReadFile(exe)
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := &echo{tier: function.TierDirect, name: "echo-go", platform: p}
+	e.deploy(b, archive(b, "bootstrap", code), "provided.al2023", "bootstrap")
+	e.bare, _ = run(b, exec.Command(exe, "127.0.0.1:0"))
+	return e
+}
+
+// handler deploys the one in Java. It is skipped where there is no JDK.
+func handler(b *testing.B, p *platform, tier function.Tier) *echo {
+	b.Helper()
+	jdks := toolchain.FindJDKs(toolchain.FindOptions{})
+	if len(jdks) == 0 {
+		b.Skip("SKIPPED: no JDK")
+	}
+	if tier == function.TierNative && os.Getenv("CLOUDJIT_BENCH_DATA") == "" {
+		b.Skip("SKIPPED: CLOUDJIT_BENCH_DATA names no folder to keep a native binary in")
+	}
+	dir, core := b.TempDir(), "../assets/files/runtime.jar"
+	out, err := exec.Command(filepath.Join(jdks[0].Home, "bin/javac"), "--release", "17", "-cp", core, "-d", dir, "testdata/bench/Echo.java").CombinedOutput()
+	if err != nil {
+		b.Fatalf("compile Echo.java: %v\n%s", err, out)
+	}
+	class, err := os.ReadFile(filepath.Join(dir, "Echo.class"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := &echo{tier: tier, name: "echo-java", platform: p}
+	if tier == function.TierNative {
+		e.name = "echo-native"
+	}
+	e.deploy(b, archive(b, "Echo.class", class), "java21", "Echo")
+	// As a worker's JVM; without the option com.sun.net.httpserver waits for acknowledgements.
+	e.bare, _ = run(b, exec.Command(filepath.Join(jdks[0].Home, "bin/java"), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx72m",
+		"-Dsun.net.httpserver.nodelay=true", "-cp", dir+":"+core, "Echo"))
+	if tier == function.TierNative {
+		e.optimize(b)
+	}
+	return e
+}
+
+func archive(b *testing.B, name string, content []byte) []byte {
+	b.Helper()
+	var buf bytes.Buffer
+	z := zip.NewWriter(&buf)
+	h := &zip.FileHeader{Name: name, Method: zip.Deflate}
+	h.SetMode(0o755)
+	w, err := z.CreateHeader(h)
+	if err == nil {
+		_, err = w.Write(content)
+	}
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func (e *echo) deploy(b *testing.B, code []byte, runtime, entry string) {
+	b.Helper()
+	never := 1_000_000
+	_, err := e.platform.WaitActive(b.Context(), e.name)
+	if err != nil { // it is not there yet; one that is may have its binary already
+		_, err = e.platform.Deploy(b.Context(), e.name, code, map[string]any{
+			"Runtime": runtime, "Handler": entry, "MemorySize": 128, "Timeout": 60, "Role": "arn:aws:iam::000000000000:role/bench",
+		}, false)
+	}
+	if err == nil {
+		err = e.policy(b.Context(), store.Policy{Threshold: &never})
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (e *echo) policy(ctx context.Context, p store.Policy) error {
+	return e.platform.Call(ctx, http.MethodPut, client.OwnFunction(e.name)+"/policy", p, nil)
+}
+
+// optimize waits until new workers run the binary.
+func (e *echo) optimize(b *testing.B) {
+	b.Helper()
+	path := client.OwnFunction(e.name)
+	if err := e.ask()(); err != nil { // traced
+		b.Fatal(err)
+	}
+	for asked := false; ; time.Sleep(200 * time.Millisecond) {
+		var r client.Revision
+		if err := e.platform.Call(b.Context(), http.MethodGet, path+"/revisions/latest", nil, &r); err != nil {
+			b.Fatal(err)
+		}
+		if r.Pipeline != nil && r.Pipeline.Tier == function.TierNative {
+			break
+		}
+		if n := len(r.Builds); asked && n > 0 && r.Builds[n-1].State == "failed" {
+			b.Fatalf("build: %s", r.Builds[n-1].Reason)
+		}
+		if !asked {
+			asked = true
+			if err := e.platform.Call(b.Context(), http.MethodPost, path+"/optimize", map[string]string{"level": "quick"}, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+// ask returns a client of the function.
+func (e *echo) ask() asker {
+	return to(e.platform.Endpoint()+client.FunctionPath(e.name)+"/invocations", func(res *http.Response) error {
+		if failed := res.Header.Get("X-Amz-Function-Error"); failed != "" {
+			return fmt.Errorf("function error %s", failed)
+		}
+		return nil
+	})
+}
+
+// warm asks until workers are there for so many clients, of the tier that is to be measured, and have found their speed.
+func (e *echo) warm(b *testing.B, clients, requests int) {
+	b.Helper()
+	zero, kept, never := store.Duration(0), store.Duration(time.Hour), 1_000_000
+	for _, keep := range []*store.Duration{&zero, &kept} { // workers of other tiers go first
+		if err := e.policy(b.Context(), store.Policy{Threshold: &never, KeepAlive: keep}); err != nil {
+			b.Fatal(err)
+		}
+		if err := e.ask()(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if _, err := together(crowd(clients, e.ask), requests*clients); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// crowd is so many clients.
+func crowd(clients int, one func() asker) []asker {
+	all := make([]asker, clients)
+	for i := range all {
+		all[i] = one()
+	}
+	return all
+}
+
+// together sends so many requests from several clients, each the next one when it has its
+// answer, and returns how long each took.
+func together(clients []asker, requests int) ([]time.Duration, error) {
+	all, errs := make([][]time.Duration, len(clients)), make([]error, len(clients))
+	var group sync.WaitGroup
+	for i, send := range clients {
+		group.Go(func() {
+			for range max(requests/len(clients), 1) {
+				began := time.Now()
+				if errs[i] = send(); errs[i] != nil {
+					return
+				}
+				all[i] = append(all[i], time.Since(began))
+			}
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.Concat(all...), nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
+
+// at is a percentile in milliseconds.
+func at(times []time.Duration, percent int) float64 {
+	slices.Sort(times)
+	return milliseconds(times[min(len(times)*percent/100, len(times)-1)])
+}
+
+// BenchmarkWarm is a warm invocation through the public API, beside a round trip to a plain HTTP
+// server around the same handler, in turn. added-p50-ms is the difference, x-bare the ratio.
+func BenchmarkWarm(b *testing.B) {
+	p := serve(b)
+	for _, make := range []struct {
+		tier function.Tier
+		echo func(*testing.B) *echo
+	}{
+		{function.TierDirect, func(b *testing.B) *echo { return provided(b, p) }},
+		{function.TierHotSpot, func(b *testing.B) *echo { return handler(b, p, function.TierHotSpot) }},
+		{function.TierNative, func(b *testing.B) *echo { return handler(b, p, function.TierNative) }},
+	} {
+		b.Run(make.tier.String(), func(b *testing.B) {
+			e := make.echo(b)
+			bare := func() asker { return to(e.bare, func(*http.Response) error { return nil }) }
+			for _, clients := range []int{1, 8, 64} {
+				// C1 compiles a method after 200 calls (Tier3InvocationThreshold).
+				e.warm(b, clients, 1000)
+				ask, askBare := crowd(clients, e.ask), crowd(clients, bare)
+				b.Run(strconv.Itoa(clients), func(b *testing.B) {
+					var ours, theirs []time.Duration
+					const turn = 1000
+					for done := 0; done < b.N; done += turn {
+						for _, t := range []struct {
+							clients []asker
+							times   *[]time.Duration
+						}{{askBare, &theirs}, {ask, &ours}} {
+							times, err := together(t.clients, min(turn, b.N-done))
+							if err != nil {
+								b.Fatal(err)
+							}
+							*t.times = append(*t.times, times...)
+						}
+					}
+					b.ReportMetric(0, "ns/op")
+					b.ReportMetric(at(ours, 50), "p50-ms")
+					b.ReportMetric(at(ours, 99), "p99-ms")
+					b.ReportMetric(at(theirs, 50), "bare-p50-ms")
+					b.ReportMetric(at(theirs, 99), "bare-p99-ms")
+					b.ReportMetric(at(ours, 50)-at(theirs, 50), "added-p50-ms")
+					b.ReportMetric(at(ours, 50)/at(theirs, 50), "x-bare")
+				})
+			}
+			zero := store.Duration(0)
+			if err := e.policy(b.Context(), store.Policy{KeepAlive: &zero}); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// memory of idle workers by the node's own measure, which adds up what each process has.
+func (e *echo) memory(b *testing.B) (m worker.Memory, workers int) {
+	b.Helper()
+	all, err := e.platform.Workers(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, w := range all {
+		if string(w.Function) == e.name && w.Tier == e.tier {
+			workers++
+			m.PSS += w.Memory.PSS
+			m.RSS += w.Memory.RSS
+		}
+	}
+	return m, workers
+}
