@@ -59,8 +59,9 @@ public final class Main {
                 return 1;
             }
             Main main = new Main(api, handler);
-            while (main.serveOne()) {
-                // The next one.
+            Invocation invocation = api.next();
+            while (invocation != null) {
+                invocation = main.serve(invocation);
             }
             return 1;
         } catch (IOException e) {
@@ -69,9 +70,8 @@ public final class Main {
         }
     }
 
-    /** Returns false when the process must not run another invocation. */
-    private boolean serveOne() throws IOException {
-        Invocation invocation = api.next();
+    /** Serves one invocation and returns the next; null when the process must not run another. */
+    private Invocation serve(Invocation invocation) throws IOException {
         if (invocation.traceId != null) {
             System.setProperty(TRACE_PROPERTY, invocation.traceId);
         } else {
@@ -86,17 +86,14 @@ public final class Main {
         }
         // A handler that left its thread interrupted must not disturb the exchange.
         Thread.interrupted();
-        boolean usable = true;
         if (failure == null) {
-            // The platform's refusal (too large, too late) is the platform's to tell.
-            api.respond(invocation.requestId, answer);
-        } else {
-            usable = fail(invocation, failure);
+            return api.respond(invocation.requestId, answer, flushTrace);
         }
+        boolean usable = fail(invocation, failure);
         if (flushTrace != null) {
             flushTrace.run();
         }
-        return usable;
+        return usable ? api.next() : null;
     }
 
     private void call(Invocation invocation) throws Throwable {

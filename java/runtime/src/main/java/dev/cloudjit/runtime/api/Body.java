@@ -43,17 +43,20 @@ public final class Body extends OutputStream {
         return Arrays.copyOfRange(bytes, HEAD, end);
     }
 
-    /** Writes head and body at once. */
-    synchronized void send(byte[] head, OutputStream to) throws java.io.IOException {
+    /** Writes head, body and tail at once. */
+    synchronized void send(byte[] head, byte[] tail, OutputStream to) throws java.io.IOException {
+        grow(tail.length);
+        System.arraycopy(tail, 0, bytes, end, tail.length);
+        int last = end + tail.length;
         if (head.length > HEAD) {
-            byte[] all = Arrays.copyOf(head, head.length + size());
-            System.arraycopy(bytes, HEAD, all, head.length, size());
+            byte[] all = Arrays.copyOf(head, head.length + last - HEAD);
+            System.arraycopy(bytes, HEAD, all, head.length, last - HEAD);
             to.write(all);
             return;
         }
         int start = HEAD - head.length;
         System.arraycopy(head, 0, bytes, start, head.length);
-        to.write(bytes, start, end - start);
+        to.write(bytes, start, last - start);
     }
 
     private void grow(int more) {

@@ -17,7 +17,12 @@ public final class RuntimeApi {
     private static final String BASE = "/2018-06-01/runtime/";
     private static final int ATTEMPTS = 3;
 
+    private static final byte[] NOTHING = {};
+
     private final String endpoint;
+    /** The request for the next event. */
+    private final byte[] next;
+
     private final Body empty = new Body();
     private Socket socket;
     private OutputStream out;
@@ -27,6 +32,7 @@ public final class RuntimeApi {
     /** The endpoint is "host:port"; nothing is sent yet. */
     public RuntimeApi(String endpoint) {
         this.endpoint = endpoint;
+        this.next = head("GET ", "invocation/next", "", null);
     }
 
     /** Connects, so that the first request finds a connection. Not necessary. */
@@ -53,20 +59,44 @@ public final class RuntimeApi {
 
     /** Waits for the next event. */
     public Invocation next() throws IOException {
-        HttpResponse response = exchange("GET ", "invocation/next", "", null);
-        if (response.status != 200) {
-            throw new IOException("next invocation: the Runtime API answered " + response.status);
-        }
-        Invocation invocation = new Invocation(response);
-        if (invocation.requestId == null) {
-            throw new IOException("next invocation: the Runtime API sent no request id");
-        }
-        return invocation;
+        return invocation(exchange(next, null));
     }
 
-    /** Hands back the answer and returns the status: 202, or why the platform did not take it (400, 413...). */
-    public int respond(String requestId, Body answer) throws IOException {
-        return exchange("POST ", "invocation/" + requestId + "/response", "", answer).status;
+    /**
+     * Hands back the answer and waits for the next event. Both requests leave in one write, so that a platform that
+     * answers them in one wakes this process up once. What the platform said to the answer is not told: 202, or why it
+     * did not take it (too large, too late), which is the platform's to tell.
+     *
+     * @param meanwhile runs once when the answer has been sent; null: nothing to do
+     */
+    public Invocation respond(String requestId, Body answer, Runnable meanwhile) throws IOException {
+        byte[] head = head("POST ", "invocation/" + requestId + "/response", "", answer);
+        for (int attempt = 1; ; attempt++) {
+            connect();
+            boolean kept = used;
+            used = true;
+            boolean taken = false;
+            try {
+                answer.send(head, next, out);
+                if (meanwhile != null) {
+                    meanwhile.run();
+                    meanwhile = null;
+                }
+                taken = read().keepAlive;
+                if (taken) {
+                    return invocation(read());
+                }
+                return next();
+            } catch (IOException e) {
+                close();
+                if (taken) {
+                    return next();
+                }
+                if (!kept || attempt == ATTEMPTS) {
+                    throw e;
+                }
+            }
+        }
     }
 
     public int fail(String requestId, String errorType, String cause, byte[] document) throws IOException {
@@ -84,28 +114,38 @@ public final class RuntimeApi {
         if (cause != null) {
             headers += "Lambda-Runtime-Function-XRay-Error-Cause: " + cause + "\r\n";
         }
-        return exchange("POST ", path, headers, body).status;
+        return exchange(head("POST ", path, headers, body), body).status;
     }
 
-    private HttpResponse exchange(String method, String path, String headers, Body body) throws IOException {
+    private static Invocation invocation(HttpResponse response) throws IOException {
+        if (response.status != 200) {
+            throw new IOException("next invocation: the Runtime API answered " + response.status);
+        }
+        Invocation invocation = new Invocation(response);
+        if (invocation.requestId == null) {
+            throw new IOException("next invocation: the Runtime API sent no request id");
+        }
+        return invocation;
+    }
+
+    private byte[] head(String method, String path, String headers, Body body) {
         StringBuilder head = new StringBuilder(256).append(method).append(BASE).append(path)
                 .append(" HTTP/1.1\r\nHost: ").append(endpoint).append("\r\nUser-Agent: cloudjit-java/1.0\r\n")
                 .append(headers);
         if (body != null) {
             head.append("Content-Type: application/json\r\nContent-Length: ").append(body.size()).append("\r\n");
         }
-        byte[] bytes = head.append("\r\n").toString().getBytes(StandardCharsets.UTF_8);
+        return head.append("\r\n").toString().getBytes(StandardCharsets.UTF_8);
+    }
+
+    private HttpResponse exchange(byte[] head, Body body) throws IOException {
         for (int attempt = 1; ; attempt++) {
             connect();
             boolean kept = used;
             used = true;
             try {
-                (body == null ? empty : body).send(bytes, out);
-                HttpResponse response = new HttpResponse(in);
-                if (!response.keepAlive) {
-                    close();
-                }
-                return response;
+                (body == null ? empty : body).send(head, NOTHING, out);
+                return read();
             } catch (IOException e) {
                 close();
                 // On a fresh connection a failure is real; on a kept one it may be the other side's idle timeout.
@@ -114,6 +154,14 @@ public final class RuntimeApi {
                 }
             }
         }
+    }
+
+    private HttpResponse read() throws IOException {
+        HttpResponse response = new HttpResponse(in);
+        if (!response.keepAlive) {
+            close();
+        }
+        return response;
     }
 
     private void close() {

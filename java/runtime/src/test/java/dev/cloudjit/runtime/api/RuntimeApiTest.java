@@ -21,6 +21,7 @@ import org.junit.jupiter.api.Timeout;
 
 @Timeout(20)
 class RuntimeApiTest {
+    private static final String TAKEN = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
     private static final String EVENT = "HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: r1\r\n";
 
     @Test
@@ -93,18 +94,20 @@ class RuntimeApiTest {
 
     @Test
     void sendsHeadAndBodyInOneWriteAndKeepsTheConnection() throws Exception {
-        String ok = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
-        try (Peer peer = new Peer(List.of(EVENT + "Content-Length: 0\r\n\r\n", ok, ok))) {
+        String event = EVENT + "Content-Length: 0\r\n\r\n";
+        try (Peer peer = new Peer(List.of(event, TAKEN + event, TAKEN))) {
             RuntimeApi api = new RuntimeApi(peer.endpoint());
             api.next();
             Body answer = new Body();
             answer.write("{\"a\":1}".getBytes());
-            assertEquals(202, api.respond("r1", answer));
+            int[] meanwhile = {0};
+            assertEquals("r1", api.respond("r1", answer, () -> meanwhile[0]++).requestId);
+            assertEquals(1, meanwhile[0]);
             assertEquals(202, api.fail("r1", "Runtime.X", "{\"c\":1}", "{}".getBytes()));
             assertEquals(1, peer.connections);
             assertTrue(peer.requests.get(0).startsWith("GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: 127.0.0.1:"));
             assertTrue(peer.requests.get(1).startsWith("POST /2018-06-01/runtime/invocation/r1/response HTTP/1.1\r\n"), peer.requests.get(1));
-            assertTrue(peer.requests.get(1).endsWith("Content-Length: 7\r\n\r\n{\"a\":1}"), peer.requests.get(1));
+            assertTrue(peer.requests.get(1).endsWith("Content-Length: 7\r\n\r\n{\"a\":1}" + peer.requests.get(0)), peer.requests.get(1));
             assertTrue(peer.requests.get(2).contains("Lambda-Runtime-Function-Error-Type: Runtime.X\r\n"), peer.requests.get(2));
         }
     }
@@ -122,6 +125,24 @@ class RuntimeApiTest {
     }
 
     @Test
+    void sendsAnAnswerAgainOnlyUntilItWasTaken() throws Exception {
+        String event = EVENT + "Content-Length: 1\r\n\r\n";
+        String refused = "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+        try (Peer peer = new Peer(List.of(event + "a", "", TAKEN + event + "b", TAKEN, event + "c", refused, event + "d"))) {
+            RuntimeApi api = new RuntimeApi(peer.endpoint());
+            Body answer = new Body();
+            assertEquals("a", text(api.next().payload));
+            assertEquals("b", text(api.respond("r1", answer, null).payload));
+            // The connection ends between the two answers.
+            peer.closeAfter = TAKEN;
+            assertEquals("c", text(api.respond("r2", answer, null).payload));
+            assertEquals("d", text(api.respond("r3", answer, null).payload));
+            long answers = peer.requests.stream().filter(r -> r.startsWith("POST")).count();
+            assertEquals(3, answers, String.join("\n", peer.requests));
+        }
+    }
+
+    @Test
     void bodiesOfAllSizesFollowTheirHead() throws Exception {
         for (int size : new int[] {0, 1, 4095, 4096, 4097, 1 << 20, 7 << 20}) {
             byte[] content = new byte[size];
@@ -130,8 +151,9 @@ class RuntimeApiTest {
             body.write(content, 0, size);
             for (int head : new int[] {1, 1024, 1025, 3000}) {
                 ByteArrayOutputStream sent = new ByteArrayOutputStream();
-                body.send(new byte[head], sent);
-                assertEquals(head + size, sent.size());
+                body.send(new byte[head], new byte[] {7, 8}, sent);
+                assertEquals(head + size + 2, sent.size());
+                assertEquals(8, sent.toByteArray()[head + size + 1]);
             }
             assertArrayEquals(content, body.toByteArray());
             body.reset();
@@ -162,6 +184,9 @@ class RuntimeApiTest {
     private static final class Peer implements AutoCloseable {
         final List<String> requests = new ArrayList<>();
         volatile int connections;
+        /** A response after which the connection is closed. */
+        volatile String closeAfter = "";
+
         private final ServerSocket server = new ServerSocket(0, 5, InetAddress.getByName("127.0.0.1"));
         private final Thread thread;
 
@@ -186,7 +211,7 @@ class RuntimeApiTest {
                             break;
                         }
                         String response = responses.remove(0);
-                        open = !response.isEmpty() && !response.contains("Connection: close");
+                        open = !response.isEmpty() && !response.contains("Connection: close") && !response.equals(closeAfter);
                         if (!response.isEmpty()) {
                             requests.add(new String(buffer, 0, n, StandardCharsets.UTF_8));
                         }
