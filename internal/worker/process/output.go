@@ -29,8 +29,8 @@ type output struct {
 	mu      sync.Mutex
 	pending []byte
 	dropped int
-	writing bool
-	tail    []byte // of stderr
+	written chan struct{} // closed when the writer has ended; nil: there is none
+	tail    []byte        // of stderr
 }
 
 // newOutput reads from stdout and stderr, which it owns, until both end.
@@ -48,22 +48,32 @@ func (o *output) read(f *os.File, stderr bool) {
 		return
 	}
 	buf := make([]byte, 4<<10)
-	for n := 1; n > 0 && err == nil; {
+	for open := true; open && err == nil; {
 		err = rc.Read(func(fd uintptr) bool {
-			// Under the lock, so that what has left the pipe is seen as pending by flush.
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			var rerr error
-			for n, rerr = unix.Read(int(fd), buf); rerr == unix.EINTR; n, rerr = unix.Read(int(fd), buf) {
-			}
-			if rerr == unix.EAGAIN {
-				return false
-			}
+			var n int
+			n, open = o.once(int(fd), buf, stderr)
+			return n > 0 || !open
+		})
+	}
+}
+
+// once reads what is there, if anything. Under the lock, so that what has left the pipe is seen
+// as pending by flush.
+func (o *output) once(fd int, buf []byte, stderr bool) (n int, open bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for {
+		n, err := unix.Read(fd, buf)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, err == unix.EAGAIN
+		default:
 			if n > 0 {
 				o.take(buf[:n], stderr)
 			}
-			return true
-		})
+			return n, n > 0
+		}
 	}
 }
 
@@ -84,8 +94,8 @@ func (o *output) take(p []byte, stderr bool) {
 		o.mark()
 		o.pending = append(o.pending, p...)
 	}
-	if !o.writing {
-		o.writing = true
+	if o.written == nil {
+		o.written = make(chan struct{})
 		o.pump.Go(o.write)
 	}
 }
@@ -107,7 +117,8 @@ func (o *output) write() {
 			o.mark()
 		}
 		if len(o.pending) == 0 {
-			o.writing = false
+			close(o.written)
+			o.written = nil
 			return
 		}
 		p := o.pending
@@ -121,32 +132,38 @@ func (o *output) write() {
 	}
 }
 
-// flush waits a moment until what the runtime has written so far has been given on.
+// flush gives on what the runtime has written so far, and waits a moment for the reader to take it.
 func (o *output) flush() {
-	if o.empty() {
-		return
-	}
-	for end := time.Now().Add(flushPatience); time.Now().Before(end) && !o.empty(); {
-		time.Sleep(200 * time.Microsecond)
-	}
-}
-
-func (o *output) empty() bool {
-	for _, f := range o.files {
+	var buf [4 << 10]byte
+	for i, f := range o.files {
 		rc, err := f.SyscallConn()
 		if err != nil {
 			continue
 		}
-		n := 0
-		// Control fails once the file is closed, and there is nothing in it then.
-		_ = rc.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
-		if n > 0 {
-			return false
-		}
+		// Beside the goroutine that waits for more, which finds nothing then. Not for ever: the
+		// runtime may go on writing. Control fails once the file is closed; nothing is in it then.
+		_ = rc.Control(func(fd uintptr) {
+			for total := 0; total < maxPending; {
+				n, _ := o.once(int(fd), buf[:], i == 1)
+				if n == 0 {
+					break
+				}
+				total += n
+			}
+		})
 	}
 	o.mu.Lock()
-	defer o.mu.Unlock()
-	return !o.writing
+	written := o.written
+	o.mu.Unlock()
+	if written == nil {
+		return
+	}
+	t := time.NewTimer(flushPatience)
+	defer t.Stop()
+	select {
+	case <-written:
+	case <-t.C:
+	}
 }
 
 // close waits for the end of both streams, which have no writer any more, and a moment for the reader.
@@ -164,13 +181,15 @@ func (o *output) close() {
 		_ = f.Close()
 	}
 	<-done
-	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		o.mu.Lock()
-		idle := !o.writing
-		o.mu.Unlock()
-		if idle {
-			return
-		}
+	o.mu.Lock()
+	written := o.written
+	o.mu.Unlock()
+	if written == nil {
+		return
+	}
+	select {
+	case <-written:
+	case <-time.After(time.Second):
 	}
 }
 
