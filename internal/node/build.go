@@ -45,6 +45,7 @@ func (n *Node) build(ctx context.Context, rev *revision, level function.Level, v
 		State: buildRunning, Trigger: trigger, MetadataVersion: int(version), QueuedAt: now, StartedAt: &now,
 	}
 	var out capped
+	var phases []telemetry.BuildPhase
 	n.put(rev, rec)
 	n.events.send(buildEvent("build.started", rec))
 	n.log.Info("build started", telemetry.KeyFunction, rev.fn.name, telemetry.KeyRevision, rev.spec.ID, telemetry.KeyBuild, rec.ID, telemetry.KeyLevel, level)
@@ -55,6 +56,7 @@ func (n *Node) build(ctx context.Context, rev *revision, level function.Level, v
 		rec = &next
 		n.put(rev, rec)
 		n.events.send(buildEvent("build.progress", rec))
+		phases = append(phases, telemetry.BuildPhase{Name: phase, At: time.Now()})
 	})
 	end := time.Now().UTC()
 	next := *rec
@@ -77,7 +79,7 @@ func (n *Node) build(ctx context.Context, rev *revision, level function.Level, v
 			n.log.Error("store build log", telemetry.KeyBuild, rec.ID, telemetry.KeyError, err)
 		}
 	}
-	n.told(rec)
+	n.told(rec, phases)
 
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -150,7 +152,7 @@ func (n *Node) put(rev *revision, rec *store.Build) {
 }
 
 // told counts a build that ended and tells listeners.
-func (n *Node) told(rec *store.Build) {
+func (n *Node) told(rec *store.Build, phases []telemetry.BuildPhase) {
 	n.totals.builds.Add(1)
 	result := "ok"
 	switch {
@@ -162,6 +164,12 @@ func (n *Node) told(rec *store.Build) {
 	}
 	if n.opt.Metrics != nil {
 		n.opt.Metrics.Build(rec.Level, result, rec.Cost.Wall, rec.Cost.CPU, rec.Cost.PeakRSS)
+	}
+	if n.opt.Tracer != nil {
+		n.opt.Tracer.Build(&telemetry.Build{
+			ID: rec.ID, Function: rec.Function, Revision: rec.Revision, Level: rec.Level, Result: result, Reason: rec.Reason,
+			Began: *rec.StartedAt, Ended: *rec.EndedAt, Phases: phases,
+		})
 	}
 	n.log.Info("build ended", telemetry.KeyFunction, rec.Function, telemetry.KeyBuild, rec.ID, telemetry.KeyOutcome, result,
 		telemetry.KeyDuration, rec.Cost.Wall, telemetry.KeyReason, rec.Reason)

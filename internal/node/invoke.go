@@ -9,6 +9,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -83,7 +84,7 @@ func (n *Node) Invoke(ctx context.Context, id function.RevisionID, inv *worker.I
 			return nil, ctx.Err()
 		}
 		if c.ended {
-			return n.unserved(c)
+			return n.unserved(ctx, c, inv.RequestID, inv.TraceID)
 		}
 		res, outcome, err := n.run(ctx, c, inv)
 		noRetry := inv.Stream != nil && res.streaming
@@ -180,7 +181,7 @@ func (n *Node) finish(c *call, outcome function.Outcome, noRetry bool) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w := c.worker
-	c.worker, c.again = nil, false
+	c.worker, c.again, c.arrived = nil, false, n.now() // if it runs again, it waits anew
 	if n.closed {
 		c.ended = true
 	} else {
@@ -195,8 +196,14 @@ func (n *Node) finish(c *call, outcome function.Outcome, noRetry bool) bool {
 }
 
 // unserved is the answer to an invocation that no worker ran to its end.
-func (n *Node) unserved(c *call) (*Result, error) {
+func (n *Node) unserved(ctx context.Context, c *call, request, traceID string) (*Result, error) {
 	why, failed, rev := c.why, c.failed, c.rev
+	if n.opt.Tracer != nil {
+		n.opt.Tracer.Invocation(ctx, &telemetry.Invocation{
+			Function: rev.fn.name, Revision: rev.spec.ID, Request: request, TraceID: traceID, Reason: why.String(),
+			Arrived: time.Unix(0, c.arrived), Ended: time.Now(),
+		})
+	}
 	n.release(c)
 	switch why {
 	case engine.ReasonRevisionGone:
@@ -277,7 +284,7 @@ func (n *Node) run(ctx context.Context, c *call, inv *worker.Invocation) (ran, f
 	default:
 		return res, function.OutcomeCrashed, fmt.Errorf("invoke on worker %s: %w", w.name, err)
 	}
-	n.ended(c, w, &res.Result, own.RequestID, queued)
+	n.ended(ctx, c, w, &res.Result, &own, queued)
 	if tail, _ := ctx.Value(tailKey{}).(bool); tail && w.out != nil {
 		w.out.Settle(50 * time.Millisecond)
 		res.Log = w.out.Tail()
@@ -308,7 +315,9 @@ func outcomeOf(w *instance, exit worker.Exit) function.Outcome {
 }
 
 // ended tells logs, metrics and listeners of an invocation that ran.
-func (n *Node) ended(c *call, w *instance, r *Result, request string, queued time.Duration) {
+func (n *Node) ended(ctx context.Context, c *call, w *instance, r *Result, inv *worker.Invocation, queued time.Duration) {
+	request := inv.RequestID
+	n.trace(ctx, c, w, r, inv)
 	if w.out != nil && request != "" {
 		w.out.Platform("END RequestId: " + request)
 		w.out.Platform(report(request, r, c.rev.spec.MemoryMiB, w.used(n.now(), r.Exit)))
@@ -330,14 +339,31 @@ func (n *Node) ended(c *call, w *instance, r *Result, request string, queued tim
 	phases := w.worker.Phases()
 	if n.opt.Metrics != nil {
 		n.opt.Metrics.ColdStart(c.rev.fn.name, w.tier, map[string]time.Duration{
-			"queue": max(queued-phases.Sandbox-phases.Runtime-phases.Init, 0), "sandbox": phases.Sandbox,
-			"runtime": phases.Runtime, "init": phases.Init, "handler": r.Duration,
+			telemetry.PhaseQueue: max(queued-phases.Sandbox-phases.Runtime-phases.Init, 0), telemetry.PhaseSandbox: phases.Sandbox,
+			telemetry.PhaseRuntime: phases.Runtime, telemetry.PhaseInit: phases.Init, telemetry.PhaseHandler: r.Duration,
 		})
 	}
 	n.events.send(Event{
 		Type: "invocation.cold", Function: c.rev.fn.name, Revision: c.rev.spec.ID, Worker: w.name,
 		Data: data(map[string]any{"tier": w.tier, "request": request, "queued": queued.Seconds(), "phases": phases, "seconds": r.Duration.Seconds()}),
 	})
+}
+
+// trace makes the spans of an invocation's turn on a worker.
+func (n *Node) trace(ctx context.Context, c *call, w *instance, r *Result, inv *worker.Invocation) {
+	if n.opt.Tracer == nil {
+		return
+	}
+	end := time.Now()
+	i := telemetry.Invocation{
+		Function: c.rev.fn.name, Revision: c.rev.spec.ID, Worker: w.name, Request: inv.RequestID, TraceID: inv.TraceID,
+		Tier: r.Tier, Outcome: r.Outcome, Cold: r.Cold, Arrived: time.Unix(0, c.arrived), Began: end.Add(-r.Duration), Ended: end,
+	}
+	if r.Cold {
+		p := w.worker.Phases()
+		i.Sandbox, i.Runtime, i.Init = p.Sandbox, p.Runtime, p.Init
+	}
+	n.opt.Tracer.Invocation(ctx, &i)
 }
 
 func (n *Node) count(rev *revision, tier function.Tier, outcome function.Outcome, d time.Duration) {

@@ -29,6 +29,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -45,6 +46,8 @@ type Options struct {
 	Logs Logs
 	// Metrics are told what ends; nil: nobody is.
 	Metrics Metrics
+	// Tracer is told what took how long; nil: nobody is.
+	Tracer Tracer
 	// Policy decides on builds and keep-alive; nil: the paper's.
 	Policy policy.Policy
 	// Defaults are the policy of a function that has none of its own; all fields set.
@@ -104,6 +107,13 @@ type State interface {
 // Logs makes the writers of what functions write; *logs.Store has it.
 type Logs interface {
 	Writer(function, version, worker string) *logs.Writer
+}
+
+// Tracer makes traces of what ended; *telemetry.Tracer has it. Methods never block.
+type Tracer interface {
+	// Invocation is below the span in ctx, which is the caller's.
+	Invocation(ctx context.Context, i *telemetry.Invocation)
+	Build(b *telemetry.Build)
 }
 
 // Metrics are told what ended; *telemetry.Metrics has it. Methods are cheap and never block.

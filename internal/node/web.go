@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
 // FunctionError is returned by RoundTrip for what the function did wrong before it answered.
@@ -49,7 +50,7 @@ func (n *Node) RoundTrip(id function.RevisionID, r *http.Request) (*http.Respons
 			return nil, ctx.Err()
 		}
 		if c.ended {
-			res, err := n.unserved(c)
+			res, err := n.unserved(ctx, c, "", r.Header.Get("X-Amzn-Trace-Id"))
 			if err == nil {
 				err = &FunctionError{res}
 			}
@@ -112,7 +113,7 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 			return nil, outcome, nil, ctx.Err()
 		}
 		res.Outcome = outcome
-		n.ended(c, w, res, "", queued)
+		n.ended(ctx, c, w, res, &worker.Invocation{}, queued)
 		return nil, outcome, res, err
 	}
 	b := &body{ReadCloser: resp.Body, limit: limit, late: func() error {
@@ -127,7 +128,7 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 			res.Outcome = n.broken(ctx, rctx, w, res)
 		}
 		cancel()
-		n.ended(c, w, res, "", queued)
+		n.ended(ctx, c, w, res, &worker.Invocation{}, queued)
 		n.finish(c, res.Outcome, true)
 		n.release(c)
 	}}

@@ -56,7 +56,7 @@ type Server struct {
 	end    context.CancelFunc
 	tasks  errgroup.Group
 	failed chan error // takes the first failure of what serves
-	trace  func(context.Context) error
+	tracer *telemetry.Tracer
 }
 
 // Start opens the data folder, cleans up what an earlier server left, and listens. The folder
@@ -65,7 +65,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if err := opt.Config.Check(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	s := &Server{opt: opt, log: opt.Log, failed: make(chan error, 1), trace: func(context.Context) error { return nil }}
+	s := &Server{opt: opt, log: opt.Log, failed: make(chan error, 1)}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
@@ -88,11 +88,9 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if s.logs, err = logs.Open(filepath.Join(data, "logs"), logs.Options{MaxBytes: opt.Config.Limits.Logs}); err != nil {
 		return nil, err
 	}
-	tracing, stop, err := telemetry.Tracing(ctx, opt.Version)
-	if err != nil {
+	if s.tracer, err = telemetry.NewTracer(ctx, opt.Version); err != nil {
 		return nil, err
 	}
-	s.trace = stop
 	metrics := telemetry.NewMetrics()
 
 	limits := jar.Limits{Archive: opt.Config.Limits.Code, Unzipped: opt.Config.Limits.Unzipped}
@@ -122,6 +120,9 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if builder != nil {
 		nodeOptions.Builder = builder
 	}
+	if s.tracer != nil {
+		nodeOptions.Tracer = s.tracer
+	}
 	if s.node, err = node.Open(ctx, nodeOptions); err != nil {
 		return nil, err
 	}
@@ -135,11 +136,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		Policy: nodeOptions.Defaults, Version: opt.Version,
 	})
 	s.tasks.Go(func() error { return a.Run(s.life) })
-	handler := a.Handler()
-	if tracing {
-		handler = telemetry.TraceRequests(handler)
-	}
-	s.http = api.NewHTTPServer(handler)
+	s.http = api.NewHTTPServer(s.tracer.Requests(a.Handler()))
 	s.http.ErrorLog = slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug)
 	s.tasks.Go(func() error {
 		err := s.http.Serve(s.listener)
@@ -198,7 +195,7 @@ func (s *Server) close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return errors.Join(append(errs, s.trace(ctx))...)
+	return errors.Join(append(errs, s.tracer.Stop(ctx))...)
 }
 
 func (s *Server) newLauncher(c *code) (*launcher, error) {

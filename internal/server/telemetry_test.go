@@ -1,0 +1,132 @@
+package server_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/telemetry/otlptest"
+)
+
+// echoFunction is an archive with the function that the command line's tests use.
+func echoFunction(t *testing.T) []byte {
+	t.Helper()
+	exe := filepath.Join(t.TempDir(), "bootstrap")
+	cmd := exec.Command("go", "build", "-o", exe, "-ldflags=-s -w", "../cli/testdata/echo")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the echo function: %v\n%s", err, out)
+	}
+	program, err := os.ReadFile(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	h := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate}
+	h.SetMode(0o755)
+	w, err := z.CreateHeader(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(program); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestTelemetryOfAColdStart: one cold and one warm invocation, as traces and as metrics.
+func TestTelemetryOfAColdStart(t *testing.T) {
+	traces := otlptest.Start(t)
+	s, c := start(t, t.TempDir())
+	config := map[string]any{"Runtime": "provided.al2023", "Handler": "bootstrap", "MemorySize": 128, "Timeout": 10, "Role": "arn:aws:iam::000000000000:role/any"}
+	if _, err := c.Deploy(t.Context(), "echo", echoFunction(t), config, false); err != nil {
+		t.Fatal(err)
+	}
+	const trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+	for range 2 {
+		resp, err := c.Do(t.Context(), http.MethodPost, client.FunctionPath("echo")+"/invocations",
+			http.Header{"Traceparent": {"00-" + trace + "-" + span + "-01"}}, []byte(`{"trace":true}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.Contains(string(got), "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=") {
+			t.Errorf("the function saw trace %s (%v), want the caller's", got, err)
+		}
+	}
+	resp, err := c.Do(t.Context(), http.MethodGet, "/metrics", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`cloudjit_cold_starts_total{function="echo",tier="direct"} 1`,
+		`cloudjit_cold_start_seconds_count{phase="queue",tier="direct"} 1`,
+		`cloudjit_cold_start_seconds_count{phase="sandbox",tier="direct"} 1`,
+		`cloudjit_cold_start_seconds_count{phase="runtime",tier="direct"} 1`,
+		`cloudjit_cold_start_seconds_count{phase="init",tier="direct"} 1`,
+		`cloudjit_cold_start_seconds_count{phase="handler",tier="direct"} 1`,
+		`cloudjit_invocations_total{function="echo",outcome="ok",tier="direct"} 2`,
+		`cloudjit_workers{state="idle",tier="direct"} 1`,
+		`cloudjit_revisions{state="direct"} 1`,
+		`cloudjit_builds_running 0`,
+		`cloudjit_async_queue_length 0`,
+		`cloudjit_memory_reserved_bytes 1.34217728e+08`,
+	} {
+		if !strings.Contains(string(metrics), want+"\n") {
+			t.Errorf("no metric %s", want)
+		}
+	}
+	problems, err := promlint.New(bytes.NewReader(metrics)).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("metric %s: %s", p.Metric, p.Text)
+	}
+	for _, labels := range regexp.MustCompile(`(?m)^cloudjit_\w+\{(.*)\}`).FindAllStringSubmatch(string(metrics), -1) {
+		for _, label := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(labels[1], -1) {
+			if !strings.Contains(" function tier outcome phase reason level result end state le version ", " "+label[1]+" ") {
+				t.Errorf("label %s: is the number of its values bounded? (worker, request and revision are not)", label[1])
+			}
+		}
+	}
+	stop(t, s)
+	const want = `POST /2015-03-31/functions/{name}/invocations
+  invocation
+    queue
+    cold start
+      sandbox
+      runtime
+      init
+    handler
+POST /2015-03-31/functions/{name}/invocations
+  invocation
+    queue
+    handler
+`
+	drawn := regexp.MustCompile(`(?m) [\d.]+[nµm]?s$`).ReplaceAllString(traces.Tree(span), "")
+	if diff := cmp.Diff(want, drawn); diff != "" {
+		t.Errorf("spans below the caller's (-want +got):\n%s", diff)
+	}
+}
