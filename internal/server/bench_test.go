@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +21,8 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/client"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/guest"
+	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -120,7 +123,17 @@ type echo struct {
 	tier     function.Tier
 	name     string
 	platform *platform
-	bare     string // URL
+	bare     string           // URL of the plain server
+	alone    func() *exec.Cmd // the runtime without a platform
+}
+
+// inTier deploys the function that runs in a tier.
+func inTier(b *testing.B, p *platform, tier function.Tier) *echo {
+	b.Helper()
+	if tier == function.TierDirect {
+		return provided(b, p)
+	}
+	return handler(b, p, tier)
 }
 
 // provided deploys the one in Go.
@@ -135,6 +148,7 @@ func provided(b *testing.B, p *platform) *echo {
 	e := &echo{tier: function.TierDirect, name: "echo-go", platform: p}
 	e.deploy(b, archive(b, "bootstrap", code), "provided.al2023", "bootstrap")
 	e.bare, _ = run(b, exec.Command(exe, "127.0.0.1:0"))
+	e.alone = func() *exec.Cmd { return exec.Command(exe) }
 	return e
 }
 
@@ -162,9 +176,15 @@ func handler(b *testing.B, p *platform, tier function.Tier) *echo {
 		e.name = "echo-native"
 	}
 	e.deploy(b, archive(b, "Echo.class", class), "java21", "Echo")
-	// As a worker's JVM; without the option com.sun.net.httpserver waits for acknowledgements.
-	e.bare, _ = run(b, exec.Command(filepath.Join(jdks[0].Home, "bin/java"), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx72m",
-		"-Dsun.net.httpserver.nodelay=true", "-cp", dir+":"+core, "Echo"))
+	// As a worker's JVM; without nodelay, com.sun.net.httpserver waits for acknowledgements.
+	java := func(args ...string) *exec.Cmd {
+		return exec.Command(filepath.Join(jdks[0].Home, "bin/java"), append([]string{"-XX:+UseSerialGC", "-XX:-UsePerfData",
+			"-XX:TieredStopAtLevel=1", "-Xmx72m", "-cp", core + ":" + dir}, args...)...)
+	}
+	e.bare, _ = run(b, java("-Dsun.net.httpserver.nodelay=true", "Echo"))
+	if tier == function.TierHotSpot {
+		e.alone = func() *exec.Cmd { return java(launch.RuntimeMain, "Echo") }
+	}
 	if tier == function.TierNative {
 		e.optimize(b)
 	}
@@ -238,9 +258,13 @@ func (e *echo) optimize(b *testing.B) {
 	}
 }
 
+func (e *echo) url() string {
+	return e.platform.Endpoint() + client.FunctionPath(e.name) + "/invocations"
+}
+
 // ask returns a client of the function.
 func (e *echo) ask() asker {
-	return to(e.platform.Endpoint()+client.FunctionPath(e.name)+"/invocations", func(res *http.Response) error {
+	return to(e.url(), func(res *http.Response) error {
 		if failed := res.Header.Get("X-Amz-Function-Error"); failed != "" {
 			return fmt.Errorf("function error %s", failed)
 		}
@@ -311,16 +335,9 @@ func at(times []time.Duration, percent int) float64 {
 // server around the same handler, in turn. added-p50-ms is the difference, x-bare the ratio.
 func BenchmarkWarm(b *testing.B) {
 	p := serve(b)
-	for _, make := range []struct {
-		tier function.Tier
-		echo func(*testing.B) *echo
-	}{
-		{function.TierDirect, func(b *testing.B) *echo { return provided(b, p) }},
-		{function.TierHotSpot, func(b *testing.B) *echo { return handler(b, p, function.TierHotSpot) }},
-		{function.TierNative, func(b *testing.B) *echo { return handler(b, p, function.TierNative) }},
-	} {
-		b.Run(make.tier.String(), func(b *testing.B) {
-			e := make.echo(b)
+	for _, tier := range []function.Tier{function.TierDirect, function.TierHotSpot, function.TierNative} {
+		b.Run(tier.String(), func(b *testing.B) {
+			e := inTier(b, p, tier)
 			bare := func() asker { return to(e.bare, func(*http.Response) error { return nil }) }
 			for _, clients := range []int{1, 8, 64} {
 				// C1 compiles a method after 200 calls (Tier3InvocationThreshold).
@@ -373,4 +390,182 @@ func (e *echo) memory(b *testing.B) (m worker.Memory, workers int) {
 		}
 	}
 	return m, workers
+}
+
+// BenchmarkColdStart is a cold start through the API, each with its new worker, beside the bare
+// process: from its start to its request for the first event and the answer to it, without any
+// platform. The difference is the platform's own share; the phases are the node's own account.
+func BenchmarkColdStart(b *testing.B) {
+	p := serve(b)
+	for _, tier := range []function.Tier{function.TierDirect, function.TierHotSpot, function.TierNative} {
+		b.Run(tier.String(), func(b *testing.B) {
+			e := inTier(b, p, tier)
+			e.warm(b, 1, 1)
+			never, zero := 1_000_000, store.Duration(0)
+			if err := e.policy(b.Context(), store.Policy{Threshold: &never, KeepAlive: &zero}); err != nil {
+				b.Fatal(err)
+			}
+			cold := ""
+			ask := to(e.url(), func(res *http.Response) error { cold = res.Header.Get("X-Cloudjit-Cold"); return nil })
+			if err := ask(); err != nil { // ends the worker that was warm
+				b.Fatal(err)
+			}
+			before := phases(b, p, tier)
+			var ours, bare []time.Duration
+			for b.Loop() {
+				time.Sleep(20 * time.Millisecond) // the last worker's end is not this one's start
+				began := time.Now()
+				if err := ask(); err != nil {
+					b.Fatal(err)
+				}
+				if cold != "true" {
+					b.Fatal("the invocation found a worker")
+				}
+				ours = append(ours, time.Since(began))
+				if e.alone != nil {
+					d, err := firstAnswer(e.alone())
+					if err != nil {
+						b.Fatal(err)
+					}
+					bare = append(bare, d)
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(at(ours, 0), "min-ms")
+			b.ReportMetric(at(ours, 50), "p50-ms")
+			b.ReportMetric(at(ours, 99), "p99-ms")
+			if len(bare) > 0 {
+				b.ReportMetric(at(bare, 50), "bare-p50-ms")
+				b.ReportMetric(at(ours, 50)-at(bare, 50), "share-p50-ms")
+			}
+			for phase, after := range phases(b, p, tier) {
+				if was := before[phase]; after.count > was.count {
+					b.ReportMetric((after.sum-was.sum)/(after.count-was.count)*1000, phase+"-mean-ms")
+				}
+			}
+		})
+	}
+}
+
+// phase is a histogram's sum in seconds and its count.
+type phase struct{ sum, count float64 }
+
+// phases reads the parts of a tier's cold starts from the server's metrics.
+func phases(b *testing.B, p *platform, tier function.Tier) map[string]phase {
+	b.Helper()
+	res, err := http.Get(p.Endpoint() + "/metrics")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer res.Body.Close()
+	all := map[string]phase{}
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		var name string
+		var value float64
+		series, rest, _ := strings.Cut(lines.Text(), "} ")
+		if _, err := fmt.Sscan(rest, &value); err != nil {
+			continue
+		}
+		for _, kind := range []string{"sum", "count"} {
+			labels, ok := strings.CutPrefix(series, "cloudjit_cold_start_seconds_"+kind+"{")
+			if !ok || !strings.Contains(labels, `tier="`+tier.String()+`"`) {
+				continue
+			}
+			_, name, _ = strings.Cut(labels, `phase="`)
+			name, _, _ = strings.Cut(name, `"`)
+			v := all[name]
+			if kind == "sum" {
+				v.sum = value
+			} else {
+				v.count = value
+			}
+			all[name] = v
+		}
+	}
+	return all
+}
+
+// firstAnswer starts a runtime beside a Runtime API that does nothing else, and returns how long its first answer took.
+func firstAnswer(cmd *exec.Cmd) (time.Duration, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	api := guest.Serve(l, guest.NewRuntime())
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		api.Shutdown(context.Background())
+	}()
+	cmd.Env = append(cmd.Env, "AWS_LAMBDA_RUNTIME_API="+l.Addr().String())
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	res, err := api.Invoke(ctx, &worker.Invocation{RequestID: "r", Payload: event})
+	if err == nil && !bytes.Equal(res.Payload, event) {
+		err = fmt.Errorf("got %s", res.Payload)
+	}
+	return time.Since(began), err
+}
+
+// BenchmarkMemory is what an idle server and its idle workers hold. Shared pages count by share
+// in PSS, and whole in RSS. vs-hotspot is the ratio of PSS.
+func BenchmarkMemory(b *testing.B) {
+	p := serve(b)
+	b.Run("server", func(b *testing.B) {
+		time.Sleep(2 * time.Second)
+		report(b, statistics(b, p.pid))
+	})
+	hotspot := 0.0
+	for _, tier := range []function.Tier{function.TierDirect, function.TierHotSpot, function.TierNative} {
+		b.Run(tier.String(), func(b *testing.B) {
+			e := inTier(b, p, tier)
+			e.warm(b, 4, 50)
+			time.Sleep(time.Second)
+			m, workers := e.memory(b)
+			if workers == 0 {
+				b.Fatalf("no worker of tier %s", tier)
+			}
+			m.PSS /= int64(workers)
+			m.RSS /= int64(workers)
+			report(b, m)
+			switch pss := float64(m.PSS); tier {
+			case function.TierHotSpot:
+				hotspot = pss
+			case function.TierNative:
+				if hotspot > 0 {
+					b.ReportMetric(pss/hotspot, "vs-hotspot")
+				}
+			}
+		})
+	}
+	b.Run("server-after", func(b *testing.B) { report(b, statistics(b, p.pid)) })
+}
+
+func report(b *testing.B, m worker.Memory) {
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(m.PSS)/(1<<20), "pss-MiB")
+	b.ReportMetric(float64(m.RSS)/(1<<20), "rss-MiB")
+}
+
+// statistics of a process's memory.
+func statistics(b *testing.B, pid int) (m worker.Memory) {
+	b.Helper()
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(content)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "Pss: %d", &kib); n == 1 {
+			m.PSS = kib << 10
+		}
+		if n, _ := fmt.Sscanf(line, "Rss: %d", &kib); n == 1 {
+			m.RSS = kib << 10
+		}
+	}
+	return m
 }
