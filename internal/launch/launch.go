@@ -144,10 +144,12 @@ func (b *builder) native() error {
 	}
 	b.mount(b.Paths.Native, nativeDir)
 	b.spec.Path = path.Join(nativeDir, Binary)
+	heap := nativeHeapMiB(b.spec.Limits.MemoryMiB)
 	b.spec.Args = append(b.spec.Args,
 		// A missing element must end the process even where the program catches every Throwable.
 		"-XX:MissingRegistrationReportingMode=Exit",
-		"-Xmx"+strconv.Itoa(nativeHeapMiB(b.spec.Limits.MemoryMiB))+"m")
+		"-Xmx"+strconv.Itoa(heap)+"m",
+		"-Xmn"+strconv.Itoa(nativeYoungMiB(heap))+"m")
 	return nil
 }
 

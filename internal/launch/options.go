@@ -45,6 +45,12 @@ func nativeHeapMiB(memoryMiB int) int {
 	return max(memoryMiB-min(max(memoryMiB/8, 24), 512), 16)
 }
 
+// nativeYoungMiB is a binary's young generation, of which a worker that has served some thousand
+// invocations has touched all: 448 -> 8, 1024 -> 16, 64 at most. The default is a tenth of the
+// heap, with which an idle worker of 512 MiB keeps 45 MiB of garbage (72 MiB resident instead
+// of 29, orders after 5,000 invocations). A collection of what one invocation leaves takes 0.2 ms.
+func nativeYoungMiB(heapMiB int) int { return min(max(heapMiB/64, 8), 64) }
+
 // options are what the user gave in JAVA_TOOL_OPTIONS, which the JVM reads before its command
 // line: a default of ours on the command line would silently win, or clash.
 type options struct {
