@@ -80,6 +80,26 @@ func TestCommands(t *testing.T) {
 			"zip": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(zipFiles(ts, args[0], args[1:]))
 			},
+			// cut FILE OUT N copies the first N bytes, or all but the last -N.
+			"cut": func(ts *testscript.TestScript, _ bool, args []string) {
+				b := ts.ReadFile(args[0])
+				n, err := strconv.Atoi(args[2])
+				ts.Check(err)
+				if n < 0 {
+					n += len(b)
+				}
+				ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b[:n]), 0o600))
+			},
+			// damage FILE OUT N copies a file with other bytes from N on.
+			"damage": func(ts *testscript.TestScript, _ bool, args []string) {
+				b := []byte(ts.ReadFile(args[0]))
+				n, err := strconv.Atoi(args[2])
+				ts.Check(err)
+				for i := n; i < min(n+8, len(b)); i++ {
+					b[i] ^= 0x55
+				}
+				ts.Check(os.WriteFile(ts.MkAbs(args[1]), b, 0o600))
+			},
 			// echo-function FILE packs testdata/echo as a function.
 			"echo-function": func(ts *testscript.TestScript, _ bool, args []string) {
 				exe, err := bootstrap()

@@ -21,6 +21,7 @@ type serveCommand struct {
 	Insecure bool          `help:"Listen beyond loopback without credentials: whoever reaches the port can run code here."`
 	LogLevel string        `help:"debug, info, warn or error." placeholder:"LEVEL"`
 	LogJSON  bool          `name:"log-json" help:"Write the server's own log as JSON."`
+	Record   string        `type:"path" help:"Write every step of the engine into a new file, for \"cloudjit simulate FILE\"." placeholder:"FILE"`
 	Grace    time.Duration `default:"30s" help:"How long running invocations may take to end when the server stops."`
 }
 
@@ -56,7 +57,19 @@ func (cmd *serveCommand) Run(c *Context) error {
 	log := slog.New(handler)
 
 	begin := time.Now()
-	s, err := server.Start(c, server.Options{Config: cfg, Cache: config.CacheDir(), Version: Version(), Log: log})
+	options := server.Options{Config: cfg, Cache: config.CacheDir(), Version: Version(), Log: log}
+	if cmd.Record != "" {
+		recorded, err := server.CreateLogFile(cmd.Record, log)
+		if errors.Is(err, os.ErrExist) {
+			return &hintError{err, "A log is of one run of the server: name a new file, or remove that one."}
+		}
+		if err != nil {
+			return err
+		}
+		defer closeRecord(log, recorded, cmd.Record)
+		options.Record = recorded
+	}
+	s, err := server.Start(c, options)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return &hintError{err, "Is a server running already? Stop it, or choose another address with --listen; port 0 takes a free one."}
 	}
@@ -83,4 +96,18 @@ func (cmd *serveCommand) Run(c *Context) error {
 	}
 	log.Info("stopped")
 	return err
+}
+
+// closeRecord ends the engine's log, and says what is in it. One without a step, of a server that did
+// not start, is removed.
+func closeRecord(log *slog.Logger, l *server.LogFile, path string) {
+	stats, err := l.Close()
+	switch {
+	case err != nil:
+		log.Error("the engine's log is not whole", "file", path, "steps", stats.Steps, "lost", stats.Lost, "bytes", stats.Bytes, "error", err)
+	case stats.Steps == 0:
+		_ = os.Remove(path)
+	default:
+		log.Info("recorded the engine's log", "file", path, "steps", stats.Steps, "bytes", stats.Bytes)
+	}
 }

@@ -7,13 +7,17 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/experiment"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/sim"
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
@@ -75,13 +79,17 @@ func (f *modelFlags) apply(o *sim.Options) {
 
 // open returns the trace, what was wrong in it, and what it is.
 func (s *simulateCommand) open(c *Context) (trace.Trace, []trace.Problem, experiment.Source, error) {
-	src := experiment.Source{Command: "cloudjit " + strings.Join(os.Args[1:], " ")}
+	src := experiment.Source{Command: commandLine()}
 	if s.Generate == (len(s.Trace) > 0) {
 		return nil, nil, src, &usageError{"simulate: name the files of a trace, or --generate, and not both"}
 	}
 	if s.Generate {
 		t, err := s.trace(s.Seed)
 		src.Name, src.Kind = fmt.Sprintf("generated cluster, seed %d", s.Seed), "generated from the published statistics of the Azure 2019 set"
+		if err != nil {
+			return nil, nil, src, err
+		}
+		t, err = s.cut(t, &src)
 		return t, nil, src, err
 	}
 	in := traceInput{Trace: s.Trace, WholeAppMemory: s.WholeAppMemory}
@@ -97,17 +105,27 @@ func (s *simulateCommand) open(c *Context) (trace.Trace, []trace.Problem, experi
 	if _, ok := t.(*trace.Counted); ok {
 		src.Kind = "counts per minute"
 	}
-	if s.From > 0 || s.To > 0 {
-		part, err := trace.Slice(t, s.From, s.To)
-		if err != nil {
-			t.Close()
-			return nil, nil, src, err
-		}
-		t = part
-		src.Name += fmt.Sprintf(" from %v to %v", s.From, s.From+t.Length())
+	if t, err = s.cut(t, &src); err != nil {
+		return nil, nil, src, err
 	}
 	return t, problems.List(), src, nil
 }
+
+// cut takes the asked part of a trace; on an error the trace is closed.
+func (s *simulateCommand) cut(t trace.Trace, src *experiment.Source) (trace.Trace, error) {
+	if s.From == 0 && s.To == 0 {
+		return t, nil
+	}
+	part, err := trace.Slice(t, s.From, s.To)
+	if err != nil {
+		t.Close()
+		return nil, err
+	}
+	src.Name += fmt.Sprintf(" from %v to %v", s.From, s.From+part.Length())
+	return part, nil
+}
+
+func commandLine() string { return "cloudjit " + strings.Join(os.Args[1:], " ") }
 
 func (s *simulateCommand) options() sim.Options {
 	o := sim.DefaultOptions()
@@ -127,7 +145,7 @@ func (s *simulateCommand) options() sim.Options {
 }
 
 // Run simulates, prints a summary and writes the report.
-func (s *simulateCommand) Run(c *Context) error {
+func (s *simulateCommand) Run(c *Context, k *kong.Context) error {
 	if s.CPUProfile != "" {
 		f, err := os.Create(s.CPUProfile)
 		if err != nil {
@@ -140,7 +158,7 @@ func (s *simulateCommand) Run(c *Context) error {
 		defer pprof.StopCPUProfile()
 	}
 	o := s.options()
-	recording, err := s.recording(&o)
+	recording, err := s.recording(c, &o, givenFlags(k))
 	if err != nil {
 		return err
 	}
@@ -148,9 +166,10 @@ func (s *simulateCommand) Run(c *Context) error {
 	var problems []trace.Problem
 	var src experiment.Source
 	if recording != nil {
-		t, src = recording.Trace, experiment.Source{Name: filepath.Base(s.Trace[0]), Kind: "log of a live engine, with measured durations"}
-		c.Say("the log has %d invocations, %d cold starts (%d native), %d builds; %d did not end",
-			recording.Live.Invocations, recording.Live.ColdStarts, recording.Live.ColdStartsNative, recording.Live.Builds, recording.Live.Skipped)
+		t, src = recording.Trace, experiment.Source{Name: filepath.Base(s.Trace[0]), Kind: "log of a live engine, with measured durations", Command: commandLine()}
+		if t, err = s.cut(t, &src); err != nil {
+			return err
+		}
 	} else if t, problems, src, err = s.open(c); err != nil {
 		return err
 	}
@@ -181,29 +200,101 @@ func (s *simulateCommand) Run(c *Context) error {
 	})
 }
 
-// recording reads the log of a live engine, if that is what was named; its model, which was
-// measured, goes before the flags'.
-func (s *simulateCommand) recording(o *sim.Options) (*sim.Recording, error) {
-	if len(s.Trace) != 1 {
+// recording reads the log of a live engine, if that is what was named. Its model was measured: of the
+// flags, only those that were given change it.
+func (s *simulateCommand) recording(c *Context, o *sim.Options, given map[string]bool) (*sim.Recording, error) {
+	if len(s.Trace) != 1 || s.Generate {
 		return nil, nil
 	}
-	f, err := os.Open(s.Trace[0])
+	r, err := openLog(c, s.Trace[0])
+	if r == nil || err != nil {
+		return nil, err
+	}
+	changed := *o
+	*o = r.Options
+	o.Trace, o.Policies = changed.Trace, changed.Policies
+	m, to := &changed.Model, &o.Model
+	tier := func(t function.Tier) func() {
+		return func() {
+			to.ColdStart[t] = m.ColdStart[t]
+			for i := range o.Functions {
+				o.Functions[i].ColdStart[t] = 0
+			}
+		}
+	}
+	slow := func(t function.Tier) func() {
+		return func() { to.Slowdown[t], to.FirstSlowdown[t] = m.Slowdown[t], m.FirstSlowdown[t] }
+	}
+	for name, apply := range map[string]func(){
+		"keep-alive":     func() { o.SetParams(func(p *policy.Params) { p.KeepAlive = changed.Params.KeepAlive }) },
+		"threshold":      func() { o.SetParams(func(p *policy.Params) { p.Threshold = changed.Params.Threshold }) },
+		"window":         func() { o.SetParams(func(p *policy.Params) { p.Window = changed.Params.Window }) },
+		"native-memory":  func() { to.NativeMemory = m.NativeMemory },
+		"sandbox-memory": func() { to.SandboxMB = m.SandboxMB },
+		"cold-agent":     tier(function.TierHotSpotAgent),
+		"cold-hotspot":   tier(function.TierHotSpot),
+		"cold-native":    tier(function.TierNative),
+		"cold-spread":    func() { to.ColdSpread = m.ColdSpread },
+		"slow-agent":     slow(function.TierHotSpotAgent),
+		"slow-native":    slow(function.TierNative),
+		"build-time": func() {
+			to.BuildTimes = m.BuildTimes
+			for i := range o.Functions {
+				o.Functions[i].BuildTime = 0
+			}
+		},
+		"build-memory": func() { to.BuildMB = m.BuildMB },
+		"build-cores":  func() { to.BuildCPUs = m.BuildCPUs },
+		"builders":     func() { to.Builders = m.Builders },
+		"trace-limit":  func() { to.TraceLimit = m.TraceLimit },
+		"deopt":        func() { to.Deoptimize = m.Deoptimize },
+		"memory":       func() { to.MemoryMB = m.MemoryMB },
+	} {
+		if given[name] {
+			apply()
+		}
+	}
+	return r, nil
+}
+
+// givenFlags are the names of those that were on the command line.
+func givenFlags(k *kong.Context) map[string]bool {
+	given := map[string]bool{}
+	for _, p := range k.Path {
+		if p.Flag != nil {
+			given[p.Flag.Name] = true
+		}
+	}
+	return given
+}
+
+// openLog reads the log of a live engine; nil if the file is none, and what it is is for others to say.
+func openLog(c *Context, path string) (*sim.Recording, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil // the readers of traces say what is wrong
 	}
 	defer f.Close()
+	if !engine.LooksLikeLog(f) {
+		return nil, nil
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
 	l, err := engine.NewLogReader(f)
 	if err != nil {
-		return nil, nil // not a log
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	r, err := sim.FromLog(l)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	policies := o.Policies
-	measured := r.Options
-	measured.Trace, measured.Policies = o.Trace, policies
-	*o = measured
+	live := &r.Live
+	c.Say("the log has %d steps: %d invocations, %d cold starts (%d native), %d builds; left out: %d invocations that never ran or had not ended",
+		live.Steps, live.Invocations, live.ColdStarts, live.ColdStartsNative, live.Builds, live.Skipped)
+	if live.CutOff {
+		c.Say("the log is cut off after step %d, as that of a server that was killed: taken until there", live.Steps)
+	}
 	return r, nil
 }
 
@@ -279,7 +370,7 @@ func sweepValue(name, v string) (func(*sim.Options), error) {
 		if name == "builders" {
 			return func(o *sim.Options) { o.Model.Builders = int(n) }, nil
 		}
-		return func(o *sim.Options) { o.Params.Threshold = int32(n) }, nil
+		return func(o *sim.Options) { o.SetParams(func(p *policy.Params) { p.Threshold = int32(n) }) }, nil
 	case "window", "keep-alive", "builds":
 		d, err := time.ParseDuration(v)
 		if err != nil {
@@ -287,11 +378,17 @@ func sweepValue(name, v string) (func(*sim.Options), error) {
 		}
 		switch name {
 		case "window":
-			return func(o *sim.Options) { o.Params.Window = int64(d) }, nil
+			return func(o *sim.Options) { o.SetParams(func(p *policy.Params) { p.Window = int64(d) }) }, nil
 		case "builds":
-			return func(o *sim.Options) { o.Model.BuildTimes = []time.Duration{d} }, nil
+			return func(o *sim.Options) {
+				o.Model.BuildTimes = []time.Duration{d}
+				o.Functions = slices.Clone(o.Functions)
+				for i := range o.Functions {
+					o.Functions[i].BuildTime = 0
+				}
+			}, nil
 		}
-		return func(o *sim.Options) { o.Params.KeepAlive = int64(d) }, nil
+		return func(o *sim.Options) { o.SetParams(func(p *policy.Params) { p.KeepAlive = int64(d) }) }, nil
 	}
 	return nil, wrong(errors.New("unknown parameter: want threshold, window, keep-alive, builders or builds"))
 }

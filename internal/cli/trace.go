@@ -20,13 +20,20 @@ type traceCommands struct {
 
 // traceInput is the arguments that name a trace and say how it is read.
 type traceInput struct {
-	Trace          []string        `arg:"" name:"trace" help:"Files, folders or archives: Azure 2019 (invocations, durations, memory), Azure 2021, or CloudJIT's CSV or Parquet." type:"path"`
+	Trace          []string        `arg:"" name:"trace" help:"Files, folders or archives: Azure 2019 (invocations, durations, memory), Azure 2021, or CloudJIT's CSV or Parquet; or the event log of a live engine." type:"path"`
 	WholeAppMemory bool            `help:"Give each function the memory of its whole app, instead of an even share."`
 	Placement      trace.Placement `help:"Where counted invocations go inside their minute: uniform, even, poisson or burst (all at once)." default:"uniform"`
 	Seed           uint64          `help:"Seed of everything random." default:"1"`
 }
 
 func (t *traceInput) open(c *Context) (trace.Trace, *trace.Problems, error) {
+	if len(t.Trace) == 1 {
+		if r, err := openLog(c, t.Trace[0]); err != nil {
+			return nil, &trace.Problems{}, err
+		} else if r != nil {
+			return r.Trace, &trace.Problems{}, nil
+		}
+	}
 	tr, problems, err := trace.Read(c, trace.ReadOptions{WholeAppMemory: t.WholeAppMemory}, t.Trace...)
 	for _, p := range problems.List() {
 		c.Say("%s: %d, %s", p.Kind, p.Count, p.Policy)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
@@ -24,7 +25,7 @@ const logHeader = "cloudjit engine log 1\n"
 const maxRecord = 4 << 20
 
 // ErrNotLog is returned for what does not begin as a log of this version.
-var ErrNotLog = errors.New("not an engine log of this version")
+var ErrNotLog = errors.New("not an engine log of this version, or its first line is cut off")
 
 // LogWriter writes the steps of an engine.
 type LogWriter struct {
@@ -216,6 +217,15 @@ type LogReader struct {
 	r    *bufio.Reader
 	last int64
 	buf  []byte
+}
+
+// LooksLikeLog says whether what begins here is a log, of any version, or as much of one's header as
+// there is.
+func LooksLikeLog(r io.Reader) bool {
+	name := logHeader[:strings.LastIndexByte(logHeader, ' ')+1]
+	head := make([]byte, len(name))
+	n, _ := io.ReadFull(r, head)
+	return n >= len("cloudjit ") && string(head[:n]) == name[:n]
 }
 
 // NewLogReader checks the header; ErrNotLog if it is another.

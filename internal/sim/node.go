@@ -7,6 +7,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
@@ -32,6 +33,7 @@ type cluster struct {
 	freeCalls   []int32
 	workers     []workerState
 	slow        bool // some slowdown is not 1
+	baseline    bool // nothing is optimized, and nothing was
 	own         []FunctionOptions
 	record      func(int64, engine.Event, []engine.Action)
 	m           metrics
@@ -85,12 +87,17 @@ func newCluster(t trace.Trace, o *Options, p policy.Policy, native []bool, part 
 	c := &cluster{
 		part: part.number, mask: 1<<part.shift - 1, shift: part.shift,
 		engine: engine.New(engine.NodeConfig{
-			MemoryMiB:  int64(m.MemoryMB * 1e6 / (1 << 20)),
-			Builders:   builders,
-			TraceLimit: int32(m.TraceLimit),
+			MemoryMiB:   int64(math.Round(m.MemoryMB * 1e6 / (1 << 20))),
+			Builders:    builders,
+			TraceLimit:  int32(m.TraceLimit),
+			Starts:      o.Node.Starts,
+			Concurrency: o.Node.Concurrency,
+			QueueLimit:  o.Node.QueueLimit,
+			Patience:    o.Node.Patience,
 		}, p),
 		wake: never, queue: newQueue(), model: m, seed: o.Trace.Seed, own: o.Functions, record: record,
 	}
+	_, c.baseline = p.(*policy.Never)
 	for i := range m.Slowdown {
 		c.slow = c.slow || m.Slowdown[i] != 1 || m.FirstSlowdown[i] != 1
 	}
@@ -122,10 +129,16 @@ func (c *cluster) addFunction(global int32, f *trace.Function, o *Options, nativ
 	rc := engine.RevisionConfig{Function: engine.FunctionID(i), MemoryMiB: mib}
 	if o.Functions != nil {
 		own := &o.Functions[global]
-		rc.Direct, rc.Slots = own.Direct, own.Slots
-		if own.Params != (policy.Params{}) {
-			fc.Params = own.Params
+		fc, rc = own.Function, own.Revision
+		rc.Function = engine.FunctionID(i)
+		if c.baseline {
+			rc.Restored = pipeline.Saved{}
 		}
+		if rc.Restored.State.Stage == pipeline.StageNative {
+			s.optimized, s.wasOptimized, s.version = true, true, rc.Restored.Version
+			c.m.optimized++
+		}
+		s.version = rc.Restored.Version
 	}
 	if native {
 		rc.Restored = builtState()

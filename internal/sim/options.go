@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/engine"
@@ -23,8 +24,11 @@ type Options struct {
 	// Progress, if not nil, is told now and then how much of the trace is done, from the
 	// goroutine of the slowest policy.
 	Progress func(done time.Duration, invocations uint64) `json:"-"`
-	// Functions, if not nil, has what differs, by the trace's table.
+	// Functions, if not nil, has what differs, by the trace's table: of a recording.
 	Functions []FunctionOptions `json:"-"`
+	// Node has limits of a recorded node that are not in Model: starts, invocations and waiting
+	// ones at once. Zero: none.
+	Node engine.NodeConfig `json:"-"`
 	// Record, if not nil, is given every step of the first policy's engine, as
 	// engine.LogWriter.Record takes it. It wants Sequential.
 	Record func(now int64, ev engine.Event, actions []engine.Action) `json:"-"`
@@ -54,7 +58,7 @@ type Model struct {
 	// BuildMB is a running builder's memory, BuildCPUs the cores that it keeps busy.
 	BuildMB   float64 `json:"buildMB"`
 	BuildCPUs float64 `json:"buildCPUs"`
-	// Builders is how many builds run at once; 0: no limit.
+	// Builders is how many builds run at once; 0: no limit; -1: none.
 	Builders int `json:"builders"`
 	// TraceLimit is how many invocations the tracing worker serves (paper, 4.1: 1000).
 	TraceLimit int `json:"traceLimit"`
@@ -68,6 +72,15 @@ type Model struct {
 	// MemoryMB is what all workers together may reserve; 0: no limit. Functions reserve
 	// whole MiB.
 	MemoryMB float64 `json:"memoryMB"`
+}
+
+// SetParams changes the parameters of all functions.
+func (o *Options) SetParams(change func(*policy.Params)) {
+	change(&o.Params)
+	o.Functions = slices.Clone(o.Functions)
+	for i := range o.Functions {
+		change(&o.Functions[i].Function.Params)
+	}
 }
 
 // DefaultOptions are the paper's values: keep-alive 10 min, a build after more than 10 cold

@@ -13,18 +13,20 @@ import (
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
 
-// FunctionOptions are what differs from function to function. Zero values: as in Options.
+// FunctionOptions are what differs from function to function. Zero durations: as in Options.
 type FunctionOptions struct {
-	Params    policy.Params
-	Direct    bool // a provided runtime: nothing is optimized
-	Slots     int32
+	// Function and Revision are what the engine is told; the identifiers in them are the simulation's.
+	Function engine.FunctionConfig
+	Revision engine.RevisionConfig
+	// ColdStart and BuildTime are measured means.
 	ColdStart [function.TierCount]time.Duration
 	BuildTime time.Duration
 }
 
 // Recording is what the log of a live engine says, as a trace and a model for a simulation:
-// the arrivals, the measured durations of invocations, starts and builds. Simulated, it
-// should have the cold starts that Live counts.
+// the arrivals, the measured durations of invocations, starts and builds, the limits and every
+// function's own configuration, as it was last. Simulated, it should have the cold starts that
+// Live counts.
 type Recording struct {
 	Trace   *trace.Recorded
 	Options Options
@@ -39,21 +41,33 @@ type LiveCounts struct {
 	Builds           int `json:"builds"`
 	// Skipped invocations never ran or had not ended: they are not in the trace.
 	Skipped int `json:"skipped"`
+	// Steps were read. CutOff: the last one was not whole, as of a server that was killed.
+	Steps  int  `json:"steps"`
+	CutOff bool `json:"cutOff"`
 }
 
-// FromLog reads the log of a live engine to its end, or to where it was cut off.
+// maxRecording bounds the time that a log may cover.
+const maxRecording = 366 * 24 * time.Hour
+
+// FromLog reads the log of a live engine to its end, or to where it was cut off (see Live). What is
+// damaged inside is an error.
 func FromLog(l *engine.LogReader) (*Recording, error) {
 	r := &logReader{
 		first: -1, number: map[engine.RevisionID]int32{}, open: map[engine.InvocationID]*openCall{},
-		workers: map[engine.WorkerID]openWorker{}, building: map[engine.RevisionID]int64{}, functionParams: map[engine.FunctionID]policy.Params{},
+		workers: map[engine.WorkerID]openWorker{}, building: map[engine.RevisionID]int64{}, configs: map[engine.FunctionID]*functionState{},
 	}
 	for {
 		now, ev, actions, err := l.Next()
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			r.live.CutOff = errors.Is(err, io.ErrUnexpectedEOF)
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("simulate a recording: %w", err)
+			return nil, fmt.Errorf("simulate a recording: after step %d: %w", r.live.Steps, err)
+		}
+		r.live.Steps++
+		if r.live.Steps > 1 && (now < r.last || now-r.first < 0 || now-r.first > int64(maxRecording)) {
+			return nil, fmt.Errorf("simulate a recording: step %d comes %v after the one before it: the log is damaged", r.live.Steps, time.Duration(now-r.last))
 		}
 		r.step(now, ev, actions)
 	}
@@ -61,18 +75,26 @@ func FromLog(l *engine.LogReader) (*Recording, error) {
 }
 
 type logReader struct {
-	first, last    int64
-	number         map[engine.RevisionID]int32 // of the revisions that there are now
-	functionParams map[engine.FunctionID]policy.Params
-	table          []trace.Function
-	options        []FunctionOptions
-	measured       []measured
-	open           map[engine.InvocationID]*openCall
-	workers        map[engine.WorkerID]openWorker
-	building       map[engine.RevisionID]int64
-	calls          []trace.Invocation
-	node           engine.NodeConfig
-	live           LiveCounts
+	first, last int64
+	number      map[engine.RevisionID]int32 // of the revisions that there are now
+	configs     map[engine.FunctionID]*functionState
+	table       []trace.Function
+	options     []FunctionOptions
+	measured    []measured
+	open        map[engine.InvocationID]*openCall
+	workers     map[engine.WorkerID]openWorker
+	building    map[engine.RevisionID]int64
+	calls       []trace.Invocation
+	node        engine.NodeConfig
+	live        LiveCounts
+	stopping    time.Duration // workers that were told to stop, until they were gone
+	stopped     int
+}
+
+// functionState is a function that there is now, and its revisions by their number in the table.
+type functionState struct {
+	config    engine.FunctionConfig
+	revisions []int32
 }
 
 // measured sums starts and builds of a function.
@@ -89,9 +111,10 @@ type openCall struct {
 }
 
 type openWorker struct {
-	fn    int32
-	tier  function.Tier
-	since int64
+	fn       int32
+	tier     function.Tier
+	since    int64
+	stopping int64 // when it was told to stop; -1: it was not
 }
 
 func (r *logReader) step(now int64, ev engine.Event, actions []engine.Action) {
@@ -105,9 +128,9 @@ func (r *logReader) step(now int64, ev engine.Event, actions []engine.Action) {
 			r.node = *ev.NodeConfig
 		}
 	case engine.EventFunctionSet:
-		if ev.FunctionConfig != nil {
-			r.functionParams[ev.Function] = ev.FunctionConfig.Params
-		}
+		r.configure(ev)
+	case engine.EventFunctionRemoved:
+		delete(r.configs, ev.Function)
 	case engine.EventRevisionAdded:
 		r.add(ev)
 	case engine.EventArrived:
@@ -121,6 +144,14 @@ func (r *logReader) step(now int64, ev engine.Event, actions []engine.Action) {
 			m.start[w.tier] += time.Duration(now - w.since)
 			m.starts[w.tier]++
 		}
+	case engine.EventWorkerExited:
+		if w, ok := r.workers[ev.Worker]; ok && w.stopping >= 0 {
+			r.stopping += time.Duration(now - w.stopping)
+			r.stopped++
+		}
+		delete(r.workers, ev.Worker)
+	case engine.EventWorkerFailed:
+		delete(r.workers, ev.Worker)
 	case engine.EventFinished:
 		r.finished(now, ev, actions)
 	case engine.EventBuildDone:
@@ -137,9 +168,24 @@ func (r *logReader) step(now int64, ev engine.Event, actions []engine.Action) {
 	}
 }
 
+func (r *logReader) configure(ev engine.Event) {
+	if ev.FunctionConfig == nil {
+		return
+	}
+	f := r.configs[ev.Function]
+	if f == nil {
+		f = &functionState{}
+		r.configs[ev.Function] = f
+	}
+	f.config = *ev.FunctionConfig
+	for _, i := range f.revisions {
+		r.options[i].Function = f.config
+	}
+}
+
 func (r *logReader) add(ev engine.Event) {
 	c := ev.RevisionConfig
-	if c == nil {
+	if c == nil || r.configs[c.Function] == nil {
 		return
 	}
 	i := int32(len(r.table))
@@ -148,7 +194,11 @@ func (r *logReader) add(ev engine.Event) {
 		Name:     "revision-" + strconv.Itoa(int(i)),
 		MemoryMB: float64(c.MemoryMiB[function.TierHotSpot]) * (1 << 20) / 1e6,
 	})
-	r.options = append(r.options, FunctionOptions{Params: r.functionParams[c.Function], Direct: c.Direct, Slots: c.Slots})
+	f := r.configs[c.Function]
+	f.revisions = append(f.revisions, i)
+	own := FunctionOptions{Function: f.config, Revision: *c}
+	own.Revision.Restored.NotBefore = max(c.Restored.NotBefore-r.first, 0) // a simulation begins at 0
+	r.options = append(r.options, own)
 	r.measured = append(r.measured, measured{})
 }
 
@@ -174,13 +224,18 @@ func (r *logReader) action(now int64, a *engine.Action) {
 	switch a.Kind {
 	case engine.ActionStart:
 		if i, ok := r.number[a.Revision]; ok {
-			r.workers[a.Worker] = openWorker{i, a.Tier, now}
+			r.workers[a.Worker] = openWorker{i, a.Tier, now, -1}
 		}
 		if a.Cold {
 			r.live.ColdStarts++
 			if a.Tier == function.TierNative {
 				r.live.ColdStartsNative++
 			}
+		}
+	case engine.ActionStop:
+		if w, ok := r.workers[a.Worker]; ok && w.stopping < 0 {
+			w.stopping = now
+			r.workers[a.Worker] = w
 		}
 	case engine.ActionAssign:
 		if c := r.open[a.Invocation]; c != nil {
@@ -231,17 +286,35 @@ func (r *logReader) finish() (*Recording, error) {
 	if all.builds > 0 {
 		o.Model.BuildTimes = []time.Duration{all.build / time.Duration(all.builds)}
 	}
-	o.Model.Builders = max(int(r.node.Builders), 0)
-	if o.Model.Builders == 0 {
-		o.Model.Builders = 1 // the engine's default
+	if r.stopped > 0 {
+		o.Model.Stop = r.stopping / time.Duration(r.stopped)
+	}
+	o.Model.Builders = 1 // the engine's default
+	if r.node.Builders != 0 {
+		o.Model.Builders = int(r.node.Builders)
 	}
 	if r.node.TraceLimit > 0 {
 		o.Model.TraceLimit = int(r.node.TraceLimit)
 	}
-	o.Functions = r.options
+	o.Model.MemoryMB = float64(max(r.node.MemoryMiB, 0)) * (1 << 20) / 1e6
+	o.Node, o.Functions = r.node, r.options
+	o.Params = mostCommon(r.options)
 	t, err := trace.NewRecorded(r.table, r.calls, time.Duration(r.last-r.first)+time.Second)
 	if err != nil {
 		return nil, fmt.Errorf("simulate a recording: %w", err)
 	}
 	return &Recording{Trace: t, Options: o, Live: r.live}, nil
+}
+
+// mostCommon are the parameters that most functions have.
+func mostCommon(options []FunctionOptions) policy.Params {
+	count := map[policy.Params]int{}
+	best := options[0].Function.Params
+	for i := range options {
+		p := options[i].Function.Params
+		if count[p]++; count[p] > count[best] {
+			best = p
+		}
+	}
+	return best
 }

@@ -67,7 +67,7 @@ func TestRecordingPredictsItsOwnColdStarts(t *testing.T) {
 	if got.ColdStartsNative != want.ColdStartsNative || got.Builds != want.Builds {
 		t.Errorf("simulated %d native cold starts and %d builds: the run had %d and %d", got.ColdStartsNative, got.Builds, want.ColdStartsNative, want.Builds)
 	}
-	if rec.Options.Functions[0].Params != (policy.Params{KeepAlive: int64(2 * time.Minute), Threshold: 1, Window: int64(time.Minute)}) {
-		t.Errorf("parameters %+v", rec.Options.Functions[0].Params)
+	if rec.Options.Functions[0].Function.Params != (policy.Params{KeepAlive: int64(2 * time.Minute), Threshold: 1, Window: int64(time.Minute)}) {
+		t.Errorf("parameters %+v", rec.Options.Functions[0].Function.Params)
 	}
 }

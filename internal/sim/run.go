@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
 
@@ -109,7 +110,7 @@ type partition struct {
 // builders) no function matters to another one, so engines of their own give each exactly what
 // one for all does, on several cores; with such a limit there is one engine. A test holds that.
 func (o *Options) parts(functions int) []partition {
-	if o.Sequential || o.Model.MemoryMB > 0 || o.Model.Builders > 0 || functions < 64 {
+	if o.Sequential || o.Model.MemoryMB > 0 || o.Model.Builders != 0 || o.Node != (engine.NodeConfig{}) || functions < 64 {
 		return []partition{{}}
 	}
 	const shift = 2
