@@ -367,7 +367,8 @@ func (e *Engine) interrupt(rev RevisionID, why Reason) {
 	}
 }
 
-// operatorOptimize builds past policy and back-off; without metadata, as soon as there is some.
+// operatorOptimize builds past policy and back-off; without metadata, as soon as there is some, and
+// tracing may be tried again at once for it. Asking again changes nothing.
 func (e *Engine) operatorOptimize(ev Event) {
 	r := e.revision(ev.Revision)
 	switch {
@@ -385,9 +386,12 @@ func (e *Engine) operatorOptimize(ev Event) {
 	r.leastVersion = min(r.leastVersion, r.saved.Version)
 	if ev.Level > r.mark {
 		r.mark, r.markReason = ev.Level, ReasonOperator
+		if r.saved.Version == 0 {
+			e.note(ev.Revision, ReasonOperator, 0)
+		}
 	}
 	if r.saved.Version == 0 {
-		e.note(ev.Revision, ReasonOperator, 0)
+		r.traceNotBefore = 0
 	}
 	e.admit(ev.Revision)
 }
