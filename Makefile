@@ -54,14 +54,16 @@ bench: build ## Benchmarks: minimum and median, ratios against a reference in th
 fuzz: ## Every fuzz target for FUZZTIME (10s) each.
 	scripts/fuzz
 
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
 .PHONY: lint
-lint: ## Format and vet.
-	@test -z "$$(gofmt -l cmd internal)" || { gofmt -l cmd internal; exit 1; }
-	$(GO) vet ./...
+lint: ## The rules of .golangci.yml; without golangci-lint: format, vet and staticcheck.
+	@if command -v golangci-lint >/dev/null; then set -x; golangci-lint run; else set -ex; \
+		test -z "$$(gofmt -l *.go cmd internal | tee /dev/stderr)"; $(GO) vet ./...; $(GO) run $(STATICCHECK) ./...; fi
 
 .PHONY: clean
 clean:
-	rm -rf bin out $(ASSETS)/*.jar java/*/target
+	rm -rf bin out $(ASSETS)/*.jar java/*/target java/samples/*/target
 
 .PHONY: help
 help:

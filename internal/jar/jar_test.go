@@ -24,7 +24,6 @@ type file struct {
 	name string
 	data []byte
 	mode fs.FileMode
-	edit func(*zip.FileHeader)
 }
 
 func class(t testing.TB, name string) []byte {

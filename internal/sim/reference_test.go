@@ -53,7 +53,6 @@ type reference struct {
 	builds        int
 	finished      int
 	waits         []int64
-	residentKB    map[int64]int64 // by second
 	buildTime     int64
 }
 
@@ -73,7 +72,6 @@ type refWorker struct {
 	idleTo   int64
 	parked   int
 	served   int
-	flushed  bool
 }
 
 func (r *reference) later(d int64, f func()) {

@@ -83,13 +83,6 @@ func (r *row) cells(yield func(minute int, count uint32) bool) {
 	}
 }
 
-func (r *row) total() (n uint64) {
-	for _, c := range r.cells {
-		n += uint64(c)
-	}
-	return n
-}
-
 // newRows makes a counted trace of finished rows.
 func newRows(functions []Function, rows []row, minutes, start int) *Counted {
 	return &Counted{functions: functions, minutes: minutes, start: start, open: func() Counter {

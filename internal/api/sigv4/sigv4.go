@@ -25,15 +25,15 @@ import (
 // Errors that a verification ends with.
 var (
 	// ErrMissing: the request is not signed.
-	ErrMissing = errors.New("Missing Authentication Token") //nolint:staticcheck // AWS's words, for the client
+	ErrMissing = errors.New("Missing Authentication Token") // AWS's words, for the client
 	// ErrMalformed: it is signed in a way that cannot be read.
 	ErrMalformed = errors.New("the request's signature is malformed")
 	// ErrUnknownKey: nobody has this access key.
-	ErrUnknownKey = errors.New("The security token included in the request is invalid.") //nolint:staticcheck // AWS's words
+	ErrUnknownKey = errors.New("The security token included in the request is invalid.") // AWS's words
 	// ErrMismatch: the signature is another than the one calculated.
-	ErrMismatch = errors.New("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.") //nolint:staticcheck // AWS's words
+	ErrMismatch = errors.New("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.") // AWS's words
 	// ErrExpired: it was signed too long ago, or in the future.
-	ErrExpired = errors.New("Signature expired") //nolint:staticcheck // AWS's words
+	ErrExpired = errors.New("Signature expired") // AWS's words
 )
 
 // MaxSkew is how far a request's time may be from ours.

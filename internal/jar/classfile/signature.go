@@ -51,9 +51,7 @@ func (m Member) Types() []string {
 func Mentions(signature string) []string {
 	p := &sigParser{s: signature}
 	p.skipFormals()
-	if strings.HasPrefix(p.s, "(") {
-		p.s = p.s[1:]
-	}
+	p.s = strings.TrimPrefix(p.s, "(")
 	for p.s != "" && !p.failed {
 		switch p.s[0] {
 		case ')', '^':
