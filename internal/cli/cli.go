@@ -80,6 +80,7 @@ type commands struct {
 	Policy     policyCommand             `cmd:"" help:"Show or change when functions are optimized." group:"pipeline"`
 	Top        topCommand                `cmd:"" help:"Watch functions, workers and builds." group:"pipeline"`
 	Demo       demoCommand               `cmd:"" help:"Take sample functions through every tier, and measure." group:"experiments"`
+	Bench      benchCommands             `cmd:"" help:"Measure applications on HotSpot and as native image: the paper's Figures 1 and 2 and Table 1." group:"experiments"`
 	Simulate   simulateCommand           `cmd:"" help:"Run a trace through the platform's engine, with modelled durations." group:"experiments"`
 	Trace      traceCommands             `cmd:"" help:"Look into, cut, scale and make invocation traces." group:"experiments"`
 	Completion kongcompletion.Completion `cmd:"" help:"Print how to switch on completion in a shell." group:"other"`

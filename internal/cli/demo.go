@@ -89,15 +89,27 @@ type childServer struct {
 	endpoint string
 	cmd      *exec.Cmd
 	data     string
+	keep     bool // the data stay when it ends
 	done     chan error
 }
 
-// startServer runs "cloudjit serve" on a free port; its log goes to a file.
-func startServer(ctx context.Context, logFile string, args ...string) (_ *childServer, err error) {
-	s := &childServer{done: make(chan error, 1)}
-	if s.data, err = os.MkdirTemp("", "cloudjit-data-"); err != nil {
+// startServer runs "cloudjit serve" on a free port and a folder of its own that goes with it;
+// its log goes to a file.
+func startServer(ctx context.Context, logFile string, args ...string) (*childServer, error) {
+	data, err := os.MkdirTemp("", "cloudjit-data-")
+	if err != nil {
 		return nil, fmt.Errorf("start server: %w", err)
 	}
+	return (&childServer{data: data}).start(ctx, logFile, args...)
+}
+
+// startServerOn is startServer on a folder that stays.
+func startServerOn(ctx context.Context, data, logFile string, args ...string) (*childServer, error) {
+	return (&childServer{data: data, keep: true}).start(ctx, logFile, args...)
+}
+
+func (s *childServer) start(ctx context.Context, logFile string, args ...string) (*childServer, error) {
+	s.done = make(chan error, 1)
 	log, err := os.Create(logFile)
 	if err != nil {
 		return nil, fmt.Errorf("start server: %w", err)
@@ -137,7 +149,7 @@ func startServer(ctx context.Context, logFile string, args ...string) (_ *childS
 	return s, nil
 }
 
-// stop ends the server and removes its data. Idempotent.
+// stop ends the server and removes its data, unless they are kept. Idempotent.
 func (s *childServer) stop() error {
 	if s.cmd == nil {
 		return nil
@@ -153,6 +165,9 @@ func (s *childServer) stop() error {
 	s.cmd = nil
 	if err != nil {
 		err = fmt.Errorf("stop server: %w", err)
+	}
+	if s.keep {
+		return err
 	}
 	return errors.Join(err, os.RemoveAll(s.data))
 }

@@ -25,7 +25,7 @@ type Sample struct {
 	Dir string `json:"-"`
 	// Kind is "handler" or "web".
 	Kind string `json:"kind"`
-	// Artifact is the archive to deploy, relative to Dir, once the sample is built.
+	// Artifact is the archive to deploy, relative to Dir or absolute, once the sample is built.
 	Artifact string `json:"artifact"`
 	// Handler of a sample of kind "handler".
 	Handler string `json:"handler,omitempty"`
@@ -62,7 +62,20 @@ type Request struct {
 
 // Load reads the sample in the folder dir.
 func Load(dir string) (*Sample, error) {
-	file := filepath.Join(dir, File)
+	return load(filepath.Join(dir, File), dir, "")
+}
+
+// LoadFor reads requests for another archive than the one that the file names, such as the
+// same application as upstream builds it.
+func LoadFor(archive, file string) (*Sample, error) {
+	archive, err := filepath.Abs(archive)
+	if err != nil {
+		return nil, fmt.Errorf("load sample: %w", err)
+	}
+	return load(file, filepath.Dir(file), archive)
+}
+
+func load(file, dir, archive string) (*Sample, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("load sample: %w", err)
@@ -73,6 +86,9 @@ func Load(dir string) (*Sample, error) {
 	if err := decoder.Decode(s); err != nil {
 		return nil, fmt.Errorf("load sample %s: %w", file, err)
 	}
+	if archive != "" {
+		s.Artifact = archive
+	}
 	if err := s.validate(); err != nil {
 		return nil, fmt.Errorf("load sample %s: %w", file, err)
 	}
@@ -80,7 +96,12 @@ func Load(dir string) (*Sample, error) {
 }
 
 // Archive is the path of the built archive.
-func (s *Sample) Archive() string { return filepath.Join(s.Dir, s.Artifact) }
+func (s *Sample) Archive() string {
+	if filepath.IsAbs(s.Artifact) {
+		return s.Artifact
+	}
+	return filepath.Join(s.Dir, s.Artifact)
+}
 
 // Payload returns the event or body to send.
 func (r *Request) Payload() ([]byte, error) {

@@ -65,6 +65,15 @@ func FindJDKs(o FindOptions) []JDK {
 	return found
 }
 
+// JDKAt is the JDK in a folder that somebody names.
+func JDKAt(home string) (JDK, error) {
+	j, err := readJDK(home)
+	if err != nil {
+		return j, fmt.Errorf("no JDK: %w", err)
+	}
+	return j, nil
+}
+
 // readJDK reads the release file of a home.
 func readJDK(home string) (JDK, error) {
 	real, err := filepath.EvalSymlinks(home)

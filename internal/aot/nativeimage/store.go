@@ -50,6 +50,12 @@ func (s *store) image(key aot.Key) string {
 	return filepath.Join(s.dir, "images", string(key[:2]), string(key))
 }
 
+// Find returns the finished build of a key in a cache folder, if it is there. It is for who
+// wants the binary outside of the platform.
+func Find(cache string, key aot.Key) (*aot.Result, bool) {
+	return (&store{dir: cache}).lookup(key)
+}
+
 func valid(key aot.Key) bool {
 	if len(key) != 64 {
 		return false

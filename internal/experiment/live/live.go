@@ -36,6 +36,9 @@ type Answer struct {
 	Wrong error
 }
 
+// DefaultMemoryMiB is what a worker of a sample gets that names nothing.
+const DefaultMemoryMiB = 512
+
 // Deploy makes a sample a function, or replaces it. Policy is the function's own.
 func Deploy(ctx context.Context, c *client.Client, name string, s *sample.Sample, policy store.Policy) (*Function, error) {
 	archive, err := os.ReadFile(s.Archive())
@@ -44,7 +47,7 @@ func Deploy(ctx context.Context, c *client.Client, name string, s *sample.Sample
 	}
 	memory := s.MemoryMiB
 	if memory == 0 {
-		memory = 512
+		memory = DefaultMemoryMiB
 	}
 	handler := s.Handler
 	if s.Kind == "web" {
@@ -57,21 +60,30 @@ func Deploy(ctx context.Context, c *client.Client, name string, s *sample.Sample
 	if err != nil {
 		return nil, fmt.Errorf("deploy %s: %w", name, err)
 	}
+	f, err := Open(ctx, c, name, s)
+	if err != nil {
+		return nil, fmt.Errorf("deploy %s: %w", name, err)
+	}
+	return f, f.SetPolicy(ctx, policy)
+}
+
+// Open takes a function that was deployed before, with its policy as it is.
+func Open(ctx context.Context, c *client.Client, name string, s *sample.Sample) (*Function, error) {
 	f := &Function{Name: name, Sample: s, client: c, path: client.FunctionPath(name) + "/invocations"}
 	if s.Kind == "web" {
 		if _, err := c.FunctionURL(ctx, name); err != nil {
-			return nil, fmt.Errorf("deploy %s: %w", name, err)
+			return nil, err
 		}
 		v, err := f.View(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if len(v.URLs) == 0 {
-			return nil, fmt.Errorf("deploy %s: it has no URL", name)
+			return nil, fmt.Errorf("%s has no URL", name)
 		}
 		f.path = v.URLs[0].Path
 	}
-	return f, f.SetPolicy(ctx, policy)
+	return f, nil
 }
 
 // View is the function as the platform shows it.

@@ -10,6 +10,9 @@ import (
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
+// MemoryOf measures a process and all below it, one that no sandbox is around.
+func MemoryOf(pid int) (worker.Memory, error) { return measure(tree(pid)) }
+
 // measure adds up the memory of processes. One that ends meanwhile counts nothing.
 func measure(pids []int) (worker.Memory, error) {
 	var sum worker.Memory

@@ -1,0 +1,248 @@
+package measure
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/sample"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// requests are those of a sample with their payloads in memory.
+type requests struct {
+	sample   *sample.Sample
+	payloads [][]byte
+}
+
+func newRequests(s *sample.Sample) (*requests, error) {
+	r := &requests{sample: s}
+	for i := range s.Requests {
+		p, err := s.Requests[i].Payload()
+		if err != nil {
+			return nil, fmt.Errorf("request %q: %w", s.Requests[i].Name, err)
+		}
+		r.payloads = append(r.payloads, p)
+	}
+	return r, nil
+}
+
+// connection asks one process, one request after the other.
+type connection struct {
+	p    *running
+	r    *requests
+	http *http.Client // of a web application
+	asks int
+}
+
+func (p *running) connect(r *requests) *connection {
+	c := &connection{p: p, r: r}
+	if p.runtime == nil {
+		c.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, DisableCompression: true}}
+	}
+	return c
+}
+
+func (c *connection) close() {
+	if c.http != nil {
+		c.http.CloseIdleConnections()
+	}
+}
+
+// wrongError is an answer that is not the right one.
+type wrongError struct{ error }
+
+// checkEvery says of which answers all is checked, of the others the status alone, so
+// that the load costs little beside what it loads.
+const checkEvery = 64
+
+// ask sends the i-th request. The error is a wrongError if an answer came.
+func (c *connection) ask(ctx context.Context, i int) error {
+	k := i % len(c.r.payloads)
+	c.asks++
+	whole := c.asks <= len(c.r.payloads) || c.asks%checkEvery == 0
+	if c.http == nil {
+		return c.invoke(ctx, &c.r.sample.Requests[k], c.r.payloads[k], whole)
+	}
+	return c.fetch(ctx, &c.r.sample.Requests[k], c.r.payloads[k], whole)
+}
+
+func (c *connection) fetch(ctx context.Context, r *sample.Request, payload []byte, whole bool) error {
+	req, err := http.NewRequestWithContext(ctx, r.Method, "http://127.0.0.1:"+strconv.Itoa(c.p.port)+r.Path, bytes.NewReader(payload))
+	if err != nil {
+		return fmt.Errorf("request %q: %w", r.Name, err)
+	}
+	for k, v := range r.Headers {
+		req.Header.Set(k, v)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if !whole {
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return err
+		}
+		if resp.StatusCode != r.Status {
+			return wrongError{fmt.Errorf("%s: status %d, want %d", r.Name, resp.StatusCode, r.Status)}
+		}
+		return nil
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if err := r.Check(resp.StatusCode, body); err != nil {
+		return wrongError{err}
+	}
+	return nil
+}
+
+func (c *connection) invoke(ctx context.Context, r *sample.Request, payload []byte, whole bool) error {
+	result, err := c.p.runtime.Invoke(ctx, &worker.Invocation{
+		RequestID: "bench-" + strconv.Itoa(c.asks), Payload: payload, Deadline: time.Now().Add(answerTime),
+		FunctionARN: "arn:aws:lambda:us-east-1:000000000000:function:bench",
+	})
+	if err != nil {
+		return err
+	}
+	if result.Outcome != function.OutcomeOK {
+		return wrongError{fmt.Errorf("%s: %s: %s", r.Name, result.Outcome, result.Payload)}
+	}
+	if whole {
+		if err := r.Check(0, result.Payload); err != nil {
+			return wrongError{err}
+		}
+	}
+	return nil
+}
+
+const (
+	// startTime is how long a process may take to its first right answer, and answerTime each answer.
+	startTime  = 3 * time.Minute
+	answerTime = time.Minute
+	// poll is the wait between two tries to reach a process that does not listen yet; a refused
+	// connection costs some ten microseconds.
+	poll = time.Millisecond
+)
+
+// first waits for the first right answer and returns the age of the process then. An answer
+// that is wrong is an error only if none is right before startTime is over: an application may
+// listen before it is ready.
+func (c *connection) first(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := context.WithDeadline(ctx, c.p.began.Add(startTime))
+	defer cancel()
+	for {
+		err := c.ask(ctx, 0)
+		if err == nil {
+			return time.Since(c.p.began), nil
+		}
+		if gone := c.p.ended(); gone != nil {
+			return 0, gone
+		}
+		select {
+		case <-ctx.Done():
+			return 0, fmt.Errorf("no right answer within %s: %w", startTime, err)
+		case <-c.p.done:
+		case <-time.After(poll):
+		}
+	}
+}
+
+// loaded is what a process did under load.
+type loaded struct {
+	ages  []time.Duration // of the process at each right answer, sorted
+	pss   float64         // MiB, the greatest while the peak was counted
+	wrong int64
+	first string // what was wrong with the first of those
+}
+
+// load asks on all connections from the start of the process until it has an age. From peak on
+// its memory is sampled. The error says that the process ended or ctx did; what was counted
+// until then is returned as well.
+func (p *running) load(ctx context.Context, r *requests, connections int, peak, until time.Duration) (*loaded, error) {
+	if p.runtime != nil {
+		connections = 1
+	}
+	ctx, cancel := context.WithDeadline(ctx, p.began.Add(until))
+	defer cancel()
+	l := &loaded{}
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for i := range connections {
+		asking.Go(func() {
+			c := p.connect(r)
+			defer c.close()
+			var ages []time.Duration
+			var wrong int64
+			var text string
+			// Each connection begins elsewhere, so that they do not all ask the same.
+			for k := i; ctx.Err() == nil; {
+				err := c.ask(ctx, k)
+				var w wrongError
+				switch {
+				case err == nil:
+					ages = append(ages, time.Since(p.began))
+					k++
+				case errors.As(err, &w):
+					if wrong++; text == "" {
+						text = err.Error()
+					}
+					k++
+				default: // not there yet, or gone
+					if p.ended() != nil {
+						cancel()
+						break
+					}
+					time.Sleep(poll)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			l.ages, l.wrong = append(l.ages, ages...), l.wrong+wrong
+			if l.first == "" {
+				l.first = text
+			}
+		})
+	}
+	l.pss = p.sample(ctx, peak, until)
+	asking.Wait()
+	slices.Sort(l.ages)
+	if gone := p.ended(); gone != nil {
+		return l, gone
+	}
+	if len(l.ages) == 0 {
+		if l.first != "" {
+			return l, fmt.Errorf("no answer was right: %s", l.first)
+		}
+		return l, fmt.Errorf("no answer within %s", until)
+	}
+	return l, nil
+}
+
+// sample is the greatest memory from peak on, measured at the beginning, in the middle and
+// shortly before the end.
+func (p *running) sample(ctx context.Context, peak, until time.Duration) float64 {
+	most := 0.0
+	for i := range 3 {
+		at := peak + (until-peak)*time.Duration(i)*45/100
+		select {
+		case <-time.After(at - time.Since(p.began)):
+		case <-ctx.Done():
+			return most
+		}
+		if m, err := p.pss(); err == nil { // else it has ended, which others say
+			most = max(most, m)
+		}
+	}
+	return most
+}

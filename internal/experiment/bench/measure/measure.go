@@ -1,0 +1,260 @@
+// Package measure does what package bench reports: it takes applications through a running
+// platform until they are native, as a user would, and measures them there and as processes of
+// their own. It decides nothing of the platform's and knows no figure's look.
+package measure
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/experiment/bench"
+	"github.com/cloudjit/cloudjit/internal/experiment/live"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/sample"
+	"github.com/cloudjit/cloudjit/internal/store"
+)
+
+// Application is one to measure.
+type Application struct {
+	// Name of the functions it becomes: "bench-NAME", and "bench-NAME-hotspot", which is never
+	// optimized.
+	Name   string
+	Sample *sample.Sample
+}
+
+// Options of a run.
+type Options struct {
+	Client *client.Client
+	Parts  []bench.Part
+	Apps   []Application
+	// Settings of the measurement; its levels are at least one.
+	Settings bench.Settings
+	// Rounds is how often each request is asked while the tracer looks.
+	Rounds int
+	// BuildTime is how long one native build may take, its wait for a builder included.
+	BuildTime time.Duration
+	// JDKs are homes of further JDKs to measure, as processes of their own.
+	JDKs []string
+	// AOTCache measures HotSpot with an AOT cache too (JEP 483 and 514, Java 25).
+	AOTCache bool
+	// Dir keeps unpacked archives and AOT caches.
+	Dir string
+	// Binary finds the folder of a finished native build on this machine.
+	Binary func(aot.Key) (dir string, ok bool)
+	// Assets returns the path of a file that functions run with (see package assets).
+	Assets func(name string) (string, error)
+	// Versions and Command are for the report.
+	Versions bench.Versions
+	Command  string
+	// Out takes what happens, as it happens.
+	Out io.Writer
+}
+
+// run is a run under way.
+type run struct {
+	*Options
+	result *bench.Result
+	began  time.Time
+	apps   []*app
+}
+
+// app is an application under way.
+type app struct {
+	Application
+	run      *run
+	out      *bench.App
+	info     *jar.Info
+	sha      string
+	asks     *requests
+	fn       *live.Function // the one that becomes native
+	hotspot  *live.Function // the one that never does
+	tiers    []*tier
+	prepared bool
+}
+
+// Run measures all applications. What goes wrong with one of them stands in the result; the
+// error says what kept the whole from its end, and the result has what was measured until then.
+func Run(ctx context.Context, o Options) (*bench.Result, error) {
+	r := &run{Options: &o, began: time.Now()}
+	r.result = &bench.Result{Parts: o.Parts, Began: r.began.UTC(), Command: o.Command, Machine: machine(), Versions: o.Versions, Settings: o.Settings, Apps: []*bench.App{}}
+	err := r.all(ctx)
+	r.result.Ended = time.Now().UTC()
+	r.result.Machine.LoadAfter = loadAverage()
+	if ctx.Err() != nil {
+		r.result.Interrupted = true
+		err = fmt.Errorf("interrupted: %w", ctx.Err())
+	}
+	return r.result, err
+}
+
+func (r *run) all(ctx context.Context) error {
+	for i := range r.Apps {
+		a := &app{Application: r.Apps[i], run: r, out: &bench.App{Name: r.Apps[i].Name}}
+		r.apps, r.result.Apps = append(r.apps, a), append(r.result.Apps, a.out)
+		if err := a.look(); err != nil {
+			a.failed("%v", err)
+			continue
+		}
+		a.prepared = true
+	}
+	for _, a := range r.apps {
+		if !a.prepared {
+			continue
+		}
+		r.say("%s: %s, %.1f MB", a.Name, a.out.Framework, float64(a.out.ArchiveBytes)/1e6)
+		err := a.prepare(ctx)
+		var unreachable *client.UnreachableError
+		if errors.As(err, &unreachable) {
+			return err
+		}
+		if err != nil && ctx.Err() == nil {
+			a.failed("%v", err)
+			r.say("  %v", err)
+		}
+		a.collect(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if slices.Contains(r.Parts, bench.Figure1) {
+		return r.figure1(ctx)
+	}
+	return nil
+}
+
+func (r *run) say(format string, args ...any) {
+	fmt.Fprintf(r.Out, "%7.1f s  %s\n", time.Since(r.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (a *app) failed(format string, args ...any) {
+	a.out.Failed = append(a.out.Failed, fmt.Sprintf(format, args...))
+}
+
+func (a *app) note(format string, args ...any) {
+	n := fmt.Sprintf(format, args...)
+	if !slices.Contains(a.out.Notes, n) {
+		a.out.Notes = append(a.out.Notes, n)
+	}
+}
+
+// look reads the archive and the requests.
+func (a *app) look() error {
+	s := a.Sample
+	a.out.Archive, a.out.Kind, a.out.Requests, a.out.MemoryMiB = filepath.Base(s.Archive()), s.Kind, len(s.Requests), s.MemoryMiB
+	if s.MemoryMiB == 0 {
+		a.out.MemoryMiB = live.DefaultMemoryMiB
+	}
+	f, err := os.Open(s.Archive())
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s is not there: build it first", s.Archive())
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if a.out.ArchiveBytes, err = io.Copy(h, f); err != nil {
+		return fmt.Errorf("read %s: %w", s.Archive(), err)
+	}
+	a.sha = hex.EncodeToString(h.Sum(nil))
+	a.out.SHA256 = a.sha
+	limits := config.Default().Limits
+	if a.info, err = jar.Extract(s.Archive(), a.code(), jar.Limits{Archive: limits.Code, Unzipped: limits.Unzipped}); err != nil {
+		return fmt.Errorf("unpack %s: %w", s.Archive(), err)
+	}
+	a.out.Framework = framework(a.info)
+	a.asks, err = newRequests(s)
+	return err
+}
+
+// code is where the archive is unpacked.
+func (a *app) code() string { return filepath.Join(a.run.Dir, "code", a.sha) }
+
+// frameworkLibraries tell a framework's version, the first that is there.
+var frameworkLibraries = map[jar.Framework][]string{
+	jar.FrameworkSpringBoot: {"spring-boot"},
+	jar.FrameworkQuarkus:    {"quarkus-core", "quarkus-arc", "quarkus-bootstrap-runner"},
+	jar.FrameworkMicronaut:  {"micronaut-core", "micronaut-runtime", "micronaut-context", "micronaut-inject"},
+}
+
+// framework names the framework, with its version where the archive tells.
+func framework(info *jar.Info) string {
+	name := string(info.Framework)
+	for _, artifact := range frameworkLibraries[info.Framework] {
+		for _, l := range info.Libraries {
+			if l.Artifact == artifact && l.Version != "" {
+				return name + " " + l.Version
+			}
+		}
+	}
+	return name
+}
+
+// collect takes builds and metadata from the platform's records.
+func (a *app) collect(ctx context.Context) {
+	if a.fn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // an interrupted run reports too
+	defer cancel()
+	rev, err := a.fn.Revision(ctx)
+	if err != nil {
+		a.failed("read builds: %v", err)
+		return
+	}
+	newest := map[function.Level]*store.Build{}
+	var failure *store.Build
+	for _, b := range rev.Builds {
+		switch b.State {
+		case "succeeded":
+			newest[b.Level], failure = b, nil
+		case "failed":
+			failure = b
+		}
+	}
+	if failure != nil {
+		newest[function.LevelNone] = failure
+	}
+	for _, l := range []function.Level{function.LevelQuick, function.LevelOptimized, function.LevelNone} {
+		if b := newest[l]; b != nil && (l == function.LevelNone || slices.Contains(a.run.Settings.Levels, l)) {
+			a.out.Builds = append(a.out.Builds, bench.Build{Level: b.Level, Wall: b.Cost.Wall, CPU: b.Cost.CPU, RSS: b.Cost.PeakRSS, Size: b.Cost.Size,
+				Cached: b.Cached, At: b.QueuedAt, State: b.State, Reason: strings.TrimSpace(string(b.Class) + ": " + b.Reason)})
+		}
+	}
+	for i := range a.out.Builds {
+		if a.out.Builds[i].State == "succeeded" {
+			a.out.Builds[i].Reason = ""
+		}
+	}
+	if len(rev.Metadata) == 0 {
+		return
+	}
+	var doc json.RawMessage
+	newestDoc := fmt.Sprintf("%s/revisions/%s/metadata/%d", client.OwnFunction(a.function()), rev.ID, rev.Metadata[len(rev.Metadata)-1].Number)
+	err = a.run.Client.Call(ctx, "GET", newestDoc, nil, &doc)
+	if err == nil {
+		var set *metadata.Set
+		if set, err = metadata.Parse(doc); err == nil {
+			counts := set.Counts()
+			a.out.Metadata = &counts
+		}
+	}
+	if err != nil {
+		a.failed("read metadata: %v", err)
+	}
+}

@@ -1,0 +1,440 @@
+package measure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/assets"
+	"github.com/cloudjit/cloudjit/internal/experiment/bench"
+	"github.com/cloudjit/cloudjit/internal/experiment/live"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/launch"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
+)
+
+// tier is a way to run an application.
+type tier struct {
+	app *app
+	out *bench.Tier
+	cmd *command       // nil: it is not run outside the platform
+	fn  *live.Function // nil: it is not run by the platform
+	// want is the tier that the platform must answer from.
+	want function.Tier
+	// train, if not nil, is run once before all: it leaves what cmd needs.
+	train func(context.Context) error
+	off   bool // a measurement has failed: no more of them
+}
+
+// aotCacheSince is the first Java release that makes a cache in one run (JEP 514).
+const aotCacheSince = 25
+
+// addTiers finds all ways to run the application.
+func (a *app) addTiers(ctx context.Context) error {
+	jdks, err := a.run.jdks()
+	if err != nil {
+		return err
+	}
+	jdk, err := launch.SelectJDK(launchable(jdks), a.info.JavaVersion)
+	if err != nil {
+		return err
+	}
+	own := jdks[slices.IndexFunc(jdks, func(j toolchain.JDK) bool { return j.Home == jdk.Home })]
+	cmd, err := a.command(function.TierHotSpot, own, "")
+	if err != nil {
+		return err
+	}
+	a.add(&tier{cmd: cmd, fn: a.hotspot, want: function.TierHotSpot}, bench.HotSpot, named(own))
+	if a.run.AOTCache {
+		if own.Feature() < aotCacheSince {
+			a.note("no AOT cache: it needs Java %d, and the newest JDK is %d", aotCacheSince, own.Feature())
+		} else {
+			a.addCached(cmd, own)
+		}
+	}
+	for _, home := range a.run.JDKs {
+		j, err := toolchain.JDKAt(home)
+		if err != nil {
+			return err
+		}
+		cmd, err := a.command(function.TierHotSpot, j, "")
+		if err != nil {
+			return err
+		}
+		t := a.add(&tier{cmd: cmd}, a.free(fmt.Sprintf("hotspot-jdk%d", j.Feature())), named(j))
+		if j.Feature() < a.info.JavaVersion {
+			t.fail(fmt.Errorf("the code needs Java %d", a.info.JavaVersion))
+		}
+	}
+	return a.addNative(ctx, own)
+}
+
+func (a *app) addNative(ctx context.Context, jdk toolchain.JDK) error {
+	if a.fn == nil {
+		return nil
+	}
+	rev, err := a.fn.Revision(ctx)
+	if err != nil {
+		return err
+	}
+	levels := slices.Sorted(slices.Values(a.run.Settings.Levels))
+	serving := rev.Pipeline != nil && rev.Pipeline.Tier == function.TierNative
+	for i, l := range levels {
+		last := i == len(levels)-1 // what the platform serves
+		name := bench.Native
+		if !last {
+			name += "-" + l.String()
+		}
+		t := &tier{want: function.TierNative}
+		if last && serving {
+			t.fn = a.fn
+		}
+		if dir, ok := a.binary(rev, l); ok {
+			if t.cmd, err = a.command(function.TierNative, jdk, dir); err != nil {
+				return err
+			}
+		}
+		a.add(t, name, "native image, "+map[function.Level]string{function.LevelQuick: "quick build (-Ob)", function.LevelOptimized: "optimized build"}[l])
+		if t.fn == nil && t.cmd == nil {
+			t.fail(errors.New("there is no binary"))
+		}
+	}
+	return nil
+}
+
+// addCached adds HotSpot with a cache of what a training run loaded and linked.
+func (a *app) addCached(plain *command, jdk toolchain.JDK) {
+	file := filepath.Join(a.run.Dir, "aot", a.sha[:16]+"-"+a.free("hotspot-aot-cache")+".aot")
+	with := func(options ...string) *command {
+		c := *plain
+		c.args = append(slices.Clone(options), plain.args...)
+		return &c
+	}
+	// Mode "on" ends the JVM if the cache cannot be used, instead of measuring without it.
+	t := a.add(&tier{cmd: with("-XX:AOTMode=on", "-XX:AOTCache="+file)}, a.free("hotspot-aot-cache"), named(jdk)+" with an AOT cache")
+	t.train = func(ctx context.Context) error {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		_ = os.Remove(file) // one of an earlier run; a new one replaces it anyway
+		p, err := start(with("-XX:AOTCacheOutput="+file), a.Sample)
+		if err != nil {
+			return err
+		}
+		c := p.connect(a.asks)
+		defer c.close()
+		_, err = c.first(ctx)
+		for i := 0; err == nil && i < a.run.Rounds*len(a.Sample.Requests); i++ {
+			err = c.ask(ctx, i)
+		}
+		p.stop(2 * time.Minute) // the cache is written when the JVM ends
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		info, err := os.Stat(file)
+		if err != nil {
+			return fmt.Errorf("the JVM left no cache: %s", p.output.String())
+		}
+		a.note("AOT cache: %.0f MB, trained with each request %d times", float64(info.Size())/1e6, a.run.Rounds)
+		return nil
+	}
+}
+
+// free makes a tier's name unlike all others.
+func (a *app) free(name string) string {
+	for n, candidate := 2, name; ; n++ {
+		if a.out.Tier(candidate) == nil {
+			return candidate
+		}
+		candidate = fmt.Sprintf("%s-%d", name, n)
+	}
+}
+
+func (a *app) add(t *tier, name, runtime string) *tier {
+	t.app = a
+	t.out = &bench.Tier{Name: name, Runtime: runtime, Values: map[string][]float64{}}
+	if t.cmd != nil {
+		t.out.Command = t.cmd.String()
+	}
+	a.out.Tiers, a.tiers = append(a.out.Tiers, t.out), append(a.tiers, t)
+	return t
+}
+
+// command is what the platform would run in a sandbox, outside of one.
+func (a *app) command(t function.Tier, jdk toolchain.JDK, native string) (*command, error) {
+	spec := &function.Spec{
+		ID: "bench", Function: function.Name(a.function()), Version: "$LATEST", Runtime: "java21", Handler: a.Sample.Handler,
+		CodeSHA256: a.sha, MemoryMiB: a.out.MemoryMiB, TmpMiB: 512, Timeout: answerTime,
+	}
+	if err := spec.Kind.UnmarshalText([]byte(a.Sample.Kind)); err != nil {
+		return nil, err
+	}
+	paths := launch.Paths{Code: a.code(), ClassPath: a.info.Paths, MainClass: a.info.MainClass, JDK: launch.JDK{Home: jdk.Home, Version: jdk.Feature()}, Native: native}
+	var err error
+	for _, f := range []struct {
+		name string
+		path *string
+	}{{assets.Runtime, &paths.Runtime}, {assets.Serialization, &paths.Serialization}} {
+		if *f.path, err = a.run.Assets(f.name); err != nil {
+			return nil, err
+		}
+	}
+	s, err := launch.Worker(launch.Request{ID: "bench", Revision: spec, Tier: t, Paths: paths, Now: a.run.began})
+	if err != nil {
+		return nil, err
+	}
+	return bare(s), nil
+}
+
+// jdks are those that the platform finds, newest first.
+func (r *run) jdks() ([]toolchain.JDK, error) {
+	found := toolchain.FindJDKs(toolchain.FindOptions{})
+	if len(found) == 0 {
+		return nil, launch.ErrNoJava
+	}
+	return found, nil
+}
+
+func launchable(jdks []toolchain.JDK) []launch.JDK {
+	var out []launch.JDK
+	for _, j := range jdks {
+		out = append(out, launch.JDK{Home: j.Home, Version: j.Feature()})
+	}
+	return out
+}
+
+// named is a JDK for people.
+func named(j toolchain.JDK) string { return fmt.Sprintf("JDK %s (%s)", j.Version, j.Vendor) }
+
+func (t *tier) fail(err error) {
+	t.off = true
+	t.out.Failed = err.Error()
+	t.app.run.say("  %s, %s: %v", t.app.Name, t.out.Name, err)
+}
+
+// figure1 measures all tiers of all applications, in turns, so that what changes on the machine
+// meanwhile changes all alike.
+func (r *run) figure1(ctx context.Context) error {
+	for _, a := range r.apps {
+		if !a.prepared {
+			continue
+		}
+		if err := a.addTiers(ctx); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			a.failed("%v", err)
+		}
+	}
+	r.say("warming up: each tier once, so that its files are in memory")
+	if err := r.each(ctx, 0, (*tier).warmUp); err != nil {
+		return err
+	}
+	for i := range r.Settings.Repeat {
+		r.say("measuring, repetition %d of %d", i+1, r.Settings.Repeat)
+		if err := r.each(ctx, i, (*tier).measure); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each goes through the tiers of all applications; each repetition begins with another tier.
+func (r *run) each(ctx context.Context, repetition int, do func(*tier, context.Context) error) error {
+	for _, a := range r.apps {
+		for i := range a.tiers {
+			t := a.tiers[(i+repetition)%len(a.tiers)]
+			if t.off {
+				continue
+			}
+			err := do(t, ctx)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				t.fail(err)
+			}
+		}
+	}
+	return nil
+}
+
+func (t *tier) warmUp(ctx context.Context) error {
+	if t.train != nil {
+		t.app.run.say("  %s, %s: training", t.app.Name, t.out.Name)
+		if err := t.train(ctx); err != nil {
+			return err
+		}
+	}
+	if t.cmd != nil {
+		if _, _, err := t.once(ctx, 0); err != nil {
+			return err
+		}
+	}
+	if t.fn != nil {
+		if _, err := t.cold(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tier) measure(ctx context.Context) error {
+	if t.cmd != nil {
+		if err := t.measureBare(ctx); err != nil {
+			return err
+		}
+	}
+	if t.fn != nil {
+		if err := t.measurePlatform(ctx); err != nil {
+			return err
+		}
+	}
+	o := t.out
+	t.app.run.say("  %s, %s: first answer %.0f ms bare, %.0f ms through the platform; %.0f answers in 5 s, then %.0f/s; %.0f MiB, %.0f under load",
+		t.app.Name, o.Name, last(o, bench.BareFirst), last(o, bench.PlatformFirst), last(o, bench.FirstFive), last(o, bench.Peak), last(o, bench.IdleMemory), last(o, bench.LoadMemory))
+	return nil
+}
+
+// last is the newest value of a metric; NaN, if there is none.
+func last(t *bench.Tier, m bench.Metric) float64 {
+	if v := t.Values[m.Key]; len(v) > 0 {
+		return v[len(v)-1]
+	}
+	return math.NaN()
+}
+
+const (
+	killGrace = 2 * time.Second
+	second    = time.Second
+)
+
+// once starts the process, waits for its first answer, and measures its memory after a while.
+func (t *tier) once(ctx context.Context, settle time.Duration) (first time.Duration, mib float64, err error) {
+	p, err := start(t.cmd, t.app.Sample)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer p.stop(killGrace)
+	c := p.connect(t.app.asks)
+	defer c.close()
+	if first, err = c.first(ctx); err != nil {
+		return 0, 0, err
+	}
+	if err := pause(ctx, settle); err != nil {
+		return 0, 0, err
+	}
+	mib, err = p.pss()
+	return first, mib, err
+}
+
+// measureBare takes one start that is left idle and one that is under load from its start.
+func (t *tier) measureBare(ctx context.Context) error {
+	s := t.app.run.Settings
+	first, idle, err := t.once(ctx, s.Settle)
+	if err != nil {
+		return err
+	}
+	t.out.Add(bench.BareFirst, ms(first))
+	t.out.Add(bench.IdleMemory, idle)
+
+	p, err := start(t.cmd, t.app.Sample)
+	if err != nil {
+		return err
+	}
+	defer p.stop(killGrace)
+	end := s.PeakAfter + s.PeakWindow
+	l, err := p.load(ctx, t.app.asks, s.Connections, s.PeakAfter, max(end, 5*second))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	t.out.Answers += int64(len(l.ages)) + l.wrong
+	t.out.Wrong += l.wrong
+	if t.out.FirstWrong == "" {
+		t.out.FirstWrong = l.first
+	}
+	if err != nil {
+		return err
+	}
+	t.out.Add(bench.FirstSecond, float64(bench.Between(l.ages, 0, second)))
+	t.out.Add(bench.FirstFive, float64(bench.Between(l.ages, 0, 5*second)))
+	t.out.Add(bench.Peak, bench.Rate(l.ages, s.PeakAfter, end))
+	t.out.Add(bench.LoadMemory, l.pss)
+	return nil
+}
+
+// measurePlatform takes cold starts through the platform; the last one's worker is kept, and
+// measured idle.
+func (t *tier) measurePlatform(ctx context.Context) error {
+	s := t.app.run.Settings
+	optimize := t.want == function.TierNative
+	for i := range s.ColdStarts {
+		if i == s.ColdStarts-1 {
+			if err := t.gone(ctx); err != nil {
+				return err
+			}
+			if err := t.fn.SetPolicy(ctx, policy(optimize, kept)); err != nil {
+				return err
+			}
+		}
+		latency, err := t.cold(ctx)
+		if err != nil {
+			return err
+		}
+		t.out.Add(bench.PlatformFirst, ms(latency))
+	}
+	if err := pause(ctx, s.Settle); err != nil {
+		return err
+	}
+	workers, err := t.fn.Workers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, w := range workers {
+		if w.State == "idle" && w.Tier == t.want && w.Memory.PSS > 0 {
+			t.out.Add(bench.WorkerMemory, float64(w.Memory.PSS)/(1<<20))
+			break
+		}
+	}
+	return t.fn.SetPolicy(ctx, policy(optimize, 0))
+}
+
+// cold asks one request that finds no worker.
+func (t *tier) cold(ctx context.Context) (time.Duration, error) {
+	if err := t.gone(ctx); err != nil {
+		return 0, err
+	}
+	a, err := t.fn.Ask(ctx, &t.app.Sample.Requests[0])
+	switch {
+	case err != nil:
+		return 0, err
+	case a.Wrong != nil:
+		return 0, fmt.Errorf("a wrong answer of the platform: %w", a.Wrong)
+	case a.Tier != t.want || !a.Cold:
+		return 0, fmt.Errorf("the platform answered from %s (cold start: %t), want a cold start of %s", a.Tier, a.Cold, t.want)
+	}
+	return a.Latency, nil
+}
+
+// gone waits until the function has no worker.
+func (t *tier) gone(ctx context.Context) error {
+	for end := time.Now().Add(goneTime); ; {
+		workers, err := t.fn.Workers(ctx)
+		if err != nil || len(workers) == 0 {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d workers are still there %s after the last request", len(workers), goneTime)
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
