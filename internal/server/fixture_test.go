@@ -236,8 +236,8 @@ var programs = struct {
 	built map[string][]byte
 }{built: map[string][]byte{}}
 
-// guest is testdata/guest, compiled.
-func guest(t *testing.T) []byte {
+// guestProgram is testdata/guest, compiled.
+func guestProgram(t *testing.T) []byte {
 	t.Helper()
 	programs.Lock()
 	defer programs.Unlock()

@@ -81,7 +81,7 @@ func slowBuilder(t *testing.T, dir string) string {
 		"release":          "IMPLEMENTOR=\"GraalVM Community\"\nJAVA_VERSION=\"25.0.1\"\nGRAALVM_VERSION=\"25.0.1\"\n",
 		"bin/native-image": "#!/bin/sh\necho building\nsleep 2.5\ncp " + filepath.Join(dir, "guest") + " out/function\n",
 		"bin/java":         "#!/bin/sh\nexit 1\n",
-		"guest":            string(guest(t)),
+		"guest":            string(guestProgram(t)),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o755); err != nil {
 			t.Fatal(err)
@@ -253,7 +253,7 @@ func TestKills(t *testing.T) {
 	defer func() { // of a test that failed
 		_ = s.server.Load().cmd.Process.Kill()
 	}()
-	bootstrap := zipOf(t, "bootstrap", string(guest(t)))
+	bootstrap := zipOf(t, "bootstrap", string(guestProgram(t)))
 	c.create(t, "events", "provided.al2023", "x", bootstrap, environment("e"))
 	c.create(t, "calls", "provided.al2023", "x", bootstrap, environment("c"))
 	c.create(t, "greeter", "java21", "Greeter::handle", javaJar(t, "Greeter", false), environment("g"))
