@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -228,7 +229,8 @@ type stream struct {
 	err    error // the first failed write; later lines are for followers only
 	seq    uint64
 	ring   []Line
-	more   chan struct{} // closed when a line comes
+	more   chan struct{} // closed when a line comes; nil: nobody waits
+	buf    []byte        // of one line, used again
 	closed bool
 }
 
@@ -238,7 +240,7 @@ const (
 )
 
 func openStream(dir string, opt Options) (*stream, error) {
-	st := &stream{dir: dir, opt: opt, more: make(chan struct{})}
+	st := &stream{dir: dir, opt: opt}
 	lines, err := st.read(1)
 	if err != nil {
 		return nil, err
@@ -265,11 +267,56 @@ func (st *stream) append(line Line) {
 	} else {
 		st.ring[(line.Seq-1)%uint64(len(st.ring))] = line
 	}
-	close(st.more)
-	st.more = make(chan struct{})
+	st.tell()
 	if st.err == nil {
 		st.err = st.write(line)
 	}
+}
+
+// tell wakes up who waits for a line. st.mu is held.
+func (st *stream) tell() {
+	if st.more != nil {
+		close(st.more)
+		st.more = nil
+	}
+}
+
+// appendLine appends a line as json.Marshal writes it, in a quarter of the time: three lines of
+// the platform's own go with each invocation.
+func appendLine(b []byte, l *Line) ([]byte, error) {
+	b = append(b, `{"seq":`...)
+	b = strconv.AppendUint(b, l.Seq, 10)
+	b = append(b, `,"time":"`...)
+	b = l.Time.AppendFormat(b, time.RFC3339Nano)
+	b = append(b, '"')
+	var err error
+	for _, f := range [...]struct{ name, value string }{{`,"version":`, l.Version}, {`,"worker":`, l.Worker}, {`,"request":`, l.Request}} {
+		if f.value == "" {
+			continue
+		}
+		if b, err = appendString(append(b, f.name...), f.value); err != nil {
+			return b, err
+		}
+	}
+	if l.Platform {
+		b = append(b, `,"platform":true`...)
+	}
+	if b, err = appendString(append(b, `,"text":`...), l.Text); err != nil {
+		return b, err
+	}
+	return append(b, '}'), nil
+}
+
+func appendString(b []byte, s string) ([]byte, error) {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			quoted, err := json.Marshal(s)
+			return append(b, quoted...), err
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"'), nil
 }
 
 func (st *stream) write(line Line) error {
@@ -278,11 +325,11 @@ func (st *stream) write(line Line) error {
 			return err
 		}
 	}
-	b, err := json.Marshal(line)
-	if err != nil {
+	var err error
+	if st.buf, err = appendLine(st.buf[:0], &line); err != nil {
 		return err
 	}
-	n, err := st.out.Write(append(b, '\n'))
+	n, err := st.out.Write(append(st.buf, '\n'))
 	st.size += int64(n)
 	if err == nil && st.size > st.opt.MaxBytes/2 {
 		err = st.rotate()
@@ -338,7 +385,7 @@ func (st *stream) close() error {
 		return nil
 	}
 	st.closed = true
-	close(st.more)
+	st.tell()
 	err := st.flushLocked()
 	if st.file != nil {
 		err = errors.Join(err, st.file.Close())
@@ -356,6 +403,9 @@ func (st *stream) since(after uint64) ([]Line, <-chan struct{}, error) {
 		return nil, nil, ErrClosed
 	}
 	first := st.seq + 1 - uint64(len(st.ring))
+	if st.more == nil {
+		st.more = make(chan struct{})
+	}
 	if len(st.ring) == 0 || after >= st.seq {
 		return nil, st.more, nil
 	}
