@@ -129,6 +129,7 @@ type conn struct {
 	br      *bufio.Reader
 	pending []byte        // answers that have not been written yet
 	closing bool          // no request after this one
+	usual   []byte        // the head of the first request for an invocation, which others are compared with
 	waiting bool          // this connection's next has not been answered; its goroutine's
 	woken   chan struct{} // one element: it has been
 }
@@ -161,6 +162,14 @@ func (c *conn) run() {
 		if !c.pipelined() && c.flush() != nil || c.closing {
 			return
 		}
+		_, _ = c.br.Peek(1) // an error comes again
+		next := c.nextHead()
+		if next != nil && bytes.Equal(next, c.usual) {
+			_, _ = c.br.Discard(len(next))
+			c.serveNext()
+			continue
+		}
+		next = bytes.Clone(next)
 		r, err := http.ReadRequest(c.br)
 		if err != nil {
 			c.malformed(err)
@@ -177,6 +186,9 @@ func (c *conn) run() {
 		}
 		if r.Method == http.MethodGet && !read(r) {
 			return
+		}
+		if next != nil && r.Body == http.NoBody && !c.closing {
+			c.usual = next
 		}
 		c.serve(r)
 		if !c.waiting && !read(r) {
@@ -212,15 +224,25 @@ func (c *conn) answered() {
 // nextRequest is how the request for the next invocation begins.
 var nextRequest = []byte("GET " + prefix + "invocation/next ")
 
-// pipelined says that the runtime has asked for the next invocation already: the answers to both
-// requests will leave together, and wake it up once.
-func (c *conn) pipelined() bool {
-	if len(c.pending) == 0 || c.closing || c.br.Buffered() < len(nextRequest) {
-		return false
+// nextHead is the whole head of a request for the next invocation, if one is in the buffer.
+func (c *conn) nextHead() []byte {
+	if c.br.Buffered() < len(nextRequest) {
+		return nil
 	}
 	b, _ := c.br.Peek(c.br.Buffered())
-	return bytes.HasPrefix(b, nextRequest) && bytes.Contains(b, []byte("\r\n\r\n"))
+	if !bytes.HasPrefix(b, nextRequest) {
+		return nil
+	}
+	end := bytes.Index(b, []byte("\r\n\r\n"))
+	if end < 0 {
+		return nil
+	}
+	return b[:end+4]
 }
+
+// pipelined says that the runtime has asked for the next invocation already: the answers to both
+// requests will leave together, and wake it up once.
+func (c *conn) pipelined() bool { return len(c.pending) > 0 && !c.closing && c.nextHead() != nil }
 
 func (c *conn) flush() error {
 	if len(c.pending) == 0 {
