@@ -1,13 +1,9 @@
 package server_test
 
 import (
-	"archive/zip"
 	"bytes"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -19,48 +15,18 @@ import (
 	"github.com/cloudjit/cloudjit/internal/telemetry/otlptest"
 )
 
-// echoFunction is an archive with the function that the command line's tests use.
-func echoFunction(t *testing.T) []byte {
-	t.Helper()
-	exe := filepath.Join(t.TempDir(), "bootstrap")
-	cmd := exec.Command("go", "build", "-o", exe, "-ldflags=-s -w", "../cli/testdata/echo")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the echo function: %v\n%s", err, out)
-	}
-	program, err := os.ReadFile(exe)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	h := &zip.FileHeader{Name: "bootstrap", Method: zip.Deflate}
-	h.SetMode(0o755)
-	w, err := z.CreateHeader(h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write(program); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
 // TestTelemetryOfAColdStart: one cold and one warm invocation, as traces and as metrics.
 func TestTelemetryOfAColdStart(t *testing.T) {
 	traces := otlptest.Start(t)
 	s, c := start(t, t.TempDir())
 	config := map[string]any{"Runtime": "provided.al2023", "Handler": "bootstrap", "MemorySize": 128, "Timeout": 10, "Role": "arn:aws:iam::000000000000:role/any"}
-	if _, err := c.Deploy(t.Context(), "echo", echoFunction(t), config, false); err != nil {
+	if _, err := c.Deploy(t.Context(), "echo", zipOf(t, "bootstrap", string(guestProgram(t))), config, false); err != nil {
 		t.Fatal(err)
 	}
 	const trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 	for range 2 {
 		resp, err := c.Do(t.Context(), http.MethodPost, client.FunctionPath("echo")+"/invocations",
-			http.Header{"Traceparent": {"00-" + trace + "-" + span + "-01"}}, []byte(`{"trace":true}`))
+			http.Header{"Traceparent": {"00-" + trace + "-" + span + "-01"}}, []byte(`{"do":"trace"}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,7 @@ func main() {
 			os.Exit(1)
 		}
 		id := res.Header.Get("Lambda-Runtime-Aws-Request-Id")
-		out, err := do(payload)
+		out, err := do(payload, res.Header)
 		where := id + "/response"
 		if err != nil {
 			where = id + "/error"
@@ -55,13 +55,15 @@ func main() {
 
 var kept [][]byte
 
-func do(payload []byte) ([]byte, error) {
+func do(payload []byte, header http.Header) ([]byte, error) {
 	var e event
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return nil, err
 	}
 	time.Sleep(time.Duration(e.MS) * time.Millisecond)
 	switch e.Do {
+	case "trace":
+		return json.Marshal(header.Get("Lambda-Runtime-Trace-Id"))
 	case "fail":
 		return nil, fmt.Errorf("told to fail: %s", e.ID)
 	case "exit":
