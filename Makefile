@@ -50,6 +50,15 @@ test-prerequisites:
 bench: build ## Benchmarks: minimum and median, ratios against a reference in the same run.
 	scripts/bench
 
+.PHONY: library-table
+library-table: assets ## Popular libraries traced, built and compared; writes docs/library-table.md. Takes 20 minutes; goes on where it was.
+	$(MVN) -f internal/libtable/java/pom.xml package
+	CLOUDJIT_LIBRARY_TABLE=$(CACHE)/library-table $(GO) test -count=1 -v -timeout 3h -run TestLibraryTable ./internal/libtable
+
+.PHONY: acceptance
+acceptance: prerequisites ## The assembled builder's probe against HotSpot; for every change of a pinned version. Takes minutes.
+	CLOUDJIT_ACCEPTANCE=1 $(GO) test -count=1 -v -timeout 60m -run Acceptance ./internal/toolchain
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (10s) each.
 	scripts/fuzz

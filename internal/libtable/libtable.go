@@ -2,19 +2,25 @@
 //
 // For each library there is a small Java program (java/). It runs on HotSpot, plain and traced;
 // it is built with exact metadata from CloudJIT's tracer alone (what the libraries' jars bring
-// is left out); it runs as a native image; and all three must print the same. The package
-// serves no platform: it is how the tracer is judged, and writes docs/library-table.md.
+// is left out); it runs as a native image; and all three must print the same. Programs share
+// images, but not metadata: what the tracer saw of one holds only where that one runs. The
+// package serves no platform: it is how the tracer is judged, and writes docs/library-table.md.
 package libtable
 
 import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -27,12 +33,17 @@ type Group struct {
 	// Main is the class that runs the case that its argument names.
 	Main  string
 	Cases []Case
+	// Control, if not empty, is an argument for what the image must refuse, because only
+	// another case has metadata for it.
+	Control string
 }
 
 // Case is one program.
 type Case struct {
 	// Name is the argument that chooses it.
 	Name string
+	// Class is what runs then, in the package of Main: its metadata is on condition of it.
+	Class string
 	// What is the library and what is done with it, for the table.
 	What string
 }
@@ -40,37 +51,37 @@ type Case struct {
 // Groups are all cases.
 var Groups = []Group{
 	{"cases.Platform", []Case{
-		{"reflection", "JDK: classes, constructors, methods, fields, records, sealed types, arrays by name"},
-		{"method-handles", "JDK: method handles and VarHandles"},
-		{"serialization", "JDK: object streams with records, enums, externalizable, lambdas, proxies"},
-		{"proxies", "JDK: dynamic proxies"},
-		{"resources", "JDK: resources, present and absent"},
-		{"bundles", "JDK: resource bundles"},
-		{"services", "JDK: ServiceLoader"},
-		{"missing", "JDK: classes, members and resources that do not exist"},
-		{"storm", "JDK: 16 threads that reflect at once"},
-		{"jdk-xml", "JDK: DOM, SAX, StAX, XPath, XSLT"},
-		{"jdk-beans", "JDK: Introspector and MBeans"},
-		{"annotations", "JDK: annotations, generic signatures, parameter names"},
-	}},
+		{"reflection", "Reflection", "JDK: classes, constructors, methods, fields, records, sealed types, arrays by name"},
+		{"method-handles", "Handles", "JDK: method handles and VarHandles"},
+		{"serialization", "Serialization", "JDK: object streams with records, enums, externalizable, lambdas, proxies"},
+		{"proxies", "Proxies", "JDK: dynamic proxies"},
+		{"resources", "ResourcesCase", "JDK: resources, present and absent"},
+		{"bundles", "Bundles", "JDK: resource bundles"},
+		{"services", "ServiceLoading", "JDK: ServiceLoader"},
+		{"missing", "Missing", "JDK: classes, members and resources that do not exist"},
+		{"storm", "Storm", "JDK: 16 threads that reflect at once"},
+		{"jdk-xml", "JdkXml", "JDK: DOM, SAX, StAX, XPath, XSLT"},
+		{"jdk-beans", "JdkBeans", "JDK: Introspector and MBeans"},
+		{"annotations", "Annotations", "JDK: annotations, generic signatures, parameter names"},
+	}, "control"},
 	{"cases.Json", []Case{
-		{"jackson", "Jackson 2.19: records, polymorphism, beans, enums, modules"},
-		{"gson", "Gson 2.13: records, fields, generic types"},
-		{"xstream", "XStream 1.4: objects by fields"},
-		{"jaxb", "JAXB 4.0: annotated beans"},
-		{"lambda-events", "AWS Lambda events 3.16 with their serializers"},
-	}},
+		{"jackson", "Jackson", "Jackson 2.19: records, polymorphism, beans, enums, modules"},
+		{"gson", "GsonCase", "Gson 2.13: records, fields, generic types"},
+		{"xstream", "XStreamCase", "XStream 1.4: objects by fields"},
+		{"jaxb", "Jaxb", "JAXB 4.0: annotated beans"},
+		{"lambda-events", "LambdaEvents", "AWS Lambda events 3.16 with their serializers"},
+	}, ""},
 	{"cases.Services", []Case{
-		{"logback", "SLF4J 2.0 with logback 1.5"},
-		{"h2", "H2 2.3: database in memory"},
-		{"postgresql", "PostgreSQL driver 42.7: loading, a connection that fails"},
-		{"sqlite", "SQLite driver 3.50: a native library in the jar"},
-		{"httpclient5", "Apache HttpClient 5.5"},
-		{"hibernate-validator", "Hibernate Validator 8.0 with Expressly"},
-		{"thymeleaf", "Thymeleaf 3.1 with OGNL"},
-		{"jakarta-mail", "Jakarta Mail 2.0 (Angus)"},
-		{"aws-sdk", "AWS SDK 2.32: DynamoDB"},
-	}},
+		{"logback", "Logback", "SLF4J 2.0 with logback 1.5"},
+		{"h2", "H2", "H2 2.3: database in memory"},
+		{"postgresql", "PostgreSql", "PostgreSQL driver 42.7: loading, a connection that fails"},
+		{"sqlite", "Sqlite", "SQLite driver 3.50: a native library in the jar"},
+		{"httpclient5", "HttpClient5", "Apache HttpClient 5.5"},
+		{"hibernate-validator", "HibernateValidator", "Hibernate Validator 8.0 with Expressly"},
+		{"thymeleaf", "ThymeleafCase", "Thymeleaf 3.1 with OGNL"},
+		{"jakarta-mail", "Mail", "Jakarta Mail 2.0 (Angus)"},
+		{"aws-sdk", "AwsSdk", "AWS SDK 2.32: DynamoDB"},
+	}, ""},
 }
 
 // Config says what to compare with.
@@ -78,10 +89,13 @@ type Config struct {
 	NativeImage string // the builder's command
 	Java        string // of the JDK that the builder's images stand for
 	Tracer      metadata.Tracer
-	// ClassPath is the cases and their libraries.
+	// ClassPath is the cases and their libraries, as files.
 	ClassPath []string
-	// Work is a folder for everything that is made.
+	// Work is a folder for everything that is made. What an earlier run of the same inputs made
+	// there is used again, so that an interrupted one goes on where it was.
 	Work string
+	// Exclusive waits until nothing else is built on the machine, and returns its release.
+	Exclusive func() (release func(), err error)
 	// Log is called with a sentence about what is done now.
 	Log func(string)
 }
@@ -97,34 +111,54 @@ type Result struct {
 	HotSpot, Traced, Native time.Duration
 }
 
-// caseTime is the longest that one run may take.
-const caseTime = 2 * time.Minute
+// caseTime is the longest that one run may take, and buildTime that of one build.
+const (
+	caseTime  = 2 * time.Minute
+	buildTime = 40 * time.Minute
+)
 
 // Run makes the rows of one group.
 func Run(ctx context.Context, c Config, group Group) ([]Result, error) {
-	work := filepath.Join(c.Work, group.Main)
+	key, err := c.key()
+	if err != nil {
+		return nil, err
+	}
+	work := filepath.Join(c.Work, key[:16], group.Main)
 	results := make([]Result, len(group.Cases))
 	want := make([]string, len(group.Cases))
 	var known *metadata.Set
 	for i, cs := range group.Cases {
-		c.Log("running " + cs.Name + " on HotSpot")
-		results[i].Case = cs
-		set, output, err := c.hotspot(ctx, work, group.Main, &results[i])
+		o, err := c.hotspot(ctx, work, group.Main, cs)
 		if err != nil {
 			return nil, fmt.Errorf("run %s on HotSpot: %w", cs.Name, err)
 		}
-		known, want[i] = metadata.Merge(known, set), output
+		set, err := metadata.Parse(o.Trace)
+		if err != nil {
+			return nil, fmt.Errorf("trace of %s: %w", cs.Name, err)
+		}
+		results[i] = Result{Case: cs, Reason: o.Reason, Elements: set.Len(), HotSpot: o.HotSpot, Traced: o.Traced}
+		want[i] = o.Output
+		known = metadata.Merge(known, set.When(cs.class(group)))
 	}
-	c.Log("building " + group.Main)
 	image, err := c.build(ctx, work, group.Main, known)
 	if err != nil {
-		return nil, fmt.Errorf("build %s: %w", group.Main, err)
+		c.Log(err.Error())
+		for i := range results {
+			results[i].Reason = "its image cannot be built: " + firstFailure(err.Error())
+		}
+		return results, nil
+	}
+	if group.Control != "" {
+		output, _ := run(ctx, caseTime, work, image, group.Control, exitOnMissing)
+		if _, ok := metadata.ParseMissing(output); !ok {
+			return nil, fmt.Errorf("%s shares its cases' metadata among them, so the table would say nothing: %s", group.Main, output)
+		}
 	}
 	for i := range results {
 		r := &results[i]
 		c.Log("running " + r.Name + " natively")
 		start := time.Now()
-		got, err := run(ctx, work, image, r.Name, "-XX:MissingRegistrationReportingMode=Exit")
+		got, err := run(ctx, caseTime, work, image, r.Name, exitOnMissing)
 		r.Native = time.Since(start)
 		if r.Reason == "" {
 			r.Reason = judge(want[i], got, err)
@@ -133,66 +167,112 @@ func Run(ctx context.Context, c Config, group Group) ([]Result, error) {
 	return results, nil
 }
 
+const exitOnMissing = "-XX:MissingRegistrationReportingMode=Exit"
+
+func (c Case) class(group Group) string {
+	return group.Main[:strings.LastIndexByte(group.Main, '.')+1] + c.Class
+}
+
+// key is the hash of all that the rows depend on.
+func (c Config) key() (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, c.NativeImage, c.Java, strings.Join(imageOptions, " "))
+	for _, path := range append([]string{c.Tracer.Jar}, c.ClassPath...) {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(h, filepath.Base(path))
+		_, err = io.Copy(h, f)
+		f.Close()
+		if err != nil {
+			return "", fmt.Errorf("read %s: %w", path, err)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// observation is what HotSpot showed of a case, as it is kept.
+type observation struct {
+	Output, Reason  string
+	HotSpot, Traced time.Duration
+	Trace           []byte
+}
+
 // hotspot runs a case plain and traced; a tracer that changes the answer is a failure of the row.
-func (c Config) hotspot(ctx context.Context, work, main string, r *Result) (*metadata.Set, string, error) {
-	trace := filepath.Join(work, "trace", r.Name)
-	if err := os.MkdirAll(trace, 0o755); err != nil {
-		return nil, "", err
+func (c Config) hotspot(ctx context.Context, work, main string, cs Case) (observation, error) {
+	var o observation
+	kept := filepath.Join(work, cs.Name+".json")
+	if data, err := os.ReadFile(kept); err == nil && json.Unmarshal(data, &o) == nil {
+		return o, nil
+	}
+	c.Log("running " + cs.Name + " on HotSpot")
+	trace := filepath.Join(work, "trace", cs.Name)
+	if err := errors.Join(os.RemoveAll(trace), os.MkdirAll(trace, 0o755)); err != nil {
+		return o, err
 	}
 	option, err := c.Tracer.JVMOption(trace, "", 0)
 	if err != nil {
-		return nil, "", err
+		return o, err
 	}
 	classPath := strings.Join(c.ClassPath, string(os.PathListSeparator))
 	start := time.Now()
-	plain, err := run(ctx, work, c.Java, "-cp", classPath, main, r.Name)
-	if err != nil {
-		return nil, "", err
+	if o.Output, err = run(ctx, caseTime, work, c.Java, "-cp", classPath, main, cs.Name); err != nil {
+		return o, fmt.Errorf("%w: %s", err, o.Output)
 	}
-	r.HotSpot = time.Since(start)
+	o.HotSpot = time.Since(start)
 	start = time.Now()
-	traced, err := run(ctx, work, c.Java, option, "-cp", classPath, main, r.Name)
-	r.Traced = time.Since(start)
-	if reason := judge(plain, traced, err); reason != "" {
-		r.Reason = "traced on HotSpot: " + reason
+	traced, err := run(ctx, caseTime, work, c.Java, option, "-cp", classPath, main, cs.Name)
+	o.Traced = time.Since(start)
+	if reason := judge(o.Output, traced, err); reason != "" {
+		o.Reason = "traced on HotSpot: " + reason
 	}
-	data, err := os.ReadFile(filepath.Join(trace, metadata.TraceFile))
+	if o.Trace, err = os.ReadFile(filepath.Join(trace, metadata.TraceFile)); err != nil {
+		return o, err
+	}
+	data, err := json.Marshal(o)
 	if err != nil {
-		return nil, "", err
+		return o, err
 	}
-	set, err := metadata.Parse(data)
-	r.Elements = set.Len()
-	return set, plain, err
+	return o, os.WriteFile(kept, data, 0o644)
 }
 
+var imageOptions = []string{"-Ob", "--exact-reachability-metadata", "--no-fallback", "-J-Xmx6g",
+	// Only the tracer's metadata counts here; the libraries' other settings are kept.
+	"--exclude-config", `.*\.jar`, `.*META-INF/native-image/.*\.json`}
+
+// build makes the image in a folder of its own, which gets its name when it is whole.
 func (c Config) build(ctx context.Context, work, main string, known *metadata.Set) (string, error) {
-	config := filepath.Join(work, "metadata")
-	folder := filepath.Join(config, "META-INF", "native-image", "dev.cloudjit", "trace")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	image := filepath.Join(work, "image", "cases")
+	if _, err := os.Stat(image); err == nil {
+		return image, nil
+	}
+	making := filepath.Join(work, "image.tmp")
+	folder := filepath.Join(work, "metadata", "META-INF", "native-image", "dev.cloudjit", "trace")
+	if err := errors.Join(os.RemoveAll(making), os.MkdirAll(making, 0o755), os.MkdirAll(folder, 0o755)); err != nil {
 		return "", err
 	}
 	if err := os.WriteFile(filepath.Join(folder, metadata.TraceFile), known.JSON(), 0o644); err != nil {
 		return "", err
 	}
-	image := filepath.Join(work, "image")
-	classPath := strings.Join(append([]string{config}, c.ClassPath...), string(os.PathListSeparator))
-	output, err := run(ctx, work, c.NativeImage, "-Ob", "--exact-reachability-metadata", "--no-fallback",
-		// Only the tracer's metadata counts here; the libraries' other settings are kept.
-		"--exclude-config", `.*\.jar`, `.*META-INF/native-image/.*\.json`,
-		"-cp", classPath, "-o", image, main)
+	release, err := c.Exclusive()
 	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, tail(output, 4000))
+		return "", err
 	}
-	return image, nil
+	defer release()
+	c.Log("building " + main)
+	classPath := strings.Join(append([]string{filepath.Join(work, "metadata")}, c.ClassPath...), string(os.PathListSeparator))
+	args := append(slices.Clone(imageOptions), "-cp", classPath, "-o", filepath.Join(making, "cases"), main)
+	if output, err := run(ctx, buildTime, work, c.NativeImage, args...); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", main, err, tail(output, 8000))
+	}
+	return image, os.Rename(making, filepath.Dir(image))
 }
 
 // run returns what a command prints to its standard output.
-func run(ctx context.Context, dir, path string, args ...string) (string, error) {
-	if !strings.Contains(path, "native-image") {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, caseTime)
-		defer cancel()
-	}
+func run(ctx context.Context, longest time.Duration, dir, path string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -225,12 +305,12 @@ func judge(want, got string, err error) string {
 	return "another answer: " + firstDifference(want, got)
 }
 
-// firstFailure finds the line that says most: what Case.main prints, else the last.
+// firstFailure finds the line that says most: what Case.main or the builder prints, else the last.
 func firstFailure(output string) string {
 	var last string
 	for line := range strings.Lines(output) {
 		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "failed: ") {
+		if strings.HasPrefix(line, "failed: ") || strings.HasPrefix(line, "Error: ") {
 			return line
 		}
 		last = cmp.Or(line, last)
@@ -269,12 +349,14 @@ func Markdown(results []Result) string {
 Each row is a small function that ran on HotSpot, traced on HotSpot, and as a native image that
 was built (`+"`-Ob --exact-reachability-metadata`"+`) from what CloudJIT's tracer saw of that one run, without
 the metadata that the libraries' own jars bring. A row passes when all three print the same.
+Rows share %d images, but each row's metadata is on condition that its own function runs; that
+this holds is checked with a function that has none and must be refused.
 %d of %d pass. Times are those of one whole run of the process on the machine that made the table.
 `+"`make library-table`"+` makes it again.
 
 | function | passes | elements traced | HotSpot | traced | native | why not |
 |---|---|---:|---:|---:|---:|---|
-`, passed, len(results))
+`, len(Groups), passed, len(results))
 	for _, r := range results {
 		passes := "yes"
 		if r.Reason != "" {

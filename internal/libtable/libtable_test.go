@@ -1,8 +1,8 @@
 package libtable
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
 )
 
 func TestJudge(t *testing.T) {
@@ -54,23 +55,36 @@ func TestMarkdown(t *testing.T) {
 }
 
 // TestLibraryTable makes docs/library-table.md: minutes of building for each group, so only
-// where it is asked for ("make library-table"). CLOUDJIT_LIBRARY_TABLE is the native-image
-// command; JAVA the JDK's java; CLOUDJIT_TRACER the agent's jar; CLOUDJIT_LIBRARY_GROUP, if
-// set, the only group to make, without writing the table.
+// where it is asked for ("make library-table"). CLOUDJIT_LIBRARY_TABLE is the folder that what
+// is made is kept in; CLOUDJIT_LIBRARY_GROUP, if set, the only group to make, without writing
+// the table.
 func TestLibraryTable(t *testing.T) {
-	builder := os.Getenv("CLOUDJIT_LIBRARY_TABLE")
-	if builder == "" {
+	work := os.Getenv("CLOUDJIT_LIBRARY_TABLE")
+	if work == "" {
 		t.Skip("builds native images: run it with \"make library-table\"")
+	}
+	builders, _ := toolchain.Find(toolchain.FindOptions{Cache: os.Getenv("CLOUDJIT_CACHE")})
+	if len(builders) == 0 {
+		t.Fatal("there is no native-image: run \"cloudjit toolchain install auto\"")
 	}
 	cases, err := filepath.Abs("java/target")
 	if err != nil {
 		t.Fatal(err)
 	}
+	libraries, err := filepath.Glob(filepath.Join(cases, "lib", "*.jar"))
+	if err != nil || len(libraries) == 0 {
+		t.Fatalf("no libraries in %s: %v", cases, err)
+	}
+	tracer, err := filepath.Abs("../assets/files/tracer.jar")
+	if err != nil {
+		t.Fatal(err)
+	}
 	config := Config{
-		NativeImage: builder, Java: os.Getenv("JAVA"), Tracer: metadata.Tracer{Jar: os.Getenv("CLOUDJIT_TRACER")},
-		ClassPath: []string{filepath.Join(cases, "library-cases-1.0.0.jar"), filepath.Join(cases, "lib", "*")},
-		Work:      t.TempDir(),
-		Log:       func(s string) { t.Log(time.Now().Format(time.TimeOnly), s) },
+		NativeImage: builders[0].NativeImage(), Java: builders[0].Java(), Tracer: metadata.Tracer{Jar: tracer},
+		ClassPath: append([]string{filepath.Join(cases, "library-cases-1.0.0.jar")}, libraries...),
+		Work:      work,
+		Exclusive: exclusive,
+		Log:       func(s string) { fmt.Fprintln(os.Stderr, time.Now().Format(time.TimeOnly), s) },
 	}
 	only := os.Getenv("CLOUDJIT_LIBRARY_GROUP")
 	var all []Result
@@ -78,7 +92,7 @@ func TestLibraryTable(t *testing.T) {
 		if only != "" && group.Main != only {
 			continue
 		}
-		results, err := locked(config, group)
+		results, err := Run(t.Context(), config, group)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,15 +107,15 @@ func TestLibraryTable(t *testing.T) {
 	}
 }
 
-// locked lets one native-image build run on the machine at a time.
-func locked(config Config, group Group) ([]Result, error) {
+// exclusive lets one native-image build run on the machine at a time.
+func exclusive() (func(), error) {
 	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "cloudjit-native.lock"), os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Close()
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		lock.Close()
 		return nil, err
 	}
-	return Run(context.Background(), config, group)
+	return func() { lock.Close() }, nil
 }

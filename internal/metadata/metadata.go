@@ -126,6 +126,20 @@ func Merge(sets ...*Set) *Set {
 	return m
 }
 
+// When returns the same elements on condition that typ (as Element.Type) has been reached. What
+// has a condition already keeps its own: there is room for one only.
+func (s *Set) When(typ string) *Set {
+	w := newSet()
+	if s == nil {
+		return w
+	}
+	for e := range s.elements {
+		e.Condition = cmp.Or(e.Condition, typ)
+		w.elements[e] = struct{}{}
+	}
+	return w
+}
+
 // Change is the difference between two versions of metadata.
 type Change struct {
 	Added   []Element `json:"added"`   // in canonical order, never nil
