@@ -19,7 +19,10 @@ public final class Main {
     /** Where the X-Ray SDK looks for the trace of the invocation. */
     private static final String TRACE_PROPERTY = "com.amazonaws.xray.traceHeader";
 
-    /** A tracer that is present leaves here, as an object of the system properties, what writes its trace (Runnable). */
+    /**
+     * A tracer that is present leaves here, as an object of the system properties, what writes its trace (Runnable). It is
+     * taken out before the function runs: some methods of Properties fail on what is no string.
+     */
     private static final String TRACER_FLUSH = "dev.cloudjit.tracer.flush";
 
     private final RuntimeApi api;
@@ -28,11 +31,10 @@ public final class Main {
     private final Body answer = new Body();
     private final Runnable flushTrace;
 
-    private Main(RuntimeApi api, Handler handler) {
+    private Main(RuntimeApi api, Handler handler, Runnable flushTrace) {
         this.api = api;
         this.handler = handler;
-        Object flush = System.getProperties().get(TRACER_FLUSH);
-        this.flushTrace = flush instanceof Runnable ? (Runnable) flush : null;
+        this.flushTrace = flushTrace;
     }
 
     public static void main(String[] args) {
@@ -42,13 +44,14 @@ public final class Main {
             System.err.println("The environment variables _HANDLER and AWS_LAMBDA_RUNTIME_API must be set.");
             System.exit(2);
         }
+        Object flush = System.getProperties().remove(TRACER_FLUSH);
         FunctionLogger.takeOverStandardStreams();
         RuntimeApi api = new RuntimeApi(endpoint);
         // exit, not return: threads that the function left behind must not keep a dead worker.
-        System.exit(run(api, name));
+        System.exit(run(api, name, flush instanceof Runnable ? (Runnable) flush : null));
     }
 
-    private static int run(RuntimeApi api, String name) {
+    private static int run(RuntimeApi api, String name, Runnable flushTrace) {
         try {
             Handler handler;
             try {
@@ -58,7 +61,7 @@ public final class Main {
                 api.failInit(Fault.kind(fault), utf8(Fault.document(fault)));
                 return 1;
             }
-            Main main = new Main(api, handler);
+            Main main = new Main(api, handler, flushTrace);
             Invocation invocation = api.next();
             while (invocation != null) {
                 invocation = main.serve(invocation);
@@ -86,14 +89,13 @@ public final class Main {
         }
         // A handler that left its thread interrupted must not disturb the exchange.
         Thread.interrupted();
-        if (failure == null) {
-            return api.respond(invocation.requestId, answer, flushTrace);
-        }
-        boolean usable = fail(invocation, failure);
         if (flushTrace != null) {
-            flushTrace.run();
+            flushTrace.run(); // before the answer: a worker may be killed as soon as that is there
         }
-        return usable ? api.next() : null;
+        if (failure == null) {
+            return api.respond(invocation.requestId, answer);
+        }
+        return fail(invocation, failure) ? api.next() : null;
     }
 
     private void call(Invocation invocation) throws Throwable {

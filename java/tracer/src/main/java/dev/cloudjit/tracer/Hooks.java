@@ -429,11 +429,17 @@ public final class Hooks {
 
     /** Runtime.halt: nothing else will run. */
     public static void halt() {
+        flush();
+    }
+
+    /** Writes what is new, now: when this returns, it is in the file. */
+    static void flush() {
         boolean[] busy = enter();
         if (busy == null) {
             return;
         }
         try {
+            libraries.scan();
             file.flush();
         } catch (Throwable t) {
             // See lookup.

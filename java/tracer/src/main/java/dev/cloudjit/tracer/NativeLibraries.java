@@ -33,14 +33,14 @@ final class NativeLibraries {
         this.trace = trace;
     }
 
-    /** Notes a library; it is read by {@link #scan}, on the agent's own thread. */
+    /** Notes a library; it is read by {@link #scan}, before the next write. */
     void loaded(String path) {
         if (!done.contains(path)) {
             trace.add(waiting, path);
         }
     }
 
-    void scan() {
+    synchronized void scan() {
         for (String path : waiting) {
             waiting.remove(path);
             if (done.add(path)) {

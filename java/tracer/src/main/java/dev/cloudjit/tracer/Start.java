@@ -33,6 +33,28 @@ public final class Start {
         Runtime.getRuntime().addShutdownHook(new AtExit(libraries, file));
         file.start();
         Hooks.install(trace, file, libraries);
+        offerFlush();
+    }
+
+    /**
+     * Gives the runtime client what it calls before each answer. It takes it out of the properties
+     * at once; no other program is given it, since some methods of Properties fail on what is no
+     * string.
+     */
+    private static void offerFlush() {
+        String command = System.getProperty("sun.java.command", "");
+        if (command.equals(CLIENT) || command.startsWith(CLIENT.concat(" "))) {
+            System.getProperties().put("dev.cloudjit.tracer.flush", new Flush());
+        }
+    }
+
+    private static final String CLIENT = "dev.cloudjit.runtime.Main";
+
+    private static final class Flush implements Runnable {
+        @Override
+        public void run() {
+            Hooks.flush();
+        }
     }
 
     private static void weave(Instrumentation instrumentation) throws UnmodifiableClassException {

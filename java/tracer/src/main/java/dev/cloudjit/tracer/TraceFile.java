@@ -11,15 +11,16 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * Writes the trace: soon after it began to change, then at most once an interval, and at the
- * end. The file is replaced atomically, so that it is whole whenever the program dies.
+ * Writes the trace: soon after it changed, at most once an interval while it goes on changing,
+ * when it is asked to, and at the end. The file is replaced atomically, so that it is whole
+ * whenever the program dies.
  */
 final class TraceFile extends Thread {
     static final String NAME = "reachability-metadata.json";
 
     /**
-     * A worker that lives for two seconds must leave its trace: the first writes wait this many
-     * milliseconds only.
+     * A worker that lives for two seconds must leave its trace: the first writes, and later those
+     * of what comes alone, wait this many milliseconds only.
      */
     private static final int SOON = 100;
     private static final int SOON_COUNT = 20;
@@ -48,7 +49,13 @@ final class TraceFile extends Thread {
         Hooks.ignoreThisThread();
         for (int count = 0; ; ) {
             if (written != trace.version.get()) {
-                sleep(count < SOON_COUNT ? Math.min(SOON, interval) : interval);
+                int waited = 0;
+                int before;
+                do {
+                    before = trace.version.get();
+                    sleep(Math.min(SOON, interval));
+                    waited += SOON;
+                } while (count >= SOON_COUNT && waited < interval && before != trace.version.get());
                 libraries.scan();
                 flush();
                 count++;

@@ -66,10 +66,8 @@ public final class RuntimeApi {
      * Hands back the answer and waits for the next event. Both requests leave in one write, so that a platform that
      * answers them in one wakes this process up once. What the platform said to the answer is not told: 202, or why it
      * did not take it (too large, too late), which is the platform's to tell.
-     *
-     * @param meanwhile runs once when the answer has been sent; null: nothing to do
      */
-    public Invocation respond(String requestId, Body answer, Runnable meanwhile) throws IOException {
+    public Invocation respond(String requestId, Body answer) throws IOException {
         byte[] head = head("POST ", "invocation/" + requestId + "/response", "", answer);
         for (int attempt = 1; ; attempt++) {
             connect();
@@ -78,10 +76,6 @@ public final class RuntimeApi {
             boolean taken = false;
             try {
                 answer.send(head, next, out);
-                if (meanwhile != null) {
-                    meanwhile.run();
-                    meanwhile = null;
-                }
                 taken = read().keepAlive;
                 if (taken) {
                     return invocation(read());
