@@ -62,6 +62,7 @@ var Groups = []Group{
 		{"storm", "Storm", "JDK: 16 threads that reflect at once"},
 		{"jdk-xml", "JdkXml", "JDK: DOM, SAX, StAX, XPath, XSLT"},
 		{"jdk-beans", "JdkBeans", "JDK: Introspector and MBeans"},
+		{"jdk-services", "JdkServices", "JDK: resolvers, charsets, calendars, formats, security and other providers"},
 		{"annotations", "Annotations", "JDK: annotations, generic signatures, parameter names"},
 	}, "control"},
 	{"cases.Json", []Case{
@@ -238,6 +239,7 @@ func (c Config) hotspot(ctx context.Context, work, main string, cs Case) (observ
 }
 
 var imageOptions = []string{"-Ob", "--exact-reachability-metadata", "--no-fallback", "-J-Xmx6g",
+	"-H:+UnlockExperimentalVMOptions", "-H:+AddAllCharsets", "--enable-url-protocols=http,https", // as CloudJIT's builder does
 	// Only the tracer's metadata counts here; the libraries' other settings are kept.
 	"--exclude-config", `.*\.jar`, `.*META-INF/native-image/.*\.json`}
 
@@ -349,8 +351,9 @@ func Markdown(results []Result) string {
 Each row is a small function that ran on HotSpot, traced on HotSpot, and as a native image that
 was built (`+"`-Ob --exact-reachability-metadata`"+`) from what CloudJIT's tracer saw of that one run, without
 the metadata that the libraries' own jars bring. A row passes when all three print the same.
-Rows share %d images, but each row's metadata is on condition that its own function runs; that
-this holds is checked with a function that has none and must be refused.
+Rows share %d images, but each row's metadata is on condition that its own function runs (but for
+serializable types: native-image 25 fails at those); that this holds is checked with a function that
+has none and must be refused.
 %d of %d pass. Times are those of one whole run of the process on the machine that made the table.
 `+"`make library-table`"+` makes it again.
 

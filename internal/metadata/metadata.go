@@ -61,7 +61,8 @@ type Element struct {
 	// Name is the member, glob, bundle or descriptor: see the Kinds.
 	Name   string `json:"name,omitempty"`
 	Module string `json:"module,omitempty"`
-	// Condition is the type (as Type) that must have been reached; empty: always.
+	// Condition is the type (as Type) that must have been reached; empty: always. What is
+	// serializable has none: GraalVM 25's builder fails at a record that is, on condition.
 	Condition string `json:"condition,omitempty"`
 }
 
@@ -134,8 +135,12 @@ func (s *Set) When(typ string) *Set {
 		return w
 	}
 	for e := range s.elements {
-		e.Condition = cmp.Or(e.Condition, typ)
-		w.elements[e] = struct{}{}
+		if e.Kind == KindSerializable {
+			w.add(Element{Kind: typeKind(e.Type), Type: e.Type})
+		} else {
+			e.Condition = cmp.Or(e.Condition, typ)
+		}
+		w.add(e)
 	}
 	return w
 }

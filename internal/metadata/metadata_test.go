@@ -148,6 +148,8 @@ func elements() *rapid.Generator[*Set] {
 			e.Name = name.Draw(t, "name")
 		case KindBulk:
 			e.Name = rapid.SampledFrom(bulkFlags).Draw(t, "flag")
+		case KindSerializable:
+			e.Condition = ""
 		case KindResource, KindBundle:
 			e.Type, e.Name, e.Module = "", name.Draw(t, "name"), rapid.SampledFrom([]string{"", "java.base"}).Draw(t, "module")
 		}
@@ -163,6 +165,21 @@ func elements() *rapid.Generator[*Set] {
 		}
 		return s
 	})
+}
+
+func TestWhen(t *testing.T) {
+	set := mustParse(t, `{"reflection": [{"type": "a.B", "methods": [{"name": "m"}]}, {"type": "a.R", "serializable": true},
+		{"type": "a.C", "condition": {"typeReached": "x.Y"}}], "resources": [{"glob": "g"}]}`)
+	want := mustParse(t, `{"reflection": [{"type": "a.B", "methods": [{"name": "m"}], "condition": {"typeReached": "q.Q"}},
+		{"type": "a.R", "serializable": true, "condition": {"typeReached": "q.Q"}}, {"type": "a.C", "condition": {"typeReached": "x.Y"}}],
+		"resources": [{"glob": "g", "condition": {"typeReached": "q.Q"}}]}`)
+	got := set.When("q.Q")
+	if diff := cmp.Diff(want.Elements(), got.Elements()); diff != "" {
+		t.Errorf("When (-want +got):\n%s", diff)
+	}
+	if !got.Contains(Element{Kind: KindSerializable, Type: "a.R"}) {
+		t.Error("what is serializable is so on condition")
+	}
 }
 
 func TestAlgebra(t *testing.T) {

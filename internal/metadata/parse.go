@@ -238,11 +238,13 @@ func (b *builder) typeEntry(t *typeEntry, jni bool) {
 	if t.UnsafeAllocated {
 		element(KindUnsafe, "")
 	}
-	if t.Serializable {
-		element(KindSerializable, "")
-	}
 	if t.JNIAccessible || jni {
 		element(KindJNI, "")
+	}
+	if t.Serializable {
+		cond = "" // see Element.Condition
+		element(typeKind(typ), "")
+		element(KindSerializable, "")
 	}
 }
 

@@ -16,6 +16,7 @@ public final class Platform {
             case "jdk-xml" -> new JdkXml();
             case "jdk-beans" -> new JdkBeans();
             case "annotations" -> new Annotations();
+            case "jdk-services" -> new JdkServices();
             case "control" -> new Control();
             default -> throw new IllegalArgumentException(arguments[0]);
         });

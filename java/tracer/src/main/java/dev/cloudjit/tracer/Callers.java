@@ -71,7 +71,7 @@ final class Callers {
     /** Services that the JDK looks up for itself, in nearly every program. */
     private static final String[] OWN_SERVICES = {
         "META-INF/services/java.lang.", "META-INF/services/java.util.", "META-INF/services/jdk.", "META-INF/services/sun.", "META-INF/services/java.time.",
-        "META-INF/services/java.net.", "META-INF/services/java.nio.charset.", "META-INF/services/java.security.", "META-INF/services/java.text.",
+        "META-INF/services/java.nio.charset.", "META-INF/services/java.security.", "META-INF/services/java.text.",
     };
 
     private enum Owner { PROGRAM, JDK, RUNTIME, TRACER }
