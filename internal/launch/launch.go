@@ -148,6 +148,8 @@ func (b *builder) native() error {
 	b.spec.Args = append(b.spec.Args,
 		// A missing element must end the process even where the program catches every Throwable.
 		"-XX:MissingRegistrationReportingMode=Exit",
+		// As on HotSpot, though nothing is there: some classes of the JDK (calendars) fail without.
+		"-Djava.home="+javaDir,
 		"-Xmx"+strconv.Itoa(heap)+"m",
 		"-Xmn"+strconv.Itoa(nativeYoungMiB(heap))+"m")
 	return nil

@@ -120,11 +120,11 @@ const (
 
 // Run makes the rows of one group.
 func Run(ctx context.Context, c Config, group Group) ([]Result, error) {
-	key, err := c.key()
+	traced, err := key([]string{c.Java}, append([]string{c.Tracer.Jar}, c.ClassPath...))
 	if err != nil {
 		return nil, err
 	}
-	work := filepath.Join(c.Work, key[:16], group.Main)
+	work := filepath.Join(c.Work, "hotspot-"+traced, group.Main)
 	results := make([]Result, len(group.Cases))
 	want := make([]string, len(group.Cases))
 	var known *metadata.Set
@@ -141,7 +141,7 @@ func Run(ctx context.Context, c Config, group Group) ([]Result, error) {
 		want[i] = o.Output
 		known = metadata.Merge(known, set.When(cs.class(group)))
 	}
-	image, err := c.build(ctx, work, group.Main, known)
+	image, err := c.build(ctx, group.Main, known)
 	if err != nil {
 		c.Log(err.Error())
 		for i := range results {
@@ -150,7 +150,7 @@ func Run(ctx context.Context, c Config, group Group) ([]Result, error) {
 		return results, nil
 	}
 	if group.Control != "" {
-		output, _ := run(ctx, caseTime, work, image, group.Control, exitOnMissing)
+		output, _ := c.native(ctx, work, image, group.Control)
 		if _, ok := metadata.ParseMissing(output); !ok {
 			return nil, fmt.Errorf("%s shares its cases' metadata among them, so the table would say nothing: %s", group.Main, output)
 		}
@@ -159,7 +159,7 @@ func Run(ctx context.Context, c Config, group Group) ([]Result, error) {
 		r := &results[i]
 		c.Log("running " + r.Name + " natively")
 		start := time.Now()
-		got, err := run(ctx, caseTime, work, image, r.Name, exitOnMissing)
+		got, err := c.native(ctx, work, image, r.Name)
 		r.Native = time.Since(start)
 		if r.Reason == "" {
 			r.Reason = judge(want[i], got, err)
@@ -168,17 +168,20 @@ func Run(ctx context.Context, c Config, group Group) ([]Result, error) {
 	return results, nil
 }
 
-const exitOnMissing = "-XX:MissingRegistrationReportingMode=Exit"
+// native runs a case as CloudJIT's native workers are run.
+func (c Config) native(ctx context.Context, work, image, name string) (string, error) {
+	return run(ctx, caseTime, work, image, name, "-XX:MissingRegistrationReportingMode=Exit", "-Djava.home="+filepath.Dir(filepath.Dir(c.Java)))
+}
 
 func (c Case) class(group Group) string {
 	return group.Main[:strings.LastIndexByte(group.Main, '.')+1] + c.Class
 }
 
-// key is the hash of all that the rows depend on.
-func (c Config) key() (string, error) {
+// key is a hash of words and of the content of files.
+func key(words, files []string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, c.NativeImage, c.Java, strings.Join(imageOptions, " "))
-	for _, path := range append([]string{c.Tracer.Jar}, c.ClassPath...) {
+	fmt.Fprintln(h, strings.Join(words, "\n"))
+	for _, path := range files {
 		f, err := os.Open(path)
 		if err != nil {
 			return "", err
@@ -190,7 +193,7 @@ func (c Config) key() (string, error) {
 			return "", fmt.Errorf("read %s: %w", path, err)
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
 // observation is what HotSpot showed of a case, as it is kept.
@@ -244,7 +247,12 @@ var imageOptions = []string{"-Ob", "--exact-reachability-metadata", "--no-fallba
 	"--exclude-config", `.*\.jar`, `.*META-INF/native-image/.*\.json`}
 
 // build makes the image in a folder of its own, which gets its name when it is whole.
-func (c Config) build(ctx context.Context, work, main string, known *metadata.Set) (string, error) {
+func (c Config) build(ctx context.Context, main string, known *metadata.Set) (string, error) {
+	inputs, err := key(append([]string{c.NativeImage, main, known.Hash()}, imageOptions...), c.ClassPath)
+	if err != nil {
+		return "", err
+	}
+	work := filepath.Join(c.Work, "native-"+inputs)
 	image := filepath.Join(work, "image", "cases")
 	if _, err := os.Stat(image); err == nil {
 		return image, nil

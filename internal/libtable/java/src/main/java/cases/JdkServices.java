@@ -1,13 +1,21 @@
 package cases;
 
+import java.net.IDN;
 import java.net.InetAddress;
+import java.net.MalformedURLException;
 import java.net.URI;
+import java.net.URLConnection;
 import java.net.UnknownHostException;
 import java.net.http.HttpClient;
 import java.nio.charset.Charset;
 import java.nio.file.FileSystems;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.security.KeyPairGenerator;
 import java.security.MessageDigest;
+import java.text.BreakIterator;
+import java.text.Collator;
+import java.text.Normalizer;
 import java.text.NumberFormat;
 import java.time.LocalDate;
 import java.time.ZoneId;
@@ -18,6 +26,7 @@ import java.time.format.DateTimeFormatter;
 import java.time.format.FormatStyle;
 import java.util.Currency;
 import java.util.Locale;
+import java.util.TimeZone;
 import java.util.concurrent.Callable;
 import java.util.random.RandomGenerator;
 import java.util.spi.ToolProvider;
@@ -44,6 +53,13 @@ final class JdkServices implements Case {
         show("pattern", () -> DateTimeFormatter.ofPattern("GGGG yyyy EEEE").withLocale(Locale.US).format(LocalDate.EPOCH));
         show("number", () -> NumberFormat.getCurrencyInstance(Locale.US).format(1234.5));
         show("currency", () -> Currency.getInstance("JPY").getDefaultFractionDigits());
+        show("host name", () -> IDN.toASCII("b\u00fccher.example"));
+        show("normal form", () -> Normalizer.normalize("\u00e9", Normalizer.Form.NFD).length());
+        show("order", () -> Collator.getInstance(Locale.GERMAN).compare("\u00e4", "b"));
+        show("words", () -> BreakIterator.getWordInstance(Locale.US).preceding(3));
+        show("time zone", () -> TimeZone.getTimeZone("Europe/Berlin").getDisplayName(Locale.US));
+        show("content type", () -> URLConnection.guessContentTypeFromName("x.png"));
+        show("content type of a file", () -> Files.probeContentType(Path.of("x.html")));
         show("random", () -> RandomGenerator.of("L64X128MixRandom").getClass().getSimpleName());
         show("random, default", () -> RandomGenerator.getDefault().getClass().getSimpleName());
         show("tool", () -> ToolProvider.findFirst("none").isPresent());
@@ -59,8 +75,8 @@ final class JdkServices implements Case {
         String answer;
         try {
             answer = String.valueOf(what.call());
-        } catch (UnknownHostException e) {
-            answer = e.getClass().getName(); // the text is the system's
+        } catch (UnknownHostException | MalformedURLException e) {
+            answer = e.getClass().getName(); // the text is the system's, or native-image's advice
         } catch (Exception e) {
             answer = e.toString();
         }

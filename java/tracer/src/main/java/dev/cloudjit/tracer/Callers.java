@@ -64,15 +64,9 @@ final class Callers {
         return switch (owner(caller)) {
             case PROGRAM -> true;
             case RUNTIME, TRACER -> false;
-            case JDK -> caller.getName().startsWith("java.util.ServiceLoader") ? !startsWith(name, OWN_SERVICES) : startsWith(caller.getName(), RECORDED);
+            case JDK -> true; // native-image brings few of them along, and the JDK's own classes fail without
         };
     }
-
-    /** Services that the JDK looks up for itself, in nearly every program. */
-    private static final String[] OWN_SERVICES = {
-        "META-INF/services/java.lang.", "META-INF/services/java.util.", "META-INF/services/jdk.", "META-INF/services/sun.", "META-INF/services/java.time.",
-        "META-INF/services/java.nio.charset.", "META-INF/services/java.security.", "META-INF/services/java.text.",
-    };
 
     private enum Owner { PROGRAM, JDK, RUNTIME, TRACER }
 

@@ -39,6 +39,15 @@ public final class Hooks {
         BUSY.get()[0] = true;
     }
 
+    /** Ignores this thread until {@link #resume}; returns false if it was ignored already. */
+    static boolean pause() {
+        return enter() != null;
+    }
+
+    static void resume() {
+        BUSY.get()[0] = false;
+    }
+
     /** Returns the thread's flag, set, or null where the hook must do nothing. */
     private static boolean[] enter() {
         if (trace == null) {

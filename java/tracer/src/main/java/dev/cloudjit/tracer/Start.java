@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import jdk.internal.access.SharedSecrets;
 
 /** Puts the agent together. */
 public final class Start {
@@ -30,7 +31,7 @@ public final class Start {
         TraceFile file = new TraceFile(trace, libraries, options);
         trace.wake(file);
         weave(instrumentation);
-        Runtime.getRuntime().addShutdownHook(new AtExit(libraries, file));
+        SharedSecrets.getJavaLangAccess().registerShutdownHook(LAST_AT_EXIT, false, new Flush());
         file.start();
         Hooks.install(trace, file, libraries);
         offerFlush();
@@ -47,6 +48,9 @@ public final class Start {
             System.getProperties().put("dev.cloudjit.tracer.flush", new Flush());
         }
     }
+
+    /** The last of the JDK's own places for work at exit: the program's hooks have ended by then. */
+    private static final int LAST_AT_EXIT = 9;
 
     private static final String CLIENT = "dev.cloudjit.runtime.Main";
 
@@ -67,33 +71,13 @@ public final class Start {
                 // A JDK without that module.
             }
         }
+        // It stays: where an agent of the program's own changes these classes later, the JVM makes
+        // them anew from their original code and the transformers that there are.
         Weaver weaver = new Weaver(points);
         instrumentation.addTransformer(weaver, true);
-        try {
-            instrumentation.retransformClasses(classes.toArray(new Class<?>[0]));
-        } finally {
-            instrumentation.removeTransformer(weaver);
-        }
+        instrumentation.retransformClasses(classes.toArray(new Class<?>[0]));
         for (Throwable failure : weaver.failures) {
             System.err.println("CloudJIT's tracer sees less than it should on this JDK: " + failure);
-        }
-    }
-
-    private static final class AtExit extends Thread {
-        private final NativeLibraries libraries;
-        private final TraceFile file;
-
-        AtExit(NativeLibraries libraries, TraceFile file) {
-            super("cloudjit-tracer-exit");
-            this.libraries = libraries;
-            this.file = file;
-        }
-
-        @Override
-        public void run() {
-            Hooks.ignoreThisThread();
-            libraries.scan();
-            file.flush();
         }
     }
 }

@@ -19,6 +19,7 @@ import java.lang.instrument.ClassFileTransformer;
 import java.lang.reflect.AccessFlag;
 import java.security.ProtectionDomain;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 
@@ -29,7 +30,7 @@ final class Weaver implements ClassFileTransformer {
     private final ClassFile format = ClassFile.of(ClassFile.DebugElementsOption.DROP_DEBUG);
     private final Map<String, List<Points.Point>> points;
     /** What went wrong, for the log; the class is left as it is then. */
-    final List<Throwable> failures = new ArrayList<>();
+    final List<Throwable> failures = Collections.synchronizedList(new ArrayList<>());
 
     Weaver(Map<String, List<Points.Point>> points) {
         this.points = points;
@@ -37,18 +38,23 @@ final class Weaver implements ClassFileTransformer {
 
     @Override
     public byte[] transform(Module module, ClassLoader loader, String name, Class<?> c, ProtectionDomain domain, byte[] original) {
-        if (c == null) {
+        if (c == null || loader != null) { // a class that is being loaded, which is none of ours
             return null;
         }
         List<Points.Point> mine = points.get(c.getName());
         if (mine == null) {
             return null;
         }
+        boolean tracing = Hooks.pause();
         try {
             return format.transformClass(format.parse(original), new Methods(mine));
         } catch (Throwable t) {
             failures.add(t);
             return null;
+        } finally {
+            if (tracing) {
+                Hooks.resume();
+            }
         }
     }
 

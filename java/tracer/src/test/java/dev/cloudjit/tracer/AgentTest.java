@@ -4,9 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.cloudjit.tracer.test.Hostile;
+import dev.cloudjit.tracer.test.OtherAgent;
 import dev.cloudjit.tracer.test.Sample;
 import dev.cloudjit.tracer.test.Storm;
 import java.io.BufferedReader;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,8 +17,13 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.jar.JarOutputStream;
+import java.util.jar.Manifest;
+import java.util.zip.ZipEntry;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Runs programs with and without the finished agent. */
 class AgentTest {
@@ -118,6 +126,49 @@ class AgentTest {
         assertEquals(java.util.Set.of("<init>()", "run()"), trace.types.get("dev.cloudjit.tracer.test.Storm$Work").methods);
         assertTrue(trace.types.containsKey("generated.Name15x19"));
         assertFalse(trace.types.keySet().stream().anyMatch(name -> name.contains("/")), "a hidden class was recorded");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"storm", "names", "exit", "hook", "unload", "overflow", "memory", "properties", "loader", "uncaught"})
+    void hostileProgramsBehaveTheSame(String what) throws Exception {
+        List<String> plain = command(null, Hostile.class, what);
+        List<String> traced = command("out=" + out, Hostile.class, what);
+        assertEquals(run(plain), run(traced));
+        String hostile = Hostile.class.getName();
+        String last = switch (what) {
+            case "names" -> "generated.some.longer.packagename.Name99000";
+            case "storm", "unload", "loader" -> hostile + "$Target";
+            default -> hostile + "$Last";
+        };
+        assertTrue(trace().types.containsKey(last), trace().types.keySet()::toString);
+    }
+
+    /** Whichever comes first: the later one must not undo what the earlier did to the JDK's classes. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void programsWithAgentsOfTheirOwn(boolean first) throws Exception {
+        Path jar = otherAgent();
+        List<String> plain = command(null, Sample.class);
+        plain.add(1, "-javaagent:" + jar);
+        List<String> both = command("out=" + out, Sample.class);
+        both.add(first ? 1 : both.size() - 1, "-javaagent:" + jar);
+        assertEquals(run(plain), run(both));
+        assertEquals(java.util.Set.of("inherited()"), trace().types.get("dev.cloudjit.tracer.test.Sample$Base").methods);
+        assertTrue(trace().types.containsKey("no.such.Type"));
+    }
+
+    private Path otherAgent() throws IOException {
+        Manifest manifest = new Manifest();
+        manifest.getMainAttributes().putValue("Manifest-Version", "1.0");
+        manifest.getMainAttributes().putValue("Premain-Class", OtherAgent.class.getName());
+        manifest.getMainAttributes().putValue("Can-Retransform-Classes", "true");
+        Path jar = out.resolve("other.jar");
+        try (JarOutputStream to = new JarOutputStream(Files.newOutputStream(jar), manifest)) {
+            String name = OtherAgent.class.getName().replace('.', '/') + ".class";
+            to.putNextEntry(new ZipEntry(name));
+            to.write(Files.readAllBytes(Path.of(PROGRAMS, name)));
+        }
+        return jar;
     }
 
     @Test
