@@ -50,6 +50,8 @@ func (s *Server) proxy(w http.ResponseWriter, r *http.Request, rev *store.Revisi
 	defer slow.lift()
 	if r.GetBody == nil && r.Body != nil && r.Body != http.NoBody {
 		r.Body = patientBody{r.Body, slow}
+		// Or the server would read all of the body before it sends any of the answer.
+		_ = slow.conn.EnableFullDuplex() // HTTP/2 always is
 	}
 	p := &httputil.ReverseProxy{
 		FlushInterval: -1, // each chunk at once

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -32,6 +33,9 @@ const (
 
 // ErrGone is returned by Invoke when the runtime's connection has been closed by Close.
 var ErrGone = errors.New("runtime is gone")
+
+// ErrNotTaken is ErrGone of an invocation that the runtime never got: it may run elsewhere.
+var ErrNotTaken = fmt.Errorf("%w; it had not taken the invocation", ErrGone)
 
 // phase is where the runtime stands between two requests.
 type phase uint8
@@ -73,6 +77,7 @@ type Runtime struct {
 // call is one invocation under way.
 type call struct {
 	inv    *worker.Invocation
+	taken  atomic.Bool         // written to the runtime
 	result chan *worker.Result // buffered: the answer never waits for the caller
 	ctx    context.Context     // of Invoke: a streamed answer stops when it ends
 }
@@ -110,7 +115,7 @@ func (r *Runtime) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.R
 	switch {
 	case r.phase == ended:
 		r.mu.Unlock()
-		return nil, ErrGone
+		return nil, ErrNotTaken
 	case r.call != nil:
 		r.mu.Unlock()
 		return nil, worker.ErrBusy
@@ -131,8 +136,11 @@ func (r *Runtime) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.R
 		case res := <-c.result:
 			return res, nil
 		default:
-			return nil, ErrGone
 		}
+		if !c.taken.Load() {
+			return nil, ErrNotTaken
+		}
+		return nil, ErrGone
 	}
 }
 
@@ -167,6 +175,7 @@ func (r *Runtime) handOut() *conn {
 // written goes to the next connection that asks.
 func (r *Runtime) deliver(to *conn, c *call) {
 	for to != nil {
+		c.taken.Store(true) // before it is: in doubt it was taken
 		stop := context.AfterFunc(c.ctx, func() { _ = to.net.SetWriteDeadline(time.Unix(1, 0)) })
 		err := to.give(c.inv)
 		if !stop() || err != nil {
@@ -176,6 +185,7 @@ func (r *Runtime) deliver(to *conn, c *call) {
 		if err == nil {
 			return
 		}
+		c.taken.Store(false) // not the whole of it
 		r.mu.Lock()
 		to = nil
 		if r.call == c && r.phase == running {

@@ -322,7 +322,7 @@ func TestInvokeRefuses(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	s.Close()
-	if _, err := s.Invoke(t.Context(), &worker.Invocation{RequestID: "b"}); !errors.Is(err, ErrGone) {
+	if _, err := s.Invoke(t.Context(), &worker.Invocation{RequestID: "b"}); !errors.Is(err, ErrNotTaken) {
 		t.Errorf("after the end: got %v", err)
 	}
 }

@@ -274,6 +274,8 @@ func (n *Node) run(ctx context.Context, c *call, inv *worker.Invocation) (ran, f
 		res.Outcome, res.Payload, res.ErrorType, res.ContentType = out.Outcome, out.Payload, out.ErrorType, out.ContentType
 	case errors.As(err, &exit) && exit.Exit.Stopped && n.ctx.Err() != nil:
 		return res, function.OutcomeCrashed, ErrDraining
+	case errors.As(err, &exit) && exit.NotTaken:
+		return res, function.OutcomeUnknown, nil
 	case errors.As(err, &exit):
 		res.Exit = &exit.Exit
 		res.Outcome = outcomeOf(w, exit.Exit)

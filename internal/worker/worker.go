@@ -191,7 +191,12 @@ func (e Exit) String() string {
 }
 
 // ExitError is returned when the runtime ended under an invocation.
-type ExitError struct{ Exit Exit }
+type ExitError struct {
+	Exit Exit
+	// NotTaken says that the runtime never got the invocation, as when it ends after the one before:
+	// it may run on another worker. False is always safe.
+	NotTaken bool
+}
 
 func (e *ExitError) Error() string { return "the runtime ended: " + e.Exit.String() }
 

@@ -158,7 +158,7 @@ func (h *handle) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Re
 	res, err := h.api.Invoke(ctx, inv)
 	if errors.Is(err, guest.ErrGone) {
 		<-h.done
-		return nil, &worker.ExitError{Exit: h.exit}
+		return nil, &worker.ExitError{Exit: h.exit, NotTaken: errors.Is(err, guest.ErrNotTaken)}
 	}
 	if err == nil {
 		h.out.flush()

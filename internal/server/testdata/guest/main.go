@@ -60,6 +60,9 @@ func do(payload []byte, header http.Header) ([]byte, error) {
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return nil, err
 	}
+	if os.Getenv("PRINT") != "" {
+		fmt.Println(string(payload))
+	}
 	time.Sleep(time.Duration(e.MS) * time.Millisecond)
 	switch e.Do {
 	case "trace":
