@@ -91,8 +91,8 @@ type Settings struct {
 	Connections int `json:"connections"`
 	// Settle is how long a process has been idle when its memory is measured.
 	Settle time.Duration `json:"settle"`
-	// PeakAfter is the age of the process at which peak throughput begins to be counted, and
-	// PeakWindow for how long.
+	// PeakAfter is how long after its first answer, under load, a process's peak throughput
+	// begins to be counted, and PeakWindow for how long.
 	PeakAfter  time.Duration `json:"peakAfter"`
 	PeakWindow time.Duration `json:"peakWindow"`
 	// ColdStarts through the platform, of each tier in each repetition.

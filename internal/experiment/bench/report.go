@@ -160,7 +160,7 @@ func method(r *Result) []string {
 	return []string{fmt.Sprintf("Each application runs in each tier %d times, the tiers taking turns, after one start of each that is not counted. "+
 		"Bare is the process started directly with the very options of the platform, without a sandbox. One start is measured idle: first right answer, then memory after %s. "+
 		"Another is under load from its start: %d connections ask the application's requests in turn, each again as soon as it has its answer (a handler takes one event at a time). "+
-		"Memory under load is the greatest while the peak is counted, which begins %s after the start and lasts %s. "+
+		"Memory under load is the greatest while the peak is counted, which begins %s after the first answer and lasts %s. "+
 		"Through the platform, %d cold starts of each tier in each repetition.",
 		s.Repeat, s.Settle, s.Connections, s.PeakAfter, s.PeakWindow, s.ColdStarts),
 		"The load comes from the same machine and takes its share of the cores, of every tier alike."}

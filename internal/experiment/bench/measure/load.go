@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cloudjit/cloudjit/internal/experiment/bench"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/sample"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -161,88 +162,111 @@ func (c *connection) first(ctx context.Context) (time.Duration, error) {
 // loaded is what a process did under load.
 type loaded struct {
 	ages  []time.Duration // of the process at each right answer, sorted
+	peak  time.Duration   // the age at which the peak began to be counted
 	pss   float64         // MiB, the greatest while the peak was counted
 	wrong int64
 	first string // what was wrong with the first of those
 }
 
-// load asks on all connections from the start of the process until it has an age. From peak on
-// its memory is sampled. The error says that the process ended or ctx did; what was counted
-// until then is returned as well.
-func (p *running) load(ctx context.Context, r *requests, connections int, peak, until time.Duration) (*loaded, error) {
+// atLeast is the age until which every process is under load: start-up throughput wants so much.
+const atLeast = 5 * time.Second
+
+// load asks on all connections from the start of the process until its peak throughput was
+// counted, which begins a time after the first answer. The error says that the process ended,
+// gave no answer, or ctx ended; what was counted until then is returned as well.
+func (p *running) load(ctx context.Context, r *requests, s bench.Settings) (*loaded, error) {
+	connections := s.Connections
 	if p.runtime != nil {
 		connections = 1
 	}
-	ctx, cancel := context.WithDeadline(ctx, p.began.Add(until))
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l := &loaded{}
-	var mu sync.Mutex
-	var asking sync.WaitGroup
+	var (
+		l        = &loaded{}
+		mu       sync.Mutex
+		asking   sync.WaitGroup
+		answered = make(chan time.Duration, 1) // the age at the first answer
+	)
 	for i := range connections {
 		asking.Go(func() {
 			c := p.connect(r)
 			defer c.close()
-			var ages []time.Duration
-			var wrong int64
-			var text string
+			var mine loaded
 			// Each connection begins elsewhere, so that they do not all ask the same.
-			for k := i; ctx.Err() == nil; {
+			for k := i; ctx.Err() == nil && p.ended() == nil; {
 				err := c.ask(ctx, k)
 				var w wrongError
 				switch {
 				case err == nil:
-					ages = append(ages, time.Since(p.began))
+					mine.ages = append(mine.ages, time.Since(p.began))
+					if len(mine.ages) == 1 {
+						select {
+						case answered <- mine.ages[0]:
+						default: // another connection was first
+						}
+					}
 					k++
 				case errors.As(err, &w):
-					if wrong++; text == "" {
-						text = err.Error()
+					if mine.wrong++; mine.first == "" {
+						mine.first = err.Error()
 					}
 					k++
 				default: // not there yet, or gone
-					if p.ended() != nil {
-						cancel()
-						break
-					}
 					time.Sleep(poll)
 				}
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			l.ages, l.wrong = append(l.ages, ages...), l.wrong+wrong
+			l.ages, l.wrong = append(l.ages, mine.ages...), l.wrong+mine.wrong
 			if l.first == "" {
-				l.first = text
+				l.first = mine.first
 			}
 		})
 	}
-	l.pss = p.sample(ctx, peak, until)
+	err := p.watch(ctx, l, answered, s)
+	gone := p.ended()
+	cancel()
 	asking.Wait()
 	slices.Sort(l.ages)
-	if gone := p.ended(); gone != nil {
+	switch {
+	case gone != nil:
 		return l, gone
+	case err != nil && l.first != "":
+		return l, fmt.Errorf("%w; %d answers were wrong, the first: %s", err, l.wrong, l.first)
 	}
-	if len(l.ages) == 0 {
-		if l.first != "" {
-			return l, fmt.Errorf("no answer was right: %s", l.first)
-		}
-		return l, fmt.Errorf("no answer within %s", until)
-	}
-	return l, nil
+	return l, err
 }
 
-// sample is the greatest memory from peak on, measured at the beginning, in the middle and
-// shortly before the end.
-func (p *running) sample(ctx context.Context, peak, until time.Duration) float64 {
-	most := 0.0
-	for i := range 3 {
-		at := peak + (until-peak)*time.Duration(i)*45/100
+// watch waits until the peak was counted, and samples memory meanwhile: as it begins, in its
+// middle and shortly before its end.
+func (p *running) watch(ctx context.Context, l *loaded, answered <-chan time.Duration, s bench.Settings) error {
+	until := func(age time.Duration) error {
 		select {
-		case <-time.After(at - time.Since(p.began)):
+		case <-time.After(age - time.Since(p.began)):
+			return nil
+		case <-p.done:
+			return p.ended()
 		case <-ctx.Done():
-			return most
-		}
-		if m, err := p.pss(); err == nil { // else it has ended, which others say
-			most = max(most, m)
+			return ctx.Err()
 		}
 	}
-	return most
+	select {
+	case first := <-answered:
+		l.peak = first + s.PeakAfter
+	case <-time.After(startTime):
+		return fmt.Errorf("no right answer within %s", startTime)
+	case <-p.done:
+		return p.ended()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for _, share := range []time.Duration{0, 45, 90} {
+		if err := until(l.peak + s.PeakWindow*share/100); err != nil {
+			return err
+		}
+		if m, err := p.pss(); err == nil { // else it has ended, which is said below
+			l.pss = max(l.pss, m)
+		}
+	}
+	return until(max(l.peak+s.PeakWindow, atLeast))
 }

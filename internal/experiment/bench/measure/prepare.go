@@ -153,14 +153,14 @@ func (a *app) binary(rev *client.Revision, l function.Level) (dir string, ok boo
 // trace lets the tracer see ordinary traffic, and then end.
 func (a *app) trace(ctx context.Context) error {
 	a.run.say("  tracing: each of %d requests %d times", len(a.Sample.Requests), a.run.Rounds)
-	if err := a.fn.SetPolicy(ctx, policy(true, kept)); err != nil {
+	if err := a.fn.SetPolicy(ctx, policy(true, kept)); err != nil { // one worker sees all
 		return err
 	}
 	begin := time.Now()
 	if err := a.askAll(ctx, a.run.Rounds); err != nil {
 		return err
 	}
-	if err := a.fn.SetPolicy(ctx, policy(true, 0)); err != nil {
+	if err := dismiss(ctx, a.fn, true); err != nil {
 		return err
 	}
 	for end := time.Now().Add(goneTime); ; {
@@ -294,6 +294,16 @@ func (a *app) buildOnce(ctx context.Context, l function.Level) error {
 			return err
 		}
 	}
+}
+
+// dismiss lets a function keep no worker any more. One that is idle already goes only after it
+// has served once more, so one request is asked.
+func dismiss(ctx context.Context, fn *live.Function, optimize bool) error {
+	if err := fn.SetPolicy(ctx, policy(optimize, 0)); err != nil {
+		return err
+	}
+	_, err := fn.Ask(ctx, &fn.Sample.Requests[0])
+	return err
 }
 
 // pause waits, or returns the context's error.

@@ -3,7 +3,6 @@ package measure
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -180,5 +179,3 @@ func (t *tail) String() string {
 	defer t.mu.Unlock()
 	return strings.Join(strings.Fields(string(t.b)), " ")
 }
-
-var errInterrupted = errors.New("interrupted")

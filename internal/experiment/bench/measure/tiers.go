@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/assets"
@@ -295,18 +295,20 @@ func (t *tier) measure(ctx context.Context) error {
 			return err
 		}
 	}
-	o := t.out
-	t.app.run.say("  %s, %s: first answer %.0f ms bare, %.0f ms through the platform; %.0f answers in 5 s, then %.0f/s; %.0f MiB, %.0f under load",
-		t.app.Name, o.Name, last(o, bench.BareFirst), last(o, bench.PlatformFirst), last(o, bench.FirstFive), last(o, bench.Peak), last(o, bench.IdleMemory), last(o, bench.LoadMemory))
-	return nil
-}
-
-// last is the newest value of a metric; NaN, if there is none.
-func last(t *bench.Tier, m bench.Metric) float64 {
-	if v := t.Values[m.Key]; len(v) > 0 {
-		return v[len(v)-1]
+	var text []string
+	for _, m := range []struct {
+		bench.Metric
+		format string
+	}{
+		{bench.BareFirst, "first answer %.0f ms bare"}, {bench.PlatformFirst, "%.0f ms through the platform"}, {bench.FirstFive, "%.0f answers in 5 s"},
+		{bench.Peak, "peak %.0f/s"}, {bench.IdleMemory, "%.0f MiB idle"}, {bench.LoadMemory, "%.0f MiB under load"},
+	} {
+		if v := t.out.Values[m.Key]; len(v) > 0 {
+			text = append(text, fmt.Sprintf(m.format, v[len(v)-1]))
+		}
 	}
-	return math.NaN()
+	t.app.run.say("  %s, %s: %s", t.app.Name, t.out.Name, strings.Join(text, ", "))
+	return nil
 }
 
 const (
@@ -348,8 +350,7 @@ func (t *tier) measureBare(ctx context.Context) error {
 		return err
 	}
 	defer p.stop(killGrace)
-	end := s.PeakAfter + s.PeakWindow
-	l, err := p.load(ctx, t.app.asks, s.Connections, s.PeakAfter, max(end, 5*second))
+	l, err := p.load(ctx, t.app.asks, s)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -363,7 +364,7 @@ func (t *tier) measureBare(ctx context.Context) error {
 	}
 	t.out.Add(bench.FirstSecond, float64(bench.Between(l.ages, 0, second)))
 	t.out.Add(bench.FirstFive, float64(bench.Between(l.ages, 0, 5*second)))
-	t.out.Add(bench.Peak, bench.Rate(l.ages, s.PeakAfter, end))
+	t.out.Add(bench.Peak, bench.Rate(l.ages, l.peak, l.peak+s.PeakWindow))
 	t.out.Add(bench.LoadMemory, l.pss)
 	return nil
 }
@@ -401,7 +402,7 @@ func (t *tier) measurePlatform(ctx context.Context) error {
 			break
 		}
 	}
-	return t.fn.SetPolicy(ctx, policy(optimize, 0))
+	return dismiss(ctx, t.fn, optimize)
 }
 
 // cold asks one request that finds no worker.
