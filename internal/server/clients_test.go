@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,12 +22,7 @@ func TestRealClients(t *testing.T) {
 	if exec.CommandContext(t.Context(), filepath.Join(bin, "python3"), "-c", "import boto3").Run() != nil {
 		t.Skip("SKIPPED: there is no boto3: run scripts/prerequisites test")
 	}
-	dir := t.TempDir()
-	tmp := filepath.Join(dir, "tmp")
-	if err := os.Mkdir(tmp, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	bootstrap := string(guestProgram(t))
+	dir, bootstrap := t.TempDir(), string(guestProgram(t))
 	for name, content := range map[string][]byte{
 		"greeter.jar": javaJar(t, "Greeter", false), "site.jar": javaJar(t, "Site", true),
 		"guest.zip": zipOf(t, "bootstrap", bootstrap), "other.zip": zipOf(t, "bootstrap", bootstrap, "other", "code"),
@@ -37,19 +31,7 @@ func TestRealClients(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	o := childOptions{Config: config.Default(), Cache: filepath.Join(dir, "cache")}
-	o.Config.Listen, o.Config.Data = "127.0.0.1:0", filepath.Join(dir, "data")
-	o.Config.Async.Backoff = 100 * time.Millisecond
-	o.Config.Policy.Enabled = false // builds are another test's
-	c := spawn(t, o, tmp)
-	defer func() {
-		if err := c.end(syscall.SIGTERM); err != nil {
-			t.Errorf("a clean stop: %v", err)
-		}
-		if left := leftovers(t, o, tmp); len(left) > 0 {
-			t.Errorf("left behind: %q", left)
-		}
-	}()
+	c, _ := single(t, func(c *config.Config) { c.Async.Backoff = 100 * time.Millisecond })
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	for _, args := range [][]string{
