@@ -5,7 +5,9 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -70,6 +72,78 @@ func TestCoreOnlyDecides(t *testing.T) {
 			if contains(sideEffects, imp) {
 				t.Errorf("%s imports %s: the core reads no clock, starts nothing and talks to nobody, so that the simulator runs the very code that serves", pkg, imp)
 			}
+		}
+	}
+}
+
+// boundary is how a package comment says where the package ends.
+var boundary = regexp.MustCompile(`(must|may|do|does) not |knows? (no|nothing|neither|of no)\b|nothing of|is pure|decides nothing|serves no|does no `)
+
+// TestPackagesSayWhatTheyAreFor: one comment for each package, which also says what the package must
+// not do or know: that is what keeps the next change out of the wrong one.
+func TestPackagesSayWhatTheyAreFor(t *testing.T) {
+	for pkg := range packages(t) {
+		files, err := filepath.Glob(filepath.Join(pkg, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var docs []string
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if file.Doc != nil {
+				docs = append(docs, strings.Join(strings.Fields(file.Doc.Text()), " "))
+			}
+		}
+		if len(docs) != 1 {
+			t.Errorf("%s has %d package comments, want one", pkg, len(docs))
+			continue
+		}
+		kind := "Package "
+		if strings.HasPrefix(pkg, "cmd/") {
+			kind = "Command "
+		} else if !boundary.MatchString(docs[0]) {
+			t.Errorf("the comment of %s does not say what the package must not know or do", pkg)
+		}
+		if !strings.HasPrefix(docs[0], kind+filepath.Base(pkg)+" ") {
+			t.Errorf("the comment of %s begins %.30q, want %q", pkg, docs[0], kind+filepath.Base(pkg))
+		}
+	}
+}
+
+// TestTheMapIsWhole: every package below internal stands in the architecture page's table.
+func TestTheMapIsWhole(t *testing.T) {
+	page, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg := range packages(t) {
+		inner, ok := strings.CutPrefix(pkg, "internal/")
+		if top, _, _ := strings.Cut(inner, "/"); ok && !strings.Contains(string(page), "`"+top+"`") {
+			t.Errorf("docs/architecture.md does not name `%s`", top)
+		}
+	}
+}
+
+// TestChangelog: the form of changelog/README.md.
+func TestChangelog(t *testing.T) {
+	files, err := filepath.Glob("changelog/unreleased/*")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no changes: %v", err)
+	}
+	form := regexp.MustCompile(`^(Enhancement|Change|Bugfix|Security): .+[^.\n]\n\n(?s:.+)\n$`)
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !form.Match(b) {
+			t.Errorf("%s does not begin with a line like \"Bugfix: What was wrong\", an empty line and a paragraph (changelog/README.md)", name)
 		}
 	}
 }

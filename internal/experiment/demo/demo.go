@@ -1,7 +1,7 @@
 // Package demo drives sample functions on a running platform through every tier and measures
 // what their users see: cold starts, warm invocations, memory, and that no answer was wrong on
 // the way. Nothing in it is scripted: the platform decides by its ordinary rules, and what is
-// printed is what was measured.
+// printed is what was measured. It must not know what is behind the platform's API.
 package demo
 
 import (

@@ -3,7 +3,8 @@
 // group limits. docs/sandbox.md says what that protects from and what it does not.
 //
 // There is no helper inside: the Runtime API is served by this process on a socket that was made
-// in the sandbox's network, and a web function's port is dialled the same way.
+// in the sandbox's network, and a web function's port is dialled the same way. It must not know why a
+// worker is started or stopped, nor what runs in it.
 package process
 
 import (
