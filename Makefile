@@ -35,6 +35,15 @@ demo: build samples ## A real function optimizes itself; results in out/demo.jso
 samples: prerequisites ## The two sample functions that the demo and the tests run.
 	$(MVN) -f java/samples/pom.xml -pl orders,hello-web package
 
+.PHONY: applications
+applications: prerequisites ## The real applications: Tika on Quarkus, Petclinic on Spring Boot, Shopcart on Micronaut.
+	$(MVN) -f java/samples/pom.xml -Papplications -pl documents,petclinic,shopcart package
+
+.PHONY: figures
+figures: build applications ## Measure the paper's Figures 1 and 2 and Table 1; report in out/figures.
+	bin/cloudjit toolchain install
+	bin/cloudjit bench all --report out/figures
+
 .PHONY: test
 test: build samples test-prerequisites ## Everything that CI tests.
 	$(MVN) -f java/pom.xml -pl runtime,tracer -am verify

@@ -158,9 +158,9 @@ func (f *benchFlags) run(c *Context, m *measureFlags, parts ...bench.Part) (err 
 	}
 	url := f.URL
 	if url == "" {
-		server, err := f.serve(c)
-		if err != nil {
-			return err
+		server, startErr := f.serve(c)
+		if startErr != nil {
+			return startErr
 		}
 		defer func() { err = errors.Join(err, server.stop()) }()
 		url = server.endpoint

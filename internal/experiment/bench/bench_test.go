@@ -173,6 +173,9 @@ func TestReportIsWhole(t *testing.T) {
 			t.Errorf("figure-%s.svg draws what is no number", name)
 		}
 	}
+	if md := read(t, dir, "tables.md"); !strings.Contains(md, "| shopcart | quick | 87 | 160 | 3.31 | 69.4 |") {
+		t.Errorf("tables.md lacks the build:\n%s", md)
+	}
 	for name, rows := range map[string]int{"measurements.csv": 3 * 3 * 7, "builds.csv": 2, "metadata.csv": len(bench.Parameters)} {
 		records, err := csv.NewReader(strings.NewReader(read(t, dir, name))).ReadAll()
 		if err != nil || len(records) != rows+1 {

@@ -27,13 +27,23 @@ var paperBuilds = []struct {
 }
 
 // Write fills a folder: report.html, figure-*.svg, measurements.csv, builds.csv, metadata.csv
-// (of the parts that were asked for) and result.json.
+// (of the parts that were asked for), tables.md and result.json.
 func Write(dir string, r *Result) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
 	files := map[string]func(io.Writer) error{
 		"report.html": Page(r).WriteHTML,
+		"tables.md": func(w io.Writer) error {
+			for _, t := range append(Tables(r), problemTable(r), settings(r), apps(r)) {
+				if len(t.Rows) > 0 {
+					if err := t.WriteMarkdown(w); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		},
 		"result.json": func(w io.Writer) error {
 			enc := json.NewEncoder(w)
 			enc.SetIndent("", "  ")
@@ -87,6 +97,9 @@ func Tables(r *Result) []report.Table {
 				tables = append(tables, appTable(a))
 			}
 		}
+		if t := paperTable(r); len(t.Rows) > 0 {
+			tables = append(tables, t)
+		}
 	}
 	if r.Has(Table1) {
 		tables = append(tables, buildTable(r))
@@ -111,7 +124,7 @@ func Page(r *Result) *report.Page {
 	if r.Interrupted {
 		page.Lead += " The run was interrupted: this is what had been measured."
 	}
-	if s := failures(r); len(s.Rows) > 0 {
+	if s := problemTable(r); len(s.Rows) > 0 {
 		page.Sections = append(page.Sections, report.Section{Heading: "What is not in the figures, and what to know about them", Tables: []report.Table{s}})
 	}
 	svgs := figures(r)
@@ -132,6 +145,9 @@ func Page(r *Result) *report.Page {
 				s.Tables = append(s.Tables, appTable(a))
 			}
 		}
+		if t := paperTable(r); len(t.Rows) > 0 {
+			s.Tables = append([]report.Table{t}, s.Tables...)
+		}
 		page.Sections = append(page.Sections, s)
 	}
 	if r.Has(Table1) {
@@ -139,7 +155,7 @@ func Page(r *Result) *report.Page {
 	}
 	if r.Has(Figure2) {
 		s := report.Section{Heading: "Metadata that the tracer found (the paper's Figure 2)", Tables: []report.Table{metadataTable(r)}}
-		s.Figures = []report.Figure{{SVG: svgs["2-metadata"], Caption: "Parameters that somebody would have to write by hand; what the libraries bring themselves is not among them."}}
+		s.Figures = []report.Figure{{SVG: svgs["2-metadata"], Caption: "Parameters that were traced in the application and its libraries, and that somebody would have to write by hand."}}
 		page.Sections = append(page.Sections, s)
 	}
 	page.Sections = append(page.Sections, report.Section{Heading: "Machine, versions and settings", Tables: []report.Table{settings(r), apps(r)}})
@@ -169,13 +185,13 @@ func method(r *Result) []string {
 // panelsOf says which metrics a figure shows beside each other.
 var panelsOf = []struct {
 	name, title string
-	log         bool
+	log, same   bool // a logarithmic axis; one axis for all panels
 	metrics     []Metric
 }{
-	{"1a-memory", "Memory, MiB", false, []Metric{IdleMemory, LoadMemory}},
-	{"1b-startup", "Time to the first answer, ms", true, []Metric{BareFirst, PlatformFirst}},
-	{"1c-startup-throughput", "Start-up throughput, answers", false, []Metric{FirstSecond, FirstFive}},
-	{"1d-peak-throughput", "Peak throughput, answers a second", false, []Metric{Peak}},
+	{"1a-memory", "Memory, MiB", false, true, []Metric{IdleMemory, LoadMemory}},
+	{"1b-startup", "Time to the first answer, ms", true, true, []Metric{BareFirst, PlatformFirst}},
+	{"1c-startup-throughput", "Start-up throughput, answers", false, false, []Metric{FirstSecond, FirstFive}},
+	{"1d-peak-throughput", "Peak throughput, answers a second", false, false, []Metric{Peak}},
 }
 
 // figures are all pictures by name.
@@ -184,7 +200,7 @@ func figures(r *Result) map[string][]byte {
 	if r.Has(Figure1) {
 		tiers := r.TierNames()
 		for _, f := range panelsOf {
-			bars := report.Bars{Title: f.title, Series: tiers}
+			bars := report.Bars{Title: f.title, Series: tiers, SameScale: f.same}
 			for _, m := range f.metrics {
 				if p, any := panel(r, m, tiers, f.log); any {
 					bars.Panels = append(bars.Panels, p)
@@ -310,6 +326,37 @@ func ratio(a, b Spread) string {
 	return strconv.FormatFloat(a.Median/b.Median, 'g', 3, 64)
 }
 
+// paperTable sets native over HotSpot beside what the paper says of it. The paper prints its
+// Figure 1 without numbers; 0.375 is the memory ratio that its 5.1 derives from it.
+func paperTable(r *Result) report.Table {
+	t := report.Table{Caption: "Native over HotSpot, medians, beside the paper (Fig. 1 and section 5.1)", Head: []string{"native / hotspot"}}
+	var measured []*App
+	for _, a := range r.Apps {
+		if a.Tier(HotSpot) != nil && a.Tier(Native) != nil && len(a.Tier(Native).Values) > 0 {
+			measured = append(measured, a)
+			t.Head = append(t.Head, a.Name)
+		}
+	}
+	t.Head = append(t.Head, "paper")
+	if len(measured) == 0 {
+		return t
+	}
+	for _, row := range []struct {
+		Metric
+		paper string
+	}{
+		{IdleMemory, "0.375"}, {LoadMemory, "0.375"}, {BareFirst, "far below 1 (logarithmic axis)"}, {PlatformFirst, "not shown"},
+		{FirstSecond, "above 1"}, {FirstFive, "above 1"}, {Peak, "below 1"},
+	} {
+		cells := []string{row.Title}
+		for _, a := range measured {
+			cells = append(cells, ratio(a.Tier(Native).Of(row.Metric), a.Tier(HotSpot).Of(row.Metric)))
+		}
+		t.Rows = append(t.Rows, append(cells, row.paper))
+	}
+	return t
+}
+
 func buildTable(r *Result) report.Table {
 	t := report.Table{Caption: "Native builds", Head: []string{"application", "level", "time, s", "CPU, s", "peak RSS, GB", "binary, MB", "archive, MB", "paper: RSS, time, size"}}
 	for _, a := range r.Apps {
@@ -366,8 +413,8 @@ func metadataTable(r *Result) report.Table {
 	return t
 }
 
-// failures are everything that went wrong, so that nothing is silently left out.
-func failures(r *Result) report.Table {
+// problemTable is everything that went wrong, so that nothing is silently left out.
+func problemTable(r *Result) report.Table {
 	t := report.Table{Head: []string{"application", "what"}}
 	add := func(who, what string) { t.Rows = append(t.Rows, []string{who, what}) }
 	for _, a := range r.Apps {
@@ -392,7 +439,7 @@ func failures(r *Result) report.Table {
 // Problems are the failures, one a line; nil if all went well.
 func Problems(r *Result) []string {
 	var lines []string
-	for _, row := range failures(r).Rows {
+	for _, row := range problemTable(r).Rows {
 		lines = append(lines, strings.Join(row, ": "))
 	}
 	return lines

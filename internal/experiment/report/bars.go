@@ -14,6 +14,8 @@ type Bars struct {
 	// Series name the bars of a group; a series has the same colour everywhere.
 	Series []string
 	Panels []Panel
+	// SameScale gives all panels the value axis that suits them together.
+	SameScale bool
 }
 
 // Panel is groups of bars over one value axis.
@@ -98,18 +100,21 @@ func (b *Bars) SVG() []byte {
 	width := (wide - left - right - gap*float64(len(b.Panels)-1)) / float64(max(1, len(b.Panels)))
 	for i := range b.Panels {
 		x := left + float64(i)*(width+gap)
-		b.Panels[i].draw(&c, x+axis, top, width-axis, plot, b.Series)
+		of := b.Panels[i : i+1]
+		if b.SameScale {
+			of = b.Panels
+		}
+		b.Panels[i].draw(&c, scaleOf(of), x+axis, top, width-axis, plot, b.Series)
 	}
 	c.WriteString("</svg>\n")
 	return c.Bytes()
 }
 
-func (p *Panel) draw(c *canvas, x, y, w, h float64, series []string) {
+func (p *Panel) draw(c *canvas, scale scale, x, y, w, h float64, series []string) {
 	format := p.Format
 	if format == nil {
 		format = significant
 	}
-	scale := p.scale()
 	c.text(x-40, y-14, `fill="#333" font-weight="bold"`, p.Title)
 	for _, t := range scale.ticks {
 		ty := y + h - scale.at(t)*h
@@ -168,19 +173,22 @@ func (s scale) at(v float64) float64 {
 	return math.Min(math.Max((v-s.lo)/(s.hi-s.lo), 0), 1)
 }
 
-func (p *Panel) scale() scale {
+// scaleOf is the axis that suits all panels; whether it is logarithmic, the first says.
+func scaleOf(panels []Panel) scale {
 	low, high := math.Inf(1), 0.0
-	for _, g := range p.Bars {
-		for _, b := range g {
-			if b.Missing == "" && b.Value > 0 {
-				low, high = math.Min(low, math.Min(b.Value, positive(b.Low, b.Value))), math.Max(high, math.Max(b.Value, b.High))
+	for i := range panels {
+		for _, g := range panels[i].Bars {
+			for _, b := range g {
+				if b.Missing == "" && b.Value > 0 {
+					low, high = math.Min(low, math.Min(b.Value, positive(b.Low, b.Value))), math.Max(high, math.Max(b.Value, b.High))
+				}
 			}
 		}
 	}
 	if high == 0 {
 		low, high = 1, 10
 	}
-	if p.Log {
+	if panels[0].Log {
 		// A bar must be seen, so the axis begins below the least.
 		s := scale{lo: math.Pow10(int(math.Floor(math.Log10(low * 0.9)))), log: true}
 		s.hi = high * math.Pow(high/s.lo, 0.12)

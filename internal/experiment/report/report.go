@@ -80,6 +80,28 @@ func (t *Table) WriteText(w io.Writer) error {
 	return err
 }
 
+// WriteMarkdown writes the table, its caption first, for a page of the documentation.
+func (t *Table) WriteMarkdown(w io.Writer) error {
+	var b strings.Builder
+	if t.Caption != "" {
+		b.WriteString(t.Caption + "\n\n")
+	}
+	row := func(cells []string) {
+		for _, c := range cells {
+			b.WriteString("| " + strings.ReplaceAll(c, "|", "\\|") + " ")
+		}
+		b.WriteString("|\n")
+	}
+	row(t.Head)
+	b.WriteString("|---" + strings.Repeat("|---:", max(0, len(t.Head)-1)) + "|\n")
+	for _, r := range t.Rows {
+		row(r)
+	}
+	b.WriteByte('\n')
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
 func numeric(s string) bool {
 	s = strings.TrimLeft(s, "-+−")
 	return s != "" && s[0] >= '0' && s[0] <= '9' || s == "–"
