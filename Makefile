@@ -32,8 +32,8 @@ demo: build samples ## A real function optimizes itself; results in out/demo.jso
 	scripts/demo
 
 .PHONY: samples
-samples: prerequisites ## The two sample functions that the demo and the tests run.
-	$(MVN) -f java/samples/pom.xml -pl orders,hello-web package
+samples: prerequisites ## The sample functions that the demo, the replay and the tests run.
+	$(MVN) -f java/samples/pom.xml -pl orders,hello-web,work package
 
 .PHONY: applications
 applications: prerequisites ## The real applications: Tika on Quarkus, Petclinic on Spring Boot, Shopcart on Micronaut.

@@ -82,6 +82,7 @@ type commands struct {
 	Demo       demoCommand               `cmd:"" help:"Take sample functions through every tier, and measure." group:"experiments"`
 	Bench      benchCommands             `cmd:"" help:"Measure applications on HotSpot and as native image: the paper's Figures 1 and 2 and Table 1." group:"experiments"`
 	Simulate   simulateCommand           `cmd:"" help:"Run a trace through the platform's engine, with modelled durations." group:"experiments"`
+	Replay     replayCommand             `cmd:"" help:"Run a trace against a live platform, with and without the optimizer, and simulate the same." group:"experiments"`
 	Trace      traceCommands             `cmd:"" help:"Look into, cut, scale and make invocation traces." group:"experiments"`
 	Completion kongcompletion.Completion `cmd:"" help:"Print how to switch on completion in a shell." group:"other"`
 	Version    versionCommand            `cmd:"" help:"Print the version." group:"other"`

@@ -24,15 +24,7 @@ import (
 
 // simulateCommand runs a trace through the engine on modelled durations.
 type simulateCommand struct {
-	Trace          []string        `arg:"" optional:"" help:"Files, folders or archives of a trace, or the event log of a live engine; none with --generate." type:"path"`
-	Generate       bool            `help:"Simulate a generated trace: see --functions, --minutes, --start."`
-	WholeAppMemory bool            `help:"Give each function the memory of its whole app, instead of an even share."`
-	Placement      trace.Placement `help:"Where counted invocations go inside their minute: uniform, even, poisson or burst (all at once)." default:"uniform"`
-	Average        bool            `help:"Give each invocation its function's average duration, instead of a draw from its percentiles."`
-	Seed           uint64          `help:"Seed of everything random." default:"1"`
-	From           time.Duration   `help:"Simulate from here on." placeholder:"DURATION"`
-	To             time.Duration   `help:"Simulate up to here." placeholder:"DURATION"`
-	generateFlags
+	traceSource
 
 	Policy []string `help:"Policies to simulate side by side (none, paper, benefit, adaptive, oracle, all); none, the baseline, is always there." default:"paper"`
 	Report string   `help:"Write report.html, figures as SVG, series as CSV and Parquet, and result.json into this folder." type:"path" placeholder:"DIR"`
@@ -77,59 +69,11 @@ func (f *modelFlags) apply(o *sim.Options) {
 	m.TraceLimit, m.Deoptimize, m.MemoryMB = f.TraceLimit, f.Deopt, f.Memory
 }
 
-// open returns the trace, what was wrong in it, and what it is.
-func (s *simulateCommand) open(c *Context) (trace.Trace, []trace.Problem, experiment.Source, error) {
-	src := experiment.Source{Command: commandLine()}
-	if s.Generate == (len(s.Trace) > 0) {
-		return nil, nil, src, &usageError{"simulate: name the files of a trace, or --generate, and not both"}
-	}
-	if s.Generate {
-		t, err := s.trace(s.Seed)
-		src.Name, src.Kind = fmt.Sprintf("generated cluster, seed %d", s.Seed), "generated from the published statistics of the Azure 2019 set"
-		if err != nil {
-			return nil, nil, src, err
-		}
-		t, err = s.cut(t, &src)
-		return t, nil, src, err
-	}
-	in := traceInput{Trace: s.Trace, WholeAppMemory: s.WholeAppMemory}
-	t, problems, err := in.open(c)
-	if err != nil {
-		return nil, nil, src, err
-	}
-	names := make([]string, len(s.Trace))
-	for i, p := range s.Trace {
-		names[i] = filepath.Base(p)
-	}
-	src.Name, src.Kind = strings.Join(names, ", "), "recorded invocations"
-	if _, ok := t.(*trace.Counted); ok {
-		src.Kind = "counts per minute"
-	}
-	if t, err = s.cut(t, &src); err != nil {
-		return nil, nil, src, err
-	}
-	return t, problems.List(), src, nil
-}
-
-// cut takes the asked part of a trace; on an error the trace is closed.
-func (s *simulateCommand) cut(t trace.Trace, src *experiment.Source) (trace.Trace, error) {
-	if s.From == 0 && s.To == 0 {
-		return t, nil
-	}
-	part, err := trace.Slice(t, s.From, s.To)
-	if err != nil {
-		t.Close()
-		return nil, err
-	}
-	src.Name += fmt.Sprintf(" from %v to %v", s.From, s.From+part.Length())
-	return part, nil
-}
-
 func commandLine() string { return "cloudjit " + strings.Join(os.Args[1:], " ") }
 
-func (s *simulateCommand) options() sim.Options {
+func (s *simulateCommand) simOptions() sim.Options {
 	o := sim.DefaultOptions()
-	o.Trace = trace.Options{Seed: s.Seed, Placement: s.Placement, AverageDurations: s.Average}
+	o.Trace = s.traceSource.options()
 	s.apply(&o)
 	o.Policies = []string{"none"}
 	for _, p := range s.Policy {
@@ -157,7 +101,7 @@ func (s *simulateCommand) Run(c *Context, k *kong.Context) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	o := s.options()
+	o := s.simOptions()
 	recording, err := s.recording(c, &o, givenFlags(k))
 	if err != nil {
 		return err
@@ -170,7 +114,7 @@ func (s *simulateCommand) Run(c *Context, k *kong.Context) error {
 		if t, err = s.cut(t, &src); err != nil {
 			return err
 		}
-	} else if t, problems, src, err = s.open(c); err != nil {
+	} else if t, problems, src, err = s.open(c, "simulate"); err != nil {
 		return err
 	}
 	defer t.Close()

@@ -58,7 +58,7 @@ func WriteSimulation(dir string, r *sim.Result, src Source) error {
 	}
 	for i := range r.Runs {
 		run := &r.Runs[i]
-		if err := write(filepath.Join(dir, "series-"+run.Policy+".csv"), func(w io.Writer) error { return writeSeries(w, run) }); err != nil {
+		if err := write(filepath.Join(dir, "series-"+run.Policy+".csv"), func(w io.Writer) error { return WriteSeries(w, run) }); err != nil {
 			return err
 		}
 	}
@@ -111,7 +111,8 @@ func seriesRow(run *sim.Outcome, i int) SeriesRow {
 	}
 }
 
-func writeSeries(w io.Writer, run *sim.Outcome) error {
+// WriteSeries writes a run's seconds as CSV.
+func WriteSeries(w io.Writer, run *sim.Outcome) error {
 	out := csv.NewWriter(w)
 	out.Write([]string{
 		"second", "active_functions_optimized", "active_functions_other", "running_functions_optimized", "running_functions_other",

@@ -34,3 +34,6 @@ func nodeLimits(c config.Config, m budget) engine.NodeConfig {
 func buildLimits(c config.Config, m budget) aot.Limits {
 	return aot.Limits{MemoryMiB: m.build, CPUs: c.Builder.CPUs, Time: c.Builder.Time}
 }
+
+// NodeLimits are what a server with this configuration tells its engine.
+func NodeLimits(c config.Config) engine.NodeConfig { return nodeLimits(c, memoryBudget(c)) }

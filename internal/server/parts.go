@@ -38,10 +38,14 @@ func newBuilder(opt Options, l *launcher, limits jar.Limits) (aot.Builder, error
 	}
 	tc := found[0]
 	opt.Log.Info("native-image found", "home", tc.Home, "version", tc.Version, "kind", string(tc.Kind))
+	builds := opt.Builds
+	if builds == "" {
+		builds = filepath.Join(opt.Cache, "native")
+	}
 	b, err := nativeimage.New(nativeimage.Options{
 		Home: tc.Home, ID: string(tc.Kind) + "-" + tc.Edition + "-" + filepath.Base(tc.Home) + "-" + tc.Version, Runtime: l.runtime, Serialization: l.serialization,
 		Tracer: &metadata.Tracer{Jar: l.tracer},
-		Cache:  filepath.Join(opt.Cache, "native"), Repository: metarepo.Known(opt.Cache), Archive: limits,
+		Cache:  builds, Repository: metarepo.Known(opt.Cache), Archive: limits,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start builder: %w", err)

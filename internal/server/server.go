@@ -34,7 +34,9 @@ import (
 type Options struct {
 	Config config.Config
 	// Cache is where tool chains are looked for and derived files are kept.
-	Cache   string
+	Cache string
+	// Builds is where finished binaries are kept; empty: in Cache, for all servers.
+	Builds  string
 	Version string
 	Log     *slog.Logger
 	// Record, if set, takes the engine's events and actions.

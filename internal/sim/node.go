@@ -99,7 +99,7 @@ func newCluster(t trace.Trace, o *Options, p policy.Policy, native []bool, part 
 	}
 	_, c.baseline = p.(*policy.Never)
 	for i := range m.Slowdown {
-		c.slow = c.slow || m.Slowdown[i] != 1 || m.FirstSlowdown[i] != 1
+		c.slow = c.slow || m.Slowdown[i] != 1 || m.FirstSlowdown[i] != 1 || m.Overhead[i] != 0 || m.FirstOverhead[i] != 0
 	}
 	functions := t.Functions()
 	for i := int(c.part); i < len(functions); i += 1 << c.shift {
@@ -313,11 +313,11 @@ func (c *cluster) assign(a *engine.Action) {
 	inv.worker = int32(a.Worker)
 	duration := inv.duration
 	if c.slow {
-		slowdown := c.model.Slowdown[w.tier]
+		slowdown, overhead := c.model.Slowdown[w.tier], c.model.Overhead[w.tier]
 		if !w.served {
-			slowdown = c.model.FirstSlowdown[w.tier]
+			slowdown, overhead = c.model.FirstSlowdown[w.tier], c.model.FirstOverhead[w.tier]
 		}
-		duration = int64(float64(duration) * slowdown)
+		duration = int64(float64(duration)*slowdown) + int64(overhead)
 	}
 	if !w.served {
 		w.served = true
@@ -348,10 +348,8 @@ func (c *cluster) start(a *engine.Action) {
 	c.m.resident++
 	if a.Tier == function.TierNative {
 		c.m.residentNative++
-		c.m.residentKB += int64(f.nativeKB)
-	} else {
-		c.m.residentKB += int64(f.kb)
 	}
+	c.m.residentKB += c.memory(f, a.Tier)
 	if a.Cold {
 		f.use.Cold++
 		if a.Tier == function.TierNative {
@@ -382,26 +380,32 @@ func (c *cluster) stop(a *engine.Action) {
 
 // gone frees what a worker held.
 func (c *cluster) gone(w *workerState) {
-	f := &c.fns[w.fn]
-	kb := f.kb
 	w.alive = false
 	c.m.resident--
 	if w.tier == function.TierNative {
-		kb = f.nativeKB
 		c.m.residentNative--
 	}
-	c.m.residentKB -= int64(kb)
+	c.m.residentKB -= c.memory(&c.fns[w.fn], w.tier)
 	c.use(w)
+}
+
+// memory is what a worker of a tier uses, in kB.
+func (c *cluster) memory(f *fnState, t function.Tier) int64 {
+	if c.own != nil {
+		if mb := c.own[f.global].MemoryMB[t]; mb > 0 {
+			return int64(min(mb*1000, 1e9))
+		}
+	}
+	if t == function.TierNative {
+		return int64(f.nativeKB)
+	}
+	return int64(f.kb)
 }
 
 // use books a worker's memory over its life so far.
 func (c *cluster) use(w *workerState) {
 	f := &c.fns[w.fn]
-	kb := f.kb
-	if w.tier == function.TierNative {
-		kb = f.nativeKB
-	}
-	f.residentKBms += int64(kb) * ((c.now - w.started) / int64(time.Millisecond))
+	f.residentKBms += c.memory(f, w.tier) * ((c.now - w.started) / int64(time.Millisecond))
 }
 
 func (c *cluster) startRunning(f *fnState, w *workerState) {
@@ -420,7 +424,7 @@ func (c *cluster) startRunning(f *fnState, w *workerState) {
 		}
 		f.runningNative++
 		if w.busy == 1 {
-			m.runningKB += int64(f.nativeKB)
+			m.runningKB += c.memory(f, w.tier)
 		}
 		return
 	}
@@ -429,7 +433,7 @@ func (c *cluster) startRunning(f *fnState, w *workerState) {
 	}
 	f.runningOther++
 	if w.busy == 1 {
-		m.runningKB += int64(f.kb)
+		m.runningKB += c.memory(f, w.tier)
 	}
 }
 
@@ -445,7 +449,7 @@ func (c *cluster) stopRunning(f *fnState, w *workerState) {
 			}
 		}
 		if w.busy == 0 {
-			m.runningKB -= int64(f.nativeKB)
+			m.runningKB -= c.memory(f, w.tier)
 		}
 	} else {
 		f.runningOther--
@@ -453,7 +457,7 @@ func (c *cluster) stopRunning(f *fnState, w *workerState) {
 			m.fnsOther--
 		}
 		if w.busy == 0 {
-			m.runningKB -= int64(f.kb)
+			m.runningKB -= c.memory(f, w.tier)
 		}
 	}
 	f.seen = int32(m.second) // it has been counted in this second, at its start or at the second's

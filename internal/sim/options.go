@@ -47,6 +47,10 @@ type Model struct {
 	Slowdown [function.TierCount]float64 `json:"slowdown"`
 	// FirstSlowdown is that of the first invocation of a worker, while code is cold.
 	FirstSlowdown [function.TierCount]float64 `json:"firstSlowdown"`
+	// Overhead is what an invocation takes on a tier beyond that: the way to the worker and back.
+	// FirstOverhead is that of the first one of a worker.
+	Overhead      [function.TierCount]time.Duration `json:"overheadNs"`
+	FirstOverhead [function.TierCount]time.Duration `json:"firstOverheadNs"`
 	// NativeMemory is a native worker's memory over a HotSpot worker's (paper, 5.1: 0.375).
 	NativeMemory float64 `json:"nativeMemory"`
 	// SandboxMB is what the virtualization stack adds to every worker. The paper's simulation
@@ -115,8 +119,8 @@ func DefaultOptions() Options {
 func (o *Options) validate() error {
 	m := &o.Model
 	for t := range m.ColdStart {
-		if m.ColdStart[t] < 0 || !(m.Slowdown[t] > 0) || !(m.FirstSlowdown[t] > 0) {
-			return fmt.Errorf("simulate: tier %v: start %v, slowdown %g and %g: want a start of 0 or more and slowdowns over 0",
+		if m.ColdStart[t] < 0 || m.Overhead[t] < 0 || m.FirstOverhead[t] < 0 || !(m.Slowdown[t] > 0) || !(m.FirstSlowdown[t] > 0) {
+			return fmt.Errorf("simulate: tier %v: start %v, slowdown %g and %g: want a start and overheads of 0 or more and slowdowns over 0",
 				function.Tier(t), m.ColdStart[t], m.Slowdown[t], m.FirstSlowdown[t])
 		}
 	}

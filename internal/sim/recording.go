@@ -21,6 +21,8 @@ type FunctionOptions struct {
 	// ColdStart and BuildTime are measured means.
 	ColdStart [function.TierCount]time.Duration
 	BuildTime time.Duration
+	// MemoryMB is what a worker of each tier uses; 0: the trace's and Model.NativeMemory.
+	MemoryMB [function.TierCount]float64
 }
 
 // Recording is what the log of a live engine says, as a trace and a model for a simulation:

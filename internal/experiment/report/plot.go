@@ -33,6 +33,8 @@ type Line struct {
 	Values []float64
 	// Dashed sets a line apart that is the background of the others.
 	Dashed bool
+	// Color is a place in the palette, from 1, for lines that belong together; 0: the line's own.
+	Color int
 }
 
 // palette is that of Okabe and Ito, which colour-blind readers can tell apart.
@@ -96,6 +98,9 @@ func (p *Plot) draw(c draw.Canvas) error {
 		curve, err := plotter.NewLine(points)
 		if err != nil {
 			return fmt.Errorf("plot %q: %s: %w", p.Title, l.Name, err)
+		}
+		if l.Color > 0 {
+			i = l.Color - 1
 		}
 		curve.Color, curve.Width = palette[i%len(palette)], 1.3
 		if l.Dashed {

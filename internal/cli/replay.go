@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/engine"
+	"github.com/cloudjit/cloudjit/internal/experiment/replay"
+	"github.com/cloudjit/cloudjit/internal/policy"
+	"github.com/cloudjit/cloudjit/internal/sample"
+	"github.com/cloudjit/cloudjit/internal/server"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
+	"github.com/cloudjit/cloudjit/internal/trace"
+)
+
+// replayCommand runs a trace against a live platform of its own.
+type replayCommand struct {
+	traceSource
+
+	Length time.Duration `help:"Length of the part, unless --to says where it ends." default:"30m"`
+	Scale  trace.Method  `help:"How the trace is made to fit: stratified or apps keep whole functions or apps and leave out those that want too much CPU; thin keeps each invocation with the same probability, as in the paper." enum:"stratified,apps,thin" default:"stratified"`
+	Keep   int           `help:"How many functions to keep at most; 0: all." default:"40"`
+	Cores  float64       `help:"CPU that the invocations may want on average, in cores; 0: a third of the machine's. Starts of workers and builds come on top."`
+	Speed  float64       `help:"Run so many times as fast: arrivals, durations, keep-alive and window." default:"1"`
+
+	MemoryScale float64 `help:"What functions allocate of the memory that the trace says." default:"0.5"`
+	Function    string  `help:"Folder of the built generic function." type:"path" default:"java/samples/work" placeholder:"DIR"`
+	Runs        string  `help:"with, without (the optimizer), or both, one after the other." enum:"both,with,without" default:"both"`
+	ShareBuilds bool    `help:"Deploy the same bytes for all functions: they share one binary, and only the first pays for its build."`
+
+	Threshold     int           `help:"More cold starts than this inside the window ask for a build (paper, 5.2: 2)." default:"2"`
+	Window        time.Duration `help:"Length of the window (paper, 5.2: 10 minutes)." default:"10m"`
+	KeepAlive     time.Duration `help:"How long an idle worker is kept." default:"10m"`
+	Builders      int           `help:"Builds at once." default:"1"`
+	BuilderMemory int           `help:"Memory of a build in MiB; 0: half of the machine's, 8192 at most."`
+	WorkerMemory  int           `help:"What all workers together may reserve, in MiB; 0: what the machine has beside the builds."`
+	Graalvm       string        `name:"graalvm-home" help:"GraalVM to build with, instead of the newest found." placeholder:"DIR"`
+	Drain         time.Duration `help:"How long what is open at the end may take." default:"1m"`
+
+	Report string `help:"Write report.html, figures as SVG, seconds and invocations as CSV, the engine's logs and result.json into this folder." type:"path" placeholder:"DIR"`
+	DryRun bool   `help:"Only say what would be replayed, and what the simulator expects with durations as assumed by the simulate command."`
+}
+
+// Run replays, simulates, prints a summary and writes the report.
+func (cmd *replayCommand) Run(c *Context) error {
+	if cmd.To == 0 {
+		cmd.To = cmd.From + cmd.Length
+	}
+	t, _, src, err := cmd.open(c, "replay")
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	cores := cmd.Cores
+	if cores == 0 {
+		cores = float64(runtime.NumCPU()) / 3
+	}
+	plan, err := replay.NewPlan(c, t, cmd.options(), replay.Scaling{
+		Method: cmd.Scale, Functions: cmd.Keep, Cores: cores, Memory: cmd.MemoryScale, Speed: cmd.Speed, Seed: cmd.Seed,
+	})
+	if err != nil {
+		return err
+	}
+	if n := float64(runtime.NumCPU()); plan.OfferedCores > n {
+		return &usageError{fmt.Sprintf("replay: the scaled trace wants %.2f cores at speed %g, and there are %g: lower --cores, --keep or --speed", plan.OfferedCores, cmd.Speed, n)}
+	}
+	cmd.describe(c, plan)
+	o := replay.Options{
+		Plan: plan, ShareBuilds: cmd.ShareBuilds, Drain: cmd.Drain, Say: c.Say, Dir: cmd.Report,
+		Params: policy.Params{KeepAlive: int64(cmd.KeepAlive), Threshold: int32(cmd.Threshold), Window: int64(cmd.Window)},
+	}
+	switch cmd.Runs {
+	case "both":
+		o.Modes = []bool{true, false}
+	default:
+		o.Modes = []bool{cmd.Runs == "with"}
+	}
+	if err := cmd.prepare(c, &o); err != nil {
+		return err
+	}
+	if cmd.DryRun {
+		r, err := replay.Predict(c, o)
+		if err != nil {
+			return err
+		}
+		return c.Print(r, r.WriteText)
+	}
+	if cmd.Report != "" {
+		if err := os.MkdirAll(cmd.Report, 0o755); err != nil {
+			return fmt.Errorf("write report: %w", err)
+		}
+	}
+	r, err := replay.Run(c, o)
+	if len(r.Runs) == 0 {
+		return errors.Join(err, c.Err())
+	}
+	if cmd.Report != "" {
+		if err := replay.Write(cmd.Report, r, src); err != nil {
+			return err
+		}
+		c.Say("report: %s", filepath.Join(cmd.Report, "report.html"))
+	}
+	return errors.Join(c.Print(r, r.WriteText), err, c.Err())
+}
+
+// describe says what will happen, and warns.
+func (cmd *replayCommand) describe(c *Context, p *replay.Plan) {
+	for _, s := range p.Steps {
+		c.Say("scaled: %s; bias: %s", s.Did, s.Bias)
+	}
+	c.Say("%d invocations of %d functions in %v want %.2f cores on average, %.2f in the busiest minute, of %d", p.InvocationCount, p.FunctionCount, p.Length, p.OfferedCores, p.PeakCores, runtime.NumCPU())
+	if p.PeakCores > float64(runtime.NumCPU()) {
+		c.Say("warning: the busiest minute wants more than the machine has: responses of that time say more about the machine than about the platform")
+	}
+}
+
+// prepare fills in what the platform is.
+func (cmd *replayCommand) prepare(c *Context, o *replay.Options) error {
+	s, err := sample.Load(cmd.Function)
+	if err != nil {
+		return err
+	}
+	if s.Kind != "handler" {
+		return &usageError{fmt.Sprintf("replay: %s is not a handler", cmd.Function)}
+	}
+	o.Archive, o.Handler = s.Archive(), s.Handler
+	o.Machine = replay.ThisMachine()
+	o.Machine.CloudJIT = Version()
+	if jdks := toolchain.FindJDKs(toolchain.FindOptions{}); len(jdks) > 0 {
+		o.Machine.JDK = jdks[0].Version + " (" + jdks[0].Vendor + ")"
+	}
+	found, _ := toolchain.Find(toolchain.FindOptions{GraalVMHome: cmd.Graalvm, Cache: config.CacheDir()})
+	if len(found) > 0 {
+		o.Machine.Builder = found[0].Version + " (" + string(found[0].Kind) + ")"
+	} else if cmd.Runs != "without" && !cmd.DryRun {
+		return &hintError{errors.New("replay: no native-image found: nothing can be optimized"), `Install one with "cloudjit toolchain install", or replay with --runs without.`}
+	}
+	cfg := cmd.config()
+	if err := cfg.Check(); err != nil {
+		return &usageError{err.Error()}
+	}
+	o.Node = server.NodeLimits(cfg)
+	// Binaries of this replay alone: none is there before, and each function pays for its build.
+	o.Start = func(ctx context.Context, optimize bool, record *engine.LogWriter) (*replay.Platform, error) {
+		return cmd.platform(ctx, cfg, optimize, record)
+	}
+	return nil
+}
+
+func (cmd *replayCommand) config() config.Config {
+	cfg := config.Default()
+	cfg.Listen = "127.0.0.1:0"
+	cfg.Policy.Threshold, cfg.Policy.Window = cmd.Threshold, time.Duration(float64(cmd.Window)/cmd.Speed)
+	cfg.Policy.OptimizeAfter = 0 // one build for each function, as in the paper
+	cfg.Workers.KeepAlive, cfg.Workers.MemoryMiB = time.Duration(float64(cmd.KeepAlive)/cmd.Speed), cmd.WorkerMemory
+	cfg.Builder.Parallel, cfg.Builder.MemoryMiB, cfg.Builder.GraalVM = cmd.Builders, cmd.BuilderMemory, cmd.Graalvm
+	return cfg
+}
+
+// platform is a server in this process, on folders of its own that go with it.
+func (cmd *replayCommand) platform(ctx context.Context, cfg config.Config, optimize bool, record *engine.LogWriter) (_ *replay.Platform, err error) {
+	dir, err := os.MkdirTemp("", "cloudjit-replay-")
+	if err != nil {
+		return nil, fmt.Errorf("start platform: %w", err)
+	}
+	var log io.Writer = io.Discard
+	closeLog := func() error { return nil }
+	if cmd.Report != "" {
+		mode := "without"
+		if optimize {
+			mode = "with"
+		}
+		f, err := os.Create(filepath.Join(cmd.Report, "server-"+mode+".log"))
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("start platform: %w", err), os.RemoveAll(dir))
+		}
+		log, closeLog = f, f.Close
+	}
+	cleanUp := func() error { return errors.Join(closeLog(), os.RemoveAll(dir)) }
+	cfg.Data, cfg.Policy.Enabled = filepath.Join(dir, "data"), optimize
+	s, err := server.Start(ctx, server.Options{
+		Config: cfg, Cache: config.CacheDir(), Builds: filepath.Join(dir, "builds"), Version: Version(),
+		Log: slog.New(slog.NewTextHandler(log, nil)), Record: record,
+	})
+	if err != nil {
+		return nil, errors.Join(err, cleanUp())
+	}
+	stop := func() error {
+		// What is open then has had its time.
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		return errors.Join(s.Stop(ctx), cleanUp())
+	}
+	cl, err := client.New("http://" + s.Addr().String())
+	if err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return &replay.Platform{Client: cl, Stop: stop}, nil
+}

@@ -1,0 +1,150 @@
+package replay
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/function"
+)
+
+// sampler measures the memory of all workers each second, or more seldom where that takes
+// long: one measurement takes at most a twentieth of the time.
+type sampler struct {
+	client    *client.Client
+	start     time.Time
+	number    map[string]int // of functions, by name
+	megabytes []int
+
+	samples []Sample
+	fits    [function.TierCount]fit
+	failed  int
+}
+
+// Sample is one measurement.
+type Sample struct {
+	At time.Duration
+	// Resident is the PSS of all workers that are up, Running of those that run an invocation, in
+	// MB; Native the part of Resident that native workers have.
+	Resident, Running, Native float64
+	Workers, NativeWorkers    int
+	// Took is how long it took.
+	Took time.Duration
+	// Busy is how many of the machine's cores were busy since the last one, with anything.
+	Busy float64
+}
+
+const (
+	sampleEvery = time.Second
+	sampleShare = 20
+)
+
+// run samples until ctx ends.
+func (s *sampler) run(ctx context.Context) {
+	lastCPU, lastAt := busyTime(), time.Now()
+	for {
+		begin := time.Now()
+		workers, err := s.client.Workers(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.failed++ // the series keeps its last value
+		default:
+			now, cpu := time.Now(), busyTime()
+			s.add(Sample{At: begin.Sub(s.start), Took: now.Sub(begin), Busy: (cpu - lastCPU).Seconds() / max(now.Sub(lastAt).Seconds(), 1e-3)}, workers)
+			lastCPU, lastAt = cpu, now
+		}
+		pause := max(sampleEvery, sampleShare*time.Since(begin)) - time.Since(begin)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *sampler) add(m Sample, workers []client.Worker) {
+	for i := range workers {
+		w := &workers[i]
+		mb := float64(w.Memory.PSS) / 1e6
+		if mb == 0 {
+			continue // it starts, or has just gone
+		}
+		m.Workers++
+		m.Resident += mb
+		if w.Tier == function.TierNative {
+			m.Native += mb
+			m.NativeWorkers++
+		}
+		if w.State == "busy" {
+			m.Running += mb
+		}
+		if f, ok := s.number[string(w.Function)]; ok && int(w.Tier) < len(s.fits) {
+			s.fits[w.Tier].add(float64(s.megabytes[f]), mb)
+		}
+	}
+	s.samples = append(s.samples, m)
+}
+
+// series writes the value of each second: that of the last sample before its end.
+func (s *sampler) series(seconds int) (resident, running []float64) {
+	i := 0
+	var last Sample
+	for sec := range seconds {
+		for i < len(s.samples) && s.samples[i].At < time.Duration(sec+1)*time.Second {
+			last = s.samples[i]
+			i++
+		}
+		resident, running = append(resident, last.Resident), append(running, last.Running)
+	}
+	return resident, running
+}
+
+// fit is a line through (what a function allocates, what a worker of it has), by least squares.
+type fit struct{ n, x, y, xx, xy float64 }
+
+func (f *fit) add(x, y float64) {
+	f.n++
+	f.x += x
+	f.y += y
+	f.xx += x * x
+	f.xy += x * y
+}
+
+// line is base + slope*x; a mean where the x are all alike, zeros without samples.
+func (f *fit) line() (base, slope float64) {
+	if f.n == 0 {
+		return 0, 0
+	}
+	if spread := f.xx - f.x*f.x/f.n; spread > 1e-9*f.xx+1e-9 {
+		slope = max((f.xy-f.x*f.y/f.n)/spread, 0)
+	}
+	return (f.y - slope*f.x) / f.n, slope
+}
+
+// busyTime is the CPU time that the machine has worked, of all cores; 0 where it cannot be read.
+func busyTime() time.Duration {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	fields := strings.Fields(line)
+	ticks := 0
+	for i, f := range fields {
+		// user nice system idle iowait irq softirq steal; guests are in user.
+		if i == 0 || i == 4 || i == 5 || i > 8 {
+			continue
+		}
+		v, err := strconv.Atoi(f)
+		if err != nil {
+			return 0
+		}
+		ticks += v
+	}
+	return time.Duration(ticks) * time.Second / 100 // USER_HZ is 100 on every Linux
+}
