@@ -3,8 +3,8 @@
 // measured: what the paper's section 5.2 does, and how far the simulator of 5.1 is from it.
 //
 // Live seconds come from the log of the live engine by the same definitions as the simulator's,
-// memory from the workers, responses from the client's side. It knows the platform as its
-// users do, and by the engine's log; how a platform is started is its caller's.
+// memory from the workers, responses from the client's side. It must not know how a platform is
+// started, and asks of it what every user can; only the engine's log is more.
 package replay
 
 import (
