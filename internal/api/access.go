@@ -150,7 +150,7 @@ func (s *Server) getPolicy(w http.ResponseWriter, r *http.Request) error {
 		statements[i] = x.Document
 	}
 	doc, err := json.Marshal(struct {
-		Version, Id string //nolint:revive // IAM's spelling
+		Version, Id string // IAM's spelling
 		Statement   []json.RawMessage
 	}{"2012-10-17", "default", statements})
 	if err != nil {

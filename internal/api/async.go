@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -254,7 +253,7 @@ func (s *Server) redrive(ctx context.Context, id uint64) (*store.Async, error) {
 	}
 	a := letter.Async
 	a.RequestID, a.EnqueuedAt, a.Hops = newUUID(), time.Now().UTC(), 0
-	if _, ok := s.store.Function(function.Name(a.Function)); !ok {
+	if _, ok := s.store.Function(a.Function); !ok {
 		return nil, s.noFunction(a.Function, a.Qualifier)
 	}
 	if err := s.store.Enqueue(ctx, &a); err != nil {

@@ -51,7 +51,7 @@ func (s *Server) invokeStreaming(w http.ResponseWriter, r *http.Request) error {
 		details = string(payload)
 	} else if len(payload) > 0 {
 		if _, err := out.Write(payload); err != nil {
-			return nil //nolint:nilerr // the caller is gone: nobody to tell
+			return nil // the caller is gone: nobody to tell
 		}
 	}
 	var log []byte

@@ -23,7 +23,7 @@ type corsView struct {
 }
 
 type urlView struct {
-	FunctionUrl      string //nolint:revive // AWS's spelling
+	FunctionUrl      string // AWS's spelling
 	FunctionArn      string
 	AuthType         string
 	Cors             *corsView `json:",omitempty"`
@@ -228,7 +228,7 @@ func (s *Server) listURLs(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	writeJSON(w, http.StatusOK, struct {
-		FunctionUrlConfigs []urlView //nolint:revive // AWS's spelling
+		FunctionUrlConfigs []urlView // AWS's spelling
 		NextMarker         string    `json:",omitempty"`
 	}{views, next})
 	return nil

@@ -157,7 +157,7 @@ type routing struct {
 type aliasView struct {
 	AliasArn, Name, FunctionVersion, Description string
 	RoutingConfig                                *routing `json:",omitempty"`
-	RevisionId                                   string   //nolint:revive // AWS's spelling
+	RevisionId                                   string   // AWS's spelling
 }
 
 func (s *Server) alias(name function.Name, a store.Alias) aliasView {

@@ -25,7 +25,7 @@ type configuration struct {
 	Environment      *environment `json:",omitempty"`
 	KMSKeyArn        string       `json:",omitempty"`
 	TracingConfig    tracing
-	RevisionId       string //nolint:revive // AWS's spelling
+	RevisionId       string // AWS's spelling
 	State            string
 	StateReason      string `json:",omitempty"`
 	StateReasonCode  string `json:",omitempty"`

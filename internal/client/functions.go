@@ -80,7 +80,7 @@ func (c *Client) WaitActive(ctx context.Context, name string) (*Configuration, e
 // FunctionURL returns a function's URL, making it first where there is none.
 func (c *Client) FunctionURL(ctx context.Context, name string) (string, error) {
 	path := "/2021-10-31/functions/" + name + "/url"
-	var u struct{ FunctionUrl string } //nolint:revive // AWS's spelling
+	var u struct{ FunctionUrl string } // AWS's spelling
 	err := c.Call(ctx, http.MethodGet, path, nil, &u)
 	var missing *Error
 	if errors.As(err, &missing) && missing.Status == http.StatusNotFound {

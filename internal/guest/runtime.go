@@ -297,7 +297,7 @@ func (e *stateError) Error() string {
 	return fmt.Sprintf("State transition from %s to %s failed for runtime. Error: State transition is not allowed", e.from, e.to)
 }
 
-var errRequestID = errors.New("Invalid request ID") //nolint:staticcheck // the wording of the API
+var errRequestID = errors.New("Invalid request ID") // the wording of the API
 
 // validate refuses what would break the header of next.
 func validate(inv *worker.Invocation) error {

@@ -334,7 +334,7 @@ func TestStoreFails(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		moves := w.state.history(id)
-		if len(moves) < 4 || v.Stage != "native" || !strings.HasSuffix(moves[len(moves)-1], string(v.Stage)) {
+		if len(moves) < 4 || v.Stage != "native" || !strings.HasSuffix(moves[len(moves)-1], v.Stage) {
 			t.Errorf("stored: %q, the revision is %s", moves, v.Stage)
 		}
 		for i := 1; i < len(moves); i++ {

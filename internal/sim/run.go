@@ -143,7 +143,7 @@ func (r *Result) sequential(s trace.Stream, clusters []*cluster) error {
 
 func (r *Result) progress(batch []trace.Invocation, total uint64) {
 	if r.Options.Progress != nil && len(batch) > 0 {
-		r.Options.Progress(time.Duration(batch[len(batch)-1].At), total)
+		r.Options.Progress(batch[len(batch)-1].At, total)
 	}
 }
 

@@ -147,7 +147,8 @@ func Collect(ctx context.Context, t Trace) (*Counted, error) {
 	if c, ok := t.(*Counted); ok {
 		counter := c.Counts()
 		var cells []Cell
-		for m, more := 0, true; ; m++ {
+		for m := 0; ; m++ {
+			var more bool
 			if cells, more = counter.Next(cells); !more {
 				break
 			}
