@@ -15,20 +15,38 @@ func (s *Server) accountRoutes(mux *http.ServeMux) {
 		"PUT /2020-06-30/functions/{name}/code-signing-config":       refused("Code signing is not supported."),
 		"DELETE /2020-06-30/functions/{name}/code-signing-config":    s.noContent,
 		"GET /2024-08-31/functions/{name}/recursion-config":          s.recursion,
+		"PUT /2024-08-31/functions/{name}/recursion-config":          s.putRecursion,
 		"GET /2021-07-20/functions/{name}/runtime-management-config": s.runtimeManagement,
+		"PUT /2021-07-20/functions/{name}/runtime-management-config": s.putRuntimeManagement,
 
 		"GET /2015-03-31/event-source-mappings":           empty("EventSourceMappings"),
 		"POST /2015-03-31/event-source-mappings":          refused("Event source mappings are not supported: there are no queues, streams or tables here to read from. Invoke the function, or use its URL."),
-		"GET /2015-03-31/event-source-mappings/{uuid}":    noMapping,
-		"PUT /2015-03-31/event-source-mappings/{uuid}":    noMapping,
-		"DELETE /2015-03-31/event-source-mappings/{uuid}": noMapping,
+		"GET /2015-03-31/event-source-mappings/{uuid}":    nothing,
+		"PUT /2015-03-31/event-source-mappings/{uuid}":    nothing,
+		"DELETE /2015-03-31/event-source-mappings/{uuid}": nothing,
 
-		"GET /2018-10-31/layers":                  empty("Layers"),
+		"GET /2018-10-31/layers":                  layers,
 		"GET /2018-10-31/layers/{layer}/versions": empty("LayerVersions"),
 		"POST /2018-10-31/layers/{layer}/versions": refused(
 			"Layers are not supported: put their files into the function's archive."),
 		"GET /2020-04-22/code-signing-configs":  empty("CodeSigningConfigs"),
 		"POST /2020-04-22/code-signing-configs": refused("Code signing is not supported."),
+
+		// Of these there is none.
+		"/2018-10-31/layers/{layer}/versions/{version}":               nothing,
+		"/2018-10-31/layers/{layer}/versions/{version}/policy":        nothing,
+		"/2018-10-31/layers/{layer}/versions/{version}/policy/{sid}":  nothing,
+		"/2020-04-22/code-signing-configs/{arn}":                      nothing,
+		"/2020-04-22/code-signing-configs/{arn}/functions":            nothing,
+		"GET /2025-11-30/capacity-providers":                          empty("CapacityProviders"),
+		"POST /2025-11-30/capacity-providers":                         refused("Capacity providers are not supported: functions run on this node."),
+		"/2025-11-30/capacity-providers/{provider}":                   nothing,
+		"/2025-11-30/capacity-providers/{provider}/function-versions": nothing,
+		"/2025-11-30/functions/{name}/function-scaling-config":        refused("Scaling configurations are for functions on capacity providers, which are not supported."),
+		"/2025-12-01/functions/{name}/durable-executions":             empty("DurableExecutions"),
+		"/2025-12-01/durable-executions/{arn}":                        nothing,
+		"/2025-12-01/durable-executions/{arn}/{rest...}":              nothing,
+		"/2025-12-01/durable-execution-callbacks/{id}/{rest...}":      nothing,
 	} {
 		s.route(mux, pattern, e)
 	}
@@ -95,6 +113,36 @@ func (s *Server) recursion(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// putRecursion takes what holds anyway: chains of destinations are always cut after maxHops.
+func (s *Server) putRecursion(w http.ResponseWriter, r *http.Request) error {
+	var in struct{ RecursiveLoop string }
+	if err := decode(w, r, &in); err != nil {
+		return err
+	}
+	switch in.RecursiveLoop {
+	case "Terminate":
+		return s.recursion(w, r)
+	case "Allow":
+		return invalid("RecursiveLoop Allow is not supported: a chain of destinations ends after %d steps.", maxHops)
+	}
+	return validation("recursiveLoop", clip(in.RecursiveLoop), "Member must satisfy enum value set: [Allow, Terminate]")
+}
+
+// putRuntimeManagement takes what holds anyway: functions run on the newest suitable runtime here.
+func (s *Server) putRuntimeManagement(w http.ResponseWriter, r *http.Request) error {
+	var in struct{ UpdateRuntimeOn string }
+	if err := decode(w, r, &in); err != nil {
+		return err
+	}
+	switch in.UpdateRuntimeOn {
+	case "Auto":
+		return s.runtimeManagement(w, r)
+	case "Manual", "FunctionUpdate":
+		return invalid("UpdateRuntimeOn %s is not supported: functions run on the newest suitable JDK of this machine.", in.UpdateRuntimeOn)
+	}
+	return validation("updateRuntimeOn", clip(in.UpdateRuntimeOn), "Member must satisfy enum value set: [Auto, Manual, FunctionUpdate]")
+}
+
 func (s *Server) runtimeManagement(w http.ResponseWriter, r *http.Request) error {
 	f, err := target(r)
 	if err != nil {
@@ -141,6 +189,14 @@ func refused(message string) endpoint {
 	return func(http.ResponseWriter, *http.Request) error { return invalid("%s", message) }
 }
 
-func noMapping(http.ResponseWriter, *http.Request) error {
+// layers lists none; GetLayerVersionByArn has the same path.
+func layers(w http.ResponseWriter, r *http.Request) error {
+	if r.URL.Query().Get("find") == "LayerVersion" {
+		return nothing(w, r)
+	}
+	return empty("Layers")(w, r)
+}
+
+func nothing(http.ResponseWriter, *http.Request) error {
 	return notFound("The resource you requested does not exist.")
 }

@@ -35,6 +35,11 @@ type configInput struct {
 	ImageConfig          *struct{ EntryPoint, Command []string }
 	DeadLetterConfig     *struct{ TargetArn string }
 	CodeSigningConfigArn string
+	PublishTo            string
+	TenancyConfig        *struct{ TenantIsolationMode string }
+	DurableConfig        *struct{ ExecutionTimeout, RetentionPeriodInDays int }
+
+	CapacityProviderConfig *struct{}
 }
 
 // Ranges as documented for Lambda.
@@ -84,6 +89,19 @@ func (c *configInput) unsupported() error {
 		return invalid("DeadLetterConfig is not supported: there is no SQS or SNS here. Name a function as the OnFailure destination (PutFunctionEventInvokeConfig), or look at /cloudjit/v1/dead-letters.")
 	case c.CodeSigningConfigArn != "":
 		return invalid("Code signing is not supported.")
+	case c.TenancyConfig != nil && c.TenancyConfig.TenantIsolationMode != "":
+		return invalid("TenancyConfig is not supported: make a function for each tenant.")
+	case c.DurableConfig != nil && c.DurableConfig.ExecutionTimeout+c.DurableConfig.RetentionPeriodInDays > 0:
+		return invalid("DurableConfig is not supported: there are no durable executions here.")
+	case c.CapacityProviderConfig != nil:
+		return invalid("CapacityProviderConfig is not supported: functions run on this node.")
+	}
+	return refusePublishTo(c.PublishTo)
+}
+
+func refusePublishTo(to string) error {
+	if to != "" {
+		return invalid("PublishTo is not supported: it is for functions on capacity providers.")
 	}
 	return nil
 }

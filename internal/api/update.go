@@ -17,6 +17,7 @@ type updateCodeInput struct {
 	Architectures   []string
 	Publish, DryRun bool
 	RevisionID      string `json:"RevisionId"`
+	PublishTo       string
 }
 
 func (s *Server) updateCode(w http.ResponseWriter, r *http.Request) error {
@@ -36,7 +37,7 @@ func (s *Server) updateCode(w http.ResponseWriter, r *http.Request) error {
 		defer s.dropCode(up.SHA256) // unless the update came to name it
 		defer up.release()
 	}
-	if err := in.refuse(); err != nil {
+	if err := errors.Join(in.refuse(), refusePublishTo(in.PublishTo)); err != nil {
 		return err
 	}
 	if up == nil {

@@ -42,10 +42,13 @@ func (s *Server) publishVersion(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var in struct {
-		CodeSha256, RevisionID string
-		Description            *string
+		CodeSha256, RevisionID, PublishTo string
+		Description                       *string
 	}
 	if err := decode(w, r, &in); err != nil {
+		return err
+	}
+	if err := refusePublishTo(in.PublishTo); err != nil {
 		return err
 	}
 	if in.Description != nil && len(*in.Description) > maxDescription {

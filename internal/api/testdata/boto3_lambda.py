@@ -288,23 +288,106 @@ class Lambda(unittest.TestCase):
         self.assertEqual(self.c.get_function_recursion_config(FunctionName=self.name)["RecursiveLoop"], "Terminate")
 
     def test_terraform(self):
-        """What the AWS provider for Terraform sends for one aws_lambda_function: create, refresh, change, destroy."""
-        self.create(Publish=True, Tags={"t": "1"})
+        """What the AWS provider for Terraform sends for a function and what comes with it: create, refresh, change, destroy."""
+        name, missing = self.name, "ResourceNotFoundException"
+        self.refused(missing, 404, self.c.get_function, FunctionName=name)
+        self.create(Publish=True, Tags={"t": "1"}, PackageType="Zip")
+        self.c.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=3)
 
         def refresh(version):
-            g = self.c.get_function(FunctionName=self.name)
-            self.assertEqual(g["Tags"], {"t": "1"})
-            self.assertEqual(self.c.get_function_code_signing_config(FunctionName=self.name)["FunctionName"], self.name)
-            self.assertEqual(self.c.list_versions_by_function(FunctionName=self.name, MaxItems=10000)["Versions"][-1]["Version"], version)
+            g = self.c.get_function(FunctionName=name)
+            self.assertEqual((g["Tags"], g["Concurrency"]), ({"t": "1"}, {"ReservedConcurrentExecutions": 3}))
+            self.assertTrue(g["Code"]["Location"])
+            self.assertEqual(self.c.get_function_code_signing_config(FunctionName=name)["FunctionName"], name)
+            last = self.c.list_versions_by_function(FunctionName=name, MaxItems=10000)["Versions"][-1]
+            self.assertEqual((last["Version"], last["FunctionArn"]), (version, ARN + name + ":" + version))
+            q = self.c.get_function(FunctionName=name, Qualifier=version)
+            self.assertEqual(q["Configuration"]["Version"], version)
+            self.assertEqual(self.c.get_function_concurrency(FunctionName=name)["ReservedConcurrentExecutions"], 3)
+            self.assertEqual(self.c.list_tags(Resource=ARN + name)["Tags"], {"t": "1"})
+            self.assertEqual(self.c.get_runtime_management_config(FunctionName=name)["UpdateRuntimeOn"], "Auto")
 
         refresh("1")
-        self.c.update_function_configuration(FunctionName=self.name, MemorySize=512, VpcConfig={"SubnetIds": [], "SecurityGroupIds": []}, Layers=[])
-        self.c.get_waiter("function_updated_v2").wait(FunctionName=self.name, WaiterConfig={"Delay": 1})
-        r = self.c.update_function_code(FunctionName=self.name, ZipFile=archive("bootstrap", "new"), Publish=True)
-        self.assertEqual(r["Version"], "2")
-        self.c.get_waiter("function_updated_v2").wait(FunctionName=self.name, WaiterConfig={"Delay": 1})
+
+        # aws_lambda_function_url: two statements for everybody, then the URL; aws_lambda_permission
+        self.refused(missing, 404, self.c.get_policy, FunctionName=name)
+        self.c.add_permission(FunctionName=name, StatementId="FunctionURLAllowPublicAccess", Action="lambda:InvokeFunctionUrl", Principal="*", FunctionUrlAuthType="NONE")
+        self.c.add_permission(FunctionName=name, StatementId="FunctionURLInvokeAllowPublicAccess", Action="lambda:InvokeFunction", Principal="*", InvokedViaFunctionUrl=True)
+        self.refused(missing, 404, self.c.get_function_url_config, FunctionName=name)
+        url = self.c.create_function_url_config(FunctionName=name, AuthType="NONE")
+        self.assertEqual(self.c.get_function_url_config(FunctionName=name)["FunctionArn"], url["FunctionArn"])
+        self.c.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+        self.c.add_permission(FunctionName=name, Qualifier="live", StatementId="events", Action="lambda:InvokeFunction", Principal="events.amazonaws.com")
+        statements = json.loads(self.c.get_policy(FunctionName=name, Qualifier="live")["Policy"])["Statement"]
+        self.assertEqual([(s["Sid"], s["Resource"]) for s in statements], [("events", ARN + name + ":live")])
+        self.assertEqual(len(json.loads(self.c.get_policy(FunctionName=name)["Policy"])["Statement"]), 2)
+
+        # aws_lambda_function_event_invoke_config, ..._recursion_config, aws_lambda_runtime_management_config
+        self.refused(missing, 404, self.c.get_function_event_invoke_config, FunctionName=name)
+        r = self.c.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0, MaximumEventAgeInSeconds=60, DestinationConfig={"OnFailure": {}, "OnSuccess": {}})
+        self.assertEqual(r["FunctionArn"], ARN + name + ":$LATEST")
+        self.assertEqual(self.c.put_function_recursion_config(FunctionName=name, RecursiveLoop="Terminate")["RecursiveLoop"], "Terminate")
+        self.refused("InvalidParameterValueException", 400, self.c.put_function_recursion_config, FunctionName=name, RecursiveLoop="Allow")
+        self.assertEqual(self.c.put_runtime_management_config(FunctionName=name, UpdateRuntimeOn="Auto")["FunctionArn"], ARN + name)
+        self.refused("ProvisionedConcurrencyConfigNotFoundException", 404, self.c.get_provisioned_concurrency_config, FunctionName=name, Qualifier="live")
+
+        # change
+        self.c.update_function_configuration(FunctionName=name, MemorySize=512, VpcConfig={"SubnetIds": [], "SecurityGroupIds": [], "Ipv6AllowedForDualStack": False},
+                                             Layers=[], FileSystemConfigs=[], DeadLetterConfig={"TargetArn": ""}, ImageConfig={}, Environment={"Variables": {}})
+        self.c.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+        self.c.update_function_code(FunctionName=name, ZipFile=archive("bootstrap", "new"), Architectures=["x86_64"])
+        self.c.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+        v = self.c.publish_version(FunctionName=name)
+        self.assertEqual(v["Version"], "2")
+        # it waits for the version by its ARN and its number
+        done = self.c.get_function_configuration(FunctionName=v["FunctionArn"], Qualifier="2")
+        self.assertEqual(done["LastUpdateStatus"], "Successful")
         refresh("2")
-        self.c.delete_function(FunctionName=self.name)
+
+        # destroy, in the order of dependencies; each is looked for afterwards
+        self.c.remove_permission(FunctionName=name, Qualifier="live", StatementId="events")
+        self.refused(missing, 404, self.c.get_policy, FunctionName=name, Qualifier="live")
+        self.c.delete_alias(FunctionName=name, Name="live")
+        self.refused(missing, 404, self.c.get_alias, FunctionName=name, Name="live")
+        self.c.delete_function_event_invoke_config(FunctionName=name)
+        self.refused(missing, 404, self.c.delete_function_event_invoke_config, FunctionName=name)
+        self.c.delete_function_url_config(FunctionName=name)
+        self.refused(missing, 404, self.c.get_function_url_config, FunctionName=name)
+        self.c.delete_function_concurrency(FunctionName=name)
+        self.assertNotIn("Concurrency", self.c.get_function(FunctionName=name))
+        self.c.delete_function(FunctionName=name)
+        for call in (self.c.get_function, self.c.get_policy, self.c.list_versions_by_function, self.c.get_function_code_signing_config, self.c.delete_function):
+            self.refused(missing, 404, call, FunctionName=name)
+        self.refused(missing, 404, self.c.list_tags, Resource=ARN + name)
+
+    def test_every_operation_has_an_answer(self):
+        """Each operation of the service model is served, or refused with an error that the model knows."""
+        c, known = client(check=False), {"InvalidParameterValueException", "ResourceNotFoundException", "ValidationException"}
+
+        def example(shape, name):
+            if shape.type_name == "structure":
+                return {k: example(v, k) for k, v in shape.members.items() if k in shape.required_members}
+            if shape.type_name == "list":
+                return [example(shape.member, name)]
+            if shape.type_name == "string" and shape.enum:
+                return shape.enum[0]
+            arn = ARN + "nobody"
+            return {"integer": 1, "long": 1, "boolean": True, "map": {"a": "b"}, "blob": b"{}", "timestamp": 0,
+                    "string": {"Resource": arn}.get(name, "nobody")}[shape.type_name]
+
+        for name in c.meta.service_model.operation_names:
+            shape = c.meta.service_model.operation_model(name).input_shape
+            try:
+                getattr(c, botocore.xform_name(name))(**(example(shape, "") if shape else {}))
+            except botocore.exceptions.ClientError as e:
+                self.assertIn(e.response["Error"]["Code"], known, name + ": " + str(e))
+                self.assertIn(e.response["ResponseMetadata"]["HTTPStatusCode"], (400, 404), name)
+
+    def test_settings_without_effect_are_refused(self):
+        for setting in (dict(PublishTo="LATEST_PUBLISHED", Publish=True), dict(TenancyConfig={"TenantIsolationMode": "PER_TENANT"}),
+                        dict(DurableConfig={"ExecutionTimeout": 60, "RetentionPeriodInDays": 1}), dict(Layers=["arn:aws:lambda:us-east-1:000000000000:layer:l:1"])):
+            self.refused("InvalidParameterValueException", 400, self.c.create_function, FunctionName=self.name, Runtime="provided.al2023", Role=ROLE,
+                         Handler="echo", Code={"ZipFile": archive()}, **setting)
 
 
 if __name__ == "__main__":
