@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -291,7 +292,7 @@ func otherSample(archive, requests string) (*sample.Sample, error) {
 	s := &sample.Sample{Artifact: archive, Kind: info.Kind().String()}
 	switch info.Kind() {
 	case function.KindWeb:
-		s.Requests = []sample.Request{{Name: "GET /", Method: "GET", Path: "/", Status: 200}}
+		s.Requests = []sample.Request{{Name: "GET /", Method: http.MethodGet, Path: "/", Status: 200}}
 	case function.KindHandler:
 		if len(info.Handlers) != 1 {
 			return nil, errors.New(noHandler(info) + "; or give a file of requests, which names it")

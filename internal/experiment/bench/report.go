@@ -93,8 +93,8 @@ func Tables(r *Result) []report.Table {
 	var tables []report.Table
 	if r.Has(Figure1) {
 		for _, a := range r.Apps {
-			if len(a.Tiers) > 0 {
-				tables = append(tables, appTable(a))
+			if t := appTable(a); len(t.Rows) > 0 {
+				tables = append(tables, t)
 			}
 		}
 		if t := paperTable(r); len(t.Rows) > 0 {
@@ -141,8 +141,8 @@ func Page(r *Result) *report.Page {
 			}
 		}
 		for _, a := range r.Apps {
-			if len(a.Tiers) > 0 {
-				s.Tables = append(s.Tables, appTable(a))
+			if t := appTable(a); len(t.Rows) > 0 {
+				s.Tables = append(s.Tables, t)
 			}
 		}
 		if t := paperTable(r); len(t.Rows) > 0 {

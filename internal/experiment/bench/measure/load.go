@@ -2,6 +2,7 @@ package measure
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,17 +132,20 @@ const (
 	// startTime is how long a process may take to its first right answer, and answerTime each answer.
 	startTime  = 3 * time.Minute
 	answerTime = time.Minute
+	// wrongTime is how long a web application may answer wrongly before it is ready.
+	wrongTime = 20 * time.Second
 	// poll is the wait between two tries to reach a process that does not listen yet; a refused
 	// connection costs some ten microseconds.
 	poll = time.Millisecond
 )
 
-// first waits for the first right answer and returns the age of the process then. An answer
-// that is wrong is an error only if none is right before startTime is over: an application may
-// listen before it is ready.
+// first waits for the first right answer and returns the age of the process then. A web
+// application may listen before it is ready, so a wrong answer of it is tried again for a while.
 func (c *connection) first(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := context.WithDeadline(ctx, c.p.began.Add(startTime))
 	defer cancel()
+	var wrong error
+	var since time.Time
 	for {
 		err := c.ask(ctx, 0)
 		if err == nil {
@@ -150,9 +154,17 @@ func (c *connection) first(ctx context.Context) (time.Duration, error) {
 		if gone := c.p.ended(); gone != nil {
 			return 0, gone
 		}
+		if errors.As(err, new(wrongError)) {
+			if wrong == nil {
+				since = time.Now()
+			}
+			if wrong = err; c.http == nil || time.Since(since) > wrongTime {
+				return 0, fmt.Errorf("a wrong answer: %w", err)
+			}
+		}
 		select {
 		case <-ctx.Done():
-			return 0, fmt.Errorf("no right answer within %s: %w", startTime, err)
+			return 0, fmt.Errorf("no right answer within %s: %w", startTime, cmp.Or(wrong, err))
 		case <-c.p.done:
 		case <-time.After(poll):
 		}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -246,7 +247,7 @@ func (a *app) collect(ctx context.Context) {
 	}
 	var doc json.RawMessage
 	newestDoc := fmt.Sprintf("%s/revisions/%s/metadata/%d", client.OwnFunction(a.function()), rev.ID, rev.Metadata[len(rev.Metadata)-1].Number)
-	err = a.run.Client.Call(ctx, "GET", newestDoc, nil, &doc)
+	err = a.run.Client.Call(ctx, http.MethodGet, newestDoc, nil, &doc)
 	if err == nil {
 		var set *metadata.Set
 		if set, err = metadata.Parse(doc); err == nil {

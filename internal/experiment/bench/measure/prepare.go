@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -95,7 +96,7 @@ func (a *app) deploy(ctx context.Context) (reused bool, err error) {
 		return true, a.fn.SetPolicy(ctx, policy(true, 0))
 	}
 	if rev != nil { // of other code, or stuck: a new one begins from nothing
-		if err := c.Call(ctx, "DELETE", client.FunctionPath(a.function()), nil, nil); err != nil {
+		if err := c.Call(ctx, http.MethodDelete, client.FunctionPath(a.function()), nil, nil); err != nil {
 			return false, fmt.Errorf("delete %s: %w", a.function(), err)
 		}
 	}
@@ -106,7 +107,7 @@ func (a *app) deploy(ctx context.Context) (reused bool, err error) {
 // revision is a function's newest revision; nil if there is no such function.
 func revision(ctx context.Context, c *client.Client, name string) (*client.Revision, error) {
 	rev := new(client.Revision)
-	err := c.Call(ctx, "GET", client.OwnFunction(name)+"/revisions/latest", nil, rev)
+	err := c.Call(ctx, http.MethodGet, client.OwnFunction(name)+"/revisions/latest", nil, rev)
 	var missing *client.Error
 	if errors.As(err, &missing) && missing.Status == 404 {
 		return nil, nil
@@ -249,7 +250,7 @@ func (a *app) buildOnce(ctx context.Context, l function.Level) error {
 	for _, b := range rev.Builds {
 		known[b.ID] = b.State != "running"
 	}
-	if err := a.run.Client.Call(ctx, "POST", client.OwnFunction(a.function())+"/optimize", map[string]any{"level": l}, nil); err != nil {
+	if err := a.run.Client.Call(ctx, http.MethodPost, client.OwnFunction(a.function())+"/optimize", map[string]any{"level": l}, nil); err != nil {
 		return fmt.Errorf("ask for a build: %w", err)
 	}
 	begin, shown, told := time.Now(), "", time.Now()

@@ -73,14 +73,14 @@ func start(c *command, s *sample.Sample) (*running, error) {
 	// A group of its own, so that it is ended as a whole; and it does not outlive us.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p.cmd.WaitDelay = time.Second
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listen(s.Kind == "web")
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.path, err)
 	}
 	if s.Kind == "web" {
 		p.port = l.Addr().(*net.TCPAddr).Port
 		p.cmd.Env = append(p.cmd.Env, "PORT="+strconv.Itoa(p.port))
-		_ = l.Close() // it was there to find a free port
+		_ = l.Close() // it was there to find a port that is free
 	} else {
 		p.runtime = guest.NewRuntime()
 		p.api = guest.Serve(l, p.runtime)
@@ -99,6 +99,20 @@ func start(c *command, s *sample.Sample) (*running, error) {
 		}
 	}()
 	return p, nil
+}
+
+// sandboxPort is $PORT in a sandbox. An application that ignores $PORT listens there by luck, and
+// so has to be given the same here.
+const sandboxPort = "8080"
+
+// listen takes the sandbox's port, if wanted and free, or any other.
+func listen(web bool) (net.Listener, error) {
+	if web {
+		if l, err := net.Listen("tcp", "127.0.0.1:"+sandboxPort); err == nil {
+			return l, nil
+		}
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
 }
 
 func (p *running) closeAPI() {
