@@ -76,7 +76,12 @@ func serve(b *testing.B) *platform {
 	if data == "" {
 		data = filepath.Join(dir, "data")
 	}
-	url, pid := run(b, exec.Command(exe, "serve", "--listen", "127.0.0.1:0", "--data", data, "--log-level", "error"))
+	conf := filepath.Join(dir, "config.yaml")
+	// Only what a benchmark asks for is built, and not beside what it measures.
+	if err := os.WriteFile(conf, []byte("policy:\n  threshold: 1000000\n  optimizeAfter: 0\n"), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	url, pid := run(b, exec.Command(exe, "serve", "--config", conf, "--listen", "127.0.0.1:0", "--data", data, "--log-level", "error"))
 	c, err := client.New(url)
 	if err != nil {
 		b.Fatal(err)
@@ -212,23 +217,24 @@ func archive(b *testing.B, name string, content []byte) []byte {
 
 func (e *echo) deploy(b *testing.B, code []byte, runtime, entry string) {
 	b.Helper()
-	never := 1_000_000
 	_, err := e.platform.WaitActive(b.Context(), e.name)
 	if err != nil { // it is not there yet; one that is may have its binary already
 		_, err = e.platform.Deploy(b.Context(), e.name, code, map[string]any{
 			"Runtime": runtime, "Handler": entry, "MemorySize": 128, "Timeout": 60, "Role": "arn:aws:iam::000000000000:role/bench",
 		}, false)
 	}
-	if err == nil {
-		err = e.policy(b.Context(), store.Policy{Threshold: &never})
-	}
 	if err != nil {
 		b.Fatal(err)
 	}
 }
 
-func (e *echo) policy(ctx context.Context, p store.Policy) error {
-	return e.platform.Call(ctx, http.MethodPut, client.OwnFunction(e.name)+"/policy", p, nil)
+// keep sets how long idle workers of the function stay.
+func (e *echo) keep(b *testing.B, alive time.Duration) {
+	b.Helper()
+	d := store.Duration(alive)
+	if err := e.platform.Call(b.Context(), http.MethodPut, client.OwnFunction(e.name)+"/policy", store.Policy{KeepAlive: &d}, nil); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // optimize waits until new workers run the binary.
@@ -275,11 +281,8 @@ func (e *echo) ask() asker {
 // warm asks until workers are there for so many clients, of the tier that is to be measured, and have found their speed.
 func (e *echo) warm(b *testing.B, clients, requests int) {
 	b.Helper()
-	zero, kept, never := store.Duration(0), store.Duration(time.Hour), 1_000_000
-	for _, keep := range []*store.Duration{&zero, &kept} { // workers of other tiers go first
-		if err := e.policy(b.Context(), store.Policy{Threshold: &never, KeepAlive: keep}); err != nil {
-			b.Fatal(err)
-		}
+	for _, alive := range []time.Duration{0, time.Hour} { // workers of other tiers go first
+		e.keep(b, alive)
 		if err := e.ask()(); err != nil {
 			b.Fatal(err)
 		}
@@ -367,16 +370,13 @@ func BenchmarkWarm(b *testing.B) {
 					b.ReportMetric(at(ours, 50)/at(theirs, 50), "x-bare")
 				})
 			}
-			zero := store.Duration(0)
-			if err := e.policy(b.Context(), store.Policy{KeepAlive: &zero}); err != nil {
-				b.Fatal(err)
-			}
+			e.keep(b, 0) // the next one has the machine to itself
 		})
 	}
 }
 
-// memory of idle workers by the node's own measure, which adds up what each process has.
-func (e *echo) memory(b *testing.B) (m worker.Memory, workers int) {
+// memory of the function's one worker by the node's own measure, which adds up what each process has.
+func (e *echo) memory(b *testing.B) worker.Memory {
 	b.Helper()
 	all, err := e.platform.Workers(b.Context())
 	if err != nil {
@@ -384,12 +384,11 @@ func (e *echo) memory(b *testing.B) (m worker.Memory, workers int) {
 	}
 	for _, w := range all {
 		if string(w.Function) == e.name && w.Tier == e.tier {
-			workers++
-			m.PSS += w.Memory.PSS
-			m.RSS += w.Memory.RSS
+			return w.Memory
 		}
 	}
-	return m, workers
+	b.Fatalf("no worker of tier %s", e.tier)
+	return worker.Memory{}
 }
 
 // BenchmarkColdStart is a cold start through the API, each with its new worker, beside the bare
@@ -401,10 +400,7 @@ func BenchmarkColdStart(b *testing.B) {
 		b.Run(tier.String(), func(b *testing.B) {
 			e := inTier(b, p, tier)
 			e.warm(b, 1, 1)
-			never, zero := 1_000_000, store.Duration(0)
-			if err := e.policy(b.Context(), store.Policy{Threshold: &never, KeepAlive: &zero}); err != nil {
-				b.Fatal(err)
-			}
+			e.keep(b, 0)
 			cold := ""
 			ask := to(e.url(), func(res *http.Response) error { cold = res.Header.Get("X-Cloudjit-Cold"); return nil })
 			if err := ask(); err != nil { // ends the worker that was warm
@@ -511,8 +507,9 @@ func firstAnswer(cmd *exec.Cmd) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// BenchmarkMemory is what an idle server and its idle workers hold. Shared pages count by share
-// in PSS, and whole in RSS. vs-hotspot is the ratio of PSS.
+// BenchmarkMemory is what an idle server holds, and an idle worker that has served 1,000
+// invocations and is the only one of its function. PSS counts what another process has mapped
+// too (the C library, and of HotSpot its class archive) by share. vs-hotspot is the ratio of PSS.
 func BenchmarkMemory(b *testing.B) {
 	p := serve(b)
 	b.Run("server", func(b *testing.B) {
@@ -523,14 +520,10 @@ func BenchmarkMemory(b *testing.B) {
 	for _, tier := range []function.Tier{function.TierDirect, function.TierHotSpot, function.TierNative} {
 		b.Run(tier.String(), func(b *testing.B) {
 			e := inTier(b, p, tier)
-			e.warm(b, 4, 50)
+			e.warm(b, 1, 1000)
 			time.Sleep(time.Second)
-			m, workers := e.memory(b)
-			if workers == 0 {
-				b.Fatalf("no worker of tier %s", tier)
-			}
-			m.PSS /= int64(workers)
-			m.RSS /= int64(workers)
+			m := e.memory(b)
+			e.keep(b, 0)
 			report(b, m)
 			switch pss := float64(m.PSS); tier {
 			case function.TierHotSpot:
