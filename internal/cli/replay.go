@@ -30,6 +30,7 @@ type replayCommand struct {
 	Scale  trace.Method  `help:"How the trace is made to fit: stratified or apps keep whole functions or apps and leave out those that want too much CPU; thin keeps each invocation with the same probability, as in the paper." enum:"stratified,apps,thin" default:"stratified"`
 	Keep   int           `help:"How many functions to keep at most; 0: all." default:"40"`
 	Cores  float64       `help:"CPU that the invocations may want on average, in cores; 0: a third of the machine's. Starts of workers and builds come on top."`
+	Busy   float64       `help:"Share of its duration that an invocation computes; for the rest it waits. 1 is the paper's function." default:"1"`
 	Speed  float64       `help:"Run so many times as fast: arrivals, durations, keep-alive and window." default:"1"`
 
 	MemoryScale float64 `help:"What functions allocate of the memory that the trace says." default:"0.5"`
@@ -65,7 +66,7 @@ func (cmd *replayCommand) Run(c *Context) error {
 		cores = float64(runtime.NumCPU()) / 3
 	}
 	plan, err := replay.NewPlan(c, t, cmd.options(), replay.Scaling{
-		Method: cmd.Scale, Functions: cmd.Keep, Cores: cores, Memory: cmd.MemoryScale, Speed: cmd.Speed, Seed: cmd.Seed,
+		Method: cmd.Scale, Functions: cmd.Keep, Cores: cores, Memory: cmd.MemoryScale, Busy: cmd.Busy, Speed: cmd.Speed, Seed: cmd.Seed,
 	})
 	if err != nil {
 		return err

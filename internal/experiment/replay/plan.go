@@ -21,6 +21,9 @@ type Scaling struct {
 	Cores float64 `json:"cores"`
 	// Memory is what a function allocates of the memory that the trace says.
 	Memory float64 `json:"memory"`
+	// Busy is the share of its duration that an invocation computes; for the rest it waits. 1: the
+	// paper's.
+	Busy float64 `json:"busy"`
 	// Speed compresses time: arrivals, durations, keep-alive and window. 1: as recorded.
 	Speed float64 `json:"speed"`
 	// Seed of everything random.
@@ -61,6 +64,8 @@ func NewPlan(ctx context.Context, t trace.Trace, o trace.Options, s Scaling) (*P
 		return nil, fmt.Errorf("plan replay: %d functions, %g cores: want none below 0", s.Functions, s.Cores)
 	case !(s.Speed > 0) || math.IsInf(s.Speed, 0):
 		return nil, fmt.Errorf("plan replay: speed %g: want more than 0", s.Speed)
+	case !(s.Busy >= 0.01 && s.Busy <= 1):
+		return nil, fmt.Errorf("plan replay: busy %g: want 0.01 to 1", s.Busy)
 	case !(s.Memory >= 0 && s.Memory <= 100):
 		return nil, fmt.Errorf("plan replay: memory scale %g: want 0 to 100", s.Memory)
 	}
@@ -94,6 +99,10 @@ func NewPlan(ctx context.Context, t trace.Trace, o trace.Options, s Scaling) (*P
 		p.Steps = append(p.Steps, Step{fmt.Sprintf("functions allocate %g of the trace's memory", s.Memory),
 			"the runtime's own part of a worker's memory counts for more, and with it what a native binary saves"})
 	}
+	if s.Busy != 1 {
+		p.Steps = append(p.Steps, Step{fmt.Sprintf("functions compute for %g of their duration and wait for the rest, as others wait for a network", s.Busy),
+			"more invocations run at once than the cores could compute, so concurrency and cold starts are nearer to those of a larger machine; the paper's function computes all the time"})
+	}
 	if s.Speed != 1 {
 		p.Steps = append(p.Steps, Step{fmt.Sprintf("time runs %g times as fast: arrivals, durations, keep-alive and window", s.Speed),
 			"starts and builds take as long as ever, and so weigh as much more"})
@@ -122,7 +131,7 @@ func (p *Plan) choose(ctx context.Context, t trace.Trace, o trace.Options) (trac
 	} else if s.Cores > 0 {
 		// One that fills the machine alone would be drawn only to be left out again.
 		before := len(demand)
-		t, demand = keep(t, demand, func(_ int, d time.Duration) bool { return d.Seconds() <= s.Cores*t.Length().Seconds() })
+		t, demand = keep(t, demand, func(_ int, d time.Duration) bool { return d.Seconds()*s.Busy <= s.Cores*t.Length().Seconds() })
 		if len(demand) < before {
 			p.did("%d functions left out that alone want more than %g cores", "the busiest functions are missing, which are the first to be optimized: their share of cold starts, memory and invocations is too low", before-len(demand), s.Cores)
 		}
@@ -141,7 +150,7 @@ func (p *Plan) choose(ctx context.Context, t trace.Trace, o trace.Options) (trac
 		}
 		p.did("%d functions drawn (%s, seed %d)", bias, len(demand), method, s.Seed)
 	}
-	total := sum(demand).Seconds() / t.Length().Seconds()
+	total := sum(demand).Seconds() * s.Busy / t.Length().Seconds()
 	if s.Cores == 0 || total <= s.Cores {
 		return t, nil
 	}
@@ -164,7 +173,7 @@ func (p *Plan) choose(ctx context.Context, t trace.Trace, o trace.Options) (trac
 			break
 		}
 		out[f] = true
-		left -= demand[f].Seconds() / t.Length().Seconds()
+		left -= demand[f].Seconds() * s.Busy / t.Length().Seconds()
 	}
 	t, _ = keep(t, demand, func(f int, _ time.Duration) bool { return !out[f] })
 	p.did("the %d functions that want the most CPU left out (%.2f of %.2f cores)", "the busiest functions are missing, which are the first to be optimized: their share of cold starts, memory and invocations is too low", len(out), total-left, total)
@@ -191,8 +200,8 @@ func (p *Plan) load() {
 			d -= part
 		}
 	}
-	p.OfferedCores = all.Seconds() / p.Length.Seconds()
-	p.PeakCores = slices.Max(minutes).Seconds() / min(time.Minute, p.Length).Seconds()
+	p.OfferedCores = all.Seconds() * p.Scaling.Busy / p.Length.Seconds()
+	p.PeakCores = slices.Max(minutes).Seconds() * p.Scaling.Busy / min(time.Minute, p.Length).Seconds()
 }
 
 // demands sums the time that each function's invocations run inside the trace; one that is

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -244,7 +245,7 @@ func (o *Options) drive(ctx context.Context, c *client.Client, optimizer bool) (
 	s := &sampler{client: c, number: map[string]int{}, megabytes: plan.Megabytes}
 	functions := make([]*target, len(plan.Functions))
 	for i := range functions {
-		functions[i] = newTarget(c, name(i), plan.Megabytes[i])
+		functions[i] = newTarget(c, name(i), plan.Megabytes[i], int(math.Round(100*plan.Scaling.Busy)))
 		s.number[name(i)] = i
 	}
 	// Sampling ends with the trace, sending when what is open has had its time.

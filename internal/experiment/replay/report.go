@@ -384,6 +384,14 @@ func (r *Result) setting(src experiment.Source) report.Table {
 	} else {
 		add("builds", "each function pays for a build of its own")
 	}
+	if p := r.Find(true); p != nil {
+		switch x := &p.Live.Measured; {
+		case x.Builds > 0:
+			add("build times", "%.0f s on average of %d: one builder makes %.0f in half an hour", x.Build, x.Builds, 1800/x.Build)
+		case p.Live.Figures.Builds > 0:
+			add("build times", "no build came to its end; the simulation's do neither")
+		}
+	}
 	add("machine", "%s, %d cores, %.1f GB, Linux %s; load before: %.2f", m.CPU, m.Cores, float64(m.MemoryBytes)/1e9, m.Kernel, m.Load)
 	add("versions", "CloudJIT %s; JDK %s; native-image %s", m.CloudJIT, m.JDK, m.Builder)
 	for _, p := range r.Runs {

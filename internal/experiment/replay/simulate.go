@@ -289,6 +289,8 @@ func (o *Options) model(l *Live) sim.Options {
 	}
 	if x.Builds > 0 {
 		m.BuildTimes = []time.Duration{time.Duration(x.Build * 1e9)}
+	} else if l.Figures.Builds > 0 {
+		m.BuildTimes = []time.Duration{o.Plan.Length} // none came to its end
 	}
 	if x.Tracing > 0 {
 		m.TraceDelay = time.Duration(x.Tracing * 1e9)

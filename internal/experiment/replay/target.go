@@ -100,19 +100,20 @@ type target struct {
 	client    *client.Client
 	path      string
 	megabytes int
+	busy      int // percent
 
 	mu    sync.Mutex
 	wrong string
 }
 
-func newTarget(c *client.Client, name string, megabytes int) *target {
-	return &target{client: c, path: client.FunctionPath(name) + "/invocations", megabytes: megabytes}
+func newTarget(c *client.Client, name string, megabytes, busy int) *target {
+	return &target{client: c, path: client.FunctionPath(name) + "/invocations", megabytes: megabytes, busy: busy}
 }
 
 // ask invokes the function for a call and fills in how it went, but for the response's time.
 func (t *target) ask(ctx context.Context, call *Call) {
 	milliseconds := int(call.Duration / time.Millisecond)
-	event := fmt.Appendf(nil, `{"megabytes":%d,"milliseconds":%d}`, t.megabytes, milliseconds)
+	event := fmt.Appendf(nil, `{"megabytes":%d,"milliseconds":%d,"busy":%d}`, t.megabytes, milliseconds, t.busy)
 	resp, err := t.client.Do(ctx, http.MethodPost, t.path, http.Header{"Content-Type": {"application/json"}}, event)
 	var refused *client.Error
 	switch {

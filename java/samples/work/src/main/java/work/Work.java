@@ -2,12 +2,16 @@ package work;
 
 import com.amazonaws.services.lambda.runtime.Context;
 import com.amazonaws.services.lambda.runtime.RequestHandler;
+import java.lang.ref.Reference;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Allocates so many megabytes, and hashes for so many milliseconds. */
+/**
+ * Allocates so many megabytes, and hashes for so many milliseconds; or, where the event says how many
+ * percent of the time it is busy, for those, and waits for the rest, as others wait for a network.
+ */
 public class Work implements RequestHandler<Map<String, Integer>, Map<String, Object>> {
     private static final int PAGE = 4096;
     private static final int BLOCK = 1 << 20;
@@ -16,12 +20,16 @@ public class Work implements RequestHandler<Map<String, Integer>, Map<String, Ob
     public Map<String, Object> handleRequest(Map<String, Integer> event, Context context) {
         int megabytes = event.getOrDefault("megabytes", 0);
         int milliseconds = event.getOrDefault("milliseconds", 0);
-        long end = System.nanoTime() + milliseconds * 1_000_000L;
+        int busy = event.getOrDefault("busy", 100);
+        long begin = System.nanoTime();
         byte[][] memory = allocate(megabytes);
+        long rounds = hashUntil(begin + milliseconds * busy * 10_000L);
+        sleepUntil(begin + milliseconds * 1_000_000L);
+        Reference.reachabilityFence(memory); // it is held to the end
         Map<String, Object> answer = new LinkedHashMap<>();
         answer.put("megabytes", memory.length);
         answer.put("milliseconds", milliseconds);
-        answer.put("rounds", hashUntil(end));
+        answer.put("rounds", rounds);
         return answer;
     }
 
@@ -35,6 +43,16 @@ public class Work implements RequestHandler<Map<String, Integer>, Map<String, Ob
             }
         }
         return blocks;
+    }
+
+    private static void sleepUntil(long end) {
+        try {
+            for (long left; (left = end - System.nanoTime()) > 0; ) {
+                Thread.sleep(left / 1_000_000, (int) (left % 1_000_000));
+            }
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     private static long hashUntil(long end) {
