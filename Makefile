@@ -31,6 +31,12 @@ $(ASSETS)/runtime.jar: $(JAVA_SRC)
 demo: build samples ## A real function optimizes itself; results in out/demo.json.
 	scripts/demo
 
+# A trace in the place of a generated one: make replay TRACE=FOLDER. More flags: REPLAYFLAGS.
+.PHONY: replay
+replay: build samples ## 30 minutes of a trace against a live platform, twice, and simulated; an hour, report in out/replay.
+	bin/cloudjit toolchain install
+	bin/cloudjit replay $(or $(TRACE),--generate) --keep 40 --busy 0.1 --report out/replay $(REPLAYFLAGS)
+
 .PHONY: samples
 samples: prerequisites ## The sample functions that the demo, the replay and the tests run.
 	$(MVN) -f java/samples/pom.xml -pl orders,hello-web,work package

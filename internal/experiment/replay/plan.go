@@ -133,7 +133,7 @@ func (p *Plan) choose(ctx context.Context, t trace.Trace, o trace.Options) (trac
 		before := len(demand)
 		t, demand = keep(t, demand, func(_ int, d time.Duration) bool { return d.Seconds()*s.Busy <= s.Cores*t.Length().Seconds() })
 		if len(demand) < before {
-			p.did("%d functions left out that alone want more than %g cores", "the busiest functions are missing, which are the first to be optimized: their share of cold starts, memory and invocations is too low", before-len(demand), s.Cores)
+			p.did("%d functions left out that alone want more than %.2f cores", "the busiest functions are missing, which are the first to be optimized: their share of cold starts, memory and invocations is too low", before-len(demand), s.Cores)
 		}
 	}
 	if s.Functions > 0 && s.Functions < len(demand) {
@@ -159,7 +159,7 @@ func (p *Plan) choose(ctx context.Context, t trace.Trace, o trace.Options) (trac
 		if t, err = trace.Scale(ctx, t, trace.ScaleThin, factor, s.Seed); err != nil {
 			return nil, err
 		}
-		p.did("every invocation kept with probability %.4f, which is what %g of the %.2f cores allow", "as in the paper: functions lose their bursts, and with them their repeated cold starts", factor, s.Cores, total)
+		p.did("every invocation kept with probability %.4f, which is what %.2f of the %.2f cores allow", "as in the paper: functions lose their bursts, and with them their repeated cold starts", factor, s.Cores, total)
 		return t, nil
 	}
 	order := make([]int, len(demand))
