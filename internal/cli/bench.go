@@ -39,6 +39,7 @@ type benchFlags struct {
 	Data      string        `help:"Folder for the server's data and unpacked archives, kept: a second run finds the binaries of the first. In the cache folder, if not given." type:"path" placeholder:"DIR"`
 	URL       string        `name:"url" help:"Use the server there, instead of starting one; its functions bench-... stay on it." placeholder:"URL"`
 	Report    string        `help:"Write report.html, figures as SVG, values as CSV, and result.json into this folder." type:"path" placeholder:"DIR"`
+	Fresh     bool          `help:"Trace anew, and build what that asks for, instead of using what an earlier run left: after an update of cloudjit, for example."`
 	Rounds    int           `default:"20" help:"How often each request is asked while the tracer looks."`
 	Level     []string      `enum:"quick,optimized" default:"quick" help:"Levels of native builds: quick, optimized, or both with a comma. The platform serves the highest."`
 	BuildTime time.Duration `default:"45m" help:"How long one native build may take." placeholder:"TIME"`
@@ -120,7 +121,7 @@ func (f *benchFlags) run(c *Context, m *measureFlags, parts ...bench.Part) (err 
 		return &usageError{"bench: --rounds: want 1 or more"}
 	}
 	o := measure.Options{
-		Parts: parts, Settings: m.settings(), Rounds: f.Rounds, BuildTime: f.BuildTime, JDKs: m.JDK, AOTCache: m.AOTCache,
+		Parts: parts, Settings: m.settings(), Rounds: f.Rounds, BuildTime: f.BuildTime, Fresh: f.Fresh, JDKs: m.JDK, AOTCache: m.AOTCache,
 		Out: c.Stderr, Versions: benchVersions(), Command: "cloudjit " + strings.Join(os.Args[1:], " "),
 		Binary: func(key aot.Key) (string, bool) {
 			r, ok := nativeimage.Find(filepath.Join(config.CacheDir(), "native"), key)

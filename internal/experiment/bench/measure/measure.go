@@ -45,6 +45,8 @@ type Options struct {
 	Apps   []Application
 	// Settings of the measurement; its levels are at least one.
 	Settings bench.Settings
+	// Fresh traces anew, and builds what that asks for, instead of using what an earlier run left.
+	Fresh bool
 	// Rounds is how often each request is asked while the tracer looks.
 	Rounds int
 	// BuildTime is how long one native build may take, its wait for a builder included.
@@ -174,6 +176,10 @@ func (a *app) look() error {
 	}
 	a.sha = hex.EncodeToString(h.Sum(nil))
 	a.out.SHA256 = a.sha
+	// What an earlier version of this program unpacked may be laid out otherwise.
+	if err := os.RemoveAll(a.code()); err != nil {
+		return err
+	}
 	limits := config.Default().Limits
 	if a.info, err = jar.Extract(s.Archive(), a.code(), jar.Limits{Archive: limits.Code, Unzipped: limits.Unzipped}); err != nil {
 		return fmt.Errorf("unpack %s: %w", s.Archive(), err)

@@ -127,7 +127,7 @@ func (a *app) same(rev *client.Revision) bool {
 // reusable says that an earlier run's function can serve this one: it was traced, and no binary
 // of a higher level stands in the way of one that is missing.
 func (a *app) reusable(rev *client.Revision) bool {
-	if rev.Pipeline == nil || len(rev.Metadata) == 0 || rev.Pipeline.Stage == tracing {
+	if a.run.Fresh || rev.Pipeline == nil || len(rev.Metadata) == 0 || rev.Pipeline.Stage == tracing {
 		return false
 	}
 	higher := false
