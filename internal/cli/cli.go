@@ -121,6 +121,20 @@ func Version() string {
 
 type exit int
 
+func newParser(cmds *commands, stdout, stderr io.Writer) *kong.Kong {
+	parser, err := kong.New(cmds, kong.Name("cloudjit"), kong.Description(description),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}), kong.UsageOnError(),
+		kong.ExplicitGroups([]kong.Group{
+			{Key: "functions", Title: "Functions:"}, {Key: "pipeline", Title: "Pipeline:"},
+			{Key: "experiments", Title: "Experiments:"}, {Key: "server", Title: "Server:"}, {Key: "other", Title: "Other:"},
+		}))
+	if err != nil {
+		panic(err) // the structs above are wrong
+	}
+	return parser
+}
+
 // Main runs one command line and returns the process's exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	// kong ends the process after --help; a panic brings us back here instead.
@@ -135,16 +149,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 		}
 	}()
 	var cmds commands
-	parser, err := kong.New(&cmds, kong.Name("cloudjit"), kong.Description(description),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exit(code)) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}), kong.UsageOnError(),
-		kong.ExplicitGroups([]kong.Group{
-			{Key: "functions", Title: "Functions:"}, {Key: "pipeline", Title: "Pipeline:"},
-			{Key: "experiments", Title: "Experiments:"}, {Key: "server", Title: "Server:"}, {Key: "other", Title: "Other:"},
-		}))
-	if err != nil {
-		panic(err) // the structs above are wrong
-	}
+	parser := newParser(&cmds, stdout, stderr)
 	kongcompletion.Register(parser)
 	if len(args) == 0 {
 		helpExit = exitUsage // nothing was asked for

@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,8 +21,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-var update = flag.Bool("update", false, "write what scripts compare with")
-
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"cloudjit": func() { os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
@@ -31,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestCommands runs the scripts of testdata/script: each is a user at a shell, against servers
-// with real workers. "go test ./internal/cli -run TestCommands -update" writes what is compared.
+// with real workers.
 func TestCommands(t *testing.T) {
 	bootstrap := sync.OnceValues(func() (string, error) { return buildEcho(t) })
 	orders, err := filepath.Abs("../../java/samples/orders/target/orders.jar")
@@ -47,7 +44,7 @@ func TestCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script", UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
+		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ORDERS", orders)
 			e.Setenv("HELLO_WEB", web)
@@ -76,7 +73,7 @@ func TestCommands(t *testing.T) {
 			return true, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": serveScript, "stop": stopScript, "exits": exitsScript, "shape": shapeScript, "eventually": eventuallyScript,
+			"serve": serveScript, "stop": stopScript, "exits": exitsScript, "shape": shapeScript, "keeps": keepsScript, "eventually": eventuallyScript,
 			"zip": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(zipFiles(ts, args[0], args[1:]))
 			},
@@ -206,6 +203,16 @@ func shapeScript(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	slices.Sort(sorted)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Join(sorted, "\n")+"\n"), 0o644))
+}
+
+// keepsScript: keeps GOT WANT, two shapes: programs may rely on what is in WANT; there may be more.
+func keepsScript(ts *testscript.TestScript, _ bool, args []string) {
+	got := strings.Split(ts.ReadFile(args[0]), "\n")
+	for line := range strings.Lines(ts.ReadFile(args[1])) {
+		if !slices.Contains(got, strings.TrimSpace(line)) {
+			ts.Fatalf("the document has no member %s any more; it has\n%s", strings.TrimSpace(line), strings.Join(got, "\n"))
+		}
+	}
 }
 
 func shape(v any, path string, lines map[string]bool) {
