@@ -209,9 +209,17 @@ func TestDriverJar(t *testing.T) {
 func TestDriverFailures(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "loop.args"), []byte("@loop.args"), 0o644); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{
+		"loop.args": "@loop.args", "one.args": "-g @two.args", "two.args": "@one.args", "latin.args": "\xfc",
+		"not.jar": "no archive", "nested.args": "@none.args", "quoted.args": `"--no such"`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
+	jarFile(t, filepath.Join(dir, "escape.jar"), map[string]string{"META-INF/native-image/native-image.properties": `Args=\uZZZZ`})
+	jarFile(t, filepath.Join(dir, "value.jar"), map[string]string{"META-INF/native-image/native-image.properties": "Args=-g \\\n --features"})
+	jarFile(t, filepath.Join(dir, "main.jar"), map[string]string{"META-INF/native-image/a/b/native-image.properties": "Args=-cp x"})
 	jarFile(t, filepath.Join(dir, "nomain.jar"), map[string]string{"a": ""})
 	jarFile(t, filepath.Join(dir, "odd.jar"), map[string]string{"META-INF/native-image/native-image.properties": "Args=--no-such-option"})
 	for _, c := range []struct {
@@ -226,7 +234,16 @@ func TestDriverFailures(t *testing.T) {
 		{[]string{"-cp"}, "needs a value"},
 		{[]string{"-cp", "."}, "name the main class"},
 		{[]string{"@none.args"}, "cannot read argument file none.args"},
+		{[]string{"@nested.args"}, "cannot read argument file none.args"},
+		{[]string{"@."}, "cannot read argument file ."},
+		{[]string{"@latin.args"}, "cannot read argument file latin.args"},
 		{[]string{"@loop.args"}, "contains itself"},
+		{[]string{"@one.args"}, "contains itself"},
+		{[]string{"@quoted.args", "Main"}, "unrecognized option '--no such'"},
+		{[]string{"-cp", "not.jar", "Main"}, "not.jar: zip"},
+		{[]string{"-cp", "escape.jar", "Main"}, "cannot read jar:"},
+		{[]string{"-cp", "value.jar", "Main"}, "option --features needs a value"},
+		{[]string{"-cp", "main.jar", "Main"}, "unrecognized option '-cp' in jar:"},
 		{[]string{"-jar", "none.jar"}, "cannot read none.jar"},
 		{[]string{"-jar", "nomain.jar"}, "no Main-Class"},
 		{[]string{"-cp", "odd.jar", "Main"}, "unrecognized option '--no-such-option' in jar:"},
