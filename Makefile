@@ -72,7 +72,7 @@ library-table: assets ## Popular libraries traced, built and compared; writes do
 
 .PHONY: acceptance
 acceptance: prerequisites ## The assembled builder's probe against HotSpot; for every change of a pinned version. Takes minutes.
-	CLOUDJIT_ACCEPTANCE=1 $(GO) test -count=1 -v -timeout 60m -run Acceptance ./internal/toolchain
+	CLOUDJIT_ACCEPTANCE=1 $(GO) test -count=1 -v -timeout 60m -run 'Acceptance|AssembleKilled' ./internal/toolchain
 
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (10s) each.

@@ -182,6 +182,17 @@ func TestWhen(t *testing.T) {
 	}
 }
 
+func TestForImage(t *testing.T) {
+	set := mustParse(t, `{"reflection": [{"type": "sun.management.RuntimeImpl"}, {"type": "a.B"}]}`)
+	got := set.ForImage()
+	if !got.Contains(Element{Kind: KindType, Type: "com.oracle.svm.core.jdk.management.SubstrateRuntimeMXBean"}) || Merge(got, set).Len() != got.Len() {
+		t.Errorf("got %v", got.Elements())
+	}
+	if plain := mustParse(t, `{"reflection": [{"type": "a.B"}]}`); plain.ForImage().Hash() != plain.Hash() {
+		t.Error("beans of the image are added where none is used")
+	}
+}
+
 func TestAlgebra(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := elements().Draw(t, "a"), elements().Draw(t, "b")

@@ -172,7 +172,7 @@ func parseMetadata(b []byte) (*metadata.Set, error) {
 	if err != nil {
 		return nil, &aot.Error{Class: aot.ClassMetadata, Reason: "the function's metadata cannot be read", Err: err}
 	}
-	return set, nil
+	return set.ForImage(), nil
 }
 
 // Lookup implements aot.Builder.

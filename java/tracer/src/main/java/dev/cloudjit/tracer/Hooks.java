@@ -8,6 +8,7 @@ import java.lang.reflect.Field;
 import java.lang.reflect.Member;
 import java.lang.reflect.Method;
 import java.lang.reflect.Modifier;
+import java.lang.reflect.Proxy;
 import java.net.URL;
 
 /**
@@ -340,6 +341,26 @@ public final class Hooks {
                         return;
                     }
                 }
+            }
+        } catch (Throwable t) {
+            // See lookup.
+        } finally {
+            busy[0] = false;
+        }
+    }
+
+    /** InvocationHandler.invokeDefault: the JDK asks the proxy's class for its Lookup, by reflection. */
+    public static void invokesDefault(Object proxy) {
+        boolean[] busy = enter();
+        if (busy == null) {
+            return;
+        }
+        try {
+            Class<?> c = proxy.getClass();
+            Seen seen = Seen.of(c);
+            if (!seen.has(Seen.DEFAULTS) && Proxy.isProxyClass(c)) {
+                seen.set(Seen.DEFAULTS);
+                trace.method(Names.descriptor(c), "proxyClassLookup(java.lang.invoke.MethodHandles$Lookup)");
             }
         } catch (Throwable t) {
             // See lookup.

@@ -33,6 +33,7 @@ final class Points {
                 entry("newInstance(Ljava/lang/Class;[I)Ljava/lang/Object;", "arraysOf", "01")));
         all.put("java.lang.reflect.Proxy", List.of(
                 entry("newProxyInstance(Ljava/lang/ClassLoader;[Ljava/lang/Class;Ljava/lang/reflect/InvocationHandler;)Ljava/lang/Object;", "proxy", "1"),
+                entry("invokeDefault(Ljava/lang/Object;Ljava/lang/reflect/Method;[Ljava/lang/Object;Ljava/lang/Class;)Ljava/lang/Object;", "invokesDefault", "0"),
                 entry("getProxyClass(Ljava/lang/ClassLoader;[Ljava/lang/Class;)Ljava/lang/Class;", "proxy", "1")));
         all.put("java.lang.invoke.MethodHandles$Lookup", lookups());
         all.put("java.util.ResourceBundle", bundles());

@@ -14,6 +14,7 @@ final class Seen {
     static final int UNSAFE = 4;
     static final int SERIALIZABLE = 8;
     static final int CREATED = 16;
+    static final int DEFAULTS = 32;
 
     private static final ClassValue<Seen> OF = new ClassValue<>() {
         @Override

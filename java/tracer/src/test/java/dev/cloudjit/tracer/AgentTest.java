@@ -68,6 +68,7 @@ class AgentTest {
                 "no.such.Type", "java.lang.String[]", "int[][]", "java.lang.Thread", sample + "$Loaded", sample + "$Shape", sample + "$Bean[]", sample + "$Bean[][]",
                 "{\"proxy\":[\"" + sample + "$Greeter\"]}")), trace.types.keySet()::toString);
         assertEquals(java.util.Set.of("<init>()"), trace.types.get(sample + "$Bean").methods);
+        assertEquals(java.util.Set.of("proxyClassLookup(java.lang.invoke.MethodHandles$Lookup)"), trace.types.get("{\"proxy\":[\"" + sample + "$Greeter\"]}").methods);
         assertEquals(java.util.Set.of("fixed", "counter"), trace.types.get(sample + "$Bean").fields);
         assertEquals(java.util.Set.of("fixed"), trace.types.get(sample + "$Bean").finalFields);
         assertEquals(java.util.Set.of("inherited()"), trace.types.get(sample + "$Base").methods);

@@ -9,6 +9,7 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
 import java.lang.reflect.Array;
 import java.lang.reflect.Field;
+import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.Proxy;
 import java.lang.reflect.RecordComponent;
 import java.util.ArrayList;
@@ -26,6 +27,10 @@ public final class Sample {
 
     interface Greeter {
         String greet(String name);
+
+        default String twice(String name) {
+            return greet(name) + greet(name);
+        }
     }
 
     sealed interface Shape permits Circle {}
@@ -111,8 +116,8 @@ public final class Sample {
     }
 
     private static void others() throws Exception {
-        Greeter greeter = (Greeter) Proxy.newProxyInstance(Sample.class.getClassLoader(), new Class<?>[] {Greeter.class}, (p, m, a) -> m.getName() + a[0]);
-        System.out.println(greeter.greet("you"));
+        Greeter greeter = (Greeter) Proxy.newProxyInstance(Sample.class.getClassLoader(), new Class<?>[] {Greeter.class}, (p, m, a) -> m.isDefault() ? InvocationHandler.invokeDefault(p, m, a) : m.getName() + a[0]);
+        System.out.println(greeter.greet("you") + greeter.twice("you"));
         System.out.println(Sample.class.getResource("none.txt"));
         System.out.println(Sample.class.getClassLoader().getResource("java/lang/Object.class"));
         System.out.println(ClassLoader.getSystemResource("a*b.txt"));
