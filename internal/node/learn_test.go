@@ -1,0 +1,93 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/fake"
+)
+
+// TestOneDeoptimizationTeachesAll: a binary ends at the first element that it lacks and names no
+// other; but its invocation runs again under the tracer, which sees all that it uses. So the
+// next build has all, and does not find them one by one.
+func TestOneDeoptimizationTeachesAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rare := []string{"a.One", "a.Two", "a.Three"}
+		var mu sync.Mutex
+		seen := []string{"a.B"} // by the tracer
+		b := &builder{time: 30 * time.Second}
+		w := open(t, &world{builder: b, program: func(s worker.Spec) fake.Program {
+			p := tiers(s)
+			run := p.Handler
+			p.Handler = func(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
+				if string(inv.Payload) == "rare" && s.Tier == function.TierNative {
+					b.mu.Lock()
+					has := string(b.made[keyOf(s)])
+					b.mu.Unlock()
+					for _, name := range rare {
+						if !strings.Contains(has, name) {
+							return nil, &worker.ExitError{Exit: worker.Exit{Code: function.ExitMissingMetadata, Stderr: strings.ReplaceAll(missing, "a.Unseen", name)}}
+						}
+					}
+				}
+				if string(inv.Payload) == "rare" && s.Tier == function.TierHotSpotAgent {
+					mu.Lock()
+					seen = append(seen, rare...)
+					mu.Unlock()
+				}
+				return run(ctx, inv)
+			}
+			if s.Tier == function.TierHotSpotAgent {
+				p.Trace = func() []byte {
+					mu.Lock()
+					defer mu.Unlock()
+					var types []string
+					for _, name := range seen {
+						types = append(types, fmt.Sprintf("{\"type\": %q}", name))
+					}
+					return []byte(`{"reflection": [` + strings.Join(types, ",") + `]}`)
+				}
+			}
+			return p
+		}}, nil)
+		defer w.Close()
+		id := w.deploy(t, "hello", nil)
+		native := func() {
+			t.Helper()
+			for range 20 {
+				w.burst(t, id, 5)
+				time.Sleep(11 * time.Minute) // all workers expire
+				if v, _ := w.Revision(t.Context(), id); v.Stage == "native" {
+					return
+				}
+			}
+			t.Fatal("it does not become native")
+		}
+		native()
+		if res := w.call(t, id, "rare"); res.Tier != function.TierHotSpotAgent || res.Outcome != function.OutcomeOK {
+			t.Errorf("the invocation that deoptimized: %+v", res)
+		}
+		native()
+		if res := w.call(t, id, "rare"); res.Tier != function.TierNative || res.Outcome != function.OutcomeOK {
+			t.Errorf("the same invocation later: %+v", res)
+		}
+		if v, _ := w.Revision(t.Context(), id); v.Deoptimizations != 1 {
+			t.Errorf("%d deoptimizations for three elements, want 1", v.Deoptimizations)
+		}
+		if err := w.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// keyOf is the build whose binary a worker runs.
+func keyOf(s worker.Spec) aot.Key { return aot.Key(path.Base(s.Args[0])) }
