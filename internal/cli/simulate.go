@@ -162,7 +162,7 @@ func (s *simulateCommand) recording(c *Context, o *sim.Options, given map[string
 		return func() {
 			to.ColdStart[t] = m.ColdStart[t]
 			for i := range o.Functions {
-				o.Functions[i].ColdStart[t] = 0
+				o.Functions[i].Starts[t] = nil
 			}
 		}
 	}

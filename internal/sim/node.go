@@ -360,8 +360,10 @@ func (c *cluster) start(a *engine.Action) {
 		}
 	}
 	d := int64(c.model.ColdStart[a.Tier])
-	if c.own != nil && c.own[f.global].ColdStart[a.Tier] > 0 {
-		d = int64(c.own[f.global].ColdStart[a.Tier])
+	if c.own != nil {
+		if starts := c.own[f.global].Starts[a.Tier]; len(starts) > 0 {
+			d = int64(nearest(starts, time.Duration(c.now)))
+		}
 	}
 	if c.model.ColdSpread > 0 {
 		u := min(max(c.chance(4, uint64(f.global), uint64(c.now), uint64(f.use.Cold)), 1e-9), 1-1e-9)

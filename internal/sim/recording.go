@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,11 +20,25 @@ type FunctionOptions struct {
 	// Function and Revision are what the engine is told; the identifiers in them are the simulation's.
 	Function engine.FunctionConfig
 	Revision engine.RevisionConfig
-	// ColdStart and BuildTime are measured means.
-	ColdStart [function.TierCount]time.Duration
+	// Starts are measured ones by tier, in order of time: a start takes as long as the one that was
+	// nearest in time, for a busy machine starts slowly.
+	Starts [function.TierCount][]MeasuredStart
+	// BuildTime is a measured mean.
 	BuildTime time.Duration
 	// MemoryMB is what a worker of each tier uses; 0: the trace's and Model.NativeMemory.
 	MemoryMB [function.TierCount]float64
+}
+
+// MeasuredStart is the start of a worker.
+type MeasuredStart struct{ At, Took time.Duration }
+
+// nearest is how long the start took that was nearest to a time.
+func nearest(starts []MeasuredStart, at time.Duration) time.Duration {
+	i, _ := slices.BinarySearchFunc(starts, at, func(s MeasuredStart, at time.Duration) int { return cmp.Compare(s.At, at) })
+	if i == len(starts) || i > 0 && at-starts[i-1].At < starts[i].At-at {
+		i--
+	}
+	return starts[i].Took
 }
 
 // Recording is what the log of a live engine says, as a trace and a model for a simulation:
@@ -99,10 +115,8 @@ type functionState struct {
 	revisions []int32
 }
 
-// measured sums starts and builds of a function.
+// measured sums builds of a function.
 type measured struct {
-	start  [function.TierCount]time.Duration
-	starts [function.TierCount]int
 	build  time.Duration
 	builds int
 }
@@ -142,9 +156,8 @@ func (r *logReader) step(now int64, ev engine.Event, actions []engine.Action) {
 		}
 	case engine.EventWorkerReady:
 		if w, ok := r.workers[ev.Worker]; ok {
-			m := &r.measured[w.fn]
-			m.start[w.tier] += time.Duration(now - w.since)
-			m.starts[w.tier]++
+			took := MeasuredStart{time.Duration(w.since - r.first), time.Duration(now - w.since)}
+			r.options[w.fn].Starts[w.tier] = append(r.options[w.fn].Starts[w.tier], took)
 		}
 	case engine.EventWorkerExited:
 		if w, ok := r.workers[ev.Worker]; ok && w.stopping >= 0 {
@@ -256,7 +269,7 @@ func (r *logReader) action(now int64, a *engine.Action) {
 	}
 }
 
-// finish makes the trace, and means of what was measured: a function's own where it has any.
+// finish makes the trace, and means of what was measured for functions that have nothing of their own.
 func (r *logReader) finish() (*Recording, error) {
 	if len(r.table) == 0 || len(r.calls) == 0 {
 		return nil, errors.New("simulate a recording: the log has no invocation that ended")
@@ -265,13 +278,16 @@ func (r *logReader) finish() (*Recording, error) {
 	o := DefaultOptions()
 	o.Policies = []string{"none", "paper"}
 	var all measured
+	var start [function.TierCount]time.Duration
+	var starts [function.TierCount]int
 	for i := range r.measured {
 		m := &r.measured[i]
-		for t := range m.start {
-			all.start[t] += m.start[t]
-			all.starts[t] += m.starts[t]
-			if m.starts[t] > 0 {
-				r.options[i].ColdStart[t] = m.start[t] / time.Duration(m.starts[t])
+		for t, list := range r.options[i].Starts {
+			// They were noted as they ended.
+			slices.SortStableFunc(list, func(a, b MeasuredStart) int { return cmp.Compare(a.At, b.At) })
+			for _, s := range list {
+				start[t] += s.Took
+				starts[t]++
 			}
 		}
 		all.build += m.build
@@ -280,9 +296,9 @@ func (r *logReader) finish() (*Recording, error) {
 			r.options[i].BuildTime = m.build / time.Duration(m.builds)
 		}
 	}
-	for t, n := range all.starts {
+	for t, n := range starts {
 		if n > 0 {
-			o.Model.ColdStart[t] = all.start[t] / time.Duration(n)
+			o.Model.ColdStart[t] = start[t] / time.Duration(n)
 		}
 	}
 	if all.builds > 0 {
