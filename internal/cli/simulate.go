@@ -130,6 +130,9 @@ func (s *simulateCommand) Run(c *Context, k *kong.Context) error {
 		return err
 	}
 	r.Problems = problems
+	if recording != nil && t == trace.Trace(recording.Trace) { // not a part of it
+		r.Live = &recording.Live
+	}
 	took := time.Since(started)
 	c.Say("%d invocations under %d policies in %.1f s", r.Invocations, len(r.Runs), took.Seconds())
 	if s.Report != "" {

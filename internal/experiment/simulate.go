@@ -205,6 +205,16 @@ func simulationPage(r *sim.Result, src Source) (*report.Page, map[string][]byte,
 			plot          report.Plot
 		}{"builds", "Builds that run at the end of each second.", builds})
 	}
+	if r.Live != nil {
+		plots = append(plots, struct {
+			name, caption string
+			plot          report.Plot
+		}{"live-cold", "Cold starts so far: those that the live platform had while it was recorded, and the simulation of the recording.", report.Plot{
+			Title: "Cold starts, live and simulated", Y: "cold starts so far", Lines: []report.Line{
+				{Name: "live", Values: soFar(r.Live.ColdBySecond, s.Len())},
+				{Name: "simulated (" + run.Policy + ")", Values: soFar(both(s.ColdOptimized, s.ColdOther), s.Len()), Dashed: true},
+			}}})
+	}
 	figures := map[string][]byte{}
 	var first, second []report.Figure
 	for i := range plots {
@@ -249,6 +259,27 @@ func simulationPage(r *sim.Result, src Source) (*report.Page, map[string][]byte,
 		page.Sections = append(page.Sections, report.Section{Heading: "Problems of the trace", Tables: []report.Table{t}})
 	}
 	return page, figures, nil
+}
+
+// soFar are the running sums of what is counted by second; the last one goes on.
+func soFar(counts []int32, seconds int) []float64 {
+	out := make([]float64, seconds)
+	sum := 0.0
+	for i := range out {
+		if i < len(counts) {
+			sum += float64(counts[i])
+		}
+		out[i] = sum
+	}
+	return out
+}
+
+func both(a, b []int32) []int32 {
+	out := make([]int32, len(a))
+	for i := range out {
+		out[i] = a[i] + b[i]
+	}
+	return out
 }
 
 // SummaryTable has a column for each policy.

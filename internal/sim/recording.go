@@ -62,6 +62,8 @@ type LiveCounts struct {
 	// Steps were read. CutOff: the last one was not whole, as of a server that was killed.
 	Steps  int  `json:"steps"`
 	CutOff bool `json:"cutOff"`
+	// ColdBySecond are the cold starts in each second from the log's beginning.
+	ColdBySecond []int32 `json:"-"`
 }
 
 // maxRecording bounds the time that a log may cover.
@@ -243,6 +245,11 @@ func (r *logReader) action(now int64, a *engine.Action) {
 		}
 		if a.Cold {
 			r.live.ColdStarts++
+			second := int((now - r.first) / int64(time.Second))
+			for len(r.live.ColdBySecond) <= second {
+				r.live.ColdBySecond = append(r.live.ColdBySecond, 0)
+			}
+			r.live.ColdBySecond[second]++
 			if a.Tier == function.TierNative {
 				r.live.ColdStartsNative++
 			}

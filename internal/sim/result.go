@@ -15,6 +15,8 @@ type Result struct {
 	Runs        []Outcome     `json:"runs"`
 	// Problems are those of the trace's files, for the report.
 	Problems []trace.Problem `json:"problems,omitempty"`
+	// Live is what happened, where a recording was simulated.
+	Live *LiveCounts `json:"live,omitempty"`
 }
 
 // Outcome is what one policy did.

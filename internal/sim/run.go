@@ -23,6 +23,9 @@ import (
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
 
+// maxLength bounds a trace: every simulated second takes some 60 bytes a policy and part.
+const maxLength = 62 * 24 * time.Hour
+
 // Run simulates every policy of the options over a trace.
 func Run(ctx context.Context, t trace.Trace, o Options) (*Result, error) {
 	if err := o.validate(); err != nil {
@@ -30,6 +33,9 @@ func Run(ctx context.Context, t trace.Trace, o Options) (*Result, error) {
 	}
 	if o.Functions != nil && len(o.Functions) != len(t.Functions()) {
 		return nil, fmt.Errorf("simulate: options of %d functions for a trace of %d", len(o.Functions), len(t.Functions()))
+	}
+	if t.Length() > maxLength {
+		return nil, fmt.Errorf("simulate: the trace covers %v: want %v at most, for every second is kept; cut it with --from and --to, or look for a wrong time in it", t.Length(), maxLength)
 	}
 	r := &Result{Options: o, Functions: len(t.Functions()), Length: t.Length(), Runs: make([]Outcome, len(o.Policies))}
 	var now, later []int

@@ -78,7 +78,7 @@ func (l *loader) file(ctx context.Context, name string, r io.Reader) error {
 	if errors.Is(err, io.EOF) {
 		return &FormatError{name, "the file is empty", ""}
 	} else if err != nil {
-		return fmt.Errorf("read trace %s: %w", name, err)
+		return broken(in, err)
 	}
 	h := newHeader(fields)
 	columns := len(fields)
@@ -100,7 +100,15 @@ func (l *loader) file(ctx context.Context, name string, r io.Reader) error {
 	if err == nil || errors.As(err, &format) {
 		return err
 	}
-	return fmt.Errorf("read trace %s: after line %d: %w", name, in.line, err)
+	return broken(in, err)
+}
+
+// broken is the error of a file that could not be read to its end.
+func broken(in *lines, err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return &FormatError{in.name, fmt.Sprintf("the compressed data ends early, after line %d", in.line), "get the file again"}
+	}
+	return fmt.Errorf("read trace %s: after line %d: %w", in.name, in.line, err)
 }
 
 func (l *loader) azure() *azure2019 {
