@@ -160,11 +160,9 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 		}
 		own := *info
 		own.MainClass = im.mainClass
-		before, err := j.prepare(ctx, folder, app, &own)
-		if err != nil {
+		if err := j.prepare(ctx, im, folder, app, &own); err != nil {
 			return nil, err
 		}
-		im.classPath = append(before, app...)
 	default:
 		return nil, &aot.Error{Class: aot.ClassUser, Reason: fmt.Sprintf("a function of kind %s has nothing to compile", j.req.Revision.Kind)}
 	}
@@ -180,12 +178,22 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	return im, nil
 }
 
-// prepare does what a framework needs before the image, and returns what it made for the class path.
-func (j *job) prepare(ctx context.Context, folder metadataFolder, app []string, info *jar.Info) ([]string, error) {
-	if info.Framework == jar.FrameworkSpringBoot {
-		return j.springAOT(ctx, folder, app, info)
+// prepare does what a framework needs before the image, and sets the image's class path and the
+// framework's options.
+func (j *job) prepare(ctx context.Context, im *image, folder metadataFolder, app []string, info *jar.Info) error {
+	var err error
+	switch info.Framework {
+	case jar.FrameworkSpringBoot:
+		var before []string
+		before, err = j.springAOT(ctx, folder, app, info)
+		im.classPath = append(before, app...)
+	case jar.FrameworkQuarkus:
+		im.classPath, err = j.quarkus(app)
+		im.framework = quarkusOptions
+	default:
+		im.classPath = app
 	}
-	return nil, nil
+	return err
 }
 
 func (j *job) registerHandler(folder metadataFolder, app []string) error {

@@ -23,6 +23,7 @@ type image struct {
 	limits    aot.Limits
 	excludes  []exclusion
 	needs     needs
+	framework []string // options that the framework needs
 	extra     []string
 }
 
@@ -63,6 +64,7 @@ func (i *image) arguments() []string {
 	if len(i.needs.locales) > 0 {
 		args = append(args, "-H:IncludeLocales="+strings.Join(i.needs.locales, ","))
 	}
+	args = append(args, i.framework...)
 	args = append(args, i.extra...)
 	return append(args, i.mainClass)
 }
