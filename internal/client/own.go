@@ -22,27 +22,33 @@ const Own = "/cloudjit/v1"
 
 // Pipeline is where a revision stands.
 type Pipeline struct {
-	Tier             function.Tier `json:"tier"`
-	Stage            string        `json:"stage"`
-	Phase            string        `json:"phase"`
-	Reason           string        `json:"reason"`
-	Since            *time.Time    `json:"since,omitempty"`
-	NotBefore        *time.Time    `json:"notBefore,omitempty"`
-	Invocations      int64         `json:"invocations"`
-	ColdStarts       int64         `json:"coldStarts"`
-	ColdInWindow     int           `json:"coldInWindow"`
-	Deoptimizations  int           `json:"deoptimizations"`
-	Queued           int           `json:"queued"`
-	Workers          int           `json:"workers"`
-	MetadataComplete bool          `json:"metadataComplete"`
+	Tier  function.Tier `json:"tier"`
+	Stage string        `json:"stage"`
+	Phase string        `json:"phase"`
+	// Level of the binary in use; LevelNone without one.
+	Level            function.Level `json:"level,omitempty"`
+	Reason           string         `json:"reason"`
+	Since            *time.Time     `json:"since,omitempty"`
+	NotBefore        *time.Time     `json:"notBefore,omitempty"`
+	Invocations      int64          `json:"invocations"`
+	ColdStarts       int64          `json:"coldStarts"`
+	ColdInWindow     int            `json:"coldInWindow"`
+	Deoptimizations  int            `json:"deoptimizations"`
+	Queued           int            `json:"queued"`
+	Workers          int            `json:"workers"`
+	MetadataComplete bool           `json:"metadataComplete"`
 }
 
-// State is stage and phase in a word or two.
+// State is stage, level of the binary, and phase in a word or two.
 func (p *Pipeline) State() string {
-	if p.Phase == "" || p.Phase == "idle" {
-		return p.Stage
+	s := p.Stage
+	if p.Level != function.LevelNone {
+		s += " (" + p.Level.String() + ")"
 	}
-	return p.Stage + ", " + p.Phase
+	if p.Phase == "" || p.Phase == "idle" {
+		return s
+	}
+	return s + ", " + p.Phase
 }
 
 // Function is a function with its newest revision.

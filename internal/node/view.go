@@ -82,6 +82,8 @@ type RevisionView struct {
 	// queued, building, checking.
 	Stage string `json:"stage"`
 	Phase string `json:"phase"`
+	// Level is how far the binary in use is optimized; left out if there is none.
+	Level function.Level `json:"level,omitempty"`
 	// Reason is why it is there; Since when.
 	Reason string     `json:"reason,omitempty"`
 	Since  *time.Time `json:"since,omitempty"`
@@ -111,7 +113,7 @@ func (n *Node) Revision(_ context.Context, id function.RevisionID) (RevisionView
 	}
 	c := n.engine.RevisionCounts(rev.id)
 	v := RevisionView{
-		Tier: c.Tier, Stage: saved.State.Stage.String(), Phase: saved.State.Phase.String(), Reason: rev.reason,
+		Tier: c.Tier, Stage: saved.State.Stage.String(), Phase: saved.State.Phase.String(), Level: saved.Level, Reason: rev.reason,
 		Invocations: int64(c.Invocations), ColdStarts: int64(c.ColdStarts),
 		ColdInWindow: n.engine.ColdStarts(n.now(), rev.fn.id), Deoptimizations: int(saved.Deopts),
 		Queued: int(c.Waiting), Workers: int(c.Workers), MetadataComplete: saved.Complete,
