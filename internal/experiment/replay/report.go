@@ -157,10 +157,8 @@ func scaled(v []float64, by float64) []float64 {
 	return out
 }
 
-const (
-	averaged = 10 // seconds of the figures' averages
-	perBar   = 60 // seconds that cold starts are counted over
-)
+// averaged is the seconds of the figures' averages.
+const averaged = 10
 
 // figures draws what there is of the paper's Fig. 5, and more.
 func (r *Result) figures() (map[string][]byte, []report.Figure, error) {
@@ -174,6 +172,10 @@ func (r *Result) figures() (map[string][]byte, []report.Figure, error) {
 		first = p
 	}
 	x, y := &first.Live.Series, &first.Simulated.Series
+	perBar, unit := 60, "minute"
+	if x.Len() < 600 {
+		perBar, unit = 10, "10 seconds"
+	}
 	mean := func(v []float64) []float64 { return smooth(v, averaged, false) }
 	count := func(v []float64) []float64 { return smooth(v, perBar, true) }
 	mode := modeName(first.Live.Optimizer) + " the optimizer"
@@ -184,8 +186,8 @@ func (r *Result) figures() (map[string][]byte, []report.Figure, error) {
 			{Name: "optimized, simulated", Values: mean(report.Floats(y.ActiveOptimized)), Color: 1, Dashed: true},
 			{Name: "not optimized, simulated", Values: mean(report.Floats(y.ActiveOther)), Color: 2, Dashed: true},
 		}}}
-	cold := drawing{"5c-cold", "Cold starts in each minute, of native workers and of others (Fig. 5.c). Solid: live; dashed: simulated.", perBar, report.Plot{
-		Title: "Cold starts, " + mode, Y: "cold starts a minute", Lines: []report.Line{
+	cold := drawing{"5c-cold", "Cold starts in each " + unit + ", of native workers and of others (Fig. 5.c). Solid: live; dashed: simulated.", perBar, report.Plot{
+		Title: "Cold starts, " + mode, Y: "cold starts in " + unit, Lines: []report.Line{
 			{Name: "native, live", Values: count(report.Floats(x.ColdOptimized)), Color: 1},
 			{Name: "others, live", Values: count(report.Floats(x.ColdOther)), Color: 2},
 			{Name: "native, simulated", Values: count(report.Floats(y.ColdOptimized)), Color: 1, Dashed: true},
