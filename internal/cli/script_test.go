@@ -126,6 +126,7 @@ func serveScript(ts *testscript.TestScript, _ bool, args []string) {
 	exe, err := exec.LookPath("cloudjit")
 	ts.Check(err)
 	cmd := exec.Command(exe, append([]string{"serve", "--listen", "127.0.0.1:0", "--data", ts.MkAbs("data")}, args...)...)
+	cmd.Dir = ts.MkAbs(".") // what a flag names is in the script's folder
 	cmd.Env, cmd.Stderr = scriptEnv(ts), log
 	out, err := cmd.StdoutPipe()
 	ts.Check(err)
