@@ -222,6 +222,12 @@ func (s *storm) check(c *child) {
 	}
 }
 
+// descriptors counts what a server has open.
+func descriptors(c *child) int {
+	open, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", c.cmd.Process.Pid))
+	return len(open)
+}
+
 // TestKills kills workers, builders and the server at random moments under load, and the server again
 // and again: what was acknowledged is there, every accepted event is finished, no answer is wrong,
 // and nothing is left when all has ended.
@@ -277,6 +283,7 @@ func TestKills(t *testing.T) {
 		return true
 	}
 	const rounds = 5
+	idle := 0 // descriptors of a server that has just started
 	for round := range rounds {
 		// The first round lasts until a builder was killed.
 		began := time.Now()
@@ -302,6 +309,7 @@ func TestKills(t *testing.T) {
 			return len(processes(mark)) == 0 && len(processes("TMPDIR="+filepath.Join(o.Cache, "native"))) == 0
 		})
 		c = spawn(t, o, tmp)
+		idle = descriptors(c)
 		s.server.Store(c)
 		s.check(c)
 	}
@@ -333,6 +341,11 @@ func TestKills(t *testing.T) {
 	if missing := seen.missing(s.accepted); len(missing) > 0 {
 		t.Errorf("%d events were not finished: %q; dead letters %q", len(missing), missing, dead)
 	}
+	for _, name := range []string{"events", "calls", "greeter"} {
+		c.must(t, "DELETE", functionsPath+"/"+name, nil)
+	}
+	until(t, "all workers have ended", func() bool { return len(processes(mark)) == 0 })
+	until(t, "no descriptors are left of the workers", func() bool { return descriptors(c) <= idle+10 })
 	if err := c.end(syscall.SIGTERM); err != nil {
 		t.Errorf("a clean stop: %v", err)
 	}
