@@ -171,6 +171,7 @@ type body struct {
 	limit *allowance
 	late  func() error // the error of a read that ended because of the function's timeout
 	once  sync.Once
+	mu    sync.Mutex // of an upgraded connection the one side is closed while the other is read
 	err   error
 	done  func(error)
 }
@@ -195,7 +196,9 @@ func (b *body) Read(p []byte) (int, error) {
 		if late := b.late(); late != nil {
 			err = late
 		}
+		b.mu.Lock()
 		b.err = err
+		b.mu.Unlock()
 	}
 	return k, err
 }
@@ -252,7 +255,12 @@ func (a *allowance) touch() {
 // Close finishes the request. An answer that was not read to its end is the caller's choice.
 func (b *body) Close() error {
 	err := b.ReadCloser.Close()
-	b.once.Do(func() { b.done(b.err) })
+	b.once.Do(func() {
+		b.mu.Lock()
+		broken := b.err
+		b.mu.Unlock()
+		b.done(broken)
+	})
 	return err
 }
 

@@ -40,7 +40,8 @@ func single(t *testing.T, change func(*config.Config)) (*child, childOptions) {
 	c := spawn(t, o, tmp)
 	t.Cleanup(func() {
 		if err := c.end(syscall.SIGTERM); err != nil {
-			t.Errorf("a clean stop: %v", err)
+			b, _ := os.ReadFile(c.log.Name())
+			t.Errorf("a clean stop: %v\n%s", err, b[max(0, len(b)-16<<10):])
 		}
 		if left := leftovers(t, o, tmp); len(left) > 0 {
 			t.Errorf("left behind: %q", left)
