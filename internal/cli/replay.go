@@ -65,6 +65,7 @@ func (cmd *replayCommand) Run(c *Context) error {
 	if cores == 0 {
 		cores = float64(runtime.NumCPU()) / 3
 	}
+	c.Say("choosing from the %d functions of the trace", len(t.Functions()))
 	plan, err := replay.NewPlan(c, t, cmd.options(), replay.Scaling{
 		Method: cmd.Scale, Functions: cmd.Keep, Cores: cores, Memory: cmd.MemoryScale, Busy: cmd.Busy, Speed: cmd.Speed, Seed: cmd.Seed,
 	})

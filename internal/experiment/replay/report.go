@@ -354,7 +354,10 @@ func (r *Result) buildsTable() report.Table {
 	if p == nil {
 		return t
 	}
+	var wall, cpu time.Duration
+	var peak int64
 	for _, b := range p.Live.Builds {
+		wall, cpu, peak = wall+b.Cost.Wall, cpu+b.Cost.CPU, max(peak, b.Cost.PeakRSS)
 		result := b.State
 		if b.Class != "" {
 			result += " (" + string(b.Class) + ")"
@@ -362,6 +365,12 @@ func (r *Result) buildsTable() report.Table {
 		t.Rows = append(t.Rows, []string{string(b.Function), number(b.QueuedAt.Sub(p.Live.Begun).Seconds(), 0), result, number(b.Cost.Wall.Seconds(), 1),
 			number(b.Cost.CPU.Seconds(), 1), number(float64(b.Cost.PeakRSS)/1e6, 0), number(float64(b.Cost.Size)/1e6, 1), strconv.FormatBool(b.Cached)})
 	}
+	waiting := int32(0)
+	if n := len(p.Live.Series.BuildsQueued); n > 0 {
+		waiting = p.Live.Series.BuildsQueued[n-1]
+	}
+	t.Caption = fmt.Sprintf("Builds that ended took %.0f s and %.0f s of CPU together, and %.0f MB at most. At the end %d waited for the builder.",
+		wall.Seconds(), cpu.Seconds(), float64(peak)/1e6, waiting)
 	return t
 }
 
