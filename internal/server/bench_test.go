@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -34,6 +35,8 @@ import (
 //
 // CLOUDJIT_BENCH_DATA names a folder to keep the server's data in. With it, and a toolchain, the
 // native tier is measured too: its binary is built at the first run, which takes minutes.
+
+const runtimeJAR = "../assets/files/runtime.jar"
 
 // event that every request sends.
 var event = []byte(`{"id": "o-1", "items": [{"sku": "a", "count": 2}, {"sku": "b", "count": 1}]}`)
@@ -72,9 +75,13 @@ func serve(b *testing.B) *platform {
 	b.Helper()
 	dir := b.TempDir()
 	exe := build(b, dir, "cloudjit", "../../cmd/cloudjit")
-	data := os.Getenv("CLOUDJIT_BENCH_DATA")
-	if data == "" {
-		data = filepath.Join(dir, "data")
+	data := filepath.Join(dir, "data")
+	if kept := os.Getenv("CLOUDJIT_BENCH_DATA"); kept != "" {
+		runtime, err := os.ReadFile(runtimeJAR)
+		if err != nil {
+			b.Fatal(err)
+		}
+		data = filepath.Join(kept, fmt.Sprintf("%.6x", sha256.Sum256(runtime))) // a binary holds its runtime client
 	}
 	conf := filepath.Join(dir, "config.yaml")
 	// Only what a benchmark asks for is built, and not beside what it measures.
@@ -167,7 +174,7 @@ func handler(b *testing.B, p *platform, tier function.Tier) *echo {
 	if tier == function.TierNative && os.Getenv("CLOUDJIT_BENCH_DATA") == "" {
 		b.Skip("SKIPPED: CLOUDJIT_BENCH_DATA names no folder to keep a native binary in")
 	}
-	dir, core := b.TempDir(), "../assets/files/runtime.jar"
+	dir, core := b.TempDir(), runtimeJAR
 	out, err := exec.Command(filepath.Join(jdks[0].Home, "bin/javac"), "--release", "17", "-cp", core, "-d", dir, "testdata/bench/Echo.java").CombinedOutput()
 	if err != nil {
 		b.Fatalf("compile Echo.java: %v\n%s", err, out)
