@@ -55,16 +55,15 @@ final class Callers {
         return count(isJdkName(name) ? Owner.JDK : isTracer(name) ? Owner.TRACER : Owner.PROGRAM, caller(kind));
     }
 
-    /** Reports whether a look-up of a resource or bundle is to be recorded. */
-    static boolean countResource(String name) {
+    /** Reports whether a look-up of a resource is to be recorded. */
+    static boolean countResource() {
         Class<?> caller = caller(Kind.RESOURCE);
         if (caller == null) {
             return false;
         }
         return switch (owner(caller)) {
-            case PROGRAM -> true;
             case RUNTIME, TRACER -> false;
-            case JDK -> true; // native-image brings few of them along, and the JDK's own classes fail without
+            case PROGRAM, JDK -> true; // of the JDK's own, native-image brings few along
         };
     }
 

@@ -398,8 +398,11 @@ public final class Hooks {
         }
         try {
             String glob = Resources.glob(name);
-            if (glob != null && Callers.countResource(name)) {
-                trace.resource(module, glob);
+            if (glob != null) {
+                String entry = Trace.resourceEntry(module, glob);
+                if (!trace.resources.contains(entry) && Callers.countResource()) {
+                    trace.add(trace.resources, entry);
+                }
             }
         } catch (Throwable t) {
             // See lookup.

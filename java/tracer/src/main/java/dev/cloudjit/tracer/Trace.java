@@ -95,11 +95,15 @@ final class Trace {
     }
 
     void resource(String module, String glob) {
+        add(resources, resourceEntry(module, glob));
+    }
+
+    static String resourceEntry(String module, String glob) {
         StringBuilder s = new StringBuilder("{");
         if (module != null) {
             Json.string(s.append("\"module\":"), module).append(',');
         }
-        add(resources, Json.string(s.append("\"glob\":"), glob).append('}').toString());
+        return Json.string(s.append("\"glob\":"), glob).append('}').toString();
     }
 
     void bundle(String name) {

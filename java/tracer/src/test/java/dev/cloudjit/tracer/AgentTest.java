@@ -89,12 +89,12 @@ class AgentTest {
 
     @Test
     void aCrashLeavesTheLastFlushAndHaltLeavesAll() throws Exception {
-        Process process = new ProcessBuilder(command("out=" + out + ",interval=50", Sample.class, "hang")).redirectErrorStream(true).start();
+        Process process = new ProcessBuilder(command("out=" + out, Sample.class, "hang")).redirectErrorStream(true).start();
         try (BufferedReader reader = new BufferedReader(new InputStreamReader(process.getInputStream()))) {
             for (String line; (line = reader.readLine()) != null && !line.equals("ready"); ) {
                 // Until it has done everything.
             }
-            Thread.sleep(500);
+            Thread.sleep(1500); // a web application that lives for two seconds must leave its trace
         } finally {
             process.destroyForcibly().waitFor();
         }
