@@ -26,7 +26,7 @@ import (
 type simulateCommand struct {
 	traceSource
 
-	Policy []string `help:"Policies to simulate side by side (none, paper, benefit, adaptive, oracle, all); none, the baseline, is always there." default:"paper"`
+	Policy []string `help:"Policies to simulate side by side (none, paper, benefit, adaptive, oracle, all); none, the baseline, is always there. With a limit that functions share (--builders, --memory) and for recordings all of them run on one core." default:"paper"`
 	Report string   `help:"Write report.html, figures as SVG, series as CSV and Parquet, and result.json into this folder." type:"path" placeholder:"DIR"`
 	Sweep  string   `help:"Simulate the policy named first over values of two parameters and print a map, e.g. threshold=2,5,10,20;window=30s,1m,10m. Parameters: threshold, window, keep-alive, builders, builds." placeholder:"P=V,...;P=V,..."`
 	Value  string   `help:"What the map shows: saved-running, saved-resident, optimized, native-cold, cold, builds, waited." default:"saved-resident"`

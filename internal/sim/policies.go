@@ -12,10 +12,10 @@ import (
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
 
-// Oracle is the name of the bound: it knows the future. It is no policy that can run: from
+// Oracle is the name of the bound on choosing what to build, and on waiting for it. It is no policy that can run: from
 // the first policy's run it takes how much memory over time, and how many cold starts, each
 // function will have, and gives those to which a binary means most one before the trace
-// begins; as many as the policy that built the most. It keeps native workers as "adaptive" does.
+// begins; as many as the policy that built the most. It keeps native workers as "adaptive" does: it does not know their next arrivals.
 const Oracle = "oracle"
 
 // PolicyNames are what Options.Policies may name.
