@@ -20,6 +20,16 @@ type optimizeCommand struct {
 }
 
 func (cmd *optimizeCommand) Run(c *Context) error {
+	var level function.Level
+	if err := level.UnmarshalText([]byte(cmd.Level)); err != nil {
+		return err
+	}
+	var before client.Revision // whose failures are no answer to this request
+	if cmd.Wait {
+		if err := latest(c, c.Client, cmd.Function, &before); err != nil {
+			return err
+		}
+	}
 	err := c.Client.Call(c, http.MethodPost, client.OwnFunction(cmd.Function)+"/optimize", map[string]string{"level": cmd.Level}, nil)
 	if err != nil {
 		return err
@@ -28,15 +38,24 @@ func (cmd *optimizeCommand) Run(c *Context) error {
 	if !cmd.Wait {
 		return nil
 	}
-	return waitNative(c, c.Client, cmd.Function, c.Stderr)
+	known := map[string]bool{}
+	for _, b := range before.Builds {
+		known[b.ID] = true
+	}
+	return waitNative(c, c.Client, cmd.Function, level, known, c.Stderr)
 }
 
-// waitNative shows the moves of a function's pipeline until it is native. A failed build is an error.
-func waitNative(ctx context.Context, c *client.Client, name string, progress io.Writer) error {
+func latest(ctx context.Context, c *client.Client, name string, to *client.Revision) error {
+	return c.Call(ctx, http.MethodGet, client.OwnFunction(name)+"/revisions/latest", nil, to)
+}
+
+// waitNative shows the moves of a function's pipeline until it is native with a binary of at least
+// a level. A failed build, but for those that are known, is an error.
+func waitNative(ctx context.Context, c *client.Client, name string, level function.Level, known map[string]bool, progress io.Writer) error {
 	begin, shown := time.Now(), ""
 	for {
 		var r client.Revision
-		if err := c.Call(ctx, http.MethodGet, client.OwnFunction(name)+"/revisions/latest", nil, &r); err != nil {
+		if err := latest(ctx, c, name, &r); err != nil {
 			return err
 		}
 		if p := r.Pipeline; p != nil {
@@ -48,11 +67,11 @@ func waitNative(ctx context.Context, c *client.Client, name string, progress io.
 				fmt.Fprintf(progress, "%6.1f s  %s: %s\n", time.Since(begin).Seconds(), name, state)
 				shown = state
 			}
-			if p.Tier == function.TierNative {
+			if p.Tier == function.TierNative && p.Level >= level {
 				return nil
 			}
 		}
-		if n := len(r.Builds); n > 0 && r.Builds[n-1].State == "failed" {
+		if n := len(r.Builds); n > 0 && r.Builds[n-1].State == "failed" && !known[r.Builds[n-1].ID] {
 			b := r.Builds[n-1]
 			return fmt.Errorf("build of %s failed (%s): %s\n%s\nIts log: cloudjit describe %s", name, b.Class, b.Reason, b.Hint, name)
 		}

@@ -113,10 +113,13 @@ func (n *Node) Revision(_ context.Context, id function.RevisionID) (RevisionView
 	}
 	c := n.engine.RevisionCounts(rev.id)
 	v := RevisionView{
-		Tier: c.Tier, Stage: saved.State.Stage.String(), Phase: saved.State.Phase.String(), Level: saved.Level, Reason: rev.reason,
+		Tier: c.Tier, Stage: saved.State.Stage.String(), Phase: saved.State.Phase.String(), Reason: rev.reason,
 		Invocations: int64(c.Invocations), ColdStarts: int64(c.ColdStarts),
 		ColdInWindow: n.engine.ColdStarts(n.now(), rev.fn.id), Deoptimizations: int(saved.Deopts),
 		Queued: int(c.Waiting), Workers: int(c.Workers), MetadataComplete: saved.Complete,
+	}
+	if saved.State.Stage == pipeline.StageNative {
+		v.Level = saved.Level
 	}
 	if !rev.since.IsZero() {
 		v.Since = &rev.since
