@@ -123,7 +123,7 @@ func (p *Plan) choose(ctx context.Context, t trace.Trace, o trace.Options) (trac
 	all := len(demand)
 	t, demand = keep(t, demand, func(_ int, d time.Duration) bool { return d > 0 })
 	if len(demand) < all {
-		p.did("%d of %d functions are invoked in this part of the trace", "none", len(demand), all)
+		p.did("of %d functions the %d taken that are invoked in this part of the trace", "none", all, len(demand))
 	}
 	method := s.Method
 	if method == trace.ScaleThin {
@@ -133,7 +133,7 @@ func (p *Plan) choose(ctx context.Context, t trace.Trace, o trace.Options) (trac
 		before := len(demand)
 		t, demand = keep(t, demand, func(_ int, d time.Duration) bool { return d.Seconds()*s.Busy <= s.Cores*t.Length().Seconds() })
 		if len(demand) < before {
-			p.did("%d functions left out that alone want more than %.2f cores", "the busiest functions are missing, which are the first to be optimized: their share of cold starts, memory and invocations is too low", before-len(demand), s.Cores)
+			p.did("left out: %d functions that alone want more than %.2f cores", "the busiest functions are missing, which are the first to be optimized: their share of cold starts, memory and invocations is too low", before-len(demand), s.Cores)
 		}
 	}
 	if s.Functions > 0 && s.Functions < len(demand) {
@@ -148,7 +148,7 @@ func (p *Plan) choose(ctx context.Context, t trace.Trace, o trace.Options) (trac
 		if demand, err = demands(ctx, t, o); err != nil {
 			return nil, err
 		}
-		p.did("%d functions drawn (%s, seed %d)", bias, len(demand), method, s.Seed)
+		p.did("drawn: %d functions (%s, seed %d)", bias, len(demand), method, s.Seed)
 	}
 	total := sum(demand).Seconds() * s.Busy / t.Length().Seconds()
 	if s.Cores == 0 || total <= s.Cores {
@@ -176,7 +176,7 @@ func (p *Plan) choose(ctx context.Context, t trace.Trace, o trace.Options) (trac
 		left -= demand[f].Seconds() * s.Busy / t.Length().Seconds()
 	}
 	t, _ = keep(t, demand, func(f int, _ time.Duration) bool { return !out[f] })
-	p.did("the %d functions that want the most CPU left out (%.2f of %.2f cores)", "the busiest functions are missing, which are the first to be optimized: their share of cold starts, memory and invocations is too low", len(out), total-left, total)
+	p.did("left out: the %d functions that want the most CPU (%.2f of %.2f cores)", "the busiest functions are missing, which are the first to be optimized: their share of cold starts, memory and invocations is too low", len(out), total-left, total)
 	return t, nil
 }
 
