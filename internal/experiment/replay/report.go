@@ -149,14 +149,6 @@ func plus(a, b []int32) []float64 {
 	return out
 }
 
-func scaled(v []float64, by float64) []float64 {
-	out := make([]float64, len(v))
-	for i := range v {
-		out[i] = v[i] * by
-	}
-	return out
-}
-
 // averaged is the seconds of the figures' averages.
 const averaged = 10
 
