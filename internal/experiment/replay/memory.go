@@ -62,7 +62,7 @@ func (s *sampler) run(ctx context.Context) {
 		}
 		took := time.Since(begin)
 		select {
-		case <-time.After(min(max(sampleEvery, sampleShare*took), sampleSeldom) - took):
+		case <-time.After(max(min(max(sampleEvery, sampleShare*took), sampleSeldom)-took, sampleEvery/2)):
 		case <-ctx.Done():
 			return
 		}
