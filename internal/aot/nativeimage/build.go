@@ -105,9 +105,7 @@ func (j *job) do(ctx context.Context, key aot.Key) (*aot.Result, error) {
 		return nil, err
 	}
 	j.req.Progress("image")
-	e, err := j.run(ctx, command{
-		path: filepath.Join(j.b.opts.Home, "bin", "native-image"), args: im.arguments(), env: j.env(), dir: j.scratch.dir,
-	})
+	e, err := j.image(ctx, im)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +245,7 @@ func (j *job) keep(key aot.Key) (*aot.Result, error) {
 }
 
 func (j *job) run(ctx context.Context, c command) (ending, error) {
-	fmt.Fprintf(j.log, "cloudjit: run %s %s\n", c.path, strings.Join(c.args, " "))
+	fmt.Fprintf(j.log, runLine+"%s %s\n", c.path, strings.Join(c.args, " "))
 	e, err := run(ctx, c, j.scratch, j.limiter, j.log, &j.usage)
 	if ctx.Err() != nil {
 		return e, ctx.Err()

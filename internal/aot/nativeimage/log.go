@@ -1,6 +1,7 @@
 package nativeimage
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"sync"
@@ -62,9 +63,13 @@ func (l *keptLog) bytes() []byte {
 	return append(out, tail...)
 }
 
-// tail is the last part, where a tool says why it failed.
+// runLine begins the lines that say which tool runs.
+const runLine = "cloudjit: run "
+
+// tail is the last part of what the last tool wrote, where it says why it failed.
 func (l *keptLog) tail() string {
 	b := l.bytes()
 	const enough = 128 << 10
-	return string(b[max(0, len(b)-enough):])
+	b = b[max(0, len(b)-enough):]
+	return string(b[max(0, bytes.LastIndex(b, []byte("\n"+runLine))):])
 }

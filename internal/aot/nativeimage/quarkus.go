@@ -21,6 +21,7 @@ var quarkusOptions = []string{
 	"-J-Djava.util.logging.manager=org.jboss.logmanager.LogManager",
 	"-J-Dlogging.initial-configurator.min-level=500", // as the application's main class sets it
 	"--initialize-at-build-time=org.jboss.logmanager,io.quarkus.bootstrap.logging,io.quarkus.bootstrap.graal," +
+		"io.quarkus.vertx.mdc.provider.LateBoundMDCProvider," + // found as a service by the log manager
 		"io.smallrye.common.constraint,io.smallrye.common.expression,io.smallrye.common.ref",
 }
 
@@ -95,6 +96,13 @@ func withoutSubstitutions(from, to string) (int, error) {
 	w := zip.NewWriter(f)
 	for _, f := range r.File {
 		if drop[f.Name] {
+			continue
+		}
+		if f.FileInfo().IsDir() {
+			// Maven's plug-ins deflate a folder's nothing to two bytes, which Copy refuses.
+			if _, err := w.CreateHeader(&zip.FileHeader{Name: f.Name, Modified: f.Modified}); err != nil {
+				return 0, err
+			}
 			continue
 		}
 		if err := w.Copy(f); err != nil { // as it is, not unpacked

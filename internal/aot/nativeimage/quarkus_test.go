@@ -3,6 +3,7 @@ package nativeimage
 import (
 	"archive/zip"
 	"bytes"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,8 +48,10 @@ func TestQuarkusIsBuiltAsAnOrdinaryApplication(t *testing.T) {
 		}
 	}
 
-	to := filepath.Join(t.TempDir(), "copy.jar")
-	left, err := withoutSubstitutions(req.Code, to)
+	// As Maven's plug-ins write folders.
+	from, to := filepath.Join(t.TempDir(), "from.jar"), filepath.Join(t.TempDir(), "copy.jar")
+	withFolder(t, req.Code, from, "deflated/")
+	left, err := withoutSubstitutions(from, to)
 	if err != nil || left != 1 {
 		t.Fatalf("left out %d, %v; want 1", left, err)
 	}
@@ -71,5 +74,36 @@ func TestQuarkusIsBuiltAsAnOrdinaryApplication(t *testing.T) {
 	want := []string{"io/netty/util/NetUtilSubstitutions$NetUtilLocalhostAccessor.class", "io/quarkus/runtime/graal/Target_java_util_logging_Logger.class"}
 	if !slices.Equal(got, want) {
 		t.Errorf("substitutions in the copy: %v, want %v", got, want)
+	}
+}
+
+// withFolder copies an archive and adds a folder whose nothing is deflated.
+func withFolder(t *testing.T, from, to, name string) {
+	t.Helper()
+	r, err := zip.OpenReader(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	file := strings.TrimSuffix(name, "/") + "_" // the writer refuses what it makes folders of
+	raw, err := w.CreateRaw(&zip.FileHeader{Name: file, Method: zip.Deflate, CompressedSize64: 2})
+	if err == nil {
+		_, err = raw.Write([]byte{3, 0})
+	}
+	for _, f := range r.File {
+		if err == nil {
+			err = w.Copy(f)
+		}
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err == nil {
+		err = os.WriteFile(to, bytes.ReplaceAll(b.Bytes(), []byte(file), []byte(name)), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

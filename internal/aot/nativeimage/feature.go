@@ -1,0 +1,88 @@
+package nativeimage
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"fmt"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// featureFailed is what native-image says when a library's own Feature throws.
+var featureFailed = regexp.MustCompile(`(?m)^Error: Feature defined by ([\w.$]+) unexpectedly failed`)
+
+// image runs native-image, and again without the Feature of a library that failed: such a Feature
+// registers what the library may do, and often assumes optional parts that the application
+// does not have (Angus Activation without Jakarta Mail). The tracer saw what is really done.
+// Each round leaves one Feature out, so that it ends.
+func (j *job) image(ctx context.Context, im *image) (ending, error) {
+	for {
+		e, err := j.run(ctx, command{
+			path: filepath.Join(j.b.opts.Home, "bin", "native-image"), args: im.arguments(), env: j.env(), dir: j.scratch.dir,
+		})
+		if err != nil || e.ok() {
+			return e, err
+		}
+		m := featureFailed.FindStringSubmatch(j.log.tail())
+		if m == nil {
+			return e, nil
+		}
+		files, err := filesThatName(m[1], im.classPath)
+		if err != nil {
+			return e, fmt.Errorf("look for the feature %s: %w", m[1], err)
+		}
+		before := len(im.excludes)
+		for _, name := range files {
+			ex := exclusion{jars: ".*", resources: "/" + regexp.QuoteMeta(name)}
+			if !im.excluded(ex) {
+				im.excludes = append(im.excludes, ex)
+			}
+		}
+		if len(im.excludes) == before {
+			return e, nil // not switched on by the application's archives
+		}
+		fmt.Fprintf(j.log, "cloudjit: the feature %s fails; again without %s\n", m[1], strings.Join(files, ", "))
+		j.req.Progress("image, without a library's feature that fails")
+	}
+}
+
+func (im *image) excluded(ex exclusion) bool {
+	for _, e := range im.excludes {
+		if e == ex {
+			return true
+		}
+	}
+	return false
+}
+
+// filesThatName returns the native-image.properties on a class path that name a class.
+func filesThatName(class string, classPath []string) ([]string, error) {
+	var names []string
+	for _, p := range classPath {
+		if filepath.Ext(p) != ".jar" {
+			continue // folders hold what we wrote ourselves
+		}
+		r, err := zip.OpenReader(p)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range r.File {
+			if !strings.HasPrefix(f.Name, "META-INF/native-image/") || path.Base(f.Name) != "native-image.properties" {
+				continue
+			}
+			content, err := readEntry(f)
+			if err != nil {
+				r.Close()
+				return nil, err
+			}
+			if bytes.Contains(content, []byte(class)) {
+				names = append(names, f.Name)
+			}
+		}
+		r.Close()
+	}
+	return names, nil
+}
