@@ -21,7 +21,7 @@ var quarkusOptions = []string{
 	"-J-Djava.util.logging.manager=org.jboss.logmanager.LogManager",
 	"-J-Dlogging.initial-configurator.min-level=500", // as the application's main class sets it
 	"--initialize-at-build-time=org.jboss.logmanager,io.quarkus.bootstrap.logging,io.quarkus.bootstrap.graal," +
-		"io.quarkus.vertx.mdc.provider.LateBoundMDCProvider," + // found as a service by the log manager
+		"io.quarkus.vertx.mdc.provider," + // found as a service by the log manager
 		"io.smallrye.common.constraint,io.smallrye.common.expression,io.smallrye.common.ref",
 }
 
