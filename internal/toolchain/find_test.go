@@ -92,6 +92,28 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// TestFindByEachWay: a distribution is found by any one of the ways to name it.
+func TestFindByEachWay(t *testing.T) {
+	root := t.TempDir()
+	graal := home(t, filepath.Join(root, "graal"), community, "bin/native-image")
+	managed := home(t, filepath.Join(root, "sdk/candidates/java/25"), community, "bin/native-image")
+	for name, c := range map[string]struct {
+		named, want string
+		env         map[string]string
+	}{
+		"--graalvm-home": {graal, graal, nil},
+		"GRAALVM_HOME":   {"", graal, map[string]string{"GRAALVM_HOME": graal}},
+		"JAVA_HOME":      {"", graal, map[string]string{"JAVA_HOME": graal}},
+		"PATH":           {"", graal, map[string]string{"PATH": "/none:" + filepath.Join(graal, "bin")}},
+		"SDKMAN_DIR":     {"", managed, map[string]string{"SDKMAN_DIR": filepath.Join(root, "sdk")}},
+	} {
+		found, _ := Find(FindOptions{Root: filepath.Join(root, "none"), GraalVMHome: c.named, Env: func(key string) string { return c.env[key] }})
+		if len(found) != 1 || found[0].Home != c.want || found[0].Kind != GraalVM {
+			t.Errorf("%s: found %+v, want %s", name, found, c.want)
+		}
+	}
+}
+
 func TestDamagedAssembledBuilderIsRejected(t *testing.T) {
 	dir := home(t, t.TempDir(), community, "bin/native-image")
 	a := &assembly{top: dir, jdk: JDK{Home: dir}}
