@@ -1,6 +1,10 @@
 package sim
 
-import "math/bits"
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
 
 // eventKind is what is due.
 type eventKind uint8
@@ -140,16 +144,32 @@ func (q *queue) turn() bool {
 	slot := day & (calendar - 1)
 	for i := q.days[slot]; i >= 0; {
 		n := &q.nodes[i]
-		q.insert(n.event)
+		q.today = append(q.today, n.event)
 		q.counted--
 		n.next, q.free, i = q.free, i, n.next
 	}
 	q.days[slot] = -1
 	q.filled[slot/64] &^= 1 << (slot % 64)
 	for len(q.later) > 0 && q.later[0].at>>dayBits == day {
-		q.insert(q.later.pop())
+		q.today = append(q.today, q.later.pop())
 	}
+	q.sort()
 	return true
+}
+
+// sort orders a day that has just come. Its list has the last scheduled first; a burst lets a
+// million events fall due at one time, which must not be inserted one by one.
+func (q *queue) sort() {
+	slices.Reverse(q.today)
+	if len(q.today) > 32 {
+		slices.SortFunc(q.today, func(a, b event) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.seq, b.seq)) })
+		return
+	}
+	all := q.today
+	for i := range all {
+		q.today = all[:i]
+		q.insert(all[i])
+	}
 }
 
 // nextFilled is the number of the first day after today that has a list; there must be one.

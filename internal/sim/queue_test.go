@@ -39,3 +39,25 @@ func TestQueueOrdersLikeASortedList(t *testing.T) {
 		}
 	})
 }
+
+// TestQueueTakesABurst lets a million events fall due within one millisecond, a thousand at each
+// time: taking them one by one into a sorted list would last for hours.
+func TestQueueTakesABurst(t *testing.T) {
+	const n = 1_000_000
+	q := newQueue()
+	for i := range int32(n) {
+		q.push(5<<dayBits+int64(i)*7919%1000, dueReady, i)
+	}
+	var last event
+	for i := range n {
+		q.next()
+		e := q.pop()
+		if i > 0 && !last.before(&e) {
+			t.Fatalf("event %d: %+v after %+v", i, e, last)
+		}
+		last = e
+	}
+	if at := q.next(); at != never {
+		t.Fatalf("next at %d after the last: want never", at)
+	}
+}
