@@ -51,6 +51,9 @@ type queue struct {
 	nodes   []node
 	free    int32
 	later   eventHeap
+	// soon has what came too far before the end of today to be inserted: next turns to the day of
+	// the first event that it knows of, and everything scheduled before that day falls into today.
+	soon eventHeap
 }
 
 type node struct {
@@ -73,6 +76,12 @@ func newQueue() *queue {
 
 // next is the time of the first event, or never.
 func (q *queue) next() int64 {
+	if len(q.soon) > 0 {
+		if q.first < len(q.today) {
+			return min(q.soon[0].at, q.today[q.first].at)
+		}
+		return q.soon[0].at
+	}
 	if q.first < len(q.today) {
 		return q.today[q.first].at
 	}
@@ -84,6 +93,9 @@ func (q *queue) next() int64 {
 
 // pop takes the first event; there must be one, which next has said.
 func (q *queue) pop() event {
+	if len(q.soon) > 0 && (q.first == len(q.today) || q.soon[0].before(&q.today[q.first])) {
+		return q.soon.pop()
+	}
 	e := q.today[q.first]
 	q.first++
 	return e
@@ -114,8 +126,15 @@ func (q *queue) push(at int64, kind eventKind, id int32) {
 	}
 }
 
+// insertLimit is how many events of today make room for one: beyond that, a heap is faster.
+const insertLimit = 64
+
 // insert puts an event into today, behind what is not later.
 func (q *queue) insert(e event) {
+	if n := len(q.today); n-q.first > insertLimit && e.before(&q.today[n-insertLimit]) {
+		q.soon.push(e)
+		return
+	}
 	q.today = append(q.today, e)
 	i := len(q.today) - 1
 	for i > q.first && e.before(&q.today[i-1]) {
