@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -37,7 +38,7 @@ func (j *job) image(ctx context.Context, im *image) (ending, error) {
 		before := len(im.excludes)
 		for _, name := range files {
 			ex := exclusion{jars: ".*", resources: "/" + regexp.QuoteMeta(name)}
-			if !im.excluded(ex) {
+			if !slices.Contains(im.excludes, ex) {
 				im.excludes = append(im.excludes, ex)
 			}
 		}
@@ -47,15 +48,6 @@ func (j *job) image(ctx context.Context, im *image) (ending, error) {
 		fmt.Fprintf(j.log, "cloudjit: the feature %s fails; again without %s\n", m[1], strings.Join(files, ", "))
 		j.req.Progress("image, without a library's feature that fails")
 	}
-}
-
-func (im *image) excluded(ex exclusion) bool {
-	for _, e := range im.excludes {
-		if e == ex {
-			return true
-		}
-	}
-	return false
 }
 
 // filesThatName returns the native-image.properties on a class path that name a class.
