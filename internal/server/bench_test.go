@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"archive/zip"
 	"bufio"
 	"bytes"
 	"context"
@@ -158,7 +157,7 @@ func provided(b *testing.B, p *platform) *echo {
 		b.Fatal(err)
 	}
 	e := &echo{tier: function.TierDirect, name: "echo-go", platform: p}
-	e.deploy(b, archive(b, "bootstrap", code), "provided.al2023", "bootstrap")
+	e.deploy(b, zipOf(b, "bootstrap", string(code)), "provided.al2023", "bootstrap")
 	e.bare, _ = run(b, exec.Command(exe, "127.0.0.1:0"))
 	e.alone = func() *exec.Cmd { return exec.Command(exe) }
 	return e
@@ -187,7 +186,7 @@ func handler(b *testing.B, p *platform, tier function.Tier) *echo {
 	if tier == function.TierNative {
 		e.name = "echo-native"
 	}
-	e.deploy(b, archive(b, "Echo.class", class), "java21", "Echo")
+	e.deploy(b, zipOf(b, "Echo.class", string(class)), "java21", "Echo")
 	// As a worker's JVM; without nodelay, com.sun.net.httpserver waits for acknowledgements.
 	java := func(args ...string) *exec.Cmd {
 		return exec.Command(filepath.Join(jdks[0].Home, "bin/java"), append([]string{"-XX:+UseSerialGC", "-XX:-UsePerfData",
@@ -201,25 +200,6 @@ func handler(b *testing.B, p *platform, tier function.Tier) *echo {
 		e.optimize(b)
 	}
 	return e
-}
-
-func archive(b *testing.B, name string, content []byte) []byte {
-	b.Helper()
-	var buf bytes.Buffer
-	z := zip.NewWriter(&buf)
-	h := &zip.FileHeader{Name: name, Method: zip.Deflate}
-	h.SetMode(0o755)
-	w, err := z.CreateHeader(h)
-	if err == nil {
-		_, err = w.Write(content)
-	}
-	if err == nil {
-		err = z.Close()
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	return buf.Bytes()
 }
 
 func (e *echo) deploy(b *testing.B, code []byte, runtime, entry string) {

@@ -284,7 +284,7 @@ func javaJar(t *testing.T, class string, main bool) []byte {
 }
 
 // zipOf makes an archive of names and contents; a bootstrap is executable.
-func zipOf(t *testing.T, files ...string) []byte {
+func zipOf(t testing.TB, files ...string) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
