@@ -1,5 +1,5 @@
 // Package assets carries the files that functions run with, inside the cloudjit binary: the
-// Java runtime client and the tracer. It must not know what they are for.
+// Java runtime client, the tracer and the linker. It must not know what they are for.
 package assets
 
 import (
@@ -21,6 +21,7 @@ const (
 	Runtime       = "runtime.jar"
 	Serialization = "serialization.jar"
 	Tracer        = "tracer.jar"
+	Linker        = "linker.jar"
 )
 
 // Install writes an embedded file into a folder of dir named by its hash, unless it is there

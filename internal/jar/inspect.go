@@ -38,7 +38,7 @@ func (a *archive) inspect(lim Limits) (*Info, error) {
 		s.libraries(n)
 	}
 	s.findHandlers()
-	a.findMain(info, s, main)
+	a.findMain(info, s, main, lim)
 	a.findFramework(info, s)
 	a.classPath(info)
 	info.Entries = a.entries

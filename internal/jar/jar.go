@@ -76,6 +76,11 @@ type Info struct {
 	// MainClass is the application's class to start (a loader's Start-Class, not the loader);
 	// empty: none found.
 	MainClass string `json:"mainClass,omitempty"`
+	// Opens and Exports are the packages ("java.base/java.lang") that the application's manifest
+	// opens and exports, and NativeAccess whether it may call native code: what "java -jar" heeds.
+	Opens        []string `json:"opens,omitempty"`
+	Exports      []string `json:"exports,omitempty"`
+	NativeAccess bool     `json:"nativeAccess,omitempty"`
 	// Handlers are the classes that implement a Lambda handler interface, the application's own
 	// before those of libraries that were shaded in.
 	Handlers []Handler `json:"handlers,omitempty"`
@@ -132,6 +137,22 @@ func (i *Info) ClassPath(root string) []string {
 		out[n] = filepath.Join(root, filepath.FromSlash(p))
 	}
 	return out
+}
+
+// ModuleOptions are the options, for java and native-image alike, that give an application on a class
+// path what its manifest asks of "java -jar".
+func (i *Info) ModuleOptions() []string {
+	var options []string
+	for _, p := range i.Exports {
+		options = append(options, "--add-exports="+p+"=ALL-UNNAMED")
+	}
+	for _, p := range i.Opens {
+		options = append(options, "--add-opens="+p+"=ALL-UNNAMED")
+	}
+	if i.NativeAccess {
+		options = append(options, "--enable-native-access=ALL-UNNAMED")
+	}
+	return options
 }
 
 // Error is an archive that is refused; the text is for the user who sent it.

@@ -3,6 +3,8 @@ package jar
 import (
 	"bufio"
 	"bytes"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -38,6 +40,27 @@ func parseManifest(b []byte) manifest {
 }
 
 func (m manifest) get(key string) string { return strings.TrimSpace(m[strings.ToLower(key)]) }
+
+// modulePackage is MODULE/PACKAGE. What does not look like one is left out: it becomes a part of an
+// option on a command line.
+var modulePackage = regexp.MustCompile(`^[A-Za-z_][\w.]*/[A-Za-z_][\w.]*$`)
+
+// packages is a list as Add-Opens and Add-Exports have it, each once.
+func (m manifest) packages(key string) []string {
+	var out []string
+	for _, p := range strings.Fields(m.get(key)) {
+		if modulePackage.MatchString(p) && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// modules fills what the manifest of an executable JAR asks of the module system (JAR specification).
+func (i *Info) modules(m manifest) {
+	i.Opens, i.Exports = m.packages("Add-Opens"), m.packages("Add-Exports")
+	i.NativeAccess = m.get("Enable-Native-Access") == "ALL-UNNAMED"
+}
 
 // parseProperties reads the few keys of a java.util.Properties file that Maven writes; it does
 // not know escapes or continued lines, which Maven's do not have.

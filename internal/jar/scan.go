@@ -143,7 +143,7 @@ func isLibrary(class string) bool {
 	return slices.ContainsFunc(libraryPrefixes, func(p string) bool { return strings.HasPrefix(class, p) })
 }
 
-func (a *archive) findMain(info *Info, s *scan, m manifest) {
+func (a *archive) findMain(info *Info, s *scan, m manifest, lim Limits) {
 	declared := m.get("Start-Class")
 	if declared == "" {
 		declared = m.get("Main-Class")
@@ -152,8 +152,10 @@ func (a *archive) findMain(info *Info, s *scan, m manifest) {
 	case info.Layout == LayoutProvided:
 	case info.Layout == LayoutQuarkus:
 		info.MainClass = "io.quarkus.runner.GeneratedMain"
+		info.modules(a.nestedManifest(info.prefix+"quarkus-run.jar", lim))
 	case declared != "" && s.find(declared) != nil:
 		info.MainClass = declared
+		info.modules(m)
 	case info.Layout == LayoutZip:
 		info.MainClass = s.mainOfNested()
 	}
@@ -162,19 +164,36 @@ func (a *archive) findMain(info *Info, s *scan, m manifest) {
 	}
 }
 
+// nestedManifest is the manifest of a JAR that is not on the class path; a damaged one says nothing.
+func (a *archive) nestedManifest(name string, lim Limits) manifest {
+	e := a.names[name]
+	if e == nil {
+		return nil
+	}
+	n, err := a.openNested(e, lim)
+	if err != nil {
+		return nil
+	}
+	return parseManifest(n.small("META-INF/MANIFEST.MF"))
+}
+
 // mainOfNested is the Main-Class of the one JAR that declares one, those at the root first.
 func (s *scan) mainOfNested() string {
 	for _, deep := range []bool{false, true} {
 		var found []string
+		var of manifest
 		for _, n := range s.nested {
 			if strings.Contains(strings.TrimPrefix(n.name, s.info.prefix), "/") != deep {
 				continue
 			}
-			if c := parseManifest(n.small("META-INF/MANIFEST.MF")).get("Main-Class"); c != "" && s.find(c) != nil {
+			m := parseManifest(n.small("META-INF/MANIFEST.MF"))
+			if c := m.get("Main-Class"); c != "" && s.find(c) != nil {
 				found = append(found, c)
+				of = m
 			}
 		}
 		if len(found) == 1 {
+			s.info.modules(of)
 			return found[0]
 		}
 	}

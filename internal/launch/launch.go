@@ -45,6 +45,8 @@ type Paths struct {
 	ClassPath []string
 	// MainClass is the archive's own, used where the revision names none (web functions).
 	MainClass string
+	// ModuleOptions are what the archive's manifest asks of the JVM (jar.Info).
+	ModuleOptions []string
 	// JDK runs the tiers on HotSpot.
 	JDK JDK
 	// Runtime is the JAR of the runtime client, Serialization that of the published
@@ -195,7 +197,7 @@ func (b *builder) hotspot() error {
 		if main == "" {
 			return errors.New("the archive names no main class, and neither does the function")
 		}
-		args = append(args, "-cp", strings.Join(code, ":"), main)
+		args = append(append(args, b.Paths.ModuleOptions...), "-cp", strings.Join(code, ":"), main)
 	default:
 		return fmt.Errorf("a function of kind %s does not run on HotSpot", b.Revision.Kind)
 	}

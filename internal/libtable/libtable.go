@@ -55,6 +55,7 @@ var Groups = []Group{
 		{"method-handles", "Handles", "JDK: method handles and VarHandles"},
 		{"serialization", "Serialization", "JDK: object streams with records, enums, externalizable, lambdas, proxies"},
 		{"proxies", "Proxies", "JDK: dynamic proxies"},
+		{"lambdas", "Lambdas", "JDK: classes of lambdas"},
 		{"resources", "ResourcesCase", "JDK: resources, present and absent"},
 		{"bundles", "Bundles", "JDK: resource bundles"},
 		{"services", "ServiceLoading", "JDK: ServiceLoader"},

@@ -18,6 +18,7 @@ type launcher struct {
 	runtime       string // JARs
 	serialization string
 	tracer        string
+	linker        string
 	platform      launch.Platform
 }
 
@@ -27,7 +28,7 @@ func (l *launcher) Launch(ctx context.Context, n node.Launch) (worker.Spec, erro
 		return worker.Spec{}, err
 	}
 	paths := launch.Paths{
-		Code: u.dir, ClassPath: u.info.Paths, MainClass: u.info.MainClass,
+		Code: u.dir, ClassPath: u.info.Paths, MainClass: u.info.MainClass, ModuleOptions: u.info.ModuleOptions(),
 		Runtime: l.runtime, Serialization: l.serialization, Tracer: l.tracer,
 		Trace: n.Trace, Native: n.Native,
 	}

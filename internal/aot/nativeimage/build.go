@@ -161,8 +161,12 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 		if err := j.prepare(ctx, im, folder, app, &own); err != nil {
 			return nil, err
 		}
+		im.modules = info.ModuleOptions()
 	default:
 		return nil, &aot.Error{Class: aot.ClassUser, Reason: fmt.Sprintf("a function of kind %s has nothing to compile", j.req.Revision.Kind)}
+	}
+	if err := j.standIns(ctx, im); err != nil {
+		return nil, err
 	}
 	if im.needs, err = findNeeds(app); err != nil {
 		return nil, err

@@ -50,6 +50,8 @@ type Options struct {
 	// Tracer records what an application does in rehearsals that its framework makes possible;
 	// nil: without.
 	Tracer *metadata.Tracer
+	// Linker is the JAR that finds classes which HotSpot cannot link; empty: without.
+	Linker string
 	// Cache is the folder for everything that is kept, and for scratch. Builders of several
 	// processes may share it.
 	Cache string
@@ -71,6 +73,7 @@ type Builder struct {
 	store   *store
 	runtime string // hash of the runtime client and its library
 	tracer  string // hash of the tracer
+	linker  string // hash of the linker
 
 	mu       sync.Mutex
 	building map[aot.Key]*call
@@ -107,6 +110,9 @@ func New(opts Options) (*Builder, error) {
 			return nil, fmt.Errorf("open native-image builder: read tracer: %w", err)
 		}
 	}
+	if b.linker, err = hashFiles(opts.Linker); err != nil {
+		return nil, fmt.Errorf("open native-image builder: read linker: %w", err)
+	}
 	if b.store, err = openStore(opts.Cache); err != nil {
 		return nil, err
 	}
@@ -128,6 +134,7 @@ type recipe struct {
 	Toolchain  string            `json:"toolchain"`
 	Runtime    string            `json:"runtime"`
 	Tracer     string            `json:"tracer"`
+	Linker     string            `json:"linker"`
 	Repository string            `json:"repository"`
 	Level      function.Level    `json:"level"`
 	Options    []string          `json:"options"`
@@ -144,7 +151,7 @@ func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
 	}
 	r := recipe{
 		Format: format, Code: req.Revision.CodeSHA256, Kind: req.Revision.Kind,
-		Metadata: set.Hash(), Toolchain: b.opts.ID, Level: req.Level,
+		Metadata: set.Hash(), Toolchain: b.opts.ID, Linker: b.linker, Level: req.Level,
 		Options: append([]string{b.opts.March, b.opts.Optimize}, b.opts.Extra...),
 	}
 	if b.opts.Repository != nil {

@@ -23,6 +23,7 @@ type image struct {
 	limits    aot.Limits
 	excludes  []exclusion
 	needs     needs
+	modules   []string // options that the application's manifest asks for
 	framework []string // options that the framework needs
 	extra     []string
 }
@@ -64,6 +65,7 @@ func (i *image) arguments() []string {
 	if len(i.needs.locales) > 0 {
 		args = append(args, "-H:IncludeLocales="+strings.Join(i.needs.locales, ","))
 	}
+	args = append(args, i.modules...)
 	args = append(args, i.framework...)
 	args = append(args, i.extra...)
 	return append(args, i.mainClass)

@@ -174,7 +174,10 @@ func (a *app) command(t function.Tier, jdk toolchain.JDK, native string) (*comma
 	if err := spec.Kind.UnmarshalText([]byte(a.Sample.Kind)); err != nil {
 		return nil, err
 	}
-	paths := launch.Paths{Code: a.code(), ClassPath: a.info.Paths, MainClass: a.info.MainClass, JDK: launch.JDK{Home: jdk.Home, Version: jdk.Feature()}, Native: native}
+	paths := launch.Paths{
+		Code: a.code(), ClassPath: a.info.Paths, MainClass: a.info.MainClass, ModuleOptions: a.info.ModuleOptions(),
+		JDK: launch.JDK{Home: jdk.Home, Version: jdk.Feature()}, Native: native,
+	}
 	var err error
 	for _, f := range []struct {
 		name string

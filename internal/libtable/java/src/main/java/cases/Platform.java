@@ -7,6 +7,7 @@ public final class Platform {
             case "reflection" -> new Reflection();
             case "method-handles" -> new Handles();
             case "serialization" -> new Serialization();
+            case "lambdas" -> new Lambdas();
             case "proxies" -> new Proxies();
             case "resources" -> new ResourcesCase();
             case "bundles" -> new Bundles();

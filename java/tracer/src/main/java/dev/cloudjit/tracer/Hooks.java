@@ -170,7 +170,7 @@ public final class Hooks {
 
     private static void record(Class<?> c, int what) {
         String descriptor = Names.descriptor(c);
-        if (descriptor == null || descriptor.startsWith(Names.LAMBDA) && what != Seen.SERIALIZABLE) {
+        if (descriptor == null) {
             return;
         }
         switch (what) {
@@ -244,7 +244,11 @@ public final class Hooks {
 
     private static void record(Class<?> c, Member member, boolean writtenFinal) {
         String descriptor = Names.descriptor(c);
-        if (descriptor == null || descriptor.startsWith(Names.LAMBDA)) {
+        if (descriptor == null) {
+            return;
+        }
+        if (descriptor.startsWith(Names.LAMBDA) && !(member instanceof Method)) { // an image's lambda has others
+            trace.type(descriptor);
             return;
         }
         switch (member) {

@@ -6,10 +6,7 @@ import java.lang.reflect.Proxy;
 final class Names {
     private Names() {}
 
-    /**
-     * How the descriptor of a lambda begins. Only serialized lambdas are recorded, in a section
-     * of their own: GraalVM 25 fails with an internal error over a lambda among the reflected types.
-     */
+    /** How the descriptor of a lambda begins. */
     static final String LAMBDA = "{\"lambda\"";
 
     /**

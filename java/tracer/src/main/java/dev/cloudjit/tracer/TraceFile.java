@@ -102,7 +102,9 @@ final class TraceFile extends Thread {
         String separator = "\n    ";
         Set<String> lambdas = new HashSet<>();
         for (String descriptor : sorted(trace.types.keySet())) {
-            if (descriptor.startsWith(Names.LAMBDA)) {
+            // A lambda that is serializable among the reflected types makes GraalVM 25 fail with an
+            // internal error (two types for one class), so it stands in a section of its own.
+            if (descriptor.startsWith(Names.LAMBDA) && (trace.types.get(descriptor).flags.get() & Trace.SERIALIZABLE) != 0) {
                 lambdas.add("{\"type\": " + descriptor + "}");
                 continue;
             }

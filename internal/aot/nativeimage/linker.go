@@ -1,0 +1,46 @@
+package nativeimage
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const linkerMain = "dev.cloudjit.linker.Main"
+
+// standIns puts stand-ins for the classes that HotSpot cannot link before the application on the
+// image's class path. Libraries find out by their NoClassDefFoundError whether an optional library is
+// there (Commons Compress whether XZ is); an image has such classes, but none of their methods,
+// and throws NoSuchMethodError, which nobody expects and which is no signal to deoptimize on.
+//
+// A builder whose JDK cannot run the linker makes the image without.
+func (j *job) standIns(ctx context.Context, im *image) error {
+	if j.b.opts.Linker == "" {
+		return nil
+	}
+	j.req.Progress("link")
+	out := filepath.Join(j.scratch.dir, "stand-ins")
+	if err := os.Mkdir(out, 0o755); err != nil {
+		return fmt.Errorf("link application: %w", err)
+	}
+	e, err := j.run(ctx, command{
+		path: filepath.Join(j.b.opts.JDK, "bin", "java"),
+		args: append(j.jvmOptions(),
+			"-XX:+UnlockExperimentalVMOptions", "-XX:+EnableJVMCI", "-XX:-UseJVMCICompiler", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+			"--add-modules=jdk.internal.vm.ci",
+			"--add-exports=jdk.internal.vm.ci/jdk.vm.ci.meta=ALL-UNNAMED", "--add-exports=jdk.internal.vm.ci/jdk.vm.ci.runtime=ALL-UNNAMED",
+			"-cp", j.b.opts.Linker, linkerMain, out, strings.Join(im.classPath, ":")),
+		env: j.env(), dir: j.scratch.dir,
+	})
+	if err != nil {
+		return err
+	}
+	if !e.ok() {
+		fmt.Fprintf(j.log, "cloudjit: the linker failed (exit code %d); going on without stand-ins\n", e.code)
+		return nil
+	}
+	im.classPath = append([]string{out}, im.classPath...)
+	return nil
+}
