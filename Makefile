@@ -5,7 +5,7 @@ JDK         = $(shell scripts/find-jdk 25)
 MVN         = JAVA_HOME=$(JDK) MAVEN_OPTS="--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow" mvn -q -B
 CACHE      ?= $(or $(CLOUDJIT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cloudjit)
 ASSETS     := internal/assets/files
-JAVA_SRC   := $(shell find java/runtime java/tracer java/linker -path '*/target' -prune -o -type f -print 2>/dev/null) java/pom.xml
+JAVA_SRC   := $(shell find java/runtime java/tracer java/image -path '*/target' -prune -o -type f -print 2>/dev/null) java/pom.xml
 export CGO_ENABLED := 0
 export CLOUDJIT_CACHE := $(CACHE)
 
@@ -21,11 +21,11 @@ prerequisites:
 assets: prerequisites $(ASSETS)/runtime.jar
 
 $(ASSETS)/runtime.jar: $(JAVA_SRC)
-	@echo "building the runtime client, the tracer and the linker" >&2
-	$(MVN) -f java/pom.xml -pl runtime,tracer,linker -am package -DskipTests
+	@echo "building the runtime client, the tracer and what takes part in builds" >&2
+	$(MVN) -f java/pom.xml -pl runtime,tracer,image -am package -DskipTests
 	cp java/runtime/target/lib/aws-lambda-java-serialization.jar $(ASSETS)/serialization.jar
 	cp java/tracer/target/tracer.jar $(ASSETS)/tracer.jar
-	cp java/linker/target/linker.jar $(ASSETS)/linker.jar
+	cp java/image/target/image.jar $(ASSETS)/image.jar
 	cp java/runtime/target/runtime.jar $(ASSETS)/runtime.jar
 
 .PHONY: demo
@@ -53,7 +53,7 @@ figures: build applications ## Measure the paper's Figures 1 and 2 and Table 1; 
 
 .PHONY: test
 test: build samples test-prerequisites ## Everything that CI tests.
-	$(MVN) -f java/pom.xml -pl runtime,tracer,linker -am verify
+	$(MVN) -f java/pom.xml -pl runtime,tracer,image -am verify
 	CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -short ./internal/engine/... ./internal/pipeline/... ./internal/pool/... ./internal/policy/... ./internal/node/... ./internal/guest/... ./internal/logs/... ./internal/artifact/...
 	$(GO) vet ./...
 	$(GO) test $(TESTFLAGS) -timeout 40m ./...

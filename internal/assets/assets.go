@@ -1,5 +1,5 @@
 // Package assets carries the files that functions run with, inside the cloudjit binary: the
-// Java runtime client, the tracer and the linker. It must not know what they are for.
+// Java runtime client, the tracer, and what takes part in building images. It must not know what they are for.
 package assets
 
 import (
@@ -21,7 +21,7 @@ const (
 	Runtime       = "runtime.jar"
 	Serialization = "serialization.jar"
 	Tracer        = "tracer.jar"
-	Linker        = "linker.jar"
+	Image         = "image.jar"
 )
 
 // Install writes an embedded file into a folder of dir named by its hash, unless it is there

@@ -25,6 +25,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cloudjit/cloudjit/internal/aot/nativeimage"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
@@ -91,6 +92,7 @@ type Config struct {
 	NativeImage string // the builder's command
 	Java        string // of the JDK that the builder's images stand for
 	Tracer      metadata.Tracer
+	Image       string // the JAR of java/image
 	// ClassPath is the cases and their libraries, as files.
 	ClassPath []string
 	// Work is a folder for everything that is made. What an earlier run of the same inputs made
@@ -249,7 +251,7 @@ var imageOptions = []string{"-Ob", "--exact-reachability-metadata", "--no-fallba
 
 // build makes the image in a folder of its own, which gets its name when it is whole.
 func (c Config) build(ctx context.Context, main string, known *metadata.Set) (string, error) {
-	inputs, err := key(append([]string{c.NativeImage, main, known.Hash()}, imageOptions...), c.ClassPath)
+	inputs, err := key(append([]string{c.NativeImage, main, known.Hash()}, imageOptions...), append([]string{c.Image}, c.ClassPath...))
 	if err != nil {
 		return "", err
 	}
@@ -263,7 +265,12 @@ func (c Config) build(ctx context.Context, main string, known *metadata.Set) (st
 	if err := errors.Join(os.RemoveAll(making), os.MkdirAll(making, 0o755), os.MkdirAll(folder, 0o755)); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(folder, metadata.TraceFile), known.JSON(), 0o644); err != nil {
+	lambdas, rest := known.SplitLambdas()
+	if err := os.WriteFile(filepath.Join(folder, metadata.TraceFile), rest.JSON(), 0o644); err != nil {
+		return "", err
+	}
+	features, err := nativeimage.LambdaOptions(lambdas, work)
+	if err != nil {
 		return "", err
 	}
 	release, err := c.Exclusive()
@@ -272,8 +279,8 @@ func (c Config) build(ctx context.Context, main string, known *metadata.Set) (st
 	}
 	defer release()
 	c.Log("building " + main)
-	classPath := strings.Join(append([]string{filepath.Join(work, "metadata")}, c.ClassPath...), string(os.PathListSeparator))
-	args := append(slices.Clone(imageOptions), "-cp", classPath, "-o", filepath.Join(making, "cases"), main)
+	classPath := strings.Join(append([]string{filepath.Join(work, "metadata"), c.Image}, c.ClassPath...), string(os.PathListSeparator))
+	args := append(slices.Concat(imageOptions, features), "-cp", classPath, "-o", filepath.Join(making, "cases"), main)
 	if output, err := run(ctx, buildTime, work, c.NativeImage, args...); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", main, err, tail(output, 8000))
 	}

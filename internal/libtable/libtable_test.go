@@ -75,12 +75,12 @@ func TestLibraryTable(t *testing.T) {
 	if err != nil || len(libraries) == 0 {
 		t.Fatalf("no libraries in %s: %v", cases, err)
 	}
-	tracer, err := filepath.Abs("../assets/files/tracer.jar")
+	files, err := filepath.Abs("../assets/files")
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := Config{
-		NativeImage: builders[0].NativeImage(), Java: builders[0].Java(), Tracer: metadata.Tracer{Jar: tracer},
+		NativeImage: builders[0].NativeImage(), Java: builders[0].Java(), Tracer: metadata.Tracer{Jar: filepath.Join(files, "tracer.jar")}, Image: filepath.Join(files, "image.jar"),
 		ClassPath: append([]string{filepath.Join(cases, "library-cases-1.0.0.jar")}, libraries...),
 		Work:      work,
 		Exclusive: exclusive,

@@ -18,7 +18,7 @@ type launcher struct {
 	runtime       string // JARs
 	serialization string
 	tracer        string
-	linker        string
+	image         string
 	platform      launch.Platform
 }
 

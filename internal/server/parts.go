@@ -44,7 +44,7 @@ func newBuilder(opt Options, l *launcher, limits jar.Limits) (aot.Builder, error
 	}
 	b, err := nativeimage.New(nativeimage.Options{
 		Home: tc.Home, ID: string(tc.Kind) + "-" + tc.Edition + "-" + filepath.Base(tc.Home) + "-" + tc.Version, Runtime: l.runtime, Serialization: l.serialization,
-		Tracer: &metadata.Tracer{Jar: l.tracer}, Linker: l.linker,
+		Tracer: &metadata.Tracer{Jar: l.tracer}, Image: l.image,
 		Cache: builds, Repository: metarepo.Known(opt.Cache), Archive: limits,
 	})
 	if err != nil {

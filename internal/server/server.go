@@ -210,7 +210,7 @@ func (s *Server) newLauncher(c *code) (*launcher, error) {
 	for _, a := range []struct {
 		name string
 		path *string
-	}{{assets.Runtime, &l.runtime}, {assets.Serialization, &l.serialization}, {assets.Tracer, &l.tracer}, {assets.Linker, &l.linker}} {
+	}{{assets.Runtime, &l.runtime}, {assets.Serialization, &l.serialization}, {assets.Tracer, &l.tracer}, {assets.Image, &l.image}} {
 		path, err := assets.Install(filepath.Join(s.opt.Cache, "assets"), a.name)
 		if err != nil {
 			return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
 // job is one build while it runs.
@@ -24,6 +25,7 @@ type job struct {
 	log     *keptLog
 	usage   usage
 	begin   time.Time
+	lambdas []metadata.Lambda // that reflection looks at
 }
 
 // build makes the binary of a key that is not there, alone among all processes that share the cache.
@@ -124,10 +126,8 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 		return nil, err
 	}
 	folder := metadataFolder{filepath.Join(j.scratch.dir, "metadata")}
-	if set.Len() > 0 {
-		if err := folder.add("dev.cloudjit", "traced", "reachability-metadata.json", set.JSON()); err != nil {
-			return nil, err
-		}
+	if err := j.addSet(folder, "traced", set); err != nil {
+		return nil, err
 	}
 	app := info.ClassPath(root)
 	im := &image{
@@ -177,6 +177,12 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	}
 	im.excludes = append(append(im.excludes, knownBad...), replaced...)
 	im.classPath = append(im.classPath, folder.dir)
+	if len(j.lambdas) > 0 {
+		if im.features, err = LambdaOptions(j.lambdas, j.scratch.dir); err != nil {
+			return nil, err
+		}
+		im.classPath = append(im.classPath, opts.Image)
+	}
 	return im, nil
 }
 

@@ -50,8 +50,9 @@ type Options struct {
 	// Tracer records what an application does in rehearsals that its framework makes possible;
 	// nil: without.
 	Tracer *metadata.Tracer
-	// Linker is the JAR that finds classes which HotSpot cannot link; empty: without.
-	Linker string
+	// Image is the JAR with what takes part in building images (java/image); empty: without it
+	// classes that HotSpot cannot link are left as they are, and some lambdas cannot be reflected on.
+	Image string
 	// Cache is the folder for everything that is kept, and for scratch. Builders of several
 	// processes may share it.
 	Cache string
@@ -73,7 +74,7 @@ type Builder struct {
 	store   *store
 	runtime string // hash of the runtime client and its library
 	tracer  string // hash of the tracer
-	linker  string // hash of the linker
+	image   string // hash of the JAR Image
 
 	mu       sync.Mutex
 	building map[aot.Key]*call
@@ -110,8 +111,8 @@ func New(opts Options) (*Builder, error) {
 			return nil, fmt.Errorf("open native-image builder: read tracer: %w", err)
 		}
 	}
-	if b.linker, err = hashFiles(opts.Linker); err != nil {
-		return nil, fmt.Errorf("open native-image builder: read linker: %w", err)
+	if b.image, err = hashFiles(opts.Image); err != nil {
+		return nil, fmt.Errorf("open native-image builder: read %s: %w", opts.Image, err)
 	}
 	if b.store, err = openStore(opts.Cache); err != nil {
 		return nil, err
@@ -134,7 +135,7 @@ type recipe struct {
 	Toolchain  string            `json:"toolchain"`
 	Runtime    string            `json:"runtime"`
 	Tracer     string            `json:"tracer"`
-	Linker     string            `json:"linker"`
+	Image      string            `json:"image"`
 	Repository string            `json:"repository"`
 	Level      function.Level    `json:"level"`
 	Options    []string          `json:"options"`
@@ -151,7 +152,7 @@ func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
 	}
 	r := recipe{
 		Format: format, Code: req.Revision.CodeSHA256, Kind: req.Revision.Kind,
-		Metadata: set.Hash(), Toolchain: b.opts.ID, Linker: b.linker, Level: req.Level,
+		Metadata: set.Hash(), Toolchain: b.opts.ID, Image: b.image, Level: req.Level,
 		Options: append([]string{b.opts.March, b.opts.Optimize}, b.opts.Extra...),
 	}
 	if b.opts.Repository != nil {

@@ -25,6 +25,7 @@ type image struct {
 	needs     needs
 	modules   []string // options that the application's manifest asks for
 	framework []string // options that the framework needs
+	features  []string // options that switch our own features on
 	extra     []string
 }
 
@@ -67,6 +68,7 @@ func (i *image) arguments() []string {
 	}
 	args = append(args, i.modules...)
 	args = append(args, i.framework...)
+	args = append(args, i.features...)
 	args = append(args, i.extra...)
 	return append(args, i.mainClass)
 }

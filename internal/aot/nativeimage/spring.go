@@ -115,7 +115,7 @@ func (j *job) rehearseSpring(ctx context.Context, folder metadataFolder, cp []st
 		return nil
 	}
 	fmt.Fprintf(j.log, "cloudjit: the rehearsal showed %d elements\n", set.Len())
-	return folder.add("dev.cloudjit", "rehearsed", metadata.TraceFile, set.ForImage().JSON())
+	return j.addSet(folder, "rehearsed", set.ForImage())
 }
 
 // compile runs javac over a folder of generated sources.

@@ -20,7 +20,9 @@ final class Lambdas implements Case {
             Class<?> c = lambda.getClass();
             System.out.println(c.isSynthetic() + " " + Arrays.toString(c.getInterfaces()) + " " + c.isAnnotationPresent(Deprecated.class));
             // As Spring does: which of the class' methods is the interface's?
-            for (Method method : c.getInterfaces()[0].getMethods()) {
+            Method[] methods = c.getInterfaces()[0].getMethods();
+            Arrays.sort(methods, Comparator.comparing(Method::toString));
+            for (Method method : methods) {
                 try {
                     System.out.println("  " + c.getDeclaredMethod(method.getName(), method.getParameterTypes()).getName());
                 } catch (NoSuchMethodException e) {

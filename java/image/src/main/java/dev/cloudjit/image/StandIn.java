@@ -1,4 +1,4 @@
-package dev.cloudjit.linker;
+package dev.cloudjit.image;
 
 import java.lang.classfile.ClassFile;
 import java.lang.classfile.ClassModel;

@@ -1,4 +1,4 @@
-package dev.cloudjit.linker;
+package dev.cloudjit.image;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A library with an optional part, and a program that finds out at run time that it is missing. */
-class MainTest {
+class LinkerTest {
     @TempDir
     Path dir;
 
@@ -93,7 +93,7 @@ class MainTest {
     private String link(String classPath) throws Exception {
         return java("-XX:+UnlockExperimentalVMOptions", "-XX:+EnableJVMCI", "-XX:-UseJVMCICompiler", "--add-modules=jdk.internal.vm.ci",
                 "--add-exports=jdk.internal.vm.ci/jdk.vm.ci.meta=ALL-UNNAMED", "--add-exports=jdk.internal.vm.ci/jdk.vm.ci.runtime=ALL-UNNAMED",
-                "-cp", System.getProperty("linker.jar"), "dev.cloudjit.linker.Main", out.toString(), classPath);
+                "-cp", System.getProperty("image.jar"), "dev.cloudjit.image.Linker", out.toString(), classPath);
     }
 
     @Test

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-const linkerMain = "dev.cloudjit.linker.Main"
+const linkerMain = "dev.cloudjit.image.Linker"
 
 // standIns puts stand-ins for the classes that HotSpot cannot link before the application on the
 // image's class path. Libraries find out by their NoClassDefFoundError whether an optional library is
@@ -17,7 +17,7 @@ const linkerMain = "dev.cloudjit.linker.Main"
 //
 // A builder whose JDK cannot run the linker makes the image without.
 func (j *job) standIns(ctx context.Context, im *image) error {
-	if j.b.opts.Linker == "" {
+	if j.b.opts.Image == "" {
 		return nil
 	}
 	j.req.Progress("link")
@@ -31,7 +31,7 @@ func (j *job) standIns(ctx context.Context, im *image) error {
 			"-XX:+UnlockExperimentalVMOptions", "-XX:+EnableJVMCI", "-XX:-UseJVMCICompiler", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 			"--add-modules=jdk.internal.vm.ci",
 			"--add-exports=jdk.internal.vm.ci/jdk.vm.ci.meta=ALL-UNNAMED", "--add-exports=jdk.internal.vm.ci/jdk.vm.ci.runtime=ALL-UNNAMED",
-			"-cp", j.b.opts.Linker, linkerMain, out, strings.Join(im.classPath, ":")),
+			"-cp", j.b.opts.Image, linkerMain, out, strings.Join(im.classPath, ":")),
 		env: j.env(), dir: j.scratch.dir,
 	})
 	if err != nil {

@@ -1,4 +1,4 @@
-package dev.cloudjit.linker;
+package dev.cloudjit.image;
 
 import java.io.IOException;
 import java.io.InputStream;
@@ -17,7 +17,7 @@ import jdk.vm.ci.meta.MetaAccessProvider;
 import jdk.vm.ci.runtime.JVMCI;
 
 /**
- * {@code java ... -jar linker.jar OUT CLASSPATH}: links every class of a class path, and writes for
+ * {@code java ... dev.cloudjit.image.Linker OUT CLASSPATH}: links every class of a class path, and writes for
  * each that cannot be linked a {@linkplain StandIn stand-in} below the folder OUT.
  *
  * <p>Such classes are common: a library's class for another, optional library, whose verification
@@ -28,8 +28,8 @@ import jdk.vm.ci.runtime.JVMCI;
  * <p>It needs {@code -XX:+UnlockExperimentalVMOptions -XX:+EnableJVMCI} and the exports of
  * jdk.internal.vm.ci: through that interface alone a class can be linked without being initialized.
  */
-public final class Main {
-    private Main() {}
+public final class Linker {
+    private Linker() {}
 
     /** What only exists while an image is built: classes that need these are the builder's to judge. */
     private static final String[] BUILD_TIME = {"com/oracle/svm/", "com/oracle/graal/", "org/graalvm/", "jdk/graal/", "jdk/vm/ci/"};
