@@ -159,6 +159,38 @@ func TestInspectSaysWhatAnArchiveIs(t *testing.T) {
 	}
 }
 
+func TestManifestAsksOfTheModuleSystem(t *testing.T) {
+	asks := manifestFile("Main-Class: shop.Main", "Add-Opens: java.base/java.lang java.base/java.", " util java.base/java.lang", "Add-Exports: jdk.unsupported/sun.misc",
+		"Enable-Native-Access: ALL-UNNAMED")
+	main := file{name: "shop/Main.class", data: class(t, "shop/Main")}
+	want := []string{
+		"--add-exports=jdk.unsupported/sun.misc=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED",
+		"--add-opens=java.base/java.util=ALL-UNNAMED", "--enable-native-access=ALL-UNNAMED",
+	}
+	tests := map[string]struct {
+		archive []byte
+		want    []string
+	}{
+		"executable":    {pack(t, asks, main), want},
+		"in a ZIP":      {pack(t, file{name: "lib/shop.jar", data: pack(t, asks, main)}), want},
+		"quarkus":       {pack(t, file{name: "quarkus-app/quarkus-run.jar", data: pack(t, asks)}, file{name: "quarkus-app/app/shop.jar", data: pack(t, main)}), want},
+		"a damaged one": {pack(t, file{name: "quarkus-app/quarkus-run.jar", data: []byte("PK")}, file{name: "quarkus-app/app/shop.jar", data: pack(t, main)}), nil},
+		"hostile":       {pack(t, manifestFile("Main-Class: shop.Main", "Add-Opens: -javaagent:x java.base/java.lang=ALL @file java.base/a,b", "Enable-Native-Access: x"), main), nil},
+		"none":          {archives(t)["web"], nil},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			info, err := Inspect(save(t, tt.archive), Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tt.want, info.ModuleOptions()); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
 func TestExtractSpringBootMakesAnOrdinaryJar(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	info, err := Extract(save(t, archives(t)["boot"]), dir, Limits{})

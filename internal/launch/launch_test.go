@@ -25,6 +25,7 @@ func request(kind function.Kind, tier function.Tier) launch.Request {
 		Tier: tier,
 		Paths: launch.Paths{
 			Code: "/data/code/1", ClassPath: []string{"orders.jar", "lib/a.jar", "."}, MainClass: "shop.Web",
+			ModuleOptions: []string{"--add-opens=java.base/java.lang=ALL-UNNAMED"},
 			JDK:     launch.JDK{Home: "/usr/lib/jvm/jdk-25", Version: 25, Links: []string{"/etc/java-25"}},
 			Runtime: "/cache/r/runtime.jar", Serialization: "/cache/s/serialization.jar", Tracer: "/cache/t/tracer.jar",
 			Trace: "/data/traces/w", Native: "/data/native/k",
@@ -48,7 +49,7 @@ func TestCommandOfEveryKindAndTier(t *testing.T) {
 	const handler = " -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true -Dsun.net.inetaddr.negative.ttl=1" +
 		" -cp /opt/cloudjit/runtime/runtime.jar:/var/task/orders.jar:/var/task/lib/a.jar:/var/task:/opt/cloudjit/serialization/serialization.jar" +
 		" dev.cloudjit.runtime.Main"
-	const web = " -cp /var/task/orders.jar:/var/task/lib/a.jar:/var/task shop.Web"
+	const web = " --add-opens=java.base/java.lang=ALL-UNNAMED -cp /var/task/orders.jar:/var/task/lib/a.jar:/var/task shop.Web"
 	const native = "/opt/cloudjit/native/function -XX:MissingRegistrationReportingMode=Exit -Djava.home=/opt/java -Xmx448m -Xmn8m"
 	tests := []struct {
 		kind   function.Kind

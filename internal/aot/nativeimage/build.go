@@ -176,13 +176,13 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 		return nil, err
 	}
 	im.excludes = append(append(im.excludes, knownBad...), replaced...)
-	im.classPath = append(im.classPath, folder.dir)
 	if len(j.lambdas) > 0 {
 		if im.features, err = LambdaOptions(j.lambdas, j.scratch.dir); err != nil {
 			return nil, err
 		}
 		im.classPath = append(im.classPath, opts.Image)
 	}
+	im.classPath = append(im.classPath, folder.dir)
 	return im, nil
 }
 

@@ -484,6 +484,42 @@ func toolRuns(cache string) bool {
 	})
 }
 
+func TestStandInsComeFirstAndLambdasHaveAFeature(t *testing.T) {
+	f := newFixture(t, "")
+	f.opts.Image = filepath.Join(t.TempDir(), "image.jar")
+	if err := os.WriteFile(f.opts.Image, pack(t, map[string][]byte{"x": nil}), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	req := handlerRequest(t)
+	req.Metadata = []byte(`{"reflection":[{"type":"shop.Traced"},{"type":{"lambda":{"declaringClass":"shop.Checkout","interfaces":["java.lang.Runnable"]}}}]}`)
+	r, err := f.Build(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args, err := os.ReadFile(filepath.Join(r.Dir, binaryName+".args.so"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := strings.Split(string(args), "\n")
+	var names []string
+	for _, p := range strings.Split(options[slices.Index(options, "-cp")+1], ":") {
+		names = append(names, filepath.Base(p))
+	}
+	if want := []string{"stand-ins", "runtime.jar", "app.jar", "image.jar", "metadata"}; !slices.Equal(names, want) {
+		t.Errorf("class path %q, want %q", names, want)
+	}
+	if !slices.Contains(options, "--features="+lambdaFeature) {
+		t.Errorf("no feature in %q", options)
+	}
+	doc, err := os.ReadFile(filepath.Join(r.Dir, binaryName+".metadata.so"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(doc), "lambda") || !strings.Contains(string(doc), "shop.Traced") {
+		t.Errorf("metadata: %s", doc)
+	}
+}
+
 func TestSpringIsProcessedFirst(t *testing.T) {
 	spring := map[string][]byte{
 		"META-INF/MANIFEST.MF":                         []byte("Main-Class: org.springframework.boot.loader.launch.JarLauncher\nStart-Class: shop.Main\nSpring-Boot-Classes: BOOT-INF/classes/\n\n"),
