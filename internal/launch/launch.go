@@ -74,6 +74,8 @@ type Request struct {
 	Tier     function.Tier
 	Paths    Paths
 	Platform Platform
+	// Survey lets a native binary go on where it lacks metadata, and only say so (node.Launch).
+	Survey bool
 	// Now names the log stream.
 	Now time.Time
 	// Limits of the sandbox; MemoryMiB and TmpMiB 0: the revision's.
@@ -147,9 +149,13 @@ func (b *builder) native() error {
 	b.mount(b.Paths.Native, nativeDir)
 	b.spec.Path = path.Join(nativeDir, Binary)
 	heap := nativeHeapMiB(b.spec.Limits.MemoryMiB)
+	// A missing element must end the process even where the program catches every Throwable.
+	reporting := "Exit"
+	if b.Survey {
+		reporting = "Warn"
+	}
 	b.spec.Args = append(b.spec.Args,
-		// A missing element must end the process even where the program catches every Throwable.
-		"-XX:MissingRegistrationReportingMode=Exit",
+		"-XX:MissingRegistrationReportingMode="+reporting,
 		// As on HotSpot, though nothing is there: some classes of the JDK (calendars) fail without.
 		"-Djava.home="+javaDir,
 		"-Xmx"+strconv.Itoa(heap)+"m",

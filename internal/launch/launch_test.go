@@ -26,8 +26,8 @@ func request(kind function.Kind, tier function.Tier) launch.Request {
 		Paths: launch.Paths{
 			Code: "/data/code/1", ClassPath: []string{"orders.jar", "lib/a.jar", "."}, MainClass: "shop.Web",
 			ModuleOptions: []string{"--add-opens=java.base/java.lang=ALL-UNNAMED"},
-			JDK:     launch.JDK{Home: "/usr/lib/jvm/jdk-25", Version: 25, Links: []string{"/etc/java-25"}},
-			Runtime: "/cache/r/runtime.jar", Serialization: "/cache/s/serialization.jar", Tracer: "/cache/t/tracer.jar",
+			JDK:           launch.JDK{Home: "/usr/lib/jvm/jdk-25", Version: 25, Links: []string{"/etc/java-25"}},
+			Runtime:       "/cache/r/runtime.jar", Serialization: "/cache/s/serialization.jar", Tracer: "/cache/t/tracer.jar",
 			Trace: "/data/traces/w", Native: "/data/native/k",
 		},
 		Now: time.Date(2026, 5, 4, 23, 0, 0, 0, time.FixedZone("", -3600)),
@@ -85,6 +85,14 @@ func TestCommandOfEveryKindAndTier(t *testing.T) {
 				t.Errorf("trace folder %q in tier %s", spec.TraceDir, test.tier)
 			}
 		})
+	}
+}
+
+func TestSurveyGoesOnWhereMetadataLacks(t *testing.T) {
+	r := request(function.KindHandler, function.TierNative)
+	r.Survey = true
+	if got := start(t, r).Args[0]; got != "-XX:MissingRegistrationReportingMode=Warn" {
+		t.Errorf("got %s", got)
 	}
 }
 

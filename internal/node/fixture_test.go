@@ -200,7 +200,11 @@ type world struct {
 
 // Launch implements Launcher: the command line says the tier, for the program to see.
 func (w *world) Launch(_ context.Context, l Launch) (worker.Spec, error) {
-	return worker.Spec{ID: l.ID, Revision: l.Revision, Tier: l.Tier, Limits: l.Limits, Args: []string{l.Native}, TraceDir: l.Trace}, nil
+	s := worker.Spec{ID: l.ID, Revision: l.Revision, Tier: l.Tier, Limits: l.Limits, Args: []string{l.Native}, TraceDir: l.Trace}
+	if l.Survey {
+		s.Args = append(s.Args, "survey")
+	}
+	return s, nil
 }
 
 func ptr[T any](v T) *T { return &v }

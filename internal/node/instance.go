@@ -149,7 +149,7 @@ func (n *Node) bring(ctx context.Context, w *instance, native string) bool {
 	started, err := n.launch(ctx, w, native)
 	failure := engine.FailureNone
 	if err != nil {
-		failure = n.failure(w, err)
+		failure = n.failure(ctx, w, native, err)
 		n.log.Warn("worker did not start", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name,
 			telemetry.KeyTier, w.tier, telemetry.KeyError, err)
 	}
@@ -205,7 +205,7 @@ func (n *Node) launch(ctx context.Context, w *instance, native string) (worker.W
 }
 
 // failure classes a start that came to nothing.
-func (n *Node) failure(w *instance, err error) engine.Failure {
+func (n *Node) failure(ctx context.Context, w *instance, native string, err error) engine.Failure {
 	if errors.Is(err, worker.ErrClosed) || n.ctx.Err() != nil {
 		return engine.FailureStopped
 	}
@@ -214,7 +214,7 @@ func (n *Node) failure(w *instance, err error) engine.Failure {
 		return engine.FailureSandbox
 	}
 	if start.Exit != nil && start.Exit.Code == function.ExitMissingMetadata && w.tier == function.TierNative {
-		n.learn(w.rev, w, start.Exit)
+		n.learn(w.rev, w, start.Exit, n.survey(ctx, w, native))
 		return engine.FailureMetadata
 	}
 	return engine.FailureInit

@@ -325,7 +325,7 @@ func (n *Node) ended(ctx context.Context, c *call, w *instance, r *Result, inv *
 		w.out.Platform(report(request, r, c.rev.spec.MemoryMiB, w.used(n.now(), r.Exit)))
 	}
 	if r.Outcome == function.OutcomeDeoptimized {
-		n.learn(c.rev, w, r.Exit)
+		n.learn(c.rev, w, r.Exit, nil)
 	}
 	n.count(c.rev, r.Tier, r.Outcome, r.Duration)
 	if n.events.watched.Load() > 0 {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -82,6 +83,57 @@ func TestOneDeoptimizationTeachesAll(t *testing.T) {
 		}
 		if v, _ := w.Revision(t.Context(), id); v.Deoptimizations != 1 {
 			t.Errorf("%d deoptimizations for three elements, want 1", v.Deoptimizations)
+		}
+		if err := w.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestStartThatFailsTeachesAll: a binary that lacks several elements at its start is surveyed, and the
+// second build has them all. Frameworks look up other things in an image than on HotSpot, so no
+// trace has them.
+func TestStartThatFailsTeachesAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lacks := []string{"a.One", "a.Two", "a.Three"}
+		b := &builder{time: 30 * time.Second}
+		surveys := 0
+		w := open(t, &world{builder: b, program: func(s worker.Spec) fake.Program {
+			p := tiers(s)
+			if s.Tier != function.TierNative {
+				return p
+			}
+			b.mu.Lock()
+			has := string(b.made[keyOf(s)])
+			b.mu.Unlock()
+			survey := len(s.Args) > 1
+			if survey {
+				surveys++
+			}
+			for _, name := range lacks {
+				hint := strings.ReplaceAll(missing, "a.Unseen", name)
+				switch {
+				case strings.Contains(has, name):
+				case survey:
+					fmt.Fprintln(s.Output, hint)
+				default:
+					p.StartErr = &worker.StartError{Phase: "init", Err: errors.New("exit status 172"), Exit: &worker.Exit{Code: function.ExitMissingMetadata, Stderr: hint}}
+					return p
+				}
+			}
+			return p
+		}}, nil)
+		defer w.Close()
+		id := w.deploy(t, "hello", nil)
+		for range 20 {
+			w.burst(t, id, 5)
+			time.Sleep(11 * time.Minute)
+		}
+		if v, _ := w.Revision(t.Context(), id); v.Stage != "native" || v.Deoptimizations != 1 {
+			t.Errorf("got %+v, want native after one deoptimization", v)
+		}
+		if b.runs != 2 || surveys != 1 {
+			t.Errorf("%d builds and %d surveys, want 2 and 1", b.runs, surveys)
 		}
 		if err := w.Drain(t.Context()); err != nil {
 			t.Error(err)

@@ -88,7 +88,9 @@ type Launch struct {
 	// Native is the folder of the binary (TierNative), Trace an empty folder for the
 	// tracer (TierHotSpotAgent).
 	Native, Trace string
-	Limits        worker.Limits
+	// Survey lets a binary go on where it lacks metadata, and only say so.
+	Survey bool
+	Limits worker.Limits
 }
 
 // State is the durable state, as far as the node needs it; *store.Store has it.

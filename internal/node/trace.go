@@ -3,9 +3,13 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/metadata"
@@ -73,8 +77,65 @@ func readTrace(dir string) ([]byte, error) {
 	return bytes.TrimSpace(doc), err
 }
 
-// learn takes the missing element from the last words of a native worker. It does not wait for the store.
-func (n *Node) learn(rev *revision, w *instance, exit *worker.Exit) {
+// surveyOutput bounds what is kept of a survey's output, bytes: some hundred elements with their stacks.
+const surveyOutput = 4 << 20
+
+// survey starts a binary once more that could not start for lack of metadata, lets it go on at what
+// it lacks, and returns all elements that it names until it is ready. By itself a binary ends at the
+// first, and each would cost a build. No invocation ever runs there: what a program does
+// that goes on without what it looks for is not to be relied on.
+//
+// It takes the place of the worker that failed, which the engine still counts.
+func (n *Node) survey(ctx context.Context, w *instance, native string) *metadata.Set {
+	limits := n.opt.WorkerLimits
+	limits.MemoryMiB = int(w.rev.memory[w.tier])
+	name := ulid.Make().String()
+	spec, err := n.opt.Launcher.Launch(ctx, Launch{ID: name, Revision: w.rev.spec, Tier: w.tier, Native: native, Survey: true, Limits: limits})
+	if err != nil {
+		return nil
+	}
+	said := &bounded{}
+	spec.Output = said
+	limited, cancel := context.WithTimeout(ctx, n.opt.StartTimeout)
+	defer cancel()
+	started, err := n.opt.Driver.Start(limited, spec)
+	var failed *worker.StartError
+	switch {
+	case err == nil:
+		if err := started.Stop(context.WithoutCancel(ctx), n.opt.StopGrace); err != nil {
+			n.log.Error("stop worker", telemetry.KeyWorker, name, telemetry.KeyError, err)
+		}
+		_, _ = said.Write([]byte(started.Exit().Stderr))
+	case errors.As(err, &failed) && failed.Exit != nil:
+		_, _ = said.Write([]byte(failed.Exit.Stderr))
+	}
+	missing, _ := metadata.ParseMissing(said.String())
+	n.log.Info("surveyed what a binary lacks", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyRevision, w.rev.spec.ID, "elements", missing.Set.Len())
+	return missing.Set
+}
+
+// bounded keeps the first surveyOutput bytes that are written to it.
+type bounded struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (o *bounded) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.b = append(o.b, p[:min(len(p), surveyOutput-len(o.b))]...)
+	return len(p), nil
+}
+
+func (o *bounded) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return string(o.b)
+}
+
+// learn takes the missing element from the last words of a native worker, and what more is known to
+// lack. It does not wait for the store.
+func (n *Node) learn(rev *revision, w *instance, exit *worker.Exit, more *metadata.Set) {
 	said := []byte(exit.Stderr)
 	if w.out != nil {
 		said = append(append(said, '\n'), w.out.Tail()...)
@@ -91,13 +152,14 @@ func (n *Node) learn(rev *revision, w *instance, exit *worker.Exit) {
 	n.log.Info("deoptimized", telemetry.KeyFunction, rev.fn.name, telemetry.KeyRevision, rev.spec.ID, telemetry.KeyReason, reason)
 	n.events.send(Event{Type: "pipeline.deoptimized", Function: rev.fn.name, Revision: rev.spec.ID, Worker: w.name, Reason: reason})
 	rev.missing.Store(&reason)
-	if !ok {
+	found := metadata.Merge(missing.Set, more)
+	if found.Len() == 0 {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.closed {
-		n.wg.Go(func() { n.merge(n.ctx, rev, missing.Set, reason) })
+		n.wg.Go(func() { n.merge(n.ctx, rev, found, reason) })
 	}
 }
 

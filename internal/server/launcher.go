@@ -42,7 +42,7 @@ func (l *launcher) Launch(ctx context.Context, n node.Launch) (worker.Spec, erro
 	}
 	return launch.Worker(launch.Request{
 		ID: n.ID, Revision: n.Revision, Tier: n.Tier, Paths: paths, Platform: l.platform,
-		Now: time.Now(), Limits: n.Limits,
+		Survey: n.Survey, Now: time.Now(), Limits: n.Limits,
 	})
 }
 
