@@ -196,8 +196,10 @@ func (j *job) prepare(ctx context.Context, im *image, folder metadataFolder, app
 		before, err = j.springAOT(ctx, folder, app, info)
 		im.classPath = append(before, app...)
 	case jar.FrameworkQuarkus:
-		im.classPath, err = j.quarkus(app)
 		im.framework = quarkusOptions
+		if err = folder.add("dev.cloudjit", "quarkus", metadata.TraceFile, []byte(quarkusMetadata)); err == nil {
+			im.classPath, err = j.quarkus(app)
+		}
 	default:
 		im.classPath = app
 	}

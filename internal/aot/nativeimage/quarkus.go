@@ -25,6 +25,16 @@ var quarkusOptions = []string{
 		"io.smallrye.common.constraint,io.smallrye.common.expression,io.smallrye.common.ref",
 }
 
+// quarkusMetadata are the files that SmallRye Config looks for beside those it finds, by profile. On
+// HotSpot it looks into the archive, which no tracer sees; in an image these are resources, and
+// that one is not there must be known too.
+const quarkusMetadata = `{"resources": [
+  {"glob": "application*.properties"},
+  {"glob": "application*.yaml"},
+  {"glob": "application*.yml"},
+  {"glob": "META-INF/microprofile-config*.properties"}
+]}`
+
 // loggingSubstitutions hold for a log manager that is made at build time: they give it its
 // delayed handler anew and leave out its reading of files.
 var loggingSubstitutions = map[string]bool{
