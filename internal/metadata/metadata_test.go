@@ -258,6 +258,11 @@ func TestParseMissing(t *testing.T) {
 	if !ok || got.What != "Cannot reflectively access the class 'a.B'" || !got.Set.Contains(Element{Kind: KindType, Type: "a.B"}) {
 		t.Errorf("ParseMissing = %+v, %v", got, ok)
 	}
+	native := "Cannot reflectively access class java/awt/Color. To allow this operation, add the following to the 'reflection' section of " +
+		"'reachability-metadata.json' and rebuild the native image:\n{\"type\": \"java/awt/Color\", \"jniAccessible\": true}\n"
+	if got, ok := ParseMissing(native); !ok || !got.Set.Contains(Element{Kind: KindJNI, Type: "java.awt.Color"}) {
+		t.Errorf("ParseMissing of what native code missed = %+v, %v", got, ok)
+	}
 	if got, ok := ParseMissing(strings.Split(string(output), `"type"`)[0]); ok {
 		t.Errorf("ParseMissing of a cut off hint = %+v, want none", got)
 	}

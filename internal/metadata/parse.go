@@ -389,7 +389,8 @@ func (b *builder) method(m *methodEntry) string {
 // typeName checks a name and turns "[Ljava.lang.String;" into "java.lang.String[]", so that
 // equal types are equal elements.
 func (b *builder) typeName(name string) string {
-	name = sourceName(b.name("type", name))
+	// A binary names what native code missed as that asks for it: "java/awt/Color".
+	name = strings.ReplaceAll(sourceName(b.name("type", name)), "/", ".")
 	if strings.ContainsAny(name, "{}()\",") {
 		b.fail("%q is no name of a type", name)
 	}

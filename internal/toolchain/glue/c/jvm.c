@@ -18,11 +18,15 @@
 /* jvm.h of the JDK's sources. */
 #define JVM_INTERFACE_VERSION 6
 
+/* The JDK's shared libraries that an image loads (AWT's) find these in the image's executable. */
+#pragma GCC visibility push(default)
+
 void initialize(void) {}
 
 jint JVM_GetInterfaceVersion(void) { return JVM_INTERFACE_VERSION; }
 
-jboolean JVM_IsStaticallyLinked(void) { return JNI_TRUE; }
+/* Asked by AWT and its fonts alone, which are shared libraries here and load others beside them. */
+jboolean JVM_IsStaticallyLinked(void) { return JNI_FALSE; }
 
 jint JVM_ActiveProcessorCount(void) {
     cpu_set_t set;
@@ -133,3 +137,5 @@ int jio_fprintf(FILE *file, const char *format, ...) {
     va_end(arguments);
     return length;
 }
+
+#pragma GCC visibility pop

@@ -448,7 +448,7 @@ public final class Hooks {
 
     /** A native library is loaded for a class: what it may look up is read out of it, later. */
     public static void library(Class<?> c, File library) {
-        if (c == null || library == null || c.getClassLoader() == null) {
+        if (library == null || (c == null || c.getClassLoader() == null) && !NativeLibraries.ofDesktop(library)) {
             return;
         }
         boolean[] busy = enter();

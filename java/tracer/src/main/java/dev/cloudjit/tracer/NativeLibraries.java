@@ -1,5 +1,6 @@
 package dev.cloudjit.tracer;
 
+import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.classfile.ClassFile;
@@ -18,8 +19,11 @@ import java.util.concurrent.ConcurrentHashMap;
 /**
  * Guesses what native code looks up through JNI, which no Java agent can see: the names of the
  * classes and members are constants in the library. A class whose name stands in it and that
- * exists is recorded, with each member whose name and descriptor stand there too. Too much for a
+ * exists is recorded, with each member whose name and descriptor stand there too; and so are the
+ * members of a class that has native methods there, which gets at itself without its name. Too much for a
  * library that mentions a class for another reason, too little for one that builds names.
+ *
+ * <p>Of the JDK's own, native-image knows those of java.base; AWT's are read as the program's are.
  */
 final class NativeLibraries {
     /** Larger libraries are not read: memory belongs to the program. */
@@ -31,6 +35,15 @@ final class NativeLibraries {
 
     NativeLibraries(Trace trace) {
         this.trace = trace;
+    }
+
+    /** The libraries of the module java.desktop. */
+    private static final Set<String> DESKTOP = Set.of("awt", "awt_headless", "awt_xawt", "fontmanager", "freetype", "javajpeg", "jawt", "jsound", "lcms", "mlib_image");
+
+    /** Reports whether a library that the JDK loads for itself is one that native-image knows nothing of. */
+    static boolean ofDesktop(File library) {
+        String name = library.getName();
+        return name.startsWith("lib") && name.endsWith(".so") && DESKTOP.contains(name.substring(3, name.length() - 3));
     }
 
     /** Notes a library; it is read by {@link #scan}, before the next write. */
@@ -58,14 +71,64 @@ final class NativeLibraries {
             return;
         }
         Set<String> constants = constants(Files.readAllBytes(library));
+        Set<String> owners = new HashSet<>();
         for (String constant : constants) {
             if (constant.indexOf('/') > 0 && isInternalName(constant)) {
-                byte[] code = code(constant);
-                if (code != null) {
-                    record(ClassFile.of().parse(code), constants);
+                record(constant, constants, true);
+            } else if (constant.startsWith("Java_")) {
+                String owner = ownerOf(constant);
+                if (owner != null) {
+                    owners.add(owner);
                 }
             }
         }
+        for (String owner : owners) {
+            record(owner, constants, false);
+        }
+    }
+
+    private void record(String internalName, Set<String> constants, boolean named) throws IOException {
+        byte[] code = code(internalName);
+        if (code != null) {
+            record(ClassFile.of().parse(code), constants, named);
+        }
+    }
+
+    /**
+     * Returns the class (as "a/B") of a native method's symbol, such as
+     * "Java_a_B_method" or "Java_a_B_method__I" (JNI specification, "Resolving Native Method Names").
+     */
+    static String ownerOf(String symbol) {
+        StringBuilder s = new StringBuilder();
+        int method = -1;
+        for (int i = "Java_".length(); i < symbol.length(); i++) {
+            char c = symbol.charAt(i);
+            if (c != '_') {
+                s.append(c);
+                continue;
+            }
+            char escape = i + 1 < symbol.length() ? symbol.charAt(i + 1) : 0;
+            if (escape == '_') {
+                break; // the descriptor of an overloaded method
+            } else if (escape == '1') {
+                s.append('_');
+                i++;
+            } else if (escape == '0') {
+                if (i + 6 > symbol.length()) {
+                    return null;
+                }
+                try {
+                    s.append((char) Integer.parseInt(symbol, i + 2, i + 6, 16));
+                } catch (NumberFormatException e) {
+                    return null;
+                }
+                i += 5;
+            } else {
+                method = s.length();
+                s.append('/');
+            }
+        }
+        return method <= 0 || !isInternalName(s.substring(0, method)) ? null : s.substring(0, method);
     }
 
     /** Returns the zero-terminated strings of a file that could be names or descriptors. */
@@ -100,11 +163,15 @@ final class NativeLibraries {
         }
     }
 
-    private void record(ClassModel c, Set<String> constants) {
+    /** Records a class, and its members whose names and descriptors are constants; without a name of its own only if it has any. */
+    private void record(ClassModel c, Set<String> constants, boolean byName) {
         String name = c.thisClass().asInternalName().replace('/', '.');
-        trace.flag(name, Trace.JNI);
+        if (byName) {
+            trace.flag(name, Trace.JNI);
+        }
         for (FieldModel field : c.fields()) {
             if (constants.contains(field.fieldName().stringValue()) && constants.contains(field.fieldType().stringValue())) {
+                trace.flag(name, Trace.JNI);
                 trace.field(name, field.fieldName().stringValue(), false);
             }
         }
@@ -113,8 +180,9 @@ final class NativeLibraries {
             String descriptor = method.methodType().stringValue();
             boolean named = constants.contains(method.methodName().stringValue()) && constants.contains(descriptor);
             // ThrowNew names no constructor.
-            boolean thrownNew = thrown && descriptor.equals("(Ljava/lang/String;)V") && method.methodName().equalsString("<init>");
+            boolean thrownNew = byName && thrown && descriptor.equals("(Ljava/lang/String;)V") && method.methodName().equalsString("<init>");
             if (named || thrownNew) {
+                trace.flag(name, Trace.JNI);
                 trace.method(name, signature(method.methodName().stringValue(), method.methodTypeSymbol()));
             }
         }

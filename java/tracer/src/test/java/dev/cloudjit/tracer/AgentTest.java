@@ -2,8 +2,10 @@ package dev.cloudjit.tracer;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.cloudjit.tracer.test.Desktop;
 import dev.cloudjit.tracer.test.Hostile;
 import dev.cloudjit.tracer.test.OtherAgent;
 import dev.cloudjit.tracer.test.Sample;
@@ -85,6 +87,27 @@ class AgentTest {
             assertFalse(trace.types.containsKey(type), type);
         }
         assertTrue(trace.types.size() < 40, trace.types.keySet()::toString);
+    }
+
+    @Test
+    void librariesOfTheDesktopAreRead() throws Exception {
+        assertEquals(run(command(null, Desktop.class)), run(command("out=" + out, Desktop.class)));
+        Trace trace = trace();
+        // By its name in the library, and by the name of a native method of its own.
+        assertTrue(trace.types.get("java.awt.GraphicsEnvironment").methods.contains("isHeadless()"));
+        assertTrue(trace.types.get("java.awt.image.BufferedImage").fields.contains("raster"));
+        for (String type : List.of("java.awt.GraphicsEnvironment", "java.awt.image.BufferedImage")) {
+            assertEquals(Trace.JNI, trace.types.get(type).flags.get() & Trace.JNI, type);
+        }
+    }
+
+    @Test
+    void ownersOfNativeMethods() {
+        assertEquals("a/b/C", NativeLibraries.ownerOf("Java_a_b_C_method"));
+        assertEquals("a/B_c$D", NativeLibraries.ownerOf("Java_a_B_1c_00024D_m_1n__ILjava_lang_String_2"));
+        for (String none : List.of("Java_", "Java_x", "Java__x", "Java_a_0zzzz_m", "Java_a_000")) {
+            assertNull(NativeLibraries.ownerOf(none), none);
+        }
     }
 
     @Test
