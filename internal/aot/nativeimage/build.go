@@ -165,6 +165,9 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	default:
 		return nil, &aot.Error{Class: aot.ClassUser, Reason: fmt.Sprintf("a function of kind %s has nothing to compile", j.req.Revision.Kind)}
 	}
+	if err := j.withoutServices(im, folder); err != nil {
+		return nil, err
+	}
 	if err := j.standIns(ctx, im); err != nil {
 		return nil, err
 	}

@@ -520,6 +520,45 @@ func TestStandInsComeFirstAndLambdasHaveAFeature(t *testing.T) {
 	}
 }
 
+func TestServicesThatALibraryExcludesAreLeftOut(t *testing.T) {
+	files := map[string][]byte{
+		"META-INF/MANIFEST.MF":                                    []byte("Manifest-Version: 1.0\n\n"),
+		"shop/Checkout.class":                                     class(t, "shop/Checkout"),
+		"library/Base.class":                                      class(t, "library/Base"),
+		"META-INF/services/org.x.Bytecode":                        []byte("org.x.Generating"),
+		"META-INF/services/org.x.Other":                           []byte("org.x.OtherProvider"),
+		"META-INF/native-image/org.x/orm/native-image.properties": []byte("Args = -H:ServiceLoaderFeatureExcludeServices=org.x.Bytecode,org.x.None \\\n --enable-http"),
+	}
+	f := newFixture(t, "")
+	r, err := f.Build(t.Context(), request(t, files, function.Spec{Kind: function.KindHandler, Handler: "shop.Checkout"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, _ := f.Log(r.Key)
+	if !bytes.Contains(log, []byte("left out of app.jar, as a library asks for: META-INF/services/org.x.Bytecode\n")) {
+		t.Errorf("log:\n%s", log)
+	}
+	if doc, _ := os.ReadFile(filepath.Join(r.Dir, binaryName+".metadata.so")); !bytes.Contains(doc, []byte(`{"glob":"META-INF/services/org.x.None"}`)) {
+		t.Errorf("that the services are not there is not known: %s", doc)
+	}
+	from, to := filepath.Join(t.TempDir(), "from.jar"), filepath.Join(t.TempDir(), "to.jar")
+	if err := os.WriteFile(from, pack(t, files), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	had, err := withoutFiles(from, to, []string{"META-INF/services/org.x.Bytecode"})
+	if err != nil || len(had) != 1 {
+		t.Fatalf("got %v, %v", had, err)
+	}
+	z, err := zip.OpenReader(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	if len(z.File) != len(files)-1 {
+		t.Errorf("%d files are left, want %d", len(z.File), len(files)-1)
+	}
+}
+
 func TestSpringIsProcessedFirst(t *testing.T) {
 	spring := map[string][]byte{
 		"META-INF/MANIFEST.MF":                         []byte("Main-Class: org.springframework.boot.loader.launch.JarLauncher\nStart-Class: shop.Main\nSpring-Boot-Classes: BOOT-INF/classes/\n\n"),

@@ -1,11 +1,9 @@
 package nativeimage
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"fmt"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -53,28 +51,10 @@ func (j *job) image(ctx context.Context, im *image) (ending, error) {
 // filesThatName returns the native-image.properties on a class path that name a class.
 func filesThatName(class string, classPath []string) ([]string, error) {
 	var names []string
-	for _, p := range classPath {
-		if filepath.Ext(p) != ".jar" {
-			continue // folders hold what we wrote ourselves
+	err := eachProperties(classPath, func(name string, content []byte) {
+		if bytes.Contains(content, []byte(class)) {
+			names = append(names, name)
 		}
-		r, err := zip.OpenReader(p)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range r.File {
-			if !strings.HasPrefix(f.Name, "META-INF/native-image/") || path.Base(f.Name) != "native-image.properties" {
-				continue
-			}
-			content, err := readEntry(f)
-			if err != nil {
-				r.Close()
-				return nil, err
-			}
-			if bytes.Contains(content, []byte(class)) {
-				names = append(names, f.Name)
-			}
-		}
-		r.Close()
-	}
-	return names, nil
+	})
+	return names, err
 }

@@ -4,8 +4,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -98,38 +96,5 @@ func withoutSubstitutions(from, to string) (int, error) {
 	if len(drop) == 0 {
 		return 0, nil
 	}
-	f, err := os.Create(to)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	w := zip.NewWriter(f)
-	for _, f := range r.File {
-		if drop[f.Name] {
-			continue
-		}
-		if f.FileInfo().IsDir() {
-			// Maven's plug-ins deflate a folder's nothing to two bytes, which Copy refuses.
-			if _, err := w.CreateHeader(&zip.FileHeader{Name: f.Name, Modified: f.Modified}); err != nil {
-				return 0, err
-			}
-			continue
-		}
-		if err := w.Copy(f); err != nil { // as it is, not unpacked
-			return 0, err
-		}
-	}
-	if err := w.Close(); err != nil {
-		return 0, err
-	}
-	return len(drop), f.Close()
-}
-
-func readEntry(f *zip.File) ([]byte, error) {
-	r, err := f.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(r)
+	return len(drop), copyArchive(from, to, func(name string) bool { return drop[name] })
 }
