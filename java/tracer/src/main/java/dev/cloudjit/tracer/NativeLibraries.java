@@ -9,11 +9,15 @@ import java.lang.classfile.FieldModel;
 import java.lang.classfile.MethodModel;
 import java.lang.constant.ClassDesc;
 import java.lang.constant.MethodTypeDesc;
+import java.lang.instrument.Instrumentation;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
@@ -23,18 +27,23 @@ import java.util.concurrent.ConcurrentHashMap;
  * members of a class that has native methods there, which gets at itself without its name. Too much for a
  * library that mentions a class for another reason, too little for one that builds names.
  *
- * <p>Of the JDK's own, native-image knows those of java.base; AWT's are read as the program's are.
+ * <p>Of the JDK's own, native-image knows those of java.base. AWT's are read too; they are handed most
+ * classes that they look into by code of java.desktop, so all classes of that module that were loaded are held against them.
  */
 final class NativeLibraries {
     /** Larger libraries are not read: memory belongs to the program. */
     private static final long MAX_SIZE = 64 << 20;
 
     private final Trace trace;
+    private final Instrumentation instrumentation;
+    private final List<Constants> desktop = new ArrayList<>(); // of AWT's libraries
+    private final Set<String> held = new HashSet<>(); // classes that were held against all of them
     private final Set<String> waiting = ConcurrentHashMap.newKeySet();
     private final Set<String> done = ConcurrentHashMap.newKeySet();
 
-    NativeLibraries(Trace trace) {
+    NativeLibraries(Trace trace, Instrumentation instrumentation) {
         this.trace = trace;
+        this.instrumentation = instrumentation;
     }
 
     /** The libraries of the module java.desktop. */
@@ -64,15 +73,37 @@ final class NativeLibraries {
                 }
             }
         }
+        if (!desktop.isEmpty()) {
+            try {
+                holdDesktop();
+            } catch (IOException | RuntimeException e) {
+                // Tried again before the next write.
+            }
+        }
+    }
+
+    private void holdDesktop() throws IOException {
+        for (Class<?> c : instrumentation.getAllLoadedClasses()) {
+            if ("java.desktop".equals(c.getModule().getName()) && !c.isArray() && !c.isHidden() && held.add(c.getName())) {
+                byte[] code = code(c.getName().replace('.', '/'));
+                for (int i = 0; code != null && i < desktop.size(); i++) {
+                    record(ClassFile.of().parse(code), desktop.get(i), false);
+                }
+            }
+        }
     }
 
     private void scan(Path library) throws IOException {
         if (Files.size(library) > MAX_SIZE) {
             return;
         }
-        Set<String> constants = constants(Files.readAllBytes(library));
+        Constants constants = new Constants(Files.readAllBytes(library));
+        if (ofDesktop(library.toFile())) {
+            desktop.add(constants);
+            held.clear();
+        }
         Set<String> owners = new HashSet<>();
-        for (String constant : constants) {
+        for (String constant : constants.whole) {
             if (constant.indexOf('/') > 0 && isInternalName(constant)) {
                 record(constant, constants, true);
             } else if (constant.startsWith("Java_")) {
@@ -87,7 +118,7 @@ final class NativeLibraries {
         }
     }
 
-    private void record(String internalName, Set<String> constants, boolean named) throws IOException {
+    private void record(String internalName, Constants constants, boolean named) throws IOException {
         byte[] code = code(internalName);
         if (code != null) {
             record(ClassFile.of().parse(code), constants, named);
@@ -131,20 +162,38 @@ final class NativeLibraries {
         return method <= 0 || !isInternalName(s.substring(0, method)) ? null : s.substring(0, method);
     }
 
-    /** Returns the zero-terminated strings of a file that could be names or descriptors. */
-    private static Set<String> constants(byte[] file) {
-        Set<String> constants = new HashSet<>();
-        int start = 0;
-        for (int i = 0; i < file.length; i++) {
-            byte b = file[i];
-            if (b == 0 && i > start && i - start < 1024) {
-                constants.add(new String(file, start, i - start, StandardCharsets.ISO_8859_1));
-            }
-            if (b <= ' ' || b == 0x7f) {
-                start = i + 1;
+    /** The zero-terminated strings of a file that could be names or descriptors. */
+    private static final class Constants {
+        final Set<String> whole = new HashSet<>();
+        /** Backwards, in order. */
+        private final TreeSet<String> backwards = new TreeSet<>();
+
+        Constants(byte[] file) {
+            int start = 0;
+            for (int i = 0; i < file.length; i++) {
+                byte b = file[i];
+                if (b == 0 && i > start && i - start < 1024) {
+                    String constant = new String(file, start, i - start, StandardCharsets.ISO_8859_1);
+                    if (whole.add(constant)) {
+                        backwards.add(reverse(constant));
+                    }
+                }
+                if (b <= ' ' || b == 0x7f) {
+                    start = i + 1;
+                }
             }
         }
-        return constants;
+
+        /** Reports whether a string is there, be it as the end of another: linkers let "([I" stand for "[I" too. */
+        boolean contains(String s) {
+            String wanted = reverse(s);
+            String next = backwards.ceiling(wanted);
+            return next != null && next.startsWith(wanted);
+        }
+
+        private static String reverse(String s) {
+            return new StringBuilder(s).reverse().toString();
+        }
     }
 
     private static boolean isInternalName(String name) {
@@ -164,7 +213,7 @@ final class NativeLibraries {
     }
 
     /** Records a class, and its members whose names and descriptors are constants; without a name of its own only if it has any. */
-    private void record(ClassModel c, Set<String> constants, boolean byName) {
+    private void record(ClassModel c, Constants constants, boolean byName) {
         String name = c.thisClass().asInternalName().replace('/', '.');
         if (byName) {
             trace.flag(name, Trace.JNI);

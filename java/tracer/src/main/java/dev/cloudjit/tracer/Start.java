@@ -27,7 +27,7 @@ public final class Start {
         Set<Module> us = Set.of(Start.class.getModule());
         instrumentation.redefineModule(Object.class.getModule(), Set.of(), Map.of("jdk.internal.access", us, "jdk.internal.reflect", us), Map.of(), Set.of(), Map.of());
 
-        NativeLibraries libraries = new NativeLibraries(trace);
+        NativeLibraries libraries = new NativeLibraries(trace, instrumentation);
         TraceFile file = new TraceFile(trace, libraries, options);
         trace.wake(file);
         weave(instrumentation);

@@ -96,7 +96,9 @@ class AgentTest {
         // By its name in the library, and by the name of a native method of its own.
         assertTrue(trace.types.get("java.awt.GraphicsEnvironment").methods.contains("isHeadless()"));
         assertTrue(trace.types.get("java.awt.image.BufferedImage").fields.contains("raster"));
-        for (String type : List.of("java.awt.GraphicsEnvironment", "java.awt.image.BufferedImage")) {
+        assertTrue(trace.types.get("java.awt.image.ColorModel").fields.contains("nBits")); // its descriptor is the end of another
+        assertTrue(trace.types.get("sun.java2d.pipe.RegionIterator").fields.contains("region")); // is handed to native code by another
+        for (String type : List.of("java.awt.GraphicsEnvironment", "java.awt.image.BufferedImage", "java.awt.image.ColorModel")) {
             assertEquals(Trace.JNI, trace.types.get(type).flags.get() & Trace.JNI, type);
         }
     }
