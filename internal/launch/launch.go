@@ -156,8 +156,9 @@ func (b *builder) native() error {
 	}
 	b.spec.Args = append(b.spec.Args,
 		"-XX:MissingRegistrationReportingMode="+reporting,
-		// As on HotSpot, though nothing is there: some classes of the JDK (calendars) fail without.
-		"-Djava.home="+javaDir,
+		// Some classes of the JDK fail without one (calendars), or without its folder lib (fonts), though
+		// they find nothing there: the builder makes that folder.
+		"-Djava.home="+nativeDir,
 		"-Xmx"+strconv.Itoa(heap)+"m",
 		"-Xmn"+strconv.Itoa(nativeYoungMiB(heap))+"m")
 	return nil

@@ -50,7 +50,7 @@ func TestCommandOfEveryKindAndTier(t *testing.T) {
 		" -cp /opt/cloudjit/runtime/runtime.jar:/var/task/orders.jar:/var/task/lib/a.jar:/var/task:/opt/cloudjit/serialization/serialization.jar" +
 		" dev.cloudjit.runtime.Main"
 	const web = " --add-opens=java.base/java.lang=ALL-UNNAMED -cp /var/task/orders.jar:/var/task/lib/a.jar:/var/task shop.Web"
-	const native = "/opt/cloudjit/native/function -XX:MissingRegistrationReportingMode=Exit -Djava.home=/opt/java -Xmx448m -Xmn8m"
+	const native = "/opt/cloudjit/native/function -XX:MissingRegistrationReportingMode=Exit -Djava.home=/opt/cloudjit/native -Xmx448m -Xmn8m"
 	tests := []struct {
 		kind   function.Kind
 		tier   function.Tier

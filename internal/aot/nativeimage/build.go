@@ -241,6 +241,10 @@ func (j *job) keep(key aot.Key) (*aot.Result, error) {
 			}
 		}
 	}
+	// The binary's java.home is its folder (package launch), and AWT looks for fonts only where that has a lib.
+	if err := os.Mkdir(filepath.Join(out, "lib"), 0o755); err != nil {
+		return nil, fmt.Errorf("keep build: %w", err)
+	}
 	st, err := os.Stat(filepath.Join(out, binaryName))
 	if err != nil {
 		return nil, &aot.Error{Class: aot.ClassTool, Reason: "native-image ended well but left no binary", Err: err}
