@@ -57,6 +57,7 @@ var Groups = []Group{
 		{"serialization", "Serialization", "JDK: object streams with records, enums, externalizable, lambdas, proxies"},
 		{"proxies", "Proxies", "JDK: dynamic proxies"},
 		{"lambdas", "Lambdas", "JDK: classes of lambdas"},
+		{"images", "Images", "JDK: drawing, text and image formats (AWT without a screen, ImageIO)"},
 		{"resources", "ResourcesCase", "JDK: resources, present and absent"},
 		{"bundles", "Bundles", "JDK: resource bundles"},
 		{"services", "ServiceLoading", "JDK: ServiceLoader"},

@@ -8,6 +8,7 @@ public final class Platform {
             case "method-handles" -> new Handles();
             case "serialization" -> new Serialization();
             case "lambdas" -> new Lambdas();
+            case "images" -> new Images();
             case "proxies" -> new Proxies();
             case "resources" -> new ResourcesCase();
             case "bundles" -> new Bundles();
