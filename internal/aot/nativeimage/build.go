@@ -129,7 +129,11 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	if err := j.addSet(folder, "traced", set); err != nil {
 		return nil, err
 	}
-	app := info.ClassPath(root)
+	// Before all others, so that a rehearsal runs without them too.
+	app, err := j.withoutServices(info.ClassPath(root), folder)
+	if err != nil {
+		return nil, err
+	}
 	im := &image{
 		mainClass: info.MainClass, output: filepath.Join(j.scratch.dir, "out", binaryName),
 		level: j.req.Level, optimize: opts.Optimize, march: opts.March,
@@ -164,9 +168,6 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 		im.modules = info.ModuleOptions()
 	default:
 		return nil, &aot.Error{Class: aot.ClassUser, Reason: fmt.Sprintf("a function of kind %s has nothing to compile", j.req.Revision.Kind)}
-	}
-	if err := j.withoutServices(im, folder); err != nil {
-		return nil, err
 	}
 	if err := j.standIns(ctx, im); err != nil {
 		return nil, err

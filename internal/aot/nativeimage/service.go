@@ -22,11 +22,14 @@ const servicesFolder = "META-INF/services/"
 // Spring does so with Hibernate's BytecodeProvider, which makes classes while it runs: without
 // it, Hibernate makes none. native-image heeds the option where it looks for providers
 // itself; here the tracer has seen the provider on HotSpot, and its metadata would bring it back.
-func (j *job) withoutServices(im *image, folder metadataFolder) error {
-	services, err := excludedServices(im.classPath)
+//
+// It returns the class path with copies in the place of archives that had some.
+func (j *job) withoutServices(app []string, folder metadataFolder) ([]string, error) {
+	services, err := excludedServices(app)
 	if err != nil || len(services) == 0 {
-		return err
+		return app, err
 	}
+	out := slices.Clone(app)
 	type glob struct {
 		Glob string `json:"glob"`
 	}
@@ -38,22 +41,22 @@ func (j *job) withoutServices(im *image, folder metadataFolder) error {
 		files = append(files, servicesFolder+s)
 		doc.Resources = append(doc.Resources, glob{servicesFolder + s}) // that it is not there is known
 	}
-	for i, p := range im.classPath {
+	for i, p := range app {
 		to := filepath.Join(j.scratch.dir, fmt.Sprintf("services-%d.jar", i))
 		had, err := withoutFiles(p, to, files)
 		if err != nil {
-			return fmt.Errorf("take services out of %s: %w", filepath.Base(p), err)
+			return nil, fmt.Errorf("take services out of %s: %w", filepath.Base(p), err)
 		}
 		if len(had) > 0 {
 			fmt.Fprintf(j.log, "cloudjit: left out of %s, as a library asks for: %s\n", filepath.Base(p), strings.Join(had, ", "))
-			im.classPath[i] = to
+			out[i] = to
 		}
 	}
 	content, err := json.Marshal(doc)
 	if err != nil {
-		return fmt.Errorf("write metadata: %w", err)
+		return nil, fmt.Errorf("write metadata: %w", err)
 	}
-	return folder.add("dev.cloudjit", "services", metadata.TraceFile, content)
+	return out, folder.add("dev.cloudjit", "services", metadata.TraceFile, content)
 }
 
 // excludedServices are the services that libraries of a class path exclude, in order.

@@ -65,6 +65,7 @@ final class JdkServices implements Case {
         show("tool", () -> ToolProvider.findFirst("none").isPresent());
         show("digest", () -> MessageDigest.getInstance("SHA3-256").digest(new byte[1]).length);
         show("unknown digest", () -> MessageDigest.getInstance("none"));
+        show("random", () -> java.security.SecureRandom.getInstance("SHA1PRNG").generateSeed(4).length);
         show("cipher", () -> Cipher.getInstance("AES/GCM/NoPadding").getBlockSize());
         show("keys", () -> KeyPairGenerator.getInstance("Ed25519").generateKeyPair().getPublic().getAlgorithm());
         show("tls", () -> SSLContext.getDefault().getProtocol());

@@ -29,7 +29,7 @@ final class Callers {
     private static final String[] RECORDED = {
         "java.beans.", "com.sun.beans.", "javax.xml.", "com.sun.org.apache.", "javax.naming.", "com.sun.jndi.", "com.sun.naming.",
         "javax.management.", "com.sun.jmx.", "java.sql.", "javax.sql.", "java.rmi.", "sun.rmi.", "javax.script.", "java.util.random.",
-        "sun.net.www.protocol.http.", "java.net.URLConnection",
+        "sun.net.www.protocol.http.", "java.net.URLConnection", "java.security.Provider",
         "java.awt.", "sun.awt.", "sun.java2d.", "sun.font.", "javax.imageio.", "com.sun.imageio.", "javax.print.", "sun.print.", "javax.sound.", "com.sun.media.",
     };
 
