@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -180,11 +181,16 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 		return nil, err
 	}
 	im.excludes = append(append(im.excludes, knownBad...), replaced...)
+	if opts.Image != "" {
+		im.features = exitOptions
+		im.classPath = append(im.classPath, opts.Image)
+	}
 	if len(j.lambdas) > 0 {
-		if im.features, err = LambdaOptions(j.lambdas, j.scratch.dir); err != nil {
+		options, err := LambdaOptions(j.lambdas, j.scratch.dir)
+		if err != nil {
 			return nil, err
 		}
-		im.classPath = append(im.classPath, opts.Image)
+		im.features = slices.Concat(im.features, options)
 	}
 	im.classPath = append(im.classPath, folder.dir)
 	return im, nil

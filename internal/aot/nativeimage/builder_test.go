@@ -508,7 +508,7 @@ func TestStandInsComeFirstAndLambdasHaveAFeature(t *testing.T) {
 	if want := []string{"stand-ins", "runtime.jar", "app.jar", "image.jar", "metadata"}; !slices.Equal(names, want) {
 		t.Errorf("class path %q, want %q", names, want)
 	}
-	if !slices.Contains(options, "--features="+lambdaFeature) {
+	if !slices.Contains(options, "--features="+lambdaFeature) || !slices.Contains(options, "--features="+exitFeature) {
 		t.Errorf("no feature in %q", options)
 	}
 	doc, err := os.ReadFile(filepath.Join(r.Dir, binaryName+".metadata.so"))

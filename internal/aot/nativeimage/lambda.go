@@ -9,7 +9,19 @@ import (
 	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
-const lambdaFeature = "dev.cloudjit.image.LambdaFeature"
+// Features of java/image.
+const (
+	lambdaFeature = "dev.cloudjit.image.LambdaFeature"
+	exitFeature   = "dev.cloudjit.image.ExitFeature"
+)
+
+// exitOptions make a binary end at once where it lacks metadata, and not after the application's
+// shutdown hooks, which may wait for the very request that ends it.
+var exitOptions = []string{
+	"--features=" + exitFeature,
+	"--add-exports=org.graalvm.nativeimage.builder/com.oracle.svm.core.jdk=ALL-UNNAMED",
+	"--add-exports=java.base/jdk.internal.access=ALL-UNNAMED",
+}
 
 // addSet adds a set to the metadata on the class path, but for the classes of lambdas: native-image
 // 25 finds of those that metadata names only the ones that methods make, and not those of constructors
