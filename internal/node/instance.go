@@ -32,6 +32,7 @@ type instance struct {
 	trace string       // the tracer's folder on this host, empty in other tiers
 	found []byte       // what was read there last; the keeper's and its poller's, one after the other
 	out   *logs.Writer // nil without logs
+	hint  *hint        // nil in other tiers than native
 
 	// Under the node's mutex:
 	ready  bool
@@ -197,6 +198,10 @@ func (n *Node) launch(ctx context.Context, w *instance, native string) (worker.W
 	if n.opt.Logs != nil {
 		w.out = n.opt.Logs.Writer(string(w.rev.fn.name), w.rev.spec.Version, w.name)
 		output = w.out
+	}
+	if w.tier == function.TierNative {
+		w.hint = &hint{next: output}
+		output = w.hint
 	}
 	spec.Output = output
 	ctx, cancel := context.WithTimeout(ctx, n.opt.StartTimeout)

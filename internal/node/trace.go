@@ -136,7 +136,7 @@ func (o *bounded) String() string {
 // learn takes the missing element from the last words of a native worker, and what more is known to
 // lack. It does not wait for the store.
 func (n *Node) learn(rev *revision, w *instance, exit *worker.Exit, more *metadata.Set) {
-	said := []byte(exit.Stderr)
+	said := append(append(w.hint.last(), '\n'), exit.Stderr...)
 	if w.out != nil {
 		said = append(append(said, '\n'), w.out.Tail()...)
 	}
