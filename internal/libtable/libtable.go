@@ -143,7 +143,7 @@ func Run(ctx context.Context, c Config, group Group) ([]Result, error) {
 		}
 		results[i] = Result{Case: cs, Reason: o.Reason, Elements: set.Len(), HotSpot: o.HotSpot, Traced: o.Traced}
 		want[i] = o.Output
-		known = metadata.Merge(known, set.ForImage().When(cs.class(group)))
+		known = metadata.Merge(known, set.When(cs.class(group)).ForImage())
 	}
 	image, err := c.build(ctx, group.Main, known)
 	if err != nil {

@@ -20,6 +20,18 @@ var imageBeans = []string{
 	"com.oracle.svm.core.jdk.management.SubstrateThreadMXBean",
 }
 
+// fontHandles are what JDK 25 reads glyphs with (sun.font.StrikeCache: handles of memory segments).
+// HotSpot makes such handles itself; an image looks their methods up by name.
+func fontHandles(add func(typ, method string)) {
+	for name, carrier := range map[string]string{"Bytes": "byte", "Shorts": "short", "Ints": "int", "Longs": "long", "Floats": "float"} {
+		for _, aligned := range []string{"", "Aligned"} {
+			typ := "java.lang.invoke.VarHandleSegmentAs" + name + aligned
+			add(typ, "get(java.lang.invoke.VarHandle,java.lang.Object,long)")
+			add(typ, "set(java.lang.invoke.VarHandle,java.lang.Object,long,"+carrier+")")
+		}
+	}
+}
+
 // ForImage returns what a native image needs for what a trace of HotSpot has: classes that only
 // images have, and so no trace shows. A binary would deoptimize at each of them in turn.
 func (s *Set) ForImage() *Set {
@@ -27,12 +39,20 @@ func (s *Set) ForImage() *Set {
 		return nil
 	}
 	more := newSet()
+	fonts := false
 	for e := range s.elements {
+		fonts = fonts || strings.HasPrefix(e.Type, "sun.font.")
 		if e.Kind == KindType && strings.HasPrefix(e.Type, "sun.management.") {
 			for _, bean := range imageBeans {
 				more.add(Element{Kind: KindType, Type: bean, Condition: e.Condition})
 			}
 		}
+	}
+	if fonts {
+		fontHandles(func(typ, method string) {
+			more.add(Element{Kind: KindType, Type: typ})
+			more.add(Element{Kind: KindMethod, Type: typ, Name: method})
+		})
 	}
 	if len(more.elements) == 0 {
 		return s
