@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,13 +34,17 @@ func TestPublishedClients(t *testing.T) {
 			cmd := exec.Command(command[0], command[1:]...)
 			cmd.Dir = "testdata"
 			cmd.Env = append(os.Environ(), "AWS_LAMBDA_RUNTIME_API="+strings.Split(base, "/")[2], "TMPDIR="+t.TempDir())
-			cmd.WaitDelay = time.Second
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the loop's curl must end with it
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
 			defer func() {
-				_ = cmd.Process.Kill()
+				group := -cmd.Process.Pid
+				_ = syscall.Kill(group, syscall.SIGKILL)
 				_ = cmd.Wait()
+				for end := time.Now().Add(2 * time.Second); syscall.Kill(group, 0) == nil && time.Now().Before(end); { // nothing may write into the folder any more
+					time.Sleep(time.Millisecond)
+				}
 			}()
 			large := `"` + strings.Repeat("x", 5<<20) + `"` // curl asks before it sends that much
 			for _, payload := range []string{`{"a":1}`, `[]`, large, `"end"`} {
