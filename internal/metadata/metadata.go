@@ -234,4 +234,13 @@ func (s *Set) Hash() string {
 
 func newSet() *Set { return &Set{elements: map[Element]struct{}{}} }
 
+// Types is a set that makes types known by name, with all queries for their members.
+func Types(names ...string) *Set {
+	s := newSet()
+	for _, n := range names {
+		s.add(Element{Kind: KindType, Type: n})
+	}
+	return s
+}
+
 func (s *Set) add(e Element) { s.elements[e] = struct{}{} }

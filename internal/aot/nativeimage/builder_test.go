@@ -559,6 +559,29 @@ func TestServicesThatALibraryExcludesAreLeftOut(t *testing.T) {
 	}
 }
 
+// TestAncestorsOfGeneratedClasses: Checkout stands for a generated repository, Base for what Spring
+// Data's extend.
+func TestAncestorsOfGeneratedClasses(t *testing.T) {
+	generated := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(generated, "shop"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(generated, "shop/Checkout.class"), class(t, "shop/Checkout"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	set, err := ancestors(generated, []string{generated, testClasses})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var types []string
+	for _, e := range set.Elements() {
+		types = append(types, string(e.Kind)+" "+e.Type)
+	}
+	if want := []string{"type com.amazonaws.services.lambda.runtime.RequestHandler", "type library.Base"}; !slices.Equal(types, want) {
+		t.Errorf("ancestors: %q, want %q", types, want)
+	}
+}
+
 func TestSpringIsProcessedFirst(t *testing.T) {
 	spring := map[string][]byte{
 		"META-INF/MANIFEST.MF":                         []byte("Main-Class: org.springframework.boot.loader.launch.JarLauncher\nStart-Class: shop.Main\nSpring-Boot-Classes: BOOT-INF/classes/\n\n"),

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,10 +68,56 @@ func (j *job) springAOT(ctx context.Context, folder metadataFolder, app []string
 	if err := j.compile(ctx, app, sources, classes); err != nil {
 		return nil, err
 	}
-	if err := j.rehearseSpring(ctx, folder, append([]string{classes, resources}, app...), info.MainClass); err != nil {
+	processed := append([]string{classes, resources}, app...)
+	inherited, err := ancestors(classes, processed)
+	if err != nil {
+		return nil, fmt.Errorf("process Spring application: %w", err)
+	}
+	if err := j.addSet(folder, "generated", inherited); err != nil {
+		return nil, err
+	}
+	if err := j.rehearseSpring(ctx, folder, processed, info.MainClass); err != nil {
 		return nil, err
 	}
 	return []string{classes, resources}, nil
+}
+
+// ancestors names what the classes in a folder of generated ones extend and implement, as far as
+// the class path has it. Spring looks for annotations through the whole hierarchy of a bean when it is first
+// used, in a request, so neither a trace on HotSpot (which has no generated classes) nor a
+// rehearsal (which ends before requests) sees that: of Spring Data's generated repositories, for one.
+func ancestors(generated string, classPath []string) (*metadata.Set, error) {
+	folder, err := jar.OpenClassPath([]string{generated})
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	cp, err := jar.OpenClassPath(classPath)
+	if err != nil {
+		return nil, err
+	}
+	defer cp.Close()
+	seen := map[string]bool{}
+	var visit func(class string)
+	visit = func(class string) {
+		c := cp.Find(class)
+		if c == nil || seen[class] {
+			return
+		}
+		seen[class] = true
+		for _, name := range append(c.Interfaces, c.Super) {
+			visit(name)
+		}
+	}
+	folder.Each(func(class string, _ []byte) bool {
+		if c := folder.Find(class); c != nil {
+			for _, name := range append(c.Interfaces, c.Super) {
+				visit(name)
+			}
+		}
+		return true
+	})
+	return metadata.Types(slices.Sorted(maps.Keys(seen))...), nil
 }
 
 // rehearseSpring runs the processed application on the JVM up to the point where its beans are
