@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/api"
 	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // python returns an interpreter that has boto3: the one that "make prerequisites" installed,
@@ -71,7 +72,7 @@ func TestAWSCLI(t *testing.T) {
 	}
 	f := start(t)
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "function.zip"), archive(t, "bootstrap", "#!/bin/sh"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "function.zip"), ziptest.Of(t, "bootstrap", "#!/bin/sh"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	script, err := filepath.Abs("testdata/aws_cli.sh")
@@ -97,7 +98,7 @@ func TestTerraform(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, content := range map[string][]byte{
-		zip: archive(t, "bootstrap", "#!/bin/sh"), filepath.Join(dir, "main.tf"): doc,
+		zip: ziptest.Of(t, "bootstrap", "#!/bin/sh"), filepath.Join(dir, "main.tf"): doc,
 		filepath.Join(dir, "rc"): fmt.Appendf(nil, "provider_installation {\n  filesystem_mirror { path = %q }\n}\n", plugins),
 	} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {

@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"errors"
@@ -215,28 +214,6 @@ func defaultPolicy() store.Policy {
 	window, keep := store.Duration(time.Minute), store.Duration(10*time.Minute)
 	mode := function.DeoptReexecute
 	return store.Policy{Optimize: &yes, Threshold: &threshold, Window: &window, KeepAlive: &keep, OnMissing: &mode, QueueLimit: &queue}
-}
-
-// archive is a ZIP of names and contents.
-func archive(t testing.TB, files ...string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	for i := 0; i < len(files); i += 2 {
-		h := &zip.FileHeader{Name: files[i], Method: zip.Deflate}
-		h.SetMode(0o755)
-		w, err := z.CreateHeader(h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, files[i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }
 
 // answer is what came back.

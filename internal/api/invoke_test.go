@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/api"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 const functions = "/2015-03-31/functions"
@@ -22,7 +23,7 @@ func (f *fixture) create(t testing.TB, name, handler string, more ...string) {
 	t.Helper()
 	doc := map[string]any{
 		"FunctionName": name, "Runtime": "provided.al2023", "Handler": handler, "Role": "arn:aws:iam::000000000000:role/r",
-		"Code": map[string]any{"ZipFile": archive(t, "bootstrap", "#!/bin/sh")},
+		"Code": map[string]any{"ZipFile": ziptest.Of(t, "bootstrap", "#!/bin/sh")},
 	}
 	for i := 0; i < len(more); i += 2 {
 		doc[more[i]] = json.RawMessage(more[i+1])

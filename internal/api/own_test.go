@@ -23,6 +23,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // contract checks answers against the OpenAPI document, and counts which operations were seen.
@@ -128,7 +129,7 @@ func TestOwnResourcesAreAsDocumented(t *testing.T) {
 	c.call(t, 200, "GET", h+"/revisions", "")
 	c.call(t, 200, "GET", rev, "")
 	c.call(t, 404, "GET", h+"/revisions/none", "")
-	if a := c.call(t, 200, "GET", rev+"/code", ""); a.Body != string(archive(t, "bootstrap", "#!/bin/sh")) {
+	if a := c.call(t, 200, "GET", rev+"/code", ""); a.Body != string(ziptest.Of(t, "bootstrap", "#!/bin/sh")) {
 		t.Error("the code is not what was uploaded")
 	}
 	c.call(t, 200, "GET", rev+"/metadata", "")
@@ -294,7 +295,7 @@ func TestUnknownRoutes(t *testing.T) {
 
 func TestRefusedArchivesLeaveNothing(t *testing.T) {
 	f := start(t)
-	bomb := archive(t, "bootstrap", "#!/bin/sh", "zeros", string(make([]byte, 3<<20)))
+	bomb := ziptest.Of(t, "bootstrap", "#!/bin/sh", "zeros", string(make([]byte, 3<<20)))
 	small := start(t, func(o *api.Options) { o.Limits.Unzipped = 2 << 20 })
 	for name, c := range map[string]struct {
 		f    *fixture
@@ -304,11 +305,11 @@ func TestRefusedArchivesLeaveNothing(t *testing.T) {
 		"empty":        {f, nil, "non-empty zip"},
 		"no zip":       {f, []byte("hello, world"), "not a complete ZIP"},
 		"truncated":    {f, bomb[:len(bomb)/2], "not a complete ZIP"},
-		"zip slip":     {f, archive(t, "../../etc/passwd", "x"), "../../etc/passwd"},
-		"absolute":     {f, archive(t, "/etc/passwd", "x"), "/etc/passwd"},
-		"twice":        {f, archive(t, "bootstrap", "x", "bootstrap", "y"), "twice"},
+		"zip slip":     {f, ziptest.Of(t, "../../etc/passwd", "x"), "../../etc/passwd"},
+		"absolute":     {f, ziptest.Of(t, "/etc/passwd", "x"), "/etc/passwd"},
+		"twice":        {f, ziptest.Of(t, "bootstrap", "x", "bootstrap", "y"), "twice"},
 		"bomb":         {small, bomb, "unzipped"},
-		"no bootstrap": {f, archive(t, "readme", "x"), "bootstrap"},
+		"no bootstrap": {f, ziptest.Of(t, "readme", "x"), "bootstrap"},
 	} {
 		doc, err := json.Marshal(map[string]any{"FunctionName": "x", "Runtime": "provided.al2023", "Role": "arn:aws:iam::000000000000:role/r",
 			"Handler": "h", "Code": map[string]any{"ZipFile": append([]byte{}, c.zip...)}})

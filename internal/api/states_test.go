@@ -17,6 +17,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // status is what waiters read.
@@ -40,7 +41,7 @@ func (f *fixture) status(t *testing.T, name string) status {
 func (f *fixture) createOnly(t *testing.T, name, handler string) {
 	t.Helper()
 	doc := fmt.Sprintf(`{"FunctionName":%q,"Runtime":"provided.al2023","Role":"arn:aws:iam::000000000000:role/r","Handler":%q,"Code":{"ZipFile":%s}}`,
-		name, handler, mustEncode(t, archive(t, "bootstrap", "#!/bin/sh")))
+		name, handler, mustEncode(t, ziptest.Of(t, "bootstrap", "#!/bin/sh")))
 	if a := f.do(t, "POST", functions, doc); a.Status != 201 || !strings.Contains(a.Body, `"State":"Pending"`) {
 		t.Fatalf("create: got %d %s", a.Status, a.Body)
 	}

@@ -234,11 +234,11 @@ func (s *Set) Hash() string {
 
 func newSet() *Set { return &Set{elements: map[Element]struct{}{}} }
 
-// Types is a set that makes types known by name, with all queries for their members.
-func Types(names ...string) *Set {
+// Of is the set of these elements. The type of a member must be among them.
+func Of(elements ...Element) *Set {
 	s := newSet()
-	for _, n := range names {
-		s.add(Element{Kind: KindType, Type: n})
+	for _, e := range elements {
+		s.add(e)
 	}
 	return s
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // The benchmarks here run the cloudjit program itself and ask it as its users do: through the
@@ -157,7 +158,7 @@ func provided(b *testing.B, p *platform) *echo {
 		b.Fatal(err)
 	}
 	e := &echo{tier: function.TierDirect, name: "echo-go", platform: p}
-	e.deploy(b, zipOf(b, "bootstrap", string(code)), "provided.al2023", "bootstrap")
+	e.deploy(b, ziptest.Of(b, "bootstrap", string(code)), "provided.al2023", "bootstrap")
 	e.bare, _ = run(b, exec.Command(exe, "127.0.0.1:0"))
 	e.alone = func() *exec.Cmd { return exec.Command(exe) }
 	return e
@@ -186,7 +187,7 @@ func handler(b *testing.B, p *platform, tier function.Tier) *echo {
 	if tier == function.TierNative {
 		e.name = "echo-native"
 	}
-	e.deploy(b, zipOf(b, "Echo.class", string(class)), "java21", "Echo")
+	e.deploy(b, ziptest.Of(b, "Echo.class", string(class)), "java21", "Echo")
 	// As a worker's JVM; without nodelay, com.sun.net.httpserver waits for acknowledgements.
 	java := func(args ...string) *exec.Cmd {
 		return exec.Command(filepath.Join(jdks[0].Home, "bin/java"), append([]string{"-XX:+UseSerialGC", "-XX:-UsePerfData",

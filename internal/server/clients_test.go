@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // TestRealClients runs boto3 and the AWS CLI against functions that really run: what works, what
@@ -25,7 +26,7 @@ func TestRealClients(t *testing.T) {
 	dir, bootstrap := t.TempDir(), string(guestProgram(t))
 	for name, content := range map[string][]byte{
 		"greeter.jar": javaJar(t, "Greeter", false), "site.jar": javaJar(t, "Site", true),
-		"guest.zip": zipOf(t, "bootstrap", bootstrap), "other.zip": zipOf(t, "bootstrap", bootstrap, "other", "code"),
+		"guest.zip": ziptest.Of(t, "bootstrap", bootstrap), "other.zip": ziptest.Of(t, "bootstrap", bootstrap, "other", "code"),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"archive/zip"
 	"bufio"
 	"bytes"
 	"context"
@@ -30,6 +29,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/server"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // childEnv makes the test binary a server, in a process that can be killed.
@@ -280,27 +280,5 @@ func javaJar(t *testing.T, class string, main bool) []byte {
 	if main {
 		manifest += "Main-Class: " + class + "\r\n"
 	}
-	return zipOf(t, "META-INF/MANIFEST.MF", manifest+"\r\n", class+".class", string(b))
-}
-
-// zipOf makes an archive of names and contents; a bootstrap is executable.
-func zipOf(t testing.TB, files ...string) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	z := zip.NewWriter(&out)
-	for i := 0; i < len(files); i += 2 {
-		h := &zip.FileHeader{Name: files[i], Method: zip.Deflate}
-		h.SetMode(0o755)
-		w, err := z.CreateHeader(h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, files[i+1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	return ziptest.Of(t, "META-INF/MANIFEST.MF", manifest+"\r\n", class+".class", string(b))
 }

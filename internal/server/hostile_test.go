@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // single starts one server for a test and stops it at its end, when nothing may be left.
@@ -79,7 +80,7 @@ func linkZip(t *testing.T) []byte {
 // it stays, and the function that was to be updated serves on.
 func TestHostileArchives(t *testing.T) {
 	c, o := single(t, func(c *config.Config) { c.Limits.Unzipped, c.Limits.Code = 32<<20, 16<<20 })
-	good := zipOf(t, "bootstrap", string(guestProgram(t)))
+	good := ziptest.Of(t, "bootstrap", string(guestProgram(t)))
 	c.create(t, "served", "provided.al2023", "x", good, nil)
 	kept := codeFiles(t, o.Config.Data)
 
@@ -89,26 +90,26 @@ func TestHostileArchives(t *testing.T) {
 	for name, archive := range map[string][]byte{
 		"nothing":             {},
 		"text":                []byte("hello, world"),
-		"no entries":          zipOf(t),
+		"no entries":          ziptest.Of(t),
 		"truncated":           good[:len(good)/2],
 		"truncated directory": good[:len(good)-10],
 		"directory only":      good[bytes.LastIndex(good, []byte("PK\x01\x02")):],
-		"slip":                zipOf(t, "bootstrap", sh, "../../../../tmp/evil", "x"),
-		"absolute":            zipOf(t, "bootstrap", sh, "/etc/cron.d/evil", "x"),
-		"backslash":           zipOf(t, "bootstrap", sh, `..\..\evil`, "x"),
+		"slip":                ziptest.Of(t, "bootstrap", sh, "../../../../tmp/evil", "x"),
+		"absolute":            ziptest.Of(t, "bootstrap", sh, "/etc/cron.d/evil", "x"),
+		"backslash":           ziptest.Of(t, "bootstrap", sh, `..\..\evil`, "x"),
 		"symbolic link":       linkZip(t),
-		"bomb":                zipOf(t, "bootstrap", sh, "zeros", zeros),
-		"too large":           zipOf(t, "bootstrap", sh, "noise", noise(17<<20)),
-		"encrypted":           patched(zipOf(t, "bootstrap", sh), 8, 6, 9),
-		"unknown method":      patched(zipOf(t, "bootstrap", sh), 10, 8, 97),
-		"twice":               zipOf(t, "bootstrap", sh, "bootstrap", "#!/bin/true\n"),
-		"file and folder":     zipOf(t, "bootstrap", sh, "a", "x", "a/b", "y"),
-		"huge name":           zipOf(t, "bootstrap", sh, strings.Repeat("n", 60_000), "x"),
-		"long name":           zipOf(t, "bootstrap", sh, strings.Repeat("n", 300), "x"),
-		"deep":                zipOf(t, "bootstrap", sh, deep, "x"),
-		"control characters":  zipOf(t, "bootstrap", sh, "a\x00b", "x"),
-		"bootstrap is a dir":  zipOf(t, "bootstrap/", "", "bootstrap/x", "y"),
-		"no bootstrap":        zipOf(t, "readme", "x"),
+		"bomb":                ziptest.Of(t, "bootstrap", sh, "zeros", zeros),
+		"too large":           ziptest.Of(t, "bootstrap", sh, "noise", noise(17<<20)),
+		"encrypted":           patched(ziptest.Of(t, "bootstrap", sh), 8, 6, 9),
+		"unknown method":      patched(ziptest.Of(t, "bootstrap", sh), 10, 8, 97),
+		"twice":               ziptest.Of(t, "bootstrap", sh, "bootstrap", "#!/bin/true\n"),
+		"file and folder":     ziptest.Of(t, "bootstrap", sh, "a", "x", "a/b", "y"),
+		"huge name":           ziptest.Of(t, "bootstrap", sh, strings.Repeat("n", 60_000), "x"),
+		"long name":           ziptest.Of(t, "bootstrap", sh, strings.Repeat("n", 300), "x"),
+		"deep":                ziptest.Of(t, "bootstrap", sh, deep, "x"),
+		"control characters":  ziptest.Of(t, "bootstrap", sh, "a\x00b", "x"),
+		"bootstrap is a dir":  ziptest.Of(t, "bootstrap/", "", "bootstrap/x", "y"),
+		"no bootstrap":        ziptest.Of(t, "readme", "x"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			code := base64.StdEncoding.EncodeToString(archive)
@@ -171,7 +172,7 @@ func noise(n int) string {
 // time, and others are served meanwhile.
 func TestSlowClients(t *testing.T) {
 	c, _ := single(t, nil)
-	c.create(t, "f", "provided.al2023", "x", zipOf(t, "bootstrap", string(guestProgram(t))), nil)
+	c.create(t, "f", "provided.al2023", "x", ziptest.Of(t, "bootstrap", string(guestProgram(t))), nil)
 	const clients = 300
 	closed := make(chan time.Duration, clients)
 	for i := range clients {
@@ -233,7 +234,7 @@ func TestAThousandFunctions(t *testing.T) {
 	o.Config.Listen, o.Config.Data = "127.0.0.1:0", filepath.Join(dir, "data")
 	c := spawn(t, o, tmp)
 	defer func() { _ = c.end(syscall.SIGTERM) }()
-	code := map[string]string{"ZipFile": base64.StdEncoding.EncodeToString(zipOf(t, "bootstrap", "#!/bin/sh\n"))}
+	code := map[string]string{"ZipFile": base64.StdEncoding.EncodeToString(ziptest.Of(t, "bootstrap", "#!/bin/sh\n"))}
 	began := time.Now()
 	var clients sync.WaitGroup
 	for k := range 8 {
@@ -250,7 +251,7 @@ func TestAThousandFunctions(t *testing.T) {
 	}
 	clients.Wait()
 	made := time.Since(began)
-	c.create(t, "real", "provided.al2023", "x", zipOf(t, "bootstrap", string(guestProgram(t))), nil)
+	c.create(t, "real", "provided.al2023", "x", ziptest.Of(t, "bootstrap", string(guestProgram(t))), nil)
 	if err := c.end(syscall.SIGKILL); err == nil {
 		t.Error("a killed server ended well")
 	}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // observer takes the identifiers of what functions have finished. It is no part of the server, so
@@ -259,7 +260,7 @@ func TestKills(t *testing.T) {
 	defer func() { // of a test that failed
 		_ = s.server.Load().cmd.Process.Kill()
 	}()
-	bootstrap := zipOf(t, "bootstrap", string(guestProgram(t)))
+	bootstrap := ziptest.Of(t, "bootstrap", string(guestProgram(t)))
 	c.create(t, "events", "provided.al2023", "x", bootstrap, environment("e"))
 	c.create(t, "calls", "provided.al2023", "x", bootstrap, environment("c"))
 	c.create(t, "greeter", "java21", "Greeter::handle", javaJar(t, "Greeter", false), environment("g"))
@@ -267,7 +268,7 @@ func TestKills(t *testing.T) {
 	s.loop(2, 20*time.Millisecond, func(id string) { s.send("e-" + id) })
 	s.loop(3, 10*time.Millisecond, func(id string) { s.ask("calls", id, "c", rand.IntN(20)) })
 	s.loop(3, 40*time.Millisecond, func(id string) { s.ask("greeter", id, "g", rand.IntN(40)) })
-	small := base64.StdEncoding.EncodeToString(zipOf(t, "bootstrap", "#!/bin/sh\n"))
+	small := base64.StdEncoding.EncodeToString(ziptest.Of(t, "bootstrap", "#!/bin/sh\n"))
 	s.loop(1, 20*time.Millisecond, func(id string) { s.write(id, small) })
 
 	killBuilder := func() bool {

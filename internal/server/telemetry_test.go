@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/client"
 	"github.com/cloudjit/cloudjit/internal/telemetry/otlptest"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // TestTelemetryOfAColdStart: one cold and one warm invocation, as traces and as metrics.
@@ -20,7 +21,7 @@ func TestTelemetryOfAColdStart(t *testing.T) {
 	traces := otlptest.Start(t)
 	s, c := start(t, t.TempDir())
 	config := map[string]any{"Runtime": "provided.al2023", "Handler": "bootstrap", "MemorySize": 128, "Timeout": 10, "Role": "arn:aws:iam::000000000000:role/any"}
-	if _, err := c.Deploy(t.Context(), "echo", zipOf(t, "bootstrap", string(guestProgram(t))), config, false); err != nil {
+	if _, err := c.Deploy(t.Context(), "echo", ziptest.Of(t, "bootstrap", string(guestProgram(t))), config, false); err != nil {
 		t.Fatal(err)
 	}
 	const trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

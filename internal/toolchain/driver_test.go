@@ -1,7 +1,6 @@
 package toolchain
 
 import (
-	"archive/zip"
 	"bytes"
 	"errors"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // driverHome is a builder's home with everything but the builder: enough for --dry-run.
@@ -91,21 +92,7 @@ func drive(t *testing.T, dir string, env []string, args ...string) (jvm, builder
 // jarFile writes a JAR with the given entries and returns its path.
 func jarFile(t *testing.T, path string, entries map[string]string) string {
 	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := zip.NewWriter(f)
-	for name, content := range entries {
-		e, err := w.Create(name)
-		if err == nil {
-			_, err = e.Write([]byte(content))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(w.Close(), f.Close()); err != nil {
+	if err := os.WriteFile(path, ziptest.OfMap(t, entries), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -1,8 +1,6 @@
 package metarepo
 
 import (
-	"archive/zip"
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -11,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 func repository(t *testing.T) []byte {
@@ -27,21 +26,7 @@ func repository(t *testing.T) []byte {
 		"io.y/net2/1/index.json":           `["proxy-config.json"]`,
 		"io.y/net2/1/proxy-config.json":    `[]`,
 	}
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	for name, content := range files {
-		f, err := w.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.Write([]byte(content)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return ziptest.OfMap(t, files)
 }
 
 func TestFindChoosesByVersion(t *testing.T) {

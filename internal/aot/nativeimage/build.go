@@ -26,6 +26,7 @@ type job struct {
 	log     *keptLog
 	usage   usage
 	begin   time.Time
+	sets    []*metadata.Set   // metadata that the class path got, but for the community's
 	lambdas []metadata.Lambda // that reflection looks at
 }
 
@@ -170,7 +171,7 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	default:
 		return nil, &aot.Error{Class: aot.ClassUser, Reason: fmt.Sprintf("a function of kind %s has nothing to compile", j.req.Revision.Kind)}
 	}
-	if err := j.standIns(ctx, im); err != nil {
+	if err := j.standIns(ctx, im, folder); err != nil {
 		return nil, err
 	}
 	if im.needs, err = findNeeds(app); err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // fixture is a builder over the stand-in tool chain of testdata.
@@ -37,7 +38,7 @@ func newFixture(t *testing.T, mode string) *fixture {
 		t.Fatal(err)
 	}
 	runtime := filepath.Join(t.TempDir(), "runtime.jar")
-	if err := os.WriteFile(runtime, pack(t, map[string][]byte{"x": nil}), 0o644); err != nil {
+	if err := os.WriteFile(runtime, ziptest.OfMap(t, map[string][]byte{"x": nil}), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	f := &fixture{cache: filepath.Join(t.TempDir(), "cache"), home: home}
@@ -63,25 +64,6 @@ func (f *fixture) noScratch(t *testing.T) {
 	}
 }
 
-func pack(t testing.TB, files map[string][]byte) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	for name, content := range files {
-		f, err := w.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := f.Write(content); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
 const testClasses = "../../jar/testdata/classes"
 
 func class(t testing.TB, name string) []byte {
@@ -95,7 +77,7 @@ func class(t testing.TB, name string) []byte {
 
 func request(t testing.TB, files map[string][]byte, spec function.Spec) *aot.Request {
 	t.Helper()
-	b := pack(t, files)
+	b := ziptest.OfMap(t, files)
 	code := filepath.Join(t.TempDir(), "code.jar")
 	if err := os.WriteFile(code, b, 0o644); err != nil {
 		t.Fatal(err)
@@ -487,7 +469,7 @@ func toolRuns(cache string) bool {
 func TestStandInsComeFirstAndLambdasHaveAFeature(t *testing.T) {
 	f := newFixture(t, "")
 	f.opts.Image = filepath.Join(t.TempDir(), "image.jar")
-	if err := os.WriteFile(f.opts.Image, pack(t, map[string][]byte{"x": nil}), 0o644); err != nil {
+	if err := os.WriteFile(f.opts.Image, ziptest.OfMap(t, map[string][]byte{"x": nil}), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	req := handlerRequest(t)
@@ -518,6 +500,9 @@ func TestStandInsComeFirstAndLambdasHaveAFeature(t *testing.T) {
 	if strings.Contains(string(doc), "lambda") || !strings.Contains(string(doc), "shop.Traced") {
 		t.Errorf("metadata: %s", doc)
 	}
+	if !strings.Contains(string(doc), "allDeclaredConstructors") {
+		t.Errorf("a class with a stand-in cannot be constructed, which is where it throws: %s", doc)
+	}
 }
 
 func TestServicesThatALibraryExcludesAreLeftOut(t *testing.T) {
@@ -542,7 +527,7 @@ func TestServicesThatALibraryExcludesAreLeftOut(t *testing.T) {
 		t.Errorf("that the services are not there is not known: %s", doc)
 	}
 	from, to := filepath.Join(t.TempDir(), "from.jar"), filepath.Join(t.TempDir(), "to.jar")
-	if err := os.WriteFile(from, pack(t, files), 0o644); err != nil {
+	if err := os.WriteFile(from, ziptest.OfMap(t, files), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	had, err := withoutFiles(from, to, []string{"META-INF/services/org.x.Bytecode"})
@@ -586,7 +571,7 @@ func TestSpringIsProcessedFirst(t *testing.T) {
 	spring := map[string][]byte{
 		"META-INF/MANIFEST.MF":                         []byte("Main-Class: org.springframework.boot.loader.launch.JarLauncher\nStart-Class: shop.Main\nSpring-Boot-Classes: BOOT-INF/classes/\n\n"),
 		"BOOT-INF/classes/shop/Main.class":             class(t, "shop/Main"),
-		"BOOT-INF/lib/spring-boot-4.1.2.jar":           pack(t, map[string][]byte{"org/springframework/boot/SpringApplication.class": nil, "org/springframework/boot/SpringApplicationAotProcessor.class": []byte("x")}),
+		"BOOT-INF/lib/spring-boot-4.1.2.jar":           ziptest.OfMap(t, map[string][]byte{"org/springframework/boot/SpringApplication.class": nil, "org/springframework/boot/SpringApplicationAotProcessor.class": []byte("x")}),
 		"META-INF/native-image/a/b/other-file-of.json": []byte("{}"),
 	}
 	f := newFixture(t, "")
@@ -619,7 +604,7 @@ func TestSpringIsProcessedFirst(t *testing.T) {
 	if !errors.As(err, &failed) || failed.Class != aot.ClassUser || !strings.Contains(failed.Reason, "no bean of type x.Y") {
 		t.Errorf("got %v", err)
 	}
-	spring["BOOT-INF/lib/spring-boot-4.1.2.jar"] = pack(t, map[string][]byte{"org/springframework/boot/SpringApplication.class": nil})
+	spring["BOOT-INF/lib/spring-boot-4.1.2.jar"] = ziptest.OfMap(t, map[string][]byte{"org/springframework/boot/SpringApplication.class": nil})
 	_, err = f.Build(t.Context(), request(t, spring, function.Spec{Kind: function.KindWeb}))
 	if !errors.As(err, &failed) || failed.Class != aot.ClassUser || !strings.Contains(failed.Hint, "Spring Boot 3") {
 		t.Errorf("got %v", err)

@@ -35,6 +35,7 @@ func (j *job) addSet(folder metadataFolder, artifact string, set *metadata.Set) 
 	if set.Len() == 0 {
 		return nil
 	}
+	j.sets = append(j.sets, set)
 	return folder.add("dev.cloudjit", artifact, metadata.TraceFile, set.JSON())
 }
 

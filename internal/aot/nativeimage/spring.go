@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -98,6 +96,7 @@ func ancestors(generated string, classPath []string) (*metadata.Set, error) {
 	}
 	defer cp.Close()
 	seen := map[string]bool{}
+	var types []metadata.Element
 	var visit func(class string)
 	visit = func(class string) {
 		c := cp.Find(class)
@@ -105,6 +104,7 @@ func ancestors(generated string, classPath []string) (*metadata.Set, error) {
 			return
 		}
 		seen[class] = true
+		types = append(types, metadata.Element{Kind: metadata.KindType, Type: class})
 		for _, name := range append(c.Interfaces, c.Super) {
 			visit(name)
 		}
@@ -117,7 +117,7 @@ func ancestors(generated string, classPath []string) (*metadata.Set, error) {
 		}
 		return true
 	})
-	return metadata.Types(slices.Sorted(maps.Keys(seen))...), nil
+	return metadata.Of(types...), nil
 }
 
 // rehearseSpring runs the processed application on the JVM up to the point where its beans are

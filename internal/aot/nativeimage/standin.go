@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
 const linkerMain = "dev.cloudjit.image.Linker"
@@ -15,8 +18,12 @@ const linkerMain = "dev.cloudjit.image.Linker"
 // there (Commons Compress whether XZ is); an image has such classes, but none of their methods,
 // and throws NoSuchMethodError, which nobody expects and which is no signal to deoptimize on.
 //
+// Where metadata names such a class, its constructors may be called, which initializes it: HotSpot throws as
+// soon as it is asked for them, so a trace has none, and an image would miss metadata instead of
+// throwing (Micronaut's beans for optional libraries).
+//
 // A builder whose JDK cannot run the linker makes the image without.
-func (j *job) standIns(ctx context.Context, im *image) error {
+func (j *job) standIns(ctx context.Context, im *image, folder metadataFolder) error {
 	if j.b.opts.Image == "" {
 		return nil
 	}
@@ -42,5 +49,16 @@ func (j *job) standIns(ctx context.Context, im *image) error {
 		return nil
 	}
 	im.classPath = append([]string{out}, im.classPath...)
-	return nil
+	made, err := jar.OpenClassPath([]string{out})
+	if err != nil {
+		return fmt.Errorf("link application: %w", err)
+	}
+	defer made.Close()
+	var constructors []metadata.Element
+	for _, e := range metadata.Merge(j.sets...).Elements() {
+		if e.Kind == metadata.KindType && made.Has(e.Type) {
+			constructors = append(constructors, e, metadata.Element{Kind: metadata.KindBulk, Type: e.Type, Name: "allDeclaredConstructors"})
+		}
+	}
+	return j.addSet(folder, "stand-ins", metadata.Of(constructors...))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/sim"
 	"github.com/cloudjit/cloudjit/internal/trace"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 func generated(t *testing.T, functions, minutes int) trace.Trace {
@@ -129,23 +130,12 @@ func TestPlanFits(t *testing.T) {
 
 // TestMarkedArchivesDiffer and are otherwise what they were.
 func TestMarkedArchivesDiffer(t *testing.T) {
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	f, err := w.Create("work/Work.class")
+	archive := ziptest.Of(t, "work/Work.class", "class")
+	one, err := mark(archive, "one")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write([]byte("class")); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	one, err := mark(b.Bytes(), "one")
-	if err != nil {
-		t.Fatal(err)
-	}
-	two, err := mark(b.Bytes(), "two")
+	two, err := mark(archive, "two")
 	if err != nil {
 		t.Fatal(err)
 	}
