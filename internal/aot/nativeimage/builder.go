@@ -142,7 +142,7 @@ type recipe struct {
 	Env        map[string]string `json:"env"`
 }
 
-const format = 4
+const format = 5
 
 // Key implements aot.Builder.
 func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
