@@ -505,6 +505,22 @@ func TestStandInsComeFirstAndLambdasHaveAFeature(t *testing.T) {
 	}
 }
 
+// TestSpringThatCannotBeToldThatItIsAnImage is rehearsed on the JVM too, and both traces are used.
+func TestSpringThatCannotBeToldThatItIsAnImage(t *testing.T) {
+	f := newFixture(t, "")
+	f.opts.Tracer = &metadata.Tracer{Jar: "/opt/tracer.jar"}
+	r, err := f.Build(t.Context(), request(t, springFiles(t), function.Spec{Kind: function.KindWeb, Environment: map[string]string{"SPRING_FAILS_IN": "Image"}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, _ := os.ReadFile(filepath.Join(r.Dir, "function.metadata.so"))
+	for _, want := range []string{"shop.RehearsedInImage", "shop.RehearsedInJVM"} {
+		if !bytes.Contains(meta, []byte(want)) {
+			t.Errorf("no %s in\n%s", want, meta)
+		}
+	}
+}
+
 func TestServicesThatALibraryExcludesAreLeftOut(t *testing.T) {
 	files := map[string][]byte{
 		"META-INF/MANIFEST.MF":                                    []byte("Manifest-Version: 1.0\n\n"),
@@ -567,13 +583,18 @@ func TestAncestorsOfGeneratedClasses(t *testing.T) {
 	}
 }
 
-func TestSpringIsProcessedFirst(t *testing.T) {
-	spring := map[string][]byte{
+// springFiles is an archive as Spring Boot's plugin makes it.
+func springFiles(t testing.TB) map[string][]byte {
+	return map[string][]byte{
 		"META-INF/MANIFEST.MF":                         []byte("Main-Class: org.springframework.boot.loader.launch.JarLauncher\nStart-Class: shop.Main\nSpring-Boot-Classes: BOOT-INF/classes/\n\n"),
 		"BOOT-INF/classes/shop/Main.class":             class(t, "shop/Main"),
 		"BOOT-INF/lib/spring-boot-4.1.2.jar":           ziptest.OfMap(t, map[string][]byte{"org/springframework/boot/SpringApplication.class": nil, "org/springframework/boot/SpringApplicationAotProcessor.class": []byte("x")}),
 		"META-INF/native-image/a/b/other-file-of.json": []byte("{}"),
 	}
+}
+
+func TestSpringIsProcessedFirst(t *testing.T) {
+	spring := springFiles(t)
 	f := newFixture(t, "")
 	f.opts.Tracer = &metadata.Tracer{Jar: "/opt/tracer.jar"}
 	req := request(t, spring, function.Spec{Kind: function.KindWeb, Environment: map[string]string{"SPRING_PROFILES_ACTIVE": "prod"}})
@@ -585,8 +606,8 @@ func TestSpringIsProcessedFirst(t *testing.T) {
 	if !bytes.Contains(log, []byte("processing shop.Main for profile prod")) {
 		t.Errorf("log:\n%s", log)
 	}
-	if meta, _ := os.ReadFile(filepath.Join(r.Dir, "function.metadata.so")); !bytes.Contains(meta, []byte("shop.Rehearsed")) {
-		t.Errorf("the rehearsal's trace is not used:\n%s", meta)
+	if meta, _ := os.ReadFile(filepath.Join(r.Dir, "function.metadata.so")); !bytes.Contains(meta, []byte("shop.RehearsedInImage")) || bytes.Contains(meta, []byte("InJVM")) {
+		t.Errorf("not the metadata of one rehearsal, as in an image:\n%s", meta)
 	}
 	args, _ := os.ReadFile(filepath.Join(r.Dir, "function.args.so"))
 	cp := strings.Split(strings.SplitN(string(args), "\n", 3)[1], ":")

@@ -2,6 +2,7 @@ package nativeimage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -125,45 +126,62 @@ func ancestors(generated string, classPath []string) (*metadata.Set, error) {
 // tracer saw: workers on HotSpot run without the generated classes, so their traces do not have
 // what those look up, and each would cost a deoptimization. An application that cannot start
 // here is built without.
+//
+// First the application is told that it is in an image, as GraalVM's agent tells it in its runs, so
+// that branches for images alone are seen (Spring's JPA support asks for a method only there);
+// if it cannot start so, it is rehearsed as on the JVM.
 func (j *job) rehearseSpring(ctx context.Context, folder metadataFolder, cp []string, main string) error {
-	tracer := j.b.opts.Tracer
-	if tracer == nil {
+	if j.b.opts.Tracer == nil {
 		return nil
 	}
 	j.req.Progress("rehearsal")
-	out := filepath.Join(j.scratch.dir, "trace")
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return fmt.Errorf("rehearse Spring application: %w", err)
-	}
-	option, err := tracer.JVMOption(out, "", 0)
-	if err != nil {
-		return fmt.Errorf("rehearse Spring application: %w", err)
-	}
 	limited, cancel := context.WithTimeout(ctx, rehearsalTime)
 	defer cancel()
-	e, err := j.run(limited, command{
+	shown := metadata.Of()
+	for i, as := range [][]string{{"-Dorg.graalvm.nativeimage.imagecode=agent"}, nil} {
+		set, ok, err := j.rehearse(limited, fmt.Sprintf("trace-%d", i), append(as, "-Dspring.aot.enabled=true", "-Dspring.context.exit=onRefresh", "-cp", strings.Join(cp, ":"), main))
+		if err := errors.Join(ctx.Err(), err); err != nil {
+			return err
+		}
+		shown = metadata.Merge(shown, set)
+		if ok {
+			break
+		}
+	}
+	fmt.Fprintf(j.log, "cloudjit: the rehearsal showed %d elements\n", shown.Len())
+	return j.addSet(folder, "rehearsed", shown.ForImage())
+}
+
+// rehearse runs an application with the tracer, which writes into a new folder of the scratch folder, and
+// returns what it recorded and whether the application ended well. What went wrong with the
+// application is logged and no error.
+func (j *job) rehearse(ctx context.Context, name string, args []string) (shown *metadata.Set, ok bool, err error) {
+	out := filepath.Join(j.scratch.dir, name)
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return nil, false, fmt.Errorf("rehearse application: %w", err)
+	}
+	option, err := j.b.opts.Tracer.JVMOption(out, "", 0)
+	if err != nil {
+		return nil, false, fmt.Errorf("rehearse application: %w", err)
+	}
+	e, err := j.run(ctx, command{
 		path: filepath.Join(j.b.opts.JDK, "bin", "java"),
-		args: append(j.jvmOptions(), option, "-Dspring.aot.enabled=true", "-Dspring.context.exit=onRefresh", "-cp", strings.Join(cp, ":"), main),
+		args: append(append(j.jvmOptions(), option), args...),
 		env:  append(environment(j.req.Revision.Environment), append(j.env(), "PORT=0")...), dir: j.scratch.dir,
 	})
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if err != nil || !e.ok() {
+	ok = err == nil && e.ok()
+	if !ok {
 		fmt.Fprintf(j.log, "cloudjit: the rehearsal did not succeed (exit code %d, %v); what it showed is used\n", e.code, err)
 	}
 	doc, err := os.ReadFile(filepath.Join(out, metadata.TraceFile))
 	if err != nil {
 		fmt.Fprintf(j.log, "cloudjit: the rehearsal left no trace: %v\n", err)
-		return nil
+		return nil, ok, nil
 	}
-	set, err := metadata.Parse(doc)
-	if err != nil {
+	if shown, err = metadata.Parse(doc); err != nil {
 		fmt.Fprintf(j.log, "cloudjit: the rehearsal's trace cannot be read: %v\n", err)
-		return nil
 	}
-	fmt.Fprintf(j.log, "cloudjit: the rehearsal showed %d elements\n", set.Len())
-	return j.addSet(folder, "rehearsed", set.ForImage())
+	return shown, ok, nil
 }
 
 // compile runs javac over a folder of generated sources.

@@ -209,12 +209,17 @@ func (a *app) build(ctx context.Context, l function.Level) error {
 		if err := a.buildOnce(ctx, l); err != nil {
 			return err
 		}
-		if err := a.askAll(ctx, 2); err != nil {
-			return err
-		}
 		rev, err := a.fn.Revision(ctx)
 		if err != nil {
 			return err
+		}
+		if rev.Pipeline != nil && rev.Pipeline.Tier == function.TierNative { // else it did not even start
+			if err := a.askAll(ctx, 2); err != nil {
+				return err
+			}
+			if rev, err = a.fn.Revision(ctx); err != nil {
+				return err
+			}
 		}
 		if _, built := a.binary(rev, l); rev.Pipeline != nil && rev.Pipeline.Tier == function.TierNative {
 			if !built {
@@ -223,8 +228,10 @@ func (a *app) build(ctx context.Context, l function.Level) error {
 			return nil
 		}
 		why := "deoptimized"
-		if n := len(rev.History); n > 0 {
-			why = rev.History[n-1].Reason
+		for _, t := range rev.History {
+			if t.To == tracing { // only a deoptimization leads there again
+				why = t.Reason
+			}
 		}
 		if try == attempts {
 			return fmt.Errorf("%d binaries met elements without metadata, the last: %s", try, why)
