@@ -270,7 +270,7 @@ func (c Config) build(ctx context.Context, main string, known *metadata.Set) (st
 	if err := os.WriteFile(filepath.Join(folder, metadata.TraceFile), rest.JSON(), 0o644); err != nil {
 		return "", err
 	}
-	features, err := nativeimage.LambdaOptions(lambdas, work)
+	features, err := nativeimage.ImageOptions(lambdas, work)
 	if err != nil {
 		return "", err
 	}

@@ -113,7 +113,10 @@ func TestDriverOptions(t *testing.T) {
 	if status != 0 {
 		t.Fatalf("exit status %d: %s", status, stderr)
 	}
-	for _, want := range []string{"-Xmx3g", "-Xms1g", "-Dkey=value"} {
+	for _, want := range []string{
+		"-Xmx3g", "-Xms1g", "-Dkey=value",
+		"-Djava.lang.invoke.MethodHandle.PROFILE_GWT=false", // else images interpret what a record's equals is made of
+	} {
 		if !slices.Contains(jvm, want) {
 			t.Errorf("the virtual machine does not get %s: %v", want, jvm)
 		}

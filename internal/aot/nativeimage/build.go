@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -183,15 +182,10 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	}
 	im.excludes = append(append(im.excludes, knownBad...), replaced...)
 	if opts.Image != "" {
-		im.features = exitOptions
-		im.classPath = append(im.classPath, opts.Image)
-	}
-	if len(j.lambdas) > 0 {
-		options, err := LambdaOptions(j.lambdas, j.scratch.dir)
-		if err != nil {
+		if im.features, err = ImageOptions(j.lambdas, j.scratch.dir); err != nil {
 			return nil, err
 		}
-		im.features = slices.Concat(im.features, options)
+		im.classPath = append(im.classPath, opts.Image)
 	}
 	im.classPath = append(im.classPath, folder.dir)
 	return im, nil

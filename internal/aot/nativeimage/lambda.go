@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/metadata"
@@ -15,11 +16,13 @@ const (
 	exitFeature   = "dev.cloudjit.image.ExitFeature"
 )
 
-// exitOptions make a binary end at once where it lacks metadata, and not after the application's
-// shutdown hooks, which may wait for the very request that ends it.
-var exitOptions = []string{
+// imageOptions let what java/image brings take part in a build: the feature that makes a binary end at once
+// where it lacks metadata, and not after the application's shutdown hooks, which may wait for the
+// very request that ends it; and the memory of what the globs of resources match.
+var imageOptions = []string{
 	"--features=" + exitFeature,
 	"--add-exports=org.graalvm.nativeimage.builder/com.oracle.svm.core.jdk=ALL-UNNAMED",
+	"--add-exports=org.graalvm.nativeimage.builder/com.oracle.svm.core.jdk.resources.CompressedGlobTrie=ALL-UNNAMED",
 	"--add-exports=java.base/jdk.internal.access=ALL-UNNAMED",
 }
 
@@ -39,9 +42,12 @@ func (j *job) addSet(folder metadataFolder, artifact string, set *metadata.Set) 
 	return folder.add("dev.cloudjit", artifact, metadata.TraceFile, set.JSON())
 }
 
-// LambdaOptions writes the file that the feature for lambdas reads into dir, and returns the options
-// of native-image that switch the feature on; the JAR of java/image must be on the class path then.
-func LambdaOptions(lambdas []metadata.Lambda, dir string) ([]string, error) {
+// ImageOptions returns the options of native-image with which the JAR of java/image, which must be on
+// the class path, takes part in a build. What its feature for lambdas reads is written into dir.
+func ImageOptions(lambdas []metadata.Lambda, dir string) ([]string, error) {
+	if len(lambdas) == 0 {
+		return imageOptions, nil
+	}
 	var lines strings.Builder
 	for _, l := range lambdas {
 		fmt.Fprintf(&lines, "%s %s\n", l.Class, l.Interfaces[0])
@@ -50,5 +56,5 @@ func LambdaOptions(lambdas []metadata.Lambda, dir string) ([]string, error) {
 	if err := os.WriteFile(file, []byte(lines.String()), 0o644); err != nil {
 		return nil, fmt.Errorf("write metadata: %w", err)
 	}
-	return []string{"--features=" + lambdaFeature, "-J-Ddev.cloudjit.lambdas=" + file}, nil
+	return slices.Concat(imageOptions, []string{"--features=" + lambdaFeature, "-J-Ddev.cloudjit.lambdas=" + file}), nil
 }

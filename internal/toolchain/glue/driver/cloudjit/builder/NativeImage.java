@@ -129,6 +129,12 @@ public final class NativeImage {
                 "-Dorg.graalvm.nativeimage.imagecode=buildtime",
                 "-Djava.system.class.loader=com.oracle.svm.hosted.NativeImageSystemClassLoader",
                 "-Djdk.internal.lambda.disableEagerInitialization=true",
+                "-Djdk.internal.lambda.eagerlyInitialize=false",
+                "-Djava.lang.invoke.InnerClassLambdaMetafactory.initializeLambdas=false",
+                // What counts how often a method handle is called cannot be compiled: an image would interpret the
+                // handle, and with it every record's equals, in microseconds instead of nanoseconds.
+                "-Djava.lang.invoke.MethodHandle.PROFILE_GWT=false",
+                "-Djava.lang.invoke.MethodHandle.DONT_INLINE_THRESHOLD=-1",
                 "-Dgraalvm.locatorDisabled=true", "-Dsubstratevm.HostLibC=glibc",
                 "--enable-native-access=org.graalvm.nativeimage.builder",
                 "--add-modules=ALL-DEFAULT",
