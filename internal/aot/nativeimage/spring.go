@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/jar/classfile"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
@@ -98,23 +99,21 @@ func ancestors(generated string, classPath []string) (*metadata.Set, error) {
 	defer cp.Close()
 	seen := map[string]bool{}
 	var types []metadata.Element
-	var visit func(class string)
-	visit = func(class string) {
-		c := cp.Find(class)
-		if c == nil || seen[class] {
-			return
-		}
-		seen[class] = true
-		types = append(types, metadata.Element{Kind: metadata.KindType, Type: class})
+	var visit func(c *classfile.Class)
+	visit = func(c *classfile.Class) {
 		for _, name := range append(c.Interfaces, c.Super) {
-			visit(name)
+			above := cp.Find(name)
+			if above == nil || seen[name] {
+				continue
+			}
+			seen[name] = true
+			types = append(types, metadata.Element{Kind: metadata.KindType, Type: name})
+			visit(above)
 		}
 	}
-	folder.Each(func(class string, _ []byte) bool {
-		if c := folder.Find(class); c != nil {
-			for _, name := range append(c.Interfaces, c.Super) {
-				visit(name)
-			}
+	folder.Each(func(_ string, content []byte) bool {
+		if c, err := classfile.Parse(content); err == nil {
+			visit(c)
 		}
 		return true
 	})
