@@ -1,9 +1,8 @@
-// Package aot turns a revision and what the tracer learned of it into a faster form.
+// Package aot turns a revision and what a worker recorded of it into a faster form.
 //
-// Builder is the contract that the pipeline sees: (code, metadata, tool chain, options) ->
-// artifact, content-addressed, so that the same inputs are never built twice. The native
-// image builder stands here; profile-guided, AOT-cache and checkpoint stages are other
-// Builders. The package knows nothing of policies, workers or HTTP.
+// Builder is the contract that the pipeline sees: (code, recording, tool chain, options) ->
+// artifact, content-addressed, so that the same inputs are never built twice. The builders stand
+// in packages below. It knows nothing of policies, workers or HTTP.
 package aot
 
 import (
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 )
 
 // Key is the hex SHA-256 of everything a build's result depends on.
@@ -22,14 +22,27 @@ type Request struct {
 	Revision *function.Spec
 	// Code is the uploaded archive on disk (JAR or ZIP); it was checked when it was accepted.
 	Code string
-	// Metadata is the merged trace of the revision (reachability-metadata.json), validated.
-	Metadata []byte
-	Level    function.Level
-	Limits   Limits
+	// Rung is what the artifact is for; its Options are the builder's.
+	Rung      ladder.Rung
+	Recording Recording
+	// Same is the key of an artifact of the same builder that was made from the same recording for another
+	// rung, if there is one: a builder that makes the same for both returns that.
+	Same   Key
+	Limits Limits
 	// Log takes the builder's output as it comes.
 	Log io.Writer
 	// Progress, if not nil, is called with a short phase name when it changes.
 	Progress func(phase string)
+}
+
+// Recording is what a worker left for the builder; which of the fields is set follows from what the rung
+// is made from.
+type Recording struct {
+	// Document is the merged metadata of the revision (reachability-metadata.json), validated.
+	Document []byte
+	// File is the path of what a JVM noted or archived at its exit. Hostile: a function may have written
+	// it. It must not change while it is built from.
+	File string
 }
 
 // Limits of a build; zero: no limit.
@@ -44,14 +57,14 @@ type Cost struct {
 	Wall    time.Duration `json:"wall"`
 	CPU     time.Duration `json:"cpu"`     // user + system, all processes
 	PeakRSS int64         `json:"peakRss"` // bytes
-	Size    int64         `json:"size"`    // bytes, of the binary
+	Size    int64         `json:"size"`    // bytes, of the artifact
 }
 
 // Result of a build that succeeded.
 type Result struct {
 	Key Key `json:"key"`
-	// Dir is a folder that holds the artifact: "function" is the binary, beside it the shared
-	// libraries that it loads. Immutable; owned by the builder's store.
+	// Dir is the folder that a worker is given (launch.Paths.Artifact). Immutable; owned by the
+	// builder's store.
 	Dir  string `json:"dir"`
 	Cost Cost   `json:"cost"`
 	// Cached is true when the artifact was there already and nothing was built.
@@ -64,7 +77,7 @@ type Class string
 const (
 	// ClassUser is code that cannot be built (a class is missing, no main class...): deterministic.
 	ClassUser Class = "user-error"
-	// ClassMetadata is metadata that the builder refuses: deterministic for this metadata.
+	// ClassMetadata is a recording that the builder refuses: deterministic for this recording.
 	ClassMetadata Class = "metadata"
 	// ClassMemory is a builder killed at its memory limit, or one that said so.
 	ClassMemory Class = "out-of-memory"
@@ -94,12 +107,15 @@ func (e *Error) Unwrap() error { return e.Err }
 // Builder makes one kind of artifact. Methods may be called concurrently; equal keys are
 // built once. Build leaves nothing behind when it fails or is cancelled or killed.
 type Builder interface {
-	// Name is "native-image", later "pgo", "aot-cache", "checkpoint".
+	// Name is what the rungs' Builder says.
 	Name() string
-	// Key is cheap and runs nothing.
+	// Key runs nothing, and reads the recording at most. The error may be an *Error.
 	Key(req *Request) (Key, error)
-	// Lookup returns the finished artifact of a key, if there is one.
+	// Lookup returns the finished artifact of a key; false where there is none, or it is damaged, or no
+	// longer fits this machine. It is cheap.
 	Lookup(key Key) (*Result, bool)
 	// Build returns a *Error on failure.
 	Build(ctx context.Context, req *Request) (*Result, error)
+	// Drop removes an artifact, which workers may still run from. Idempotent.
+	Drop(key Key) error
 }

@@ -20,8 +20,11 @@ import (
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -38,6 +41,8 @@ type platform struct {
 	invoked  []string       // functions, in order
 	changed  []function.Name
 	optimize []function.RevisionID
+	rungs    []function.Rung                                   // those that were asked for
+	prepare  func(context.Context, function.RevisionID) string // nil: there is nothing to prepare
 	events   chan node.Event
 }
 
@@ -67,7 +72,7 @@ func (p *platform) Invoke(ctx context.Context, id function.RevisionID, inv *work
 // behave does what the Handler says, at the nth attempt of an invocation.
 func behave(ctx context.Context, spec *function.Spec, inv *worker.Invocation, n int) (*node.Result, error) {
 	ok := func(payload string) (*node.Result, error) {
-		return &node.Result{Outcome: function.OutcomeOK, Payload: []byte(payload), Tier: function.TierDirect, Log: []byte("START\nhello\nEND\n")}, nil
+		return &node.Result{Outcome: function.OutcomeOK, Payload: []byte(payload), Rung: ladder.Direct, Log: []byte("START\nhello\nEND\n")}, nil
 	}
 	switch spec.Handler {
 	case "echo":
@@ -124,11 +129,21 @@ func (p *platform) RoundTrip(_ function.RevisionID, r *http.Request) (*http.Resp
 	return p.web.RoundTrip(r)
 }
 
-func (p *platform) Optimize(_ context.Context, id function.RevisionID, _ function.Level) error {
+func (p *platform) Optimize(_ context.Context, id function.RevisionID, rung function.Rung) error {
+	if rung == "attic" {
+		return fmt.Errorf("optimize %s: %w: the ladder has no rung %q", id, node.ErrConflict, rung)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.optimize = append(p.optimize, id)
+	p.optimize, p.rungs = append(p.optimize, id), append(p.rungs, rung)
 	return nil
+}
+
+func (p *platform) Prepare(ctx context.Context, id function.RevisionID) string {
+	if p.prepare == nil {
+		return ""
+	}
+	return p.prepare(ctx, id)
 }
 
 func (p *platform) Deoptimize(context.Context, function.RevisionID) error {
@@ -136,11 +151,23 @@ func (p *platform) Deoptimize(context.Context, function.RevisionID) error {
 }
 
 func (p *platform) Workers(context.Context) []node.WorkerView {
-	return []node.WorkerView{{ID: "01W", Function: "f", Tier: function.TierNative, State: "idle", StartedAt: time.Unix(0, 0).UTC()}}
+	return []node.WorkerView{{ID: "01W", Function: "f", Rung: ladder.HotSpot, Recording: ladder.RecordingMetadata, State: "idle", StartedAt: time.Unix(0, 0).UTC()}}
 }
 
 func (p *platform) Revision(context.Context, function.RevisionID) (node.RevisionView, bool) {
-	return node.RevisionView{Tier: function.TierHotSpot, Stage: "hotspot", Phase: "idle"}, true
+	at := time.Unix(0, 0).UTC()
+	return node.RevisionView{
+		Rung: ladder.AOTCache, Recording: ladder.RecordingMetadata, Reason: "the build failed", Since: &at,
+		Ladder: []node.RungView{
+			{Rung: ladder.HotSpot, Phase: pipeline.PhaseReady, StartMs: 388, MemoryMB: 90},
+			{Rung: ladder.AOTCache, Phase: pipeline.PhaseReady, StartMs: 141, MemoryMB: 90, DiskMB: 22, Since: &at, Reason: "a worker of the new artifact came up"},
+			{Rung: ladder.Native, Phase: pipeline.PhaseFailed, Wanted: true, Falls: 1, Failures: 2, Since: &at, NotBefore: &at, Reason: "the build failed"},
+		},
+		Recordings: []node.RecordingView{
+			{Recording: ladder.RecordingConfiguration, Phase: pipeline.PhaseRecorded, Version: 1},
+			{Recording: ladder.RecordingMetadata, Phase: pipeline.PhaseRecording},
+		},
+	}, true
 }
 
 func (p *platform) Events(ctx context.Context, yield func(node.Event) error) error {
@@ -212,8 +239,8 @@ func start(t testing.TB, change ...func(*api.Options)) *fixture {
 func defaultPolicy() store.Policy {
 	yes, threshold, queue := true, 10, 1000
 	window, keep := store.Duration(time.Minute), store.Duration(10*time.Minute)
-	mode := function.DeoptReexecute
-	return store.Policy{Optimize: &yes, Threshold: &threshold, Window: &window, KeepAlive: &keep, OnMissing: &mode, QueueLimit: &queue}
+	mode, prepare, wait := function.DeoptReexecute, policy.PrepareFirstUse, store.Duration(0)
+	return store.Policy{Prepare: &prepare, MaxWait: &wait, Optimize: &yes, Threshold: &threshold, Window: &window, KeepAlive: &keep, OnMissing: &mode, QueueLimit: &queue}
 }
 
 // answer is what came back.

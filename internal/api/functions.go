@@ -71,6 +71,9 @@ type createInput struct {
 	Code         codeSource
 	Publish      bool
 	Tags         map[string]string
+	// CloudjitPolicy is ours: the function's policy from its first moment on, since what is prepared
+	// at deploy is prepared before a policy could be set. Other clients leave it out.
+	CloudjitPolicy *store.Policy
 }
 
 func (s *Server) createFunction(w http.ResponseWriter, r *http.Request) error {
@@ -128,6 +131,11 @@ func (s *Server) newFunction(in *createInput, up *uploaded) (*store.Function, []
 	if err := checkTags(nil, in.Tags); err != nil {
 		return nil, nil, err
 	}
+	if in.CloudjitPolicy != nil {
+		if err := in.CloudjitPolicy.Check(); err != nil {
+			return nil, nil, invalid("Policy: %v", err)
+		}
+	}
 	now := time.Now().UTC()
 	rev := &store.Revision{CreatedAt: now, Spec: function.Spec{
 		ID: store.NewRevisionID(), Function: f.Name, Version: function.Latest,
@@ -140,7 +148,7 @@ func (s *Server) newFunction(in *createInput, up *uploaded) (*store.Function, []
 	if err := classify(&rev.Spec, &attr, up.info); err != nil {
 		return nil, nil, err
 	}
-	fn := &store.Function{Name: f.Name, CreatedAt: now, Tags: in.Tags, Latest: store.Version{
+	fn := &store.Function{Name: f.Name, CreatedAt: now, Tags: in.Tags, Policy: in.CloudjitPolicy, Latest: store.Version{
 		Version: function.Latest, Revision: rev.Spec.ID, ETag: newUUID(), LastModified: now,
 		State: pending, LastUpdate: successful, Config: attr,
 	}}

@@ -122,7 +122,7 @@ func (s *Server) urlEvent(w http.ResponseWriter, r *http.Request, c urlCall) {
 		return
 	}
 	w.Header().Set(headerTrace, inv.TraceID)
-	w.Header().Set(headerTier, res.Tier.String())
+	w.Header().Set(headerRung, string(res.Rung))
 	if _, failure := render(c.req, res, s.timeoutOf(call.version)); failure != "" {
 		// What went wrong is in the function's log, not for everybody on the net.
 		urlFailure(w, http.StatusBadGateway, "Internal Server Error")

@@ -37,8 +37,8 @@ const (
 	headerExecuted = "X-Amz-Executed-Version"
 	headerTrace    = "X-Amzn-Trace-Id"
 	headerRequest  = "X-Amzn-Requestid"
-	// Ours: which tier served, and whether the invocation had to wait for a new worker.
-	headerTier = node.HeaderTier
+	// Ours: which rung served, and whether the invocation had to wait for a new worker.
+	headerRung = node.HeaderRung
 	headerCold = node.HeaderCold
 )
 
@@ -214,7 +214,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
 	if wantLog {
 		h[headerLog] = []string{base64.StdEncoding.EncodeToString(tail(res.Log))}
 	}
-	h[headerTier] = []string{res.Tier.String()}
+	h[headerRung] = []string{string(res.Rung)}
 	if res.Cold {
 		h[headerCold] = []string{"true"}
 	}

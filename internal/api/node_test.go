@@ -13,6 +13,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/api"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
@@ -21,8 +22,10 @@ import (
 type launcher struct{}
 
 func (launcher) Launch(_ context.Context, l node.Launch) (worker.Spec, error) {
-	return worker.Spec{ID: l.ID, Revision: l.Revision, Tier: l.Tier, Limits: l.Limits}, nil
+	return worker.Spec{ID: l.ID, Revision: l.Revision, Rung: l.Rung.Name, Limits: l.Limits}, nil
 }
+
+func (launcher) Recorded(ladder.Recording, string) (string, bool) { return "", false }
 
 // onNode runs the API on a real node whose workers answer with what run makes of their revision.
 func onNode(t *testing.T, limits engine.NodeConfig, run func(context.Context, *function.Spec, *worker.Invocation) (*worker.Result, error)) *fixture {

@@ -53,7 +53,7 @@ func render(requestID string, res *node.Result, timeout time.Duration) (payload 
 		return failureDocument("Runtime.ExitError", requestID, exitMessage(res.Exit)), unhandled
 	case function.OutcomeDeoptimized:
 		return failureDocument("CloudJIT.MissingMetadata", requestID,
-			"The native binary met a dynamic feature that it was not built for; the function runs on HotSpot again. Set onMissing to reexecute to have such invocations run again"), unhandled
+			"The native binary met a dynamic feature that it was not built for; the function runs on a rung below again. Set onMissing to reexecute to have such invocations run again"), unhandled
 	case function.OutcomeCancelled:
 		return failureDocument("CloudJIT.Cancelled", requestID, "The invocation was given up before it ran"), unhandled
 	}

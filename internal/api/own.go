@@ -332,7 +332,7 @@ func (s *Server) functionPolicy(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// policyView is the policy that holds, and what of it was set at this level.
+// policyView is the policy that holds, and what of it was set here.
 type policyView struct {
 	Effective store.Policy  `json:"effective"`
 	Set       *store.Policy `json:"set,omitempty"`

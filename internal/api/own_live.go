@@ -6,13 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
@@ -40,20 +43,76 @@ func (s *Server) optimize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	in := struct {
-		Level function.Level `json:"level"`
-	}{function.LevelQuick}
+	var in struct {
+		Rung  function.Rung `json:"rung"`
+		Level string        `json:"level"`
+	}
 	if err := decode(w, r, &in); err != nil {
 		return err
 	}
-	if in.Level == function.LevelNone {
+	switch in.Level {
+	case "":
+	case "quick", "optimized":
+		if in.Rung != "" {
+			return invalid("rung and level: want one of the two")
+		}
+		in.Rung = s.rungOfLevel(v.Current(), in.Level)
+	default:
 		return invalid("level: want quick or optimized")
 	}
-	if err := s.run.Optimize(r.Context(), v.Current(), in.Level); err != nil {
-		return err
+	id := v.Current()
+	rung, ready := s.wantedRung(r.Context(), id, in.Rung)
+	if !ready {
+		if err := s.run.Optimize(r.Context(), id, in.Rung); err != nil {
+			return err
+		}
 	}
-	writeJSON(w, http.StatusAccepted, map[string]any{"revision": v.Current(), "level": in.Level})
+	writeJSON(w, http.StatusAccepted, map[string]any{"revision": id, "rung": rung, "ready": ready})
 	return nil
+}
+
+// rows is the whole ladder of a revision, also the rungs that nothing here can make.
+func (s *Server) rows(id function.RevisionID) []ladder.Rung {
+	if rev, ok := s.store.Revision(id); ok {
+		if l := ladder.Of(rev.Spec.Kind); l != nil {
+			return l.Rungs
+		}
+	}
+	return nil
+}
+
+// rungOfLevel is the rung whose binary is made at a level: so rungs were asked for before there was
+// a ladder.
+func (s *Server) rungOfLevel(id function.RevisionID, level string) function.Rung {
+	for _, row := range s.rows(id) {
+		if row.Artifact == ladder.ArtifactBinary && row.Options == level {
+			return row.Name
+		}
+	}
+	return ""
+}
+
+// wantedRung is the rung that an optimization means, and whether there is nothing to do for it: without
+// a name the lowest with a binary, or the highest of a ladder without one.
+func (s *Server) wantedRung(ctx context.Context, id function.RevisionID, name function.Rung) (rung function.Rung, ready bool) {
+	view, ok := s.run.Revision(ctx, id)
+	if !ok || len(view.Ladder) == 0 {
+		return name, false
+	}
+	rows := s.rows(id)
+	means := func(r node.RungView) bool {
+		if name != "" {
+			return r.Rung == name
+		}
+		return slices.ContainsFunc(rows, func(row ladder.Rung) bool { return row.Name == r.Rung && row.Artifact == ladder.ArtifactBinary })
+	}
+	at := len(view.Ladder) - 1
+	if i := slices.IndexFunc(view.Ladder, means); i >= 0 {
+		at = i
+	} else if name != "" {
+		return name, false // what is wrong with it, the platform says
+	}
+	return view.Ladder[at].Rung, at > 0 && view.Ladder[at].Phase == pipeline.PhaseReady
 }
 
 func (s *Server) deoptimize(w http.ResponseWriter, r *http.Request) error {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/legacy"
 
 	"github.com/cloudjit/cloudjit/internal/api"
+	"github.com/cloudjit/cloudjit/internal/client"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/node"
@@ -102,12 +104,15 @@ func TestOwnResourcesAreAsDocumented(t *testing.T) {
 		}
 	}
 	ctx := t.Context()
-	must(f.store.PutPipeline(ctx, id, json.RawMessage(`{}`), store.Transition{At: now, To: "hotspot-agent", Reason: "new"}))
+	must(f.store.PutPipeline(ctx, id, json.RawMessage(`{}`),
+		store.Transition{At: now, Recording: "metadata", From: "absent", To: "recording", Event: "record", Reason: "the policy says that it is worth its cost"},
+		store.Transition{At: now, Rung: "native", From: "absent", To: "queued", Event: "promoted"},
+		store.Transition{At: now, To: "hotspot-agent", Reason: "a step of an earlier version"}))
 	for _, doc := range []string{`{"reflection":[{"type":"a.A"}]}`, `{"reflection":[{"type":"a.B","methods":[{"name":"m","parameterTypes":[]}]}]}`} {
 		_, err := f.store.PutMetadata(ctx, id, []byte(doc), "trace")
 		must(err)
 	}
-	must(f.store.PutBuild(ctx, &store.Build{ID: "01B", Revision: id, Function: "hello", Level: function.LevelQuick, State: "failed", QueuedAt: now, EndedAt: &now, Class: "out-of-memory", Reason: "killed"}))
+	must(f.store.PutBuild(ctx, &store.Build{ID: "01B", Revision: id, Function: "hello", Rung: "native", RecordingVersion: 1, State: "failed", QueuedAt: now, EndedAt: &now, Class: "out-of-memory", Reason: "killed"}))
 	must(f.store.PutBuildLog(ctx, id, "01B", []byte("[1/8] Initializing...")))
 	f.logs.Append("hello", logs.Line{Text: "a line"})
 	f.do(t, "PUT", "/2019-09-25/functions/fail/event-invoke-config", `{"MaximumRetryAttempts":0}`)
@@ -151,17 +156,31 @@ func TestOwnResourcesAreAsDocumented(t *testing.T) {
 	c.call(t, 404, "GET", rev+"/builds/none", "")
 	c.call(t, 200, "PUT", base+"/policy", `{"threshold":2,"window":"10m"}`)
 	c.call(t, 200, "GET", base+"/policy", "")
-	a := c.call(t, 200, "PUT", h+"/policy", `{"keepAlive":"0s","onMissing":"error"}`)
-	if want := `"effective":{"optimize":true,"threshold":2,"window":"10m0s","keepAlive":"0s","onMissing":"error","queueLimit":1000}`; !strings.Contains(a.Body, want) {
+	a := c.call(t, 200, "PUT", h+"/policy", `{"keepAlive":"0s","onMissing":"error","prepare":"deploy","maxWait":"250ms"}`)
+	if want := `"effective":{"optimize":true,"threshold":2,"window":"10m0s","prepare":"deploy","maxWait":"250ms","keepAlive":"0s","onMissing":"error","queueLimit":1000}`; !strings.Contains(a.Body, want) {
 		t.Errorf("policy: got %s, want %s", a.Body, want)
 	}
-	for _, bad := range []string{`{"treshold":2}`, `{"threshold":-1}`, `{"window":"long"}`, `{"onMissing":"maybe"}`} {
+	for _, bad := range []string{`{"treshold":2}`, `{"threshold":-1}`, `{"window":"long"}`, `{"onMissing":"maybe"}`, `{"prepare":"soon"}`, `{"maxWait":"-1s"}`, `{"maxWait":"16m"}`} {
 		c.call(t, 400, "PUT", h+"/policy", bad)
 	}
 	c.call(t, 200, "GET", h+"/policy", "")
 	c.call(t, 204, "DELETE", h+"/policy", "")
-	c.call(t, 202, "POST", h+"/optimize?Qualifier=live", `{"level":"optimized"}`)
-	c.call(t, 202, "POST", h+"/optimize", "")
+	java := &store.Revision{Spec: function.Spec{ID: store.NewRevisionID(), Function: "java", Version: function.Latest, Kind: function.KindHandler, Handler: "a.B"}}
+	must(f.store.CreateFunction(ctx, &store.Function{Name: "java", Latest: store.Version{Version: function.Latest, Revision: java.Spec.ID, State: store.Status{Value: "Active"}}}, java))
+	for _, o := range []struct{ body, rung string }{
+		{`{"rung":"aot-cache"}`, "aot-cache"}, {`{"level":"quick"}`, "native"}, {`{"level":"optimized"}`, "native-optimized"}, {"", "native"},
+	} {
+		a := c.call(t, 202, "POST", base+"/functions/java/optimize", o.body)
+		if want := fmt.Sprintf(`{"ready":%t,"revision":%q,"rung":%q}`, o.rung == "aot-cache", java.Spec.ID, o.rung); a.Body != want {
+			t.Errorf("optimize %s: got %s, want %s", o.body, a.Body, want)
+		}
+	}
+	c.call(t, 202, "POST", h+"/optimize?Qualifier=live", `{"rung":"native"}`)
+	c.call(t, 400, "POST", h+"/optimize", `{"level":"none"}`)
+	c.call(t, 400, "POST", h+"/optimize", `{"level":"quick","rung":"native"}`)
+	if a := c.call(t, 409, "POST", h+"/optimize", `{"rung":"attic"}`); !strings.Contains(a.Body, "the ladder has no rung") {
+		t.Errorf("unknown rung: got %s", a.Body)
+	}
 	c.call(t, 409, "POST", h+"/deoptimize", "")
 	c.call(t, 200, "GET", h+"/logs?lines=5", "")
 	c.call(t, 200, "GET", base+"/workers", "")
@@ -180,8 +199,33 @@ func TestOwnResourcesAreAsDocumented(t *testing.T) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.optimize) != 2 || f.optimize[1] != id {
+	if len(f.optimize) != 4 || f.optimize[0] != java.Spec.ID || f.optimize[3] == java.Spec.ID {
 		t.Errorf("optimized %v", f.optimize)
+	}
+	if want := []function.Rung{"native", "native-optimized", "", "native"}; !slices.Equal(f.rungs, want) {
+		t.Errorf("optimized to %v, want %v", f.rungs, want)
+	}
+}
+
+// TestTheClientReadsTheWholePipeline: internal/client has the same members, so that nothing is lost on
+// the way to a user.
+func TestTheClientReadsTheWholePipeline(t *testing.T) {
+	v, _ := (&platform{}).Revision(t.Context(), "")
+	sent := mustEncode(t, v)
+	var p client.Pipeline
+	d := json.NewDecoder(strings.NewReader(sent))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustEncode(t, p); got != sent {
+		t.Errorf("got\n%s, sent\n%s", got, sent)
+	}
+	if got, want := p.State(), "aot-cache, recording metadata"; got != want {
+		t.Errorf("state: got %q, want %q", got, want)
+	}
+	if p.Of("native") == nil || p.Of("attic") != nil {
+		t.Error("rungs are not found by their names")
 	}
 }
 

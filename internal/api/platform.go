@@ -21,8 +21,9 @@ type Platform interface {
 	Sync(ctx context.Context, name function.Name) error
 	Invoke(ctx context.Context, rev function.RevisionID, inv *worker.Invocation) (*node.Result, error)
 	RoundTrip(rev function.RevisionID, r *http.Request) (*http.Response, error)
-	Optimize(ctx context.Context, rev function.RevisionID, level function.Level) error
+	Optimize(ctx context.Context, rev function.RevisionID, rung function.Rung) error
 	Deoptimize(ctx context.Context, rev function.RevisionID) error
+	Prepare(ctx context.Context, rev function.RevisionID) (why string)
 	Workers(ctx context.Context) []node.WorkerView
 	Revision(ctx context.Context, rev function.RevisionID) (node.RevisionView, bool)
 	Events(ctx context.Context, yield func(node.Event) error) error

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
@@ -39,11 +41,15 @@ func (s *Server) prepareRevision(name function.Name, id function.RevisionID) {
 	if s.opt.Prepare != nil {
 		failure = s.opt.Prepare(s.life, rev)
 	}
+	unprepared := ""
+	if failure == nil {
+		unprepared = s.run.Prepare(s.life, id)
+	}
 	if s.life.Err() != nil {
 		return // the server stops; the next one does it again
 	}
 	_, err := s.store.UpdateFunction(s.life, name, func(fn *store.Function) error {
-		settle(fn, id, failure)
+		settle(fn, id, failure, unprepared)
 		return nil
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -56,8 +62,19 @@ func (s *Server) prepareRevision(name function.Name, id function.RevisionID) {
 	s.settledMu.Unlock()
 }
 
-// settle puts the end of a preparation into the versions that wait for it.
-func settle(fn *store.Function, id function.RevisionID, failure error) {
+// unpreparedCode is the StateReasonCode of a function that serves although its preparation failed; of
+// AWS's codes the one for functions that fail while SnapStart brings them up.
+const unpreparedCode = "FunctionError"
+
+// settle puts the end of a preparation into the versions that wait for it: failure keeps them from
+// serving, unprepared (why nothing was prepared, empty if it was) does not.
+func settle(fn *store.Function, id function.RevisionID, failure error, unprepared string) {
+	serves, updated := active, successful
+	if unprepared != "" {
+		reason := "It was not prepared before its first invocation, and serves all the same: " + strings.TrimSuffix(unprepared, ".") + "."
+		serves.Reason, serves.Code = reason, unpreparedCode
+		updated.Reason, updated.Code = reason, unpreparedCode
+	}
 	settleVersion := func(v *store.Version) {
 		if v.Revision != id || v.State.Value != pending.Value && v.LastUpdate != inProgress {
 			return
@@ -67,7 +84,10 @@ func settle(fn *store.Function, id function.RevisionID, failure error) {
 			if v.Serving != "" && v.Version == function.Latest {
 				fn.Supersede(v.Serving)
 			}
-			v.State, v.LastUpdate, v.Serving = active, successful, ""
+			if v.LastUpdate == inProgress {
+				v.LastUpdate = updated
+			}
+			v.State, v.Serving = serves, ""
 		case v.State.Value == pending.Value:
 			v.State = store.Status{Value: "Failed", Reason: failure.Error(), Code: "InvalidConfiguration"}
 			v.LastUpdate = store.Status{Value: "Failed", Reason: failure.Error(), Code: "InvalidConfiguration"}
@@ -82,13 +102,28 @@ func settle(fn *store.Function, id function.RevisionID, failure error) {
 	}
 }
 
-// settleTime is how long an invocation waits for a function that is being created.
-const settleTime = 10 * time.Second
+// How long an invocation waits for a function that is being created, and for one that is prepared at
+// deploy: a worker starts, runs its initialization, and an artifact is made.
+const (
+	settleTime  = 10 * time.Second
+	prepareTime = time.Minute
+)
+
+func (s *Server) settleTime(fn *store.Function) time.Duration {
+	if p, err := s.store.PolicyOf(fn, s.opt.Policy); err == nil && p.Prepare != nil && *p.Prepare == policy.PrepareDeploy {
+		return prepareTime
+	}
+	return settleTime
+}
 
 // awaitActive waits until a version may be invoked. Lambda answers at once with a conflict; here,
-// where it takes milliseconds, a client that creates and invokes need not poll.
+// where it takes milliseconds or a preparation is under way, a client that creates and invokes need not poll.
 func (s *Server) awaitActive(ctx context.Context, f ref, v *store.Version) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	fn, _, err := s.version(ref{f.Name, v.Version})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.settleTime(fn))
 	defer cancel()
 	for {
 		s.settledMu.Lock()

@@ -71,7 +71,7 @@ func (s *Server) proxy(w http.ResponseWriter, r *http.Request, rev *store.Revisi
 			}
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if slow.stalled.Load() { // which has also ended the context
+			if slow.stalled() { // which has also ended the context
 				urlFailure(w, http.StatusRequestTimeout, "The request's body did not come")
 				return
 			}
@@ -87,9 +87,15 @@ var quiet = log.New(io.Discard, "", 0)
 // patient gives a client limit for each part of an answer that it has to take.
 type patient struct {
 	http.ResponseWriter
-	conn    *http.ResponseController
-	limit   time.Duration
-	stalled atomic.Bool // the client did not send
+	conn  *http.ResponseController
+	limit time.Duration
+	due   atomic.Int64 // until when the client has to have sent what is being read, Unix ns; 0: nothing is
+}
+
+// stalled reports whether the client did not send in its time. The context may end before the read does.
+func (p *patient) stalled() bool {
+	due := p.due.Load()
+	return due != 0 && time.Now().UnixNano() >= due
 }
 
 func (s *Server) patience(w http.ResponseWriter) *patient {
@@ -117,11 +123,13 @@ type patientBody struct {
 // Read takes a part of the request. The limit holds only meanwhile: it would end the wait for the
 // answer as well.
 func (b patientBody) Read(p []byte) (int, error) {
-	_ = b.client.conn.SetReadDeadline(time.Now().Add(b.client.limit))
+	due := time.Now().Add(b.client.limit)
+	b.client.due.Store(due.UnixNano())
+	_ = b.client.conn.SetReadDeadline(due)
 	n, err := b.ReadCloser.Read(p)
 	_ = b.client.conn.SetReadDeadline(time.Time{})
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		b.client.stalled.Store(true)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		b.client.due.Store(0)
 	}
 	return n, err
 }
@@ -232,10 +240,9 @@ func (s *Server) performWeb(ctx context.Context, rev *store.Revision, inv *worke
 	case len(answer) > maxResponse:
 		return &node.Result{Outcome: function.OutcomeTooLarge}, nil
 	}
-	out := &node.Result{Outcome: function.OutcomeOK, Cold: res.Header.Get(headerCold) != ""}
-	_ = out.Tier.UnmarshalText([]byte(res.Header.Get(headerTier))) // unknown if the platform did not say
+	out := &node.Result{Outcome: function.OutcomeOK, Rung: function.Rung(res.Header.Get(headerRung)), Cold: res.Header.Get(headerCold) != ""}
 	res.Header.Del(headerCold)
-	res.Header.Del(headerTier)
+	res.Header.Del(headerRung)
 	switch {
 	case isHTTP:
 		out.Payload, err = urlevent.FromResponse(res.StatusCode, res.Header, answer)

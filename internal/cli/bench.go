@@ -26,8 +26,8 @@ import (
 )
 
 type benchCommands struct {
-	Figure1 figure1Command `cmd:"" name:"figure1" help:"Start-up, throughput and memory on HotSpot and as native image."`
-	Table1  table1Command  `cmd:"" name:"table1" help:"Time, CPU, memory and size of each native build."`
+	Figure1 figure1Command `cmd:"" name:"figure1" help:"Start-up, throughput and memory on HotSpot, with an AOT cache and as native image."`
+	Table1  table1Command  `cmd:"" name:"table1" help:"Time, CPU, memory and size of each build."`
 	Figure2 figure2Command `cmd:"" name:"figure2" help:"Metadata that the tracer finds, by kind."`
 	All     benchAll       `cmd:"" help:"All three, on one server."`
 }
@@ -37,11 +37,11 @@ type benchFlags struct {
 	Samples   []string      `arg:"" optional:"" type:"existingdir" help:"Folders of built samples, with requests.json; without any and without --app: documents, petclinic and shopcart of java/samples."`
 	App       []string      `sep:"none" help:"Any other application: a JAR or ZIP, and its requests as a sample's requests.json has them; without, GET / (or the event {}). Repeatable." placeholder:"NAME=FILE[,REQUESTS]"`
 	Data      string        `help:"Folder for the server's data and unpacked archives, kept: a second run finds the binaries of the first. In the cache folder, if not given." type:"path" placeholder:"DIR"`
-	URL       string        `name:"url" help:"Use the server there, instead of starting one; its functions bench-... stay on it." placeholder:"URL"`
+	URL       string        `name:"url" help:"Use the server there, instead of starting one; its functions bench-... stay on it. Its policy must be none, or it records and builds on its own." placeholder:"URL"`
 	Report    string        `help:"Write report.html, figures as SVG, values as CSV, and result.json into this folder." type:"path" placeholder:"DIR"`
 	Fresh     bool          `help:"Trace anew, and build what that asks for, instead of using what an earlier run left: after an update of cloudjit, for example."`
 	Rounds    int           `default:"20" help:"How often each request is asked while the tracer looks."`
-	Level     []string      `enum:"quick,optimized" default:"quick" help:"Levels of native builds: quick, optimized, or both with a comma. The platform serves the highest."`
+	Rung      []string      `enum:"aot-cache,native,native-optimized" default:"aot-cache,native" help:"Rungs to measure beside HotSpot, with commas: aot-cache, native, native-optimized. Of the native ones the platform serves the highest."`
 	BuildTime time.Duration `default:"45m" help:"How long one native build may take." placeholder:"TIME"`
 }
 
@@ -55,7 +55,6 @@ type measureFlags struct {
 	PeakAfter   time.Duration `help:"How long a process is under load before its peak throughput counts (15s; 3s)." placeholder:"TIME"`
 	PeakWindow  time.Duration `help:"For how long it counts (5s; 2s)." placeholder:"TIME"`
 	JDK         []string      `name:"jdk" sep:"none" type:"existingdir" help:"Home of a further JDK to measure, GraalVM's for example; outside the platform, which runs the newest. Repeatable." placeholder:"HOME"`
-	AOTCache    bool          `name:"aot-cache" help:"Measure HotSpot with an AOT cache too (Java 25)."`
 }
 
 func (f *measureFlags) settings() bench.Settings {
@@ -121,7 +120,7 @@ func (f *benchFlags) run(c *Context, m *measureFlags, parts ...bench.Part) (err 
 		return &usageError{"bench: --rounds: want 1 or more"}
 	}
 	o := measure.Options{
-		Parts: parts, Settings: m.settings(), Rounds: f.Rounds, BuildTime: f.BuildTime, Fresh: f.Fresh, JDKs: m.JDK, AOTCache: m.AOTCache,
+		Parts: parts, Settings: m.settings(), Rounds: f.Rounds, BuildTime: f.BuildTime, Fresh: f.Fresh, JDKs: m.JDK,
 		Out: c.Stderr, Versions: benchVersions(), Command: "cloudjit " + strings.Join(os.Args[1:], " "),
 		Binary: func(key aot.Key) (string, bool) {
 			r, ok := nativeimage.Find(filepath.Join(config.CacheDir(), "native"), key)
@@ -134,13 +133,9 @@ func (f *benchFlags) run(c *Context, m *measureFlags, parts ...bench.Part) (err 
 			return assets.Install(filepath.Join(config.CacheDir(), "assets"), name)
 		},
 	}
-	for _, name := range f.Level {
-		var l function.Level
-		if err := l.UnmarshalText([]byte(name)); err != nil {
-			return &usageError{err.Error()}
-		}
-		if !slices.Contains(o.Settings.Levels, l) {
-			o.Settings.Levels = append(o.Settings.Levels, l)
+	for _, name := range f.Rung {
+		if rung := function.Rung(name); !slices.Contains(o.Settings.Rungs, rung) {
+			o.Settings.Rungs = append(o.Settings.Rungs, rung)
 		}
 	}
 	for _, home := range m.JDK {
@@ -176,10 +171,10 @@ func (f *benchFlags) run(c *Context, m *measureFlags, parts ...bench.Part) (err 
 
 // serve starts a server on the kept folder.
 func (f *benchFlags) serve(c *Context) (*childServer, error) {
-	// Builds are asked for here; the platform's own wish for an optimized binary would come
-	// in the middle of a measurement.
+	// What is recorded and built is asked for here; the platform's own wishes would come in the middle
+	// of a measurement.
 	file := filepath.Join(f.Data, "server.yaml")
-	if err := os.WriteFile(file, []byte("policy:\n  optimizeAfter: 0\n"), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte("policy:\n  name: none\n"), 0o644); err != nil {
 		return nil, fmt.Errorf("write the server's configuration: %w", err)
 	}
 	server, err := startServerOn(c, filepath.Join(f.Data, "server"), filepath.Join(f.Data, "server.log"), "--config", file)
@@ -301,7 +296,7 @@ func otherSample(archive, requests string) (*sample.Sample, error) {
 		s.Handler = info.Handlers[0].Class
 		s.Requests = []sample.Request{{Name: "{}", Event: []byte("{}")}}
 	default:
-		return nil, errors.New("only Java functions have tiers to compare")
+		return nil, errors.New("only Java functions have rungs to compare")
 	}
 	return s, nil
 }

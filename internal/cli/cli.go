@@ -32,7 +32,7 @@ const (
 	exitInterrupted = 130
 )
 
-const description = `CloudJIT runs ordinary Java functions and makes those that suffer from cold starts native, by itself.
+const description = `CloudJIT runs ordinary Java functions, and makes them start sooner by itself: with AOT caches, and as native binaries where that pays.
 
 Exit codes: 0 done; 1 failed; 2 wrong command line; 3 no server answers; 4 not found; 5 the function returned an error; 6 throttled; 130 interrupted.`
 
@@ -72,14 +72,14 @@ type commands struct {
 	Deploy     deployCommand             `cmd:"" help:"Create a function from an archive, or give it new code." group:"functions"`
 	Invoke     invokeCommand             `cmd:"" help:"Run a function once." group:"functions"`
 	List       listCommand               `cmd:"" help:"List functions." group:"functions"`
-	Describe   describeCommand           `cmd:"" help:"Show a function and its pipeline." group:"functions"`
+	Describe   describeCommand           `cmd:"" help:"Show a function, its ladder and its history." group:"functions"`
 	Logs       logsCommand               `cmd:"" help:"Show what a function wrote." group:"functions"`
 	Delete     deleteCommand             `cmd:"" help:"Delete a function." group:"functions"`
-	Optimize   optimizeCommand           `cmd:"" help:"Build a function's binary now." group:"pipeline"`
-	Deoptimize deoptimizeCommand         `cmd:"" help:"Send a function back to the tracing stage." group:"pipeline"`
+	Optimize   optimizeCommand           `cmd:"" help:"Make a rung of a function now: its AOT cache, or a binary." group:"pipeline"`
+	Deoptimize deoptimizeCommand         `cmd:"" help:"Make a function leave its highest rung." group:"pipeline"`
 	Policy     policyCommand             `cmd:"" help:"Show or change when functions are optimized." group:"pipeline"`
 	Top        topCommand                `cmd:"" help:"Watch functions, workers and builds." group:"pipeline"`
-	Demo       demoCommand               `cmd:"" help:"Take sample functions through every tier, and measure." group:"experiments"`
+	Demo       demoCommand               `cmd:"" help:"Take sample functions up the ladder, and measure each rung." group:"experiments"`
 	Bench      benchCommands             `cmd:"" help:"Measure applications on HotSpot and as native image: the paper's Figures 1 and 2 and Table 1." group:"experiments"`
 	Simulate   simulateCommand           `cmd:"" help:"Run a trace through the platform's engine, with modelled durations." group:"experiments"`
 	Replay     replayCommand             `cmd:"" help:"Run a trace against a live platform, with and without the optimizer, and simulate the same." group:"experiments"`

@@ -22,8 +22,8 @@ import (
 type demoCommand struct {
 	Samples    []string      `arg:"" type:"existingdir" help:"Folders of built samples (with requests.json)."`
 	Out        string        `default:"out/demo.json" help:"Where the figures go." placeholder:"FILE"`
-	ColdStarts int           `default:"10" help:"Cold starts to measure in each tier."`
-	Warm       int           `default:"300" help:"Warm invocations to measure in each tier."`
+	ColdStarts int           `default:"10" help:"Cold starts to measure on each rung."`
+	Warm       int           `default:"300" help:"Warm invocations to measure on each rung."`
 	BuildTime  time.Duration `default:"20m" help:"How long a function may take to become native."`
 }
 
@@ -65,10 +65,14 @@ func (cmd *demoCommand) Run(c *Context) error {
 func showDemo(w io.Writer, r *demo.Report) error {
 	fmt.Fprintln(w)
 	t := table(w)
-	fmt.Fprintln(t, "FUNCTION\tTIER\tCOLD START P50\tWARM P50\tMEMORY PER WORKER\t(COLD, WARM MEASURED)")
+	fmt.Fprintln(t, "FUNCTION\tRUNG\tCOLD START P50\tWARM P50\tMEMORY PER WORKER\tREADY AFTER\t(COLD, WARM MEASURED)")
 	for _, f := range r.Functions {
-		for _, tier := range f.Tiers {
-			fmt.Fprintf(t, "%s\t%s\t%.1f ms\t%.2f ms\t%.0f MiB\t(%d, %d)\n", f.Name, tier.Tier, tier.ColdP50, tier.WarmP50, tier.Memory, tier.Colds, tier.Warms)
+		for _, r := range f.Rungs {
+			after := "at once"
+			if r.After > 0 {
+				after = fmt.Sprintf("%.1f s", r.After)
+			}
+			fmt.Fprintf(t, "%s\t%s\t%.1f ms\t%.2f ms\t%.0f MiB\t%s\t(%d, %d)\n", f.Name, r.Rung, r.ColdP50, r.WarmP50, r.Memory, after, r.Colds, r.Warms)
 		}
 	}
 	if err := t.Flush(); err != nil {
@@ -76,8 +80,8 @@ func showDemo(w io.Writer, r *demo.Report) error {
 	}
 	for _, f := range r.Functions {
 		for _, b := range f.Builds {
-			fmt.Fprintf(w, "build of %s (%s): %s, %s CPU, %d MB memory, %.1f MB binary\n", f.Name, b.Level, b.Cost.Wall.Round(time.Second),
-				b.Cost.CPU.Round(time.Second), b.Cost.PeakRSS/1e6, float64(b.Cost.Size)/1e6)
+			fmt.Fprintf(w, "build of %s for %s: %.1f s, %.1f s of CPU, %d MB memory, %.1f MB artifact\n", b.Rung, f.Name, b.Cost.Wall.Seconds(),
+				b.Cost.CPU.Seconds(), b.Cost.PeakRSS/1e6, float64(b.Cost.Size)/1e6)
 		}
 	}
 	_, err := fmt.Fprintf(w, "%d invocations, %d wrong answers, %d deoptimizations\n", r.Invocations, r.WrongAnswers, r.Deoptimizations)

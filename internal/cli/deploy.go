@@ -12,6 +12,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/client"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/store"
 )
 
 type deployCommand struct {
@@ -25,8 +26,9 @@ type deployCommand struct {
 	Timeout     time.Duration     `help:"Longest that an invocation may take (30s)." placeholder:"TIME"`
 	Env         map[string]string `short:"e" help:"Environment variables, K=V;K=V." placeholder:"K=V"`
 	Concurrency int               `help:"Requests that a worker of a web application takes at once (1)." placeholder:"N"`
-	Publish     bool              `help:"Publish a version."`
-	URL         bool              `name:"url" help:"Give it a function URL (web applications always get one)." `
+	policyFlags
+	Publish bool `help:"Publish a version."`
+	URL     bool `name:"url" help:"Give it a function URL (web applications always get one)."`
 }
 
 // javaRuntimes are Lambda's names of Java releases; a function runs on the newest JDK anyway.
@@ -55,6 +57,9 @@ func (cmd *deployCommand) Run(c *Context) error {
 	conf, err := c.Client.Deploy(c, cmd.Function, archive, request, cmd.Publish)
 	if err != nil {
 		return err
+	}
+	if conf.StateReason != "" {
+		c.Say("note: %s", conf.StateReason)
 	}
 	result := struct {
 		*client.Configuration
@@ -124,12 +129,23 @@ func (cmd *deployCommand) request(info *jar.Info) (map[string]any, error) {
 	return request, nil
 }
 
-// complete adds what a new function needs and nobody said. One that exists keeps what it has.
+// complete adds what a new function needs and nobody said. One that exists keeps what it has, and gets
+// its policy first: what the code that comes is prepared by.
 func (cmd *deployCommand) complete(c *Context, request map[string]any) error {
+	var own store.Policy
+	if err := cmd.policyFlags.apply(&own); err != nil {
+		return &usageError{err.Error()}
+	}
 	err := c.Client.Call(c, http.MethodGet, client.FunctionPath(cmd.Function)+"/configuration", nil, nil)
 	var missing *client.Error
+	if err == nil {
+		return setPolicy(c, client.OwnFunction(cmd.Function)+"/policy", own)
+	}
 	if !errors.As(err, &missing) || missing.Status != http.StatusNotFound {
 		return err
+	}
+	if own != (store.Policy{}) {
+		request["CloudjitPolicy"] = own
 	}
 	defaults := map[string]any{"Timeout": 30, "MemorySize": 512, "Role": "arn:aws:iam::000000000000:role/cloudjit"}
 	if request["Runtime"] == "provided.al2023" {

@@ -101,7 +101,7 @@ func builderFindings(m *toolchain.Report) []finding {
 		out = append(out, finding{"native-image", markOK, fmt.Sprintf("%s %s %s in %s", tc.Kind, tc.Edition, tc.Version, tc.Home), ""})
 	}
 	if len(out) == 0 {
-		out = append(out, finding{"native-image", markLacks, "none found: functions run, and none is optimized", `install one with "cloudjit toolchain install", then start the server again`})
+		out = append(out, finding{"native-image", markLacks, "none found: functions run, with AOT caches, and none becomes native", `install one with "cloudjit toolchain install", then start the server again`})
 	}
 	for _, r := range m.Rejected {
 		out = append(out, finding{"native-image", markNote, fmt.Sprintf("not %s (from %s): %s", r.Home, r.Source, r.Reason), ""})

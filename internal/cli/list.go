@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/store"
 )
 
 type listCommand struct{}
@@ -22,17 +25,25 @@ func (listCommand) Run(c *Context) error {
 	}
 	return c.Print(functions, func(w io.Writer) error {
 		t := table(w)
-		fmt.Fprintln(t, "NAME\tKIND\tTIER\tPIPELINE\tWORKERS\tINVOCATIONS\tCOLD STARTS\tDEOPTS")
+		fmt.Fprintln(t, "NAME\tKIND\tRUNG\tPIPELINE\tWORKERS\tINVOCATIONS\tCOLD STARTS\tDEOPTS")
 		for _, f := range functions {
 			p := f.Pipeline
 			if p == nil {
 				fmt.Fprintf(t, "%s\t%s\t-\t%s\t-\t-\t-\t-\n", f.Name, f.Kind, f.State.Value)
 				continue
 			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", f.Name, f.Kind, p.Tier, p.State(), p.Workers, p.Invocations, p.ColdStarts, p.Deoptimizations)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", f.Name, f.Kind, p.Rung, inProgress(p), p.Workers, p.Invocations, p.ColdStarts, p.Deoptimizations)
 		}
 		return t.Flush()
 	})
+}
+
+// inProgress is what is being made and recorded besides what serves.
+func inProgress(p *client.Pipeline) string {
+	if _, rest, ok := strings.Cut(p.State(), ", "); ok {
+		return rest
+	}
+	return "-"
 }
 
 type describeCommand struct {
@@ -54,10 +65,18 @@ func (cmd *describeCommand) Run(c *Context) error {
 func describe(w io.Writer, f *client.Function, r *client.Revision) error {
 	t := table(w)
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
+	rows := func(name string, lines []string) {
+		for i, line := range lines {
+			if i > 0 {
+				name = ""
+			}
+			row(name, "%s", line)
+		}
+	}
 	row("Function", "%s", f.Name)
 	row("ARN", "%s", f.ARN)
 	row("Kind", "%s, %s, %s", f.Kind, f.Runtime, f.Handler)
-	row("State", "%s %s", f.State.Value, f.State.Reason)
+	row("State", "%s", strings.TrimSpace(f.State.Value+" "+f.State.Reason))
 	row("Limits", "%d MiB, %s", f.MemoryMiB, time.Duration(f.Timeout))
 	for _, u := range f.URLs {
 		row("URL", "%s", u.URL)
@@ -67,7 +86,10 @@ func describe(w io.Writer, f *client.Function, r *client.Revision) error {
 		if !*p.Optimize {
 			what = "never optimized"
 		}
-		row("Policy", "%s; workers are kept %s; on missing metadata: %s", what, time.Duration(*p.KeepAlive), *p.OnMissing)
+		if p.Prepare != nil {
+			what += fmt.Sprintf("; prepared: %s", *p.Prepare)
+		}
+		row("Policy", "%s; workers are kept %s at most; on missing metadata: %s", what, time.Duration(*p.KeepAlive), *p.OnMissing)
 	}
 	row("Revision", "%s, %s", r.ID, r.CreatedAt.Local().Format(time.DateTime))
 	if p := r.Pipeline; p != nil {
@@ -75,32 +97,94 @@ func describe(w io.Writer, f *client.Function, r *client.Revision) error {
 		if p.Reason != "" {
 			reason = " (" + p.Reason + ")"
 		}
-		row("Tier", "%s for new workers; pipeline: %s%s", p.Tier, p.State(), reason)
+		recording := ""
+		if p.Recording != ladder.RecordingNone {
+			recording = ", which record " + p.Recording.String()
+		}
+		row("Rung", "%s for new workers%s%s", p.Rung, recording, reason)
 		row("Counts", "%d invocations, %d cold starts (%d in the window), %d deoptimizations, %d workers", p.Invocations, p.ColdStarts, p.ColdInWindow, p.Deoptimizations, p.Workers)
-		if p.NotBefore != nil {
-			row("Waits", "not built again before %s", p.NotBefore.Local().Format(time.DateTime))
+		rows("Ladder", rungs(p))
+		var recordings []string
+		for _, x := range p.Recordings {
+			text := fmt.Sprintf("%s: %s", x.Recording, x.Phase)
+			if x.Version > 0 {
+				text += fmt.Sprintf(", version %d", x.Version)
+			}
+			recordings = append(recordings, text)
 		}
+		rows("Recordings", recordings)
 	}
-	for i, h := range r.History {
-		name := ""
-		if i == 0 {
-			name = "Pipeline"
-		}
-		row(name, "%s  %s -> %s  %s", h.At.Local().Format("15:04:05.000"), h.From, h.To, h.Reason)
+	var history, builds []string
+	for _, h := range r.History {
+		history = append(history, fmt.Sprintf("%s  %s  %s", h.At.Local().Format("15:04:05.000"), step(&h), h.Reason))
 	}
-	for i, b := range r.Builds {
-		name := ""
-		if i == 0 {
-			name = "Builds"
-		}
-		row(name, "%s  %s, %s: %s wall, %s CPU, %d MB memory, %.1f MB binary %s", b.ID, b.Level, b.State,
-			b.Cost.Wall.Round(time.Second), b.Cost.CPU.Round(time.Second), b.Cost.PeakRSS/1e6, float64(b.Cost.Size)/1e6, b.Reason)
+	for _, b := range r.Builds {
+		builds = append(builds, fmt.Sprintf("%s  %s, %s: %s wall, %s CPU, %d MB memory, %.1f MB on disk %s", b.ID, b.Rung, b.State,
+			b.Cost.Wall.Round(100*time.Millisecond), b.Cost.CPU.Round(100*time.Millisecond), b.Cost.PeakRSS/1e6, float64(b.Cost.Size)/1e6, b.Reason))
 	}
+	rows("History", history)
+	rows("Builds", builds)
 	if n := len(r.Metadata); n > 0 {
 		m := r.Metadata[n-1]
 		row("Metadata", "version %d of %s, %d bytes", m.Number, m.At.Local().Format("15:04:05"), m.Size)
 	}
 	return t.Flush()
+}
+
+// step is what moved in a step of the history, and how.
+func step(h *store.Transition) string {
+	what := string(h.Rung)
+	if what == "" && h.Recording != "" {
+		what = "recording " + h.Recording
+	}
+	move := h.To
+	if h.From != h.To {
+		move = h.From + " -> " + h.To
+	}
+	if what == "" { // of an earlier version
+		return move
+	}
+	return what + ": " + move
+}
+
+// rungs is the ladder as a table, the rung of new workers marked.
+func rungs(p *client.Pipeline) []string {
+	var b strings.Builder
+	t := table(&b)
+	fmt.Fprintln(t, "  RUNG\tPHASE\tSTART\tMEMORY\tDISK\tSINCE\tWHY")
+	figure := func(format string, v float64) string {
+		if v == 0 {
+			return "-"
+		}
+		return fmt.Sprintf(format, v)
+	}
+	for i := range p.Ladder {
+		r := &p.Ladder[i]
+		mark, phase, since := " ", r.Phase.String(), "-"
+		if r.Rung == p.Rung {
+			mark = "*"
+		}
+		if r.Wanted {
+			phase += ", wanted"
+		}
+		if r.NotBefore != nil {
+			phase += ", not before " + r.NotBefore.Local().Format(time.TimeOnly)
+		}
+		if r.Falls > 0 {
+			phase += fmt.Sprintf(", fell %d times", r.Falls)
+		}
+		if r.Since != nil {
+			since = r.Since.Local().Format(time.TimeOnly)
+		}
+		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t%s\t%s\t%s\n", mark, r.Rung, phase,
+			figure("%.0f ms", r.StartMs), figure("%.0f MB", r.MemoryMB), figure("%.1f MB", r.DiskMB), since, r.Reason)
+	}
+	_ = t.Flush() // into memory
+	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return lines
 }
 
 func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 8, 2, ' ', 0) }

@@ -1,86 +1,62 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/client"
-
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
 type optimizeCommand struct {
 	Function string `arg:"" help:"Name of the function."`
-	Level    string `enum:"quick,optimized" default:"quick" help:"quick builds faster, optimized runs faster."`
-	Wait     bool   `help:"Wait until it is native, or the build failed."`
+	Rung     string `help:"Rung to make; \"cloudjit describe\" shows the ladder. Without it the lowest with a binary, or the highest where nothing makes binaries." placeholder:"NAME"`
+	Level    string `hidden:"" enum:",quick,optimized" default:"" help:"Earlier name of the two rungs with binaries."`
+	Wait     bool   `help:"Wait until it is ready, and fail with the reason if it does not get there."`
 }
 
 func (cmd *optimizeCommand) Run(c *Context) error {
-	var level function.Level
-	if err := level.UnmarshalText([]byte(cmd.Level)); err != nil {
-		return err
+	request := map[string]string{}
+	switch {
+	case cmd.Rung != "" && cmd.Level != "":
+		return &usageError{"--level is an earlier name of --rung: give one of them"}
+	case cmd.Rung != "":
+		request["rung"] = cmd.Rung
+	case cmd.Level != "":
+		request["level"] = cmd.Level
 	}
-	var before client.Revision // whose failures are no answer to this request
-	if cmd.Wait {
-		if err := latest(c, c.Client, cmd.Function, &before); err != nil {
+	w := wish{function: cmd.Function}
+	if cmd.Wait { // what failed before is no answer to this request
+		if err := latest(c, c.Client, cmd.Function, &w.before); err != nil {
 			return err
 		}
 	}
-	err := c.Client.Call(c, http.MethodPost, client.OwnFunction(cmd.Function)+"/optimize", map[string]string{"level": cmd.Level}, nil)
-	if err != nil {
+	var answer struct {
+		Revision function.RevisionID `json:"revision"`
+		Rung     function.Rung       `json:"rung"`
+		Ready    bool                `json:"ready"`
+	}
+	if err := c.Client.Call(c, http.MethodPost, client.OwnFunction(cmd.Function)+"/optimize", request, &answer); err != nil {
 		return err
 	}
-	c.Say("%s will be built as soon as there is metadata and a builder is free", cmd.Function)
-	if !cmd.Wait {
-		return nil
-	}
-	known := map[string]bool{}
-	for _, b := range before.Builds {
-		known[b.ID] = true
-	}
-	return waitNative(c, c.Client, cmd.Function, level, known, c.Stderr)
-}
-
-func latest(ctx context.Context, c *client.Client, name string, to *client.Revision) error {
-	return c.Call(ctx, http.MethodGet, client.OwnFunction(name)+"/revisions/latest", nil, to)
-}
-
-// waitNative shows the moves of a function's pipeline until it is native with a binary of at least
-// a level. A failed build, but for those that are known, is an error.
-func waitNative(ctx context.Context, c *client.Client, name string, level function.Level, known map[string]bool, progress io.Writer) error {
-	begin, shown := time.Now(), ""
-	for {
-		var r client.Revision
-		if err := latest(ctx, c, name, &r); err != nil {
-			return err
-		}
-		if p := r.Pipeline; p != nil {
-			state := p.State()
-			if n := len(r.Builds); n > 0 && r.Builds[n-1].State == "running" && r.Builds[n-1].Phase != "" {
-				state += " (" + r.Builds[n-1].Phase + ")"
+	switch {
+	case answer.Ready:
+		c.Say("%s has %s already", cmd.Function, answer.Rung)
+	default:
+		c.Say("%s of %s is made as soon as it is recorded what it is made from, and a builder is free", answer.Rung, cmd.Function)
+		if cmd.Wait {
+			w.rung = answer.Rung
+			if err := w.await(c, c.Client, c.Stderr); err != nil {
+				return err
 			}
-			if state != shown {
-				fmt.Fprintf(progress, "%6.1f s  %s: %s\n", time.Since(begin).Seconds(), name, state)
-				shown = state
-			}
-			if p.Tier == function.TierNative && p.Level >= level {
-				return nil
-			}
-		}
-		if n := len(r.Builds); n > 0 && r.Builds[n-1].State == "failed" && !known[r.Builds[n-1].ID] {
-			b := r.Builds[n-1]
-			return fmt.Errorf("build of %s failed (%s): %s\n%s\nIts log: cloudjit describe %s", name, b.Class, b.Reason, b.Hint, name)
-		}
-		select {
-		case <-time.After(500 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
+			answer.Ready = true
 		}
 	}
+	return c.Print(answer, func(io.Writer) error { return nil })
 }
 
 type deoptimizeCommand struct {
@@ -91,7 +67,7 @@ func (cmd *deoptimizeCommand) Run(c *Context) error {
 	if err := c.Client.Call(c, http.MethodPost, client.OwnFunction(cmd.Function)+"/deoptimize", struct{}{}, nil); err != nil {
 		return err
 	}
-	c.Say("%s is back at the tracing stage; its metadata is kept", cmd.Function)
+	c.Say("%s leaves its highest rung; what was recorded is kept, and recording goes on", cmd.Function)
 	return nil
 }
 
@@ -100,9 +76,25 @@ type policyCommand struct {
 	Optimize  *bool          `negatable:"" help:"Optimize at all."`
 	Threshold *int           `help:"Optimize after more cold starts than this in the window." placeholder:"N"`
 	Window    *time.Duration `help:"Length of the sliding window." placeholder:"TIME"`
-	KeepAlive *time.Duration `help:"How long idle workers are kept; 0s stops them at once." placeholder:"TIME"`
-	OnMissing string         `enum:",reexecute,error" default:"" help:"What happens to an invocation that meets missing metadata: reexecute or error." placeholder:"MODE"`
-	Reset     bool           `help:"Forget what was set for the function."`
+	KeepAlive *time.Duration `help:"How long idle workers are kept at most; 0s stops them at once." placeholder:"TIME"`
+	policyFlags
+	OnMissing string `enum:",reexecute,error" default:"" help:"What happens to an invocation that meets missing metadata: reexecute or error." placeholder:"MODE"`
+	Reset     bool   `help:"Forget what was set for the function."`
+}
+
+// policyFlags are what can be said of a function when it is deployed, and later.
+type policyFlags struct {
+	Prepare string         `enum:",deploy,first-use,never" default:"" help:"When what makes it start sooner is made: deploy (before its first invocation), first-use or never." placeholder:"WHEN"`
+	MaxWait *time.Duration `help:"Latency that a shorter keep-alive may add to an invocation; 0s: no bound." placeholder:"TIME"`
+}
+
+func (f *policyFlags) apply(p *store.Policy) error {
+	p.MaxWait = (*store.Duration)(f.MaxWait)
+	if f.Prepare == "" {
+		return nil
+	}
+	p.Prepare = new(policy.Prepare)
+	return p.Prepare.UnmarshalText([]byte(f.Prepare))
 }
 
 func (cmd *policyCommand) Run(c *Context) error {
@@ -125,25 +117,34 @@ func (cmd *policyCommand) Run(c *Context) error {
 			return &usageError{err.Error()}
 		}
 	}
-	if set != (store.Policy{}) {
-		var has struct {
-			Set *store.Policy `json:"set"`
-		}
-		if err := c.Client.Call(c, http.MethodGet, path, nil, &has); err != nil {
-			return err
-		}
-		if has.Set != nil {
-			set = set.Over(*has.Set)
-		}
-		if err := c.Client.Call(c, http.MethodPut, path, set, nil); err != nil {
-			return err
-		}
+	if err := cmd.policyFlags.apply(&set); err != nil {
+		return &usageError{err.Error()}
+	}
+	if err := setPolicy(c, path, set); err != nil {
+		return err
 	}
 	var doc policyDocument
 	if err := c.Client.Call(c, http.MethodGet, path, nil, &doc); err != nil {
 		return err
 	}
 	return c.Print(doc, func(w io.Writer) error { return showPolicy(w, cmd.Function, &doc) })
+}
+
+// setPolicy changes what set has, and leaves the rest of the policy at path as it is.
+func setPolicy(c *Context, path string, set store.Policy) error {
+	if set == (store.Policy{}) {
+		return nil
+	}
+	var has struct {
+		Set *store.Policy `json:"set"`
+	}
+	if err := c.Client.Call(c, http.MethodGet, path, nil, &has); err != nil {
+		return err
+	}
+	if has.Set != nil {
+		set = set.Over(*has.Set)
+	}
+	return c.Client.Call(c, http.MethodPut, path, set, nil)
 }
 
 // policyDocument is what holds, and what of it was set for the function (or, without one, by hand
@@ -176,6 +177,12 @@ func showPolicy(w io.Writer, name string, doc *policyDocument) error {
 	}
 	if e.Window != nil {
 		row("window", time.Duration(*e.Window), set.Window != nil)
+	}
+	if e.Prepare != nil {
+		row("prepare", *e.Prepare, set.Prepare != nil)
+	}
+	if e.MaxWait != nil {
+		row("max-wait", time.Duration(*e.MaxWait), set.MaxWait != nil)
 	}
 	if e.KeepAlive != nil {
 		row("keep-alive", time.Duration(*e.KeepAlive), set.KeepAlive != nil)

@@ -36,12 +36,13 @@ type replayCommand struct {
 	MemoryScale float64 `help:"What functions allocate of the memory that the trace says." default:"0.5"`
 	Function    string  `help:"Folder of the built generic function." type:"path" default:"java/samples/work" placeholder:"DIR"`
 	Runs        string  `help:"with, without (the optimizer), or both, one after the other." enum:"both,with,without" default:"both"`
-	ShareBuilds bool    `help:"Deploy the same bytes for all functions: they share one binary, and only the first pays for its build."`
+	ShareBuilds bool    `help:"Deploy the same bytes for all functions: they share their artifacts, and only the first pays for the builds."`
 
-	Threshold     int           `help:"More cold starts than this inside the window ask for a build (paper, 5.2: 2)." default:"2"`
-	Window        time.Duration `help:"Length of the window (paper, 5.2: 10 minutes)." default:"10m"`
-	KeepAlive     time.Duration `help:"How long an idle worker is kept." default:"10m"`
-	Builders      int           `help:"Builds at once." default:"1"`
+	Policy        string        `help:"The optimizer's policy, as policy.name of the configuration." default:"ladder"`
+	Threshold     int           `help:"Of the policy paper: more cold starts than this inside the window ask for a build (paper, 5.2: 2)." default:"2"`
+	Window        time.Duration `help:"Of the policy paper: length of the window (paper, 5.2: 10 minutes)." default:"10m"`
+	KeepAlive     time.Duration `help:"How long an idle worker is kept at most." default:"10m"`
+	Builders      int           `help:"Builds of native images at once." default:"1"`
 	BuilderMemory int           `help:"Memory of a build in MiB; 0: half of the machine's, 8192 at most."`
 	WorkerMemory  int           `help:"What all workers together may reserve, in MiB; 0: what the machine has beside the builds."`
 	Graalvm       string        `name:"graalvm-home" help:"GraalVM to build with, instead of the newest found." placeholder:"DIR"`
@@ -77,7 +78,7 @@ func (cmd *replayCommand) Run(c *Context) error {
 	}
 	cmd.describe(c, plan)
 	o := replay.Options{
-		Plan: plan, ShareBuilds: cmd.ShareBuilds, Drain: cmd.Drain, Say: c.Say, Dir: cmd.Report,
+		Plan: plan, Policy: cmd.Policy, ShareBuilds: cmd.ShareBuilds, Drain: cmd.Drain, Say: c.Say, Dir: cmd.Report,
 		Params: policy.Params{KeepAlive: int64(cmd.KeepAlive), Threshold: int32(cmd.Threshold), Window: int64(cmd.Window)},
 	}
 	switch cmd.Runs {
@@ -144,14 +145,14 @@ func (cmd *replayCommand) prepare(c *Context, o *replay.Options) error {
 	if len(found) > 0 {
 		o.Machine.Builder = found[0].Version + " (" + string(found[0].Kind) + ")"
 	} else if cmd.Runs != "without" && !cmd.DryRun {
-		return &hintError{errors.New("replay: no native-image found: nothing can be optimized"), `Install one with "cloudjit toolchain install", or replay with --runs without.`}
+		c.Say(`warning: no native-image found, so no function becomes native: install one with "cloudjit toolchain install"`)
 	}
 	cfg := cmd.config()
 	if err := cfg.Check(); err != nil {
 		return &usageError{err.Error()}
 	}
 	o.Node = server.NodeLimits(cfg)
-	// Binaries of this replay alone: none is there before, and each function pays for its build.
+	// Artifacts of this replay alone: none is there before, and each function pays for its builds.
 	o.Start = func(ctx context.Context, optimize bool, record *engine.LogWriter) (*replay.Platform, error) {
 		return cmd.platform(ctx, cfg, optimize, record)
 	}
@@ -161,8 +162,9 @@ func (cmd *replayCommand) prepare(c *Context, o *replay.Options) error {
 func (cmd *replayCommand) config() config.Config {
 	cfg := config.Default()
 	cfg.Listen = "127.0.0.1:0"
+	cfg.Policy.Name = cmd.Policy
 	cfg.Policy.Threshold, cfg.Policy.Window = cmd.Threshold, time.Duration(float64(cmd.Window)/cmd.Speed)
-	cfg.Policy.OptimizeAfter = 0 // one build for each function, as in the paper
+	cfg.Policy.OptimizeAfter = policy.DefaultHotInvocations // as in the simulation
 	cfg.Workers.KeepAlive, cfg.Workers.MemoryMiB = time.Duration(float64(cmd.KeepAlive)/cmd.Speed), cmd.WorkerMemory
 	cfg.Builder.Parallel, cfg.Builder.MemoryMiB, cfg.Builder.GraalVM = cmd.Builders, cmd.BuilderMemory, cmd.Graalvm
 	return cfg
@@ -189,6 +191,9 @@ func (cmd *replayCommand) platform(ctx context.Context, cfg config.Config, optim
 	}
 	cleanUp := func() error { return errors.Join(closeLog(), os.RemoveAll(dir)) }
 	cfg.Data, cfg.Policy.Enabled = filepath.Join(dir, "data"), optimize
+	if !optimize {
+		cfg.Policy.Name = "none" // which workers are kept, and how many start, is the policy's too
+	}
 	s, err := server.Start(ctx, server.Options{
 		Config: cfg, Cache: config.CacheDir(), Builds: filepath.Join(dir, "builds"), Version: Version(),
 		Log: slog.New(slog.NewTextHandler(log, nil)), Record: record,

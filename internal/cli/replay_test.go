@@ -14,10 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/experiment/replay"
 	"github.com/cloudjit/cloudjit/internal/function"
-	"github.com/cloudjit/cloudjit/internal/toolchain"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 )
 
 const workSample = "../../java/samples/work"
@@ -63,27 +62,23 @@ func replayCommandLine(t *testing.T, args ...string) *exec.Cmd {
 	return exec.Command(exe, append([]string{"replay", "--function", workSample}, args...)...)
 }
 
-// TestReplay replays a short trace on real workers and simulates it. Builds take minutes, so the
-// policy asks for none: HotSpot alone, with the tracer in the run with the optimizer.
+// TestReplay replays a short trace on real workers and simulates it. Native builds take minutes, so the
+// policy asks for none in that time: HotSpot and, in the run with the optimizer, AOT caches.
 func TestReplay(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: takes a minute or two")
 	}
-	runs := "both"
-	if found, _ := toolchain.Find(toolchain.FindOptions{Cache: config.CacheDir()}); len(found) == 0 {
-		runs = "without" // nothing could be optimized, and the command says so
-	}
 	file, invocations := replayTrace(t)
 	dir := t.TempDir()
-	cmd := replayCommandLine(t, file, "--runs", runs, "--cores", "2", "--busy", "0.2", "--memory-scale", "1", "--threshold", "1000", "--report", dir, "--json")
+	cmd := replayCommandLine(t, file, "--cores", "2", "--busy", "0.2", "--memory-scale", "1", "--report", dir, "--json")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
 	}
 	r := readReplay(t, &stdout)
-	if r.Interrupted || len(r.Runs) == 0 || runs == "both" && (len(r.Runs) != 2 || r.Saved == nil) {
-		t.Fatalf("interrupted %t, %d runs, want %s", r.Interrupted, len(r.Runs), runs)
+	if r.Interrupted || len(r.Runs) != 2 || r.Saved == nil {
+		t.Fatalf("interrupted %t, %d runs, want two, compared", r.Interrupted, len(r.Runs))
 	}
 	for _, p := range r.Runs {
 		l := p.Live
@@ -106,21 +101,23 @@ func TestReplay(t *testing.T) {
 		if l.Figures.ResidentMB < 50 || p.Errors.Memory < -0.4 || p.Errors.Memory > 0.4 {
 			t.Errorf("%s: %.0f MB on average, simulated %.0f: want some, and an error of 40 %% at most", mode, l.Figures.ResidentMB, p.Simulated.Figures.ResidentMB)
 		}
-		traced := false
-		for _, m := range l.Measured.Tiers {
-			traced = traced || m.Tier == function.TierHotSpotAgent && m.Starts > 0
-			if m.Tier == function.TierNative {
-				t.Errorf("%s: there are native workers: %+v", mode, m)
-			}
+		starts := map[function.Rung]int{}
+		recorded := false
+		for _, m := range l.Measured.Ways {
+			starts[m.Rung] += m.Starts
+			recorded = recorded || m.Recording == ladder.RecordingConfiguration && m.Starts > 0
 		}
-		if traced != l.Optimizer {
-			t.Errorf("%s: traced is %t", mode, traced)
+		if starts[ladder.Native]+starts[ladder.NativeOptimized] > 0 || starts[ladder.HotSpot] == 0 {
+			t.Errorf("%s: starts by rung %v: want some on HotSpot, and none native", mode, starts)
+		}
+		if recorded != l.Optimizer || (starts[ladder.AOTCache] > 0) != l.Optimizer {
+			t.Errorf("%s: recorded for an AOT cache is %t, starts by rung %v", mode, recorded, starts)
 		}
 		for _, name := range []string{"series-%s.csv", "series-%s-simulated.csv", "memory-%s.csv", "invocations-%s.csv", "events-%s.log", "server-%s.log"} {
 			wantFile(t, filepath.Join(dir, fmt.Sprintf(name, mode)))
 		}
 	}
-	for _, name := range []string{"report.html", "result.json", "functions.csv", "figure-5a-running.svg", "figure-5b-memory.svg", "figure-5c-cold.svg"} {
+	for _, name := range []string{"report.html", "result.json", "functions.csv", "figure-5a-running.svg", "figure-5b-memory.svg", "figure-5c-cold.svg", "figure-workers.svg"} {
 		wantFile(t, filepath.Join(dir, name))
 	}
 }

@@ -73,7 +73,7 @@ func TestCommands(t *testing.T) {
 			return true, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": serveScript, "stop": stopScript, "exits": exitsScript, "shape": shapeScript, "keeps": keepsScript, "eventually": eventuallyScript,
+			"serve": serveScript, "halt": haltScript, "exits": exitsScript, "shape": shapeScript, "keeps": keepsScript, "eventually": eventuallyScript,
 			"zip": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(zipFiles(ts, args[0], args[1:]))
 			},
@@ -149,8 +149,8 @@ func serveScript(ts *testscript.TestScript, _ bool, args []string) {
 // servers are the running ones, by their scripts.
 var servers sync.Map
 
-// stopScript ends the server as a user does, and wants it to end well.
-func stopScript(ts *testscript.TestScript, _ bool, _ []string) {
+// haltScript ends the server as a user does, and wants it to end well. ("stop" would end the script.)
+func haltScript(ts *testscript.TestScript, _ bool, _ []string) {
 	server, running := servers.LoadAndDelete(ts)
 	if !running {
 		ts.Fatalf("no server runs")

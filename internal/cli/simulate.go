@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/pprof"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/experiment"
-	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/sim"
 	"github.com/cloudjit/cloudjit/internal/trace"
@@ -26,55 +24,23 @@ import (
 type simulateCommand struct {
 	traceSource
 
-	Policy []string `help:"Policies to simulate side by side (none, paper, benefit, adaptive, oracle, all); none, the baseline, is always there. With a limit that functions share (--builders, --memory) and for recordings all of them run on one core." default:"paper"`
+	Policy []string `help:"Policies to simulate side by side (those of serve --policy, oracle, or all); none, the baseline, is always there. With a limit that functions share (--builders, --light-builders, --memory, --artifact-disk) and for recordings all of them run on one core." default:"paper"`
 	Report string   `help:"Write report.html, figures as SVG, series as CSV and Parquet, and result.json into this folder." type:"path" placeholder:"DIR"`
 	Sweep  string   `help:"Simulate the policy named first over values of two parameters and print a map, e.g. threshold=2,5,10,20;window=30s,1m,10m. Parameters: threshold, window, keep-alive, builders, builds." placeholder:"P=V,...;P=V,..."`
-	Value  string   `help:"What the map shows: saved-running, saved-resident, optimized, native-cold, cold, builds, waited." default:"saved-resident"`
+	Value  string   `help:"What the map shows: saved-running, saved-resident, optimized, native-cold, cold, builds, waited, build-cpu, disk." default:"saved-resident"`
 
 	modelFlags
 	CPUProfile string `hidden:"" type:"path"`
 }
 
-// modelFlags are the simulator's assumptions; the defaults are the paper's.
-type modelFlags struct {
-	KeepAlive     time.Duration   `help:"How long an idle worker is kept." default:"10m" group:"model"`
-	Threshold     int32           `help:"More cold starts than this inside the window ask for a build." default:"10" group:"model"`
-	Window        time.Duration   `help:"Length of the window." default:"1m" group:"model"`
-	NativeMemory  float64         `help:"A native worker's memory over a HotSpot worker's." default:"0.375" group:"model"`
-	SandboxMemory float64         `help:"A sandbox's own memory in MB, for the figures that include it." default:"40" group:"model"`
-	ColdAgent     time.Duration   `help:"Start of a worker with the tracer." default:"1.5s" group:"model"`
-	ColdHotspot   time.Duration   `name:"cold-hotspot" help:"Start of a HotSpot worker." default:"1.1s" group:"model"`
-	ColdNative    time.Duration   `help:"Start of a native worker." default:"35ms" group:"model"`
-	ColdSpread    float64         `help:"Sigma of a lognormal around the starts; 0: all alike." default:"0" group:"model"`
-	SlowAgent     float64         `help:"Duration of invocations under the tracer over the trace's." default:"1" group:"model"`
-	SlowNative    float64         `help:"Duration of invocations on native workers over the trace's." default:"1" group:"model"`
-	BuildTime     []time.Duration `help:"How long builds take; each function always has the same of them." default:"97s,200s,87s" group:"model"`
-	BuildMemory   float64         `help:"A builder's memory in MB." default:"6977" group:"model"`
-	BuildCores    float64         `help:"Cores that a builder keeps busy." default:"4" group:"model"`
-	Builders      int             `help:"Builds at once; 0: no limit." default:"0" group:"model"`
-	TraceLimit    int             `help:"Invocations that a tracing worker serves." default:"1000" group:"model"`
-	Deopt         float64         `help:"Probability that a native invocation meets an element without metadata." default:"0" group:"model"`
-	Memory        float64         `help:"Memory of the whole cluster in MB; 0: no limit." default:"0" group:"model"`
-}
-
-func (f *modelFlags) apply(o *sim.Options) {
-	o.Params.KeepAlive, o.Params.Threshold, o.Params.Window = int64(f.KeepAlive), f.Threshold, int64(f.Window)
-	m := &o.Model
-	m.NativeMemory, m.SandboxMB, m.ColdSpread = f.NativeMemory, f.SandboxMemory, f.ColdSpread
-	m.ColdStart[function.TierHotSpotAgent], m.ColdStart[function.TierHotSpot], m.ColdStart[function.TierNative] = f.ColdAgent, f.ColdHotspot, f.ColdNative
-	for _, s := range []*[function.TierCount]float64{&m.Slowdown, &m.FirstSlowdown} {
-		s[function.TierHotSpotAgent], s[function.TierNative] = f.SlowAgent, f.SlowNative
-	}
-	m.BuildTimes, m.BuildMB, m.BuildCPUs, m.Builders = f.BuildTime, f.BuildMemory, f.BuildCores, f.Builders
-	m.TraceLimit, m.Deoptimize, m.MemoryMB = f.TraceLimit, f.Deopt, f.Memory
-}
-
 func commandLine() string { return "cloudjit " + strings.Join(os.Args[1:], " ") }
 
-func (s *simulateCommand) simOptions() sim.Options {
+func (s *simulateCommand) simOptions() (sim.Options, error) {
 	o := sim.DefaultOptions()
 	o.Trace = s.traceSource.options()
-	s.apply(&o)
+	if err := s.apply(&o); err != nil {
+		return o, err
+	}
 	o.Policies = []string{"none"}
 	for _, p := range s.Policy {
 		if p == "all" {
@@ -85,7 +51,7 @@ func (s *simulateCommand) simOptions() sim.Options {
 			o.Policies = append(o.Policies, p)
 		}
 	}
-	return o
+	return o, nil
 }
 
 // Run simulates, prints a summary and writes the report.
@@ -101,10 +67,18 @@ func (s *simulateCommand) Run(c *Context, k *kong.Context) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	o := s.simOptions()
+	o, err := s.simOptions()
+	if err != nil {
+		return err
+	}
 	recording, err := s.recording(c, &o, givenFlags(k))
 	if err != nil {
 		return err
+	}
+	if recording == nil {
+		if err := s.figures(o.Ladder); err != nil {
+			return err
+		}
 	}
 	var t trace.Trace
 	var problems []trace.Problem
@@ -142,8 +116,12 @@ func (s *simulateCommand) Run(c *Context, k *kong.Context) error {
 		c.Say("report: %s", filepath.Join(s.Report, "report.html"))
 	}
 	return c.Print(r, func(w io.Writer) error {
-		table := experiment.SummaryTable(r)
-		return table.WriteText(w)
+		summary, rungs := experiment.SummaryTable(r), experiment.RungTable(r)
+		if err := summary.WriteText(w); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+		return rungs.WriteText(w)
 	})
 }
 
@@ -160,48 +138,7 @@ func (s *simulateCommand) recording(c *Context, o *sim.Options, given map[string
 	changed := *o
 	*o = r.Options
 	o.Trace, o.Policies = changed.Trace, changed.Policies
-	m, to := &changed.Model, &o.Model
-	tier := func(t function.Tier) func() {
-		return func() {
-			to.ColdStart[t] = m.ColdStart[t]
-			for i := range o.Functions {
-				o.Functions[i].Starts[t] = nil
-			}
-		}
-	}
-	slow := func(t function.Tier) func() {
-		return func() { to.Slowdown[t], to.FirstSlowdown[t] = m.Slowdown[t], m.FirstSlowdown[t] }
-	}
-	for name, apply := range map[string]func(){
-		"keep-alive":     func() { o.SetParams(func(p *policy.Params) { p.KeepAlive = changed.Params.KeepAlive }) },
-		"threshold":      func() { o.SetParams(func(p *policy.Params) { p.Threshold = changed.Params.Threshold }) },
-		"window":         func() { o.SetParams(func(p *policy.Params) { p.Window = changed.Params.Window }) },
-		"native-memory":  func() { to.NativeMemory = m.NativeMemory },
-		"sandbox-memory": func() { to.SandboxMB = m.SandboxMB },
-		"cold-agent":     tier(function.TierHotSpotAgent),
-		"cold-hotspot":   tier(function.TierHotSpot),
-		"cold-native":    tier(function.TierNative),
-		"cold-spread":    func() { to.ColdSpread = m.ColdSpread },
-		"slow-agent":     slow(function.TierHotSpotAgent),
-		"slow-native":    slow(function.TierNative),
-		"build-time": func() {
-			to.BuildTimes = m.BuildTimes
-			for i := range o.Functions {
-				o.Functions[i].BuildTime = 0
-			}
-		},
-		"build-memory": func() { to.BuildMB = m.BuildMB },
-		"build-cores":  func() { to.BuildCPUs = m.BuildCPUs },
-		"builders":     func() { to.Builders = m.Builders },
-		"trace-limit":  func() { to.TraceLimit = m.TraceLimit },
-		"deopt":        func() { to.Deoptimize = m.Deoptimize },
-		"memory":       func() { to.MemoryMB = m.MemoryMB },
-	} {
-		if given[name] {
-			apply()
-		}
-	}
-	return r, nil
+	return r, s.modelFlags.change(o, &changed, given)
 }
 
 // givenFlags are the names of those that were on the command line.
@@ -327,13 +264,7 @@ func sweepValue(name, v string) (func(*sim.Options), error) {
 		case "window":
 			return func(o *sim.Options) { o.SetParams(func(p *policy.Params) { p.Window = int64(d) }) }, nil
 		case "builds":
-			return func(o *sim.Options) {
-				o.Model.BuildTimes = []time.Duration{d}
-				o.Functions = slices.Clone(o.Functions)
-				for i := range o.Functions {
-					o.Functions[i].BuildTime = 0
-				}
-			}, nil
+			return func(o *sim.Options) { setBuildTimes(o, []time.Duration{d}) }, nil
 		}
 		return func(o *sim.Options) { o.SetParams(func(p *policy.Params) { p.KeepAlive = int64(d) }) }, nil
 	}

@@ -32,7 +32,7 @@ func TestTraceAndSimulateCommands(t *testing.T) {
 			t.Fatalf("cloudjit %s: code %d\n%s%s", strings.Join(args, " "), code, stdout, stderr)
 		}
 	}
-	for _, name := range []string{"report.html", "result.json", "series.parquet", "series-paper.csv", "figure-4b-memory.svg", "sweep.svg"} {
+	for _, name := range []string{"report.html", "result.json", "series.parquet", "series-paper.csv", "figure-4b-memory.svg", "figure-rungs.svg", "sweep.svg"} {
 		if _, err := os.Stat(filepath.Join(dir, "out", name)); err != nil {
 			t.Error(err)
 		}

@@ -127,7 +127,7 @@ func (s *snapshot) render(last *snapshot) string {
 	}
 	fmt.Fprintf(&b, "%s  %d functions, %d workers, %d MiB\n\n", s.At.Format(time.TimeOnly), len(s.Functions), len(s.Workers), total>>20)
 	t := table(&b)
-	fmt.Fprintln(t, "FUNCTION\tTIER\tPIPELINE\tWORKERS\tMIB\tQUEUED\tPER S\tCOLD STARTS\tIN WINDOW\tDEOPTS")
+	fmt.Fprintln(t, "FUNCTION\tRUNG\tPIPELINE\tWORKERS\tMIB\tQUEUED\tPER S\tCOLD STARTS\tIN WINDOW\tDEOPTS")
 	for _, f := range s.Functions {
 		p := f.Pipeline
 		if p == nil {
@@ -137,7 +137,7 @@ func (s *snapshot) render(last *snapshot) string {
 		if old, ok := before[string(f.Name)]; ok && seconds > 0 {
 			rate = fmt.Sprintf("%.1f", float64(p.Invocations-old)/seconds)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\n", f.Name, p.Tier, p.State(), p.Workers,
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\n", f.Name, p.Rung, inProgress(p), p.Workers,
 			memory[string(f.Name)]>>20, p.Queued, rate, p.ColdStarts, p.ColdInWindow, p.Deoptimizations)
 	}
 	_ = t.Flush() // into memory

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -20,35 +22,78 @@ import (
 // Own is the prefix of CloudJIT's own resources.
 const Own = "/cloudjit/v1"
 
-// Pipeline is where a revision stands.
+// Pipeline is where a revision stands on its ladder.
 type Pipeline struct {
-	Tier  function.Tier `json:"tier"`
-	Stage string        `json:"stage"`
-	Phase string        `json:"phase"`
-	// Level of the binary in use; LevelNone without one.
-	Level            function.Level `json:"level,omitempty"`
-	Reason           string         `json:"reason"`
-	Since            *time.Time     `json:"since,omitempty"`
-	NotBefore        *time.Time     `json:"notBefore,omitempty"`
-	Invocations      int64          `json:"invocations"`
-	ColdStarts       int64          `json:"coldStarts"`
-	ColdInWindow     int            `json:"coldInWindow"`
-	Deoptimizations  int            `json:"deoptimizations"`
-	Queued           int            `json:"queued"`
-	Workers          int            `json:"workers"`
-	MetadataComplete bool           `json:"metadataComplete"`
+	// Rung and Recording are how a worker that starts now runs.
+	Rung      function.Rung    `json:"rung"`
+	Recording ladder.Recording `json:"recording,omitempty"`
+	// Ladder has all rungs, the lowest first; Recordings those that were begun.
+	Ladder     []Rung      `json:"ladder"`
+	Recordings []Recording `json:"recordings,omitempty"`
+	// Reason and Since are those of the last move.
+	Reason          string     `json:"reason"`
+	Since           *time.Time `json:"since,omitempty"`
+	Invocations     int64      `json:"invocations"`
+	ColdStarts      int64      `json:"coldStarts"`
+	ColdInWindow    int        `json:"coldInWindow"`
+	Deoptimizations int        `json:"deoptimizations"`
+	Queued          int        `json:"queued"`
+	Workers         int        `json:"workers"`
 }
 
-// State is stage, level of the binary, and phase in a word or two.
+// Rung is one rung of a revision.
+type Rung struct {
+	Rung function.Rung `json:"rung"`
+	// Phase is absent, queued, building, checking, ready, failed or dropped; ready of the first rung.
+	Phase pipeline.Phase `json:"phase"`
+	// Wanted: a build was decided on and waits for a recording, for back-off or for its turn.
+	Wanted bool `json:"wanted,omitempty"`
+	// Reason and Since are those of its last move; NotBefore is when it may be made again.
+	Reason    string     `json:"reason,omitempty"`
+	Since     *time.Time `json:"since,omitempty"`
+	NotBefore *time.Time `json:"notBefore,omitempty"`
+	// Falls counts how often its artifact turned out wrong, Failures failed builds and checks in a row.
+	Falls    int `json:"falls,omitempty"`
+	Failures int `json:"failures,omitempty"`
+	// StartMs and MemoryMB are what a worker is expected to take, measured where it was.
+	StartMs  float64 `json:"startMs,omitempty"`
+	MemoryMB float64 `json:"memoryMB,omitempty"`
+	DiskMB   float64 `json:"diskMB,omitempty"`
+}
+
+// Recording is one recording of a revision.
+type Recording struct {
+	Recording ladder.Recording `json:"recording"`
+	// Phase is recording or recorded.
+	Phase   pipeline.Phase `json:"phase"`
+	Version int            `json:"version,omitempty"`
+}
+
+// Of is a rung of the ladder; nil if it has none of that name.
+func (p *Pipeline) Of(rung function.Rung) *Rung {
+	for i := range p.Ladder {
+		if p.Ladder[i].Rung == rung {
+			return &p.Ladder[i]
+		}
+	}
+	return nil
+}
+
+// State says in a word or two where the revision stands: the rung of new workers, and what is being
+// made or recorded.
 func (p *Pipeline) State() string {
-	s := p.Stage
-	if p.Level != function.LevelNone {
-		s += " (" + p.Level.String() + ")"
+	s := string(p.Rung)
+	for i := range p.Ladder {
+		if r := &p.Ladder[i]; r.Phase.Making() {
+			s += ", " + string(r.Rung) + " " + r.Phase.String()
+		}
 	}
-	if p.Phase == "" || p.Phase == "idle" {
-		return s
+	for _, r := range p.Recordings {
+		if r.Phase == pipeline.PhaseRecording {
+			s += ", recording " + r.Recording.String()
+		}
 	}
-	return s + ", " + p.Phase
+	return s
 }
 
 // Function is a function with its newest revision.
@@ -90,15 +135,17 @@ type Revision struct {
 
 // Worker is a worker that is there now.
 type Worker struct {
-	ID          string        `json:"id"`
-	Function    function.Name `json:"function"`
-	Version     string        `json:"version"`
-	Tier        function.Tier `json:"tier"`
-	State       string        `json:"state"`
-	StartedAt   time.Time     `json:"startedAt"`
-	Invocations int64         `json:"invocations"`
-	Memory      worker.Memory `json:"memory"`
-	Phases      worker.Phases `json:"phases"`
+	ID       string        `json:"id"`
+	Function function.Name `json:"function"`
+	Version  string        `json:"version"`
+	Rung     function.Rung `json:"rung"`
+	// Recording is what the worker records; none if it does not.
+	Recording   ladder.Recording `json:"recording,omitempty"`
+	State       string           `json:"state"`
+	StartedAt   time.Time        `json:"startedAt"`
+	Invocations int64            `json:"invocations"`
+	Memory      worker.Memory    `json:"memory"`
+	Phases      worker.Phases    `json:"phases"`
 }
 
 // OwnFunction is the path of a function in CloudJIT's own resources.

@@ -34,11 +34,12 @@ type Config struct {
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"logLevel"`
 
-	Workers Workers `yaml:"workers"`
-	Policy  Policy  `yaml:"policy"`
-	Builder Builder `yaml:"builder"`
-	Async   Async   `yaml:"async"`
-	Limits  Limits  `yaml:"limits"`
+	Workers   Workers   `yaml:"workers"`
+	Policy    Policy    `yaml:"policy"`
+	Builder   Builder   `yaml:"builder"`
+	Artifacts Artifacts `yaml:"artifacts"`
+	Async     Async     `yaml:"async"`
+	Limits    Limits    `yaml:"limits"`
 }
 
 // Credential is one access key.
@@ -69,9 +70,9 @@ type Workers struct {
 
 // Policy says which functions are optimized (paper, 4.2).
 type Policy struct {
-	// Name is which of internal/policy's decides: "paper" or one of ours.
+	// Name is which of internal/policy's decides: "ladder", "paper" or another.
 	Name string `yaml:"name"`
-	// Enabled is false for a platform that never optimizes.
+	// Enabled is false for a platform that keeps every function on the first rung of its ladder.
 	Enabled bool `yaml:"enabled"`
 	// Threshold: a function with more cold starts than this inside Window is optimized.
 	Threshold int           `yaml:"threshold"`
@@ -79,22 +80,37 @@ type Policy struct {
 	// TraceInvocations is how many invocations the tracing worker serves at most (paper: 1000).
 	TraceInvocations int `yaml:"traceInvocations"`
 	// OptimizeAfter is how many invocations a quick binary serves before the optimized one is
-	// built; 0: never.
+	// built; 0: never. Only the policy "paper" goes by it.
 	OptimizeAfter int `yaml:"optimizeAfter"`
 	// OnMissing is what happens to an invocation that meets missing metadata: reexecute or error.
 	OnMissing string `yaml:"onMissing"`
+	// Prepare is when what makes a function start sooner is made: deploy, first-use or never.
+	// Functions may have their own.
+	Prepare string `yaml:"prepare"`
+	// MaxWait bounds the latency that a shorter keep-alive may add to an invocation: where a start
+	// takes longer, idle workers are kept for all of KeepAlive. Functions may have their own. 0: no bound.
+	MaxWait time.Duration `yaml:"maxWait"`
 }
 
 // Builder bounds the builds.
 type Builder struct {
 	// GraalVM is a home to use instead of the newest one found.
 	GraalVM string `yaml:"graalvm"`
-	// Parallel builds.
+	// Parallel builds of what takes minutes: native images.
 	Parallel int `yaml:"parallel"`
+	// Light is the same for what takes a second or a few: AOT caches. They never wait for the others.
+	Light int `yaml:"light"`
 	// MemoryMiB of a build; 0: half of the machine's, 8 GiB at most.
 	MemoryMiB int           `yaml:"memoryMiB"`
 	CPUs      float64       `yaml:"cpus"` // 0: all
 	Time      time.Duration `yaml:"time"`
+}
+
+// Artifacts bounds what the builds made.
+type Artifacts struct {
+	// DiskMB that all caches and binaries in use may take together, 1e6 bytes; those that are worth
+	// least for their size are dropped first. 0: no limit.
+	DiskMB int `yaml:"diskMB"`
 }
 
 // Async is the queue of Event invocations.
@@ -115,6 +131,8 @@ type Limits struct {
 	Logs     int64 `yaml:"logs"`     // the log of one function on disk
 }
 
+const defaultPolicy = "ladder"
+
 // Default returns the configuration of a server that was told nothing. The limits are those
 // of AWS Lambda (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html),
 // except that archives may be larger: there is no S3 to take large ones from.
@@ -134,17 +152,19 @@ func Default() Config {
 			Queue:       10_000,
 		},
 		Policy: Policy{
-			Name:             "paper",
+			Name:             defaultPolicy,
 			Enabled:          true,
 			Threshold:        10, // paper, 4.2
 			Window:           time.Minute,
 			TraceInvocations: 1000, // paper, 4.1
 			OptimizeAfter:    10_000,
 			OnMissing:        "reexecute",
+			Prepare:          policy.PrepareFirstUse.String(),
 		},
-		Builder: Builder{Parallel: 1, Time: 30 * time.Minute},
-		Async:   Async{Retries: 2, Backoff: time.Minute, MaxAge: 6 * time.Hour},
-		Limits:  Limits{Code: 250 << 20, Unzipped: 500 << 20, Request: 6 << 20, Event: 1 << 20, Logs: 64 << 20},
+		Builder:   Builder{Parallel: 1, Light: 1, Time: 30 * time.Minute},
+		Artifacts: Artifacts{DiskMB: 20_000},
+		Async:     Async{Retries: 2, Backoff: time.Minute, MaxAge: 6 * time.Hour},
+		Limits:    Limits{Code: 250 << 20, Unzipped: 500 << 20, Request: 6 << 20, Event: 1 << 20, Logs: 64 << 20},
 	}
 }
 
@@ -210,6 +230,7 @@ func (c *Config) Check() error {
 	oneOf("workers.network", c.Workers.Network, "none", "host")
 	oneOf("policy.name", c.Policy.Name, policy.Names()...)
 	oneOf("policy.onMissing", c.Policy.OnMissing, "reexecute", "error")
+	oneOf("policy.prepare", c.Policy.Prepare, policy.PrepareNames()...)
 	check(c.Workers.KeepAlive >= 0, "workers.keepAlive", "want 0 or more")
 	check(c.Workers.MemoryMiB >= 0, "workers.memoryMiB", "want 0 or more")
 	check(c.Workers.Starts > 0, "workers.starts", "want 1 or more")
@@ -222,6 +243,9 @@ func (c *Config) Check() error {
 	check(c.Policy.TraceInvocations > 0, "policy.traceInvocations", "want 1 or more")
 	check(c.Policy.OptimizeAfter >= 0, "policy.optimizeAfter", "want 0 or more")
 	check(c.Builder.Parallel > 0, "builder.parallel", "want 1 or more")
+	check(c.Policy.MaxWait >= 0 && c.Policy.MaxWait <= 15*time.Minute, "policy.maxWait", "want 0 to 15m")
+	check(c.Builder.Light > 0, "builder.light", "want 1 or more")
+	check(c.Artifacts.DiskMB >= 0, "artifacts.diskMB", "want 0 or more")
 	check(c.Builder.MemoryMiB >= 0, "builder.memoryMiB", "want 0 or more")
 	check(c.Builder.CPUs >= 0, "builder.cpus", "want 0 or more")
 	check(c.Builder.Time > 0, "builder.time", "want more than 0")

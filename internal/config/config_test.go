@@ -28,6 +28,20 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestSettingsOfTheLadder(t *testing.T) {
+	c, err := config.Parse([]byte("policy:\n  name: paper\n  prepare: deploy\n  maxWait: 200ms\nbuilder:\n  light: 2\nartifacts:\n  diskMB: 500\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Policy.Prepare != "deploy" || c.Policy.MaxWait != 200*time.Millisecond || c.Builder.Light != 2 || c.Artifacts.DiskMB != 500 {
+		t.Errorf("got %+v", c)
+	}
+	d := config.Default()
+	if d.Policy.Name != "ladder" || d.Policy.Prepare != "first-use" || d.Policy.MaxWait != 0 || d.Builder.Light != 1 || d.Artifacts.DiskMB != 20_000 {
+		t.Errorf("defaults: got %+v", d)
+	}
+}
+
 func TestErrorsNameTheKey(t *testing.T) {
 	for _, tc := range []struct{ file, want string }{
 		{"wrokers: {}", "wrokers"},
@@ -36,6 +50,11 @@ func TestErrorsNameTheKey(t *testing.T) {
 		{"workers: {keepAlive: -1s}", "workers.keepAlive"},
 		{"workers: {network: bridge}", `"bridge" is not one of none, host`},
 		{"policy: {threshold: many}", "threshold"},
+		{"policy: {name: best}", `policy.name: "best" is not one of`},
+		{"policy: {prepare: soon}", `policy.prepare: "soon" is not one of first-use, deploy, never`},
+		{"policy: {maxWait: 16m}", "policy.maxWait: want 0 to 15m"},
+		{"builder: {light: 0}", "builder.light: want 1 or more"},
+		{"artifacts: {diskMB: -1}", "artifacts.diskMB"},
 		{"account: 12", "account: want 12 digits"},
 	} {
 		if _, err := config.Parse([]byte(tc.file)); err == nil || !strings.Contains(err.Error(), tc.want) {

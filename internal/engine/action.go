@@ -1,7 +1,7 @@
 package engine
 
 import (
-	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 )
 
@@ -12,14 +12,14 @@ const (
 	// ActionNone is the zero value and is never returned.
 	ActionNone ActionKind = iota
 	// ActionStart: start a worker and answer with EventWorkerReady or EventWorkerFailed.
-	// Worker, Revision, Tier, Level, Cold (an invocation waits for it), Check (it is the
-	// start-up check of a new binary).
+	// Worker, Revision, Rung, Recording, Cold (an invocation waits for it), Check (it is the
+	// start-up check of a new artifact).
 	ActionStart
 	// ActionAssign: run the invocation on the worker and answer with EventFinished.
-	// Invocation, Worker, Revision, Tier, Cold (it waited for this worker to start).
+	// Invocation, Worker, Revision, Rung, Recording, Cold (it waited for this worker to start).
 	ActionAssign
 	// ActionStop: stop the worker, gently; answer with EventWorkerExited, or with
-	// EventWorkerFailed if it was not ready yet. Worker, Revision, Tier, Reason.
+	// EventWorkerFailed if it was not ready yet. Worker, Revision, Rung, Recording, Reason.
 	ActionStop
 	// ActionReject: the invocation ends without having run. Invocation, Revision, Reason.
 	ActionReject
@@ -29,14 +29,19 @@ const (
 	// ActionRetry: the invocation of this EventFinished goes on; an ActionAssign follows,
 	// maybe among the same actions. Invocation, Revision, Reason.
 	ActionRetry
-	// ActionBuild: build and answer with EventBuildDone or EventBuildFailed. Revision, Level, Version.
+	// ActionBuild: build and answer with EventBuildDone or EventBuildFailed. Revision, Rung, Version.
 	ActionBuild
-	// ActionCancelBuild: cancel the build of a revision; it is answered all the same. Revision, Reason.
+	// ActionCancelBuild: cancel a build; it is answered all the same. Revision, Rung, Reason.
 	ActionCancelBuild
+	// ActionDrop: the artifact is given up; remove it. Workers that use it go on. Revision, Rung, Reason.
+	ActionDrop
 	// ActionRecord: the pipeline of a revision moved, or something that its history should
-	// name happened to it; persist Saved(Revision). Revision, From, To, Cause, Reason, At (when it
-	// may try again, 0 if it does not wait).
+	// name happened to it; persist Saved(Revision). Revision, Rung (First: it is about Recording),
+	// Recording, From, To, Cause, Reason, At (when it may try again, 0 if it does not wait).
 	ActionRecord
+	// ActionPrepared: the preparation of a revision has ended. Revision, Reason (ReasonNone: all is
+	// there; else why not).
+	ActionPrepared
 	// ActionWake: send EventWoke at At. A later one replaces an earlier one.
 	ActionWake
 	// ActionGone: the revision was removed and nothing is left of it; its id is free. Revision.
@@ -52,14 +57,14 @@ const (
 
 // Action is one thing to do.
 type Action struct {
-	Kind   ActionKind
-	Tier   function.Tier
-	Level  function.Level
-	Reason Reason
-	Cold   bool
-	Check  bool
+	Kind      ActionKind
+	Rung      ladder.ID
+	Recording ladder.Recording
+	Reason    Reason
+	Cold      bool
+	Check     bool
 
-	From, To pipeline.State
+	From, To pipeline.Phase
 	Cause    pipeline.Event
 
 	Revision   RevisionID
@@ -109,41 +114,49 @@ const (
 	ReasonEvicted
 	// ReasonYielded: it was free, but a function without any worker has waited too long.
 	ReasonYielded
-	// ReasonReplaced: workers of a better tier or level stand in for it.
+	// ReasonReplaced: workers of a better rung stand in for it.
 	ReasonReplaced
-	// ReasonTraceDone: a tracing worker that has served its share.
-	ReasonTraceDone
+	// ReasonRecordDone: a recorder that has served its share.
+	ReasonRecordDone
 	// ReasonBroken: its last invocation timed out or crashed.
 	ReasonBroken
 
 	// Reasons of the pipeline's moves.
 
-	// ReasonTraced: a tracing worker ended after it served, or served its share.
-	ReasonTraced
+	// ReasonRecorded: a recorder has done its part.
+	ReasonRecorded
+	// ReasonRecordingLost: the recording is of no use any more.
+	ReasonRecordingLost
 	// ReasonImported: complete metadata was given.
 	ReasonImported
-	// ReasonPolicy: the policy says that a binary is worth its build.
+	// ReasonPolicy: the policy says that it is worth its cost.
 	ReasonPolicy
 	// ReasonOperator: somebody asked for it.
 	ReasonOperator
 	// ReasonTurn: a builder is free and it is the revision's turn.
 	ReasonTurn
-	// ReasonBuilt: the binary is there.
+	// ReasonPrepare: it is made before the first invocation.
+	ReasonPrepare
+	// ReasonBuilt: the artifact is there.
 	ReasonBuilt
-	// ReasonChecked: a worker of the new binary came up.
+	// ReasonChecked: a worker of the new artifact came up.
 	ReasonChecked
 	// ReasonBuildFailed: tried again after a back-off.
 	ReasonBuildFailed
-	// ReasonInputsFailed: not tried again before the metadata changes.
+	// ReasonInputsFailed: not tried again before the recording changes.
 	ReasonInputsFailed
-	// ReasonCheckFailed: no worker of the new binary came up.
+	// ReasonCheckFailed: no worker of the new artifact came up.
 	ReasonCheckFailed
-	// ReasonNativeStartFailed: the binary that had come up before did not this time.
-	ReasonNativeStartFailed
-	// ReasonNativeCrashed: the binary crashed again and again; HotSpot may not.
-	ReasonNativeCrashed
-	// ReasonTracerFailed: HotSpot did not come up with the tracer; plain HotSpot serves.
-	ReasonTracerFailed
+	// ReasonRungStartFailed: the artifact that had come up before did not this time.
+	ReasonRungStartFailed
+	// ReasonRungCrashed: workers of the rung crashed again and again; those of a lower one may not.
+	ReasonRungCrashed
+	// ReasonStale: the artifact does not fit this machine any more, or is damaged.
+	ReasonStale
+	// ReasonDisk: artifacts take too much disk, and this one is worth least.
+	ReasonDisk
+	// ReasonRecorderFailed: no worker came up that records; others serve.
+	ReasonRecorderFailed
 	// ReasonBackoff: a promotion waits because of earlier deoptimizations or failed builds.
 	ReasonBackoff
 	// ReasonNoOptimize: optimization was turned off.

@@ -22,7 +22,7 @@ func warmed(tb testing.TB, n int, config NodeConfig) *Engine {
 	}
 	fc := FunctionConfig{Reserved: -1, Params: policy.DefaultParams()}
 	for i := range n {
-		rc := RevisionConfig{Function: FunctionID(i), MemoryMiB: [function.TierCount]int32{0, 512, 512, 192, 128}}
+		rc := RevisionConfig{Function: FunctionID(i), Ladder: climbing, MemoryMiB: reserves(climbing, 512, 192)}
 		step(Event{Kind: EventFunctionSet, Function: FunctionID(i), FunctionConfig: &fc})
 		step(Event{Kind: EventRevisionAdded, Revision: RevisionID(i), RevisionConfig: &rc})
 		step(Event{Kind: EventArrived, Revision: RevisionID(i), Invocation: 0})

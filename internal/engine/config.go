@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
-	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/pool"
 )
 
@@ -15,6 +17,9 @@ const DefaultTraceLimit = 1000
 func (e *Engine) configure(c NodeConfig) {
 	if c.Builders == 0 {
 		c.Builders = 1
+	}
+	if c.LightBuilders == 0 {
+		c.LightBuilders = 1
 	}
 	if c.TraceLimit == 0 {
 		c.TraceLimit = DefaultTraceLimit
@@ -37,15 +42,16 @@ func (e *Engine) reconfigured() {
 		if !r.used {
 			continue
 		}
-		if r.checkWanted && !e.pool.FitsEver(r.mem[function.TierNative]) {
-			r.checkWanted = false
-			e.checkFailed(RevisionID(id), FailureInit)
+		if rung := r.nextCheck(); rung != ladder.First && !e.pool.FitsEver(r.mib(rung, ladder.RecordingNone)) {
+			r.rungs[rung].checkWanted = false
+			e.checkFailed(RevisionID(id), rung, FailureInit)
 		}
-		e.admit(RevisionID(id))
+		e.admitAll(RevisionID(id))
 		e.settle(RevisionID(id))
 	}
 	e.room()
 	e.startBuilds()
+	e.spareDisk()
 }
 
 // functionSet adds or changes a function.
@@ -72,24 +78,11 @@ func (e *Engine) functionSet(ev Event) {
 		if f.config.NoOptimize {
 			e.turnOff(rev)
 		} else {
-			e.admit(rev)
+			e.consider(rev)
+			e.admitAll(rev)
+			e.settle(rev)
 		}
 	}
-}
-
-// turnOff brings a revision back to plain HotSpot, with what was learned.
-func (e *Engine) turnOff(rev RevisionID) {
-	r := &e.revisions[rev]
-	e.cancelBuild(rev, ReasonNoOptimize)
-	r.mark, r.saved.Wanted = function.LevelNone, function.LevelNone
-	if e.native(r) {
-		r.saved.Level, r.saved.Complete = function.LevelNone, true
-		e.move(rev, pipeline.EventUnusable, ReasonNoOptimize, 0)
-		e.dropNatives(rev, ReasonNoOptimize)
-	} else if r.saved.State.Phase != pipeline.PhaseIdle {
-		e.move(rev, pipeline.EventCancelled, ReasonNoOptimize, 0)
-	}
-	e.settle(rev)
 }
 
 // functionRemoved ends everything of a function but what runs.
@@ -125,7 +118,7 @@ func (e *Engine) rejectAll(rev RevisionID, why Reason) {
 // revisionAdded adds a revision, new or from before a restart.
 func (e *Engine) revisionAdded(ev Event) {
 	c := ev.RevisionConfig
-	if ev.Revision < 0 || c == nil || !legalSaved(&c.Restored) {
+	if ev.Revision < 0 || c == nil || !c.Restored.Legal() || c.Ladder == nil || c.Ladder.Check() != nil || len(c.MemoryMiB) != len(c.Ladder.Rungs) {
 		e.illegal(ev, ReasonMalformed)
 		return
 	}
@@ -143,36 +136,61 @@ func (e *Engine) revisionAdded(ev Event) {
 	e.pool.Grow(pool.GroupID(ev.Revision))
 	f := &e.functions[c.Function]
 	r := &e.revisions[ev.Revision]
+	rungs := len(c.Ladder.Rungs)
 	*r = revision{
-		id: ev.Revision, fn: c.Function, used: true, direct: c.Direct, slots: max(c.Slots, 1), mem: c.MemoryMiB,
-		tracer: pool.None, checker: pool.None, saved: c.Restored, added: e.now,
+		id: ev.Revision, fn: c.Function, used: true, slots: max(c.Slots, 1), recorder: pool.None,
+		ladder: e.ladder(c.Ladder), views: make([]policy.RungView, rungs), added: e.now,
+		climb: &climb{
+			rungs: make([]artifact, rungs), serve: ladder.ID(rungs - 1),
+			memory: slices.Clone(c.MemoryMiB), recordMiB: c.RecordMiB, workerMB: c.WorkerMB,
+		},
 		sibling: f.revs, starvedPrev: noRevision, starvedNx: noRevision,
 	}
+	if r.workerMB <= 0 {
+		r.workerMB = float64(r.memory[0]) * (1 << 20) / 1e6
+	}
 	f.revs = ev.Revision
-	s := &r.saved
-	if c.Direct {
-		*s = pipeline.Saved{State: pipeline.State{Stage: pipeline.StageDirect}}
-		return
-	}
-	if s.State.Phase != pipeline.PhaseIdle { // a restart cut the build off
-		r.mark, r.markReason = s.Wanted, ReasonRestarted
-		s.State.Phase, s.Wanted = pipeline.PhaseIdle, function.LevelNone
-	}
-	if !s.Complete && s.State.Stage == pipeline.StageTrace && s.Deopts > 0 {
-		r.leastVersion = s.BuiltVersion + 1
-	}
+	e.restore(r, &c.Restored)
+	e.estimate(r)
 	if f.config.NoOptimize {
 		e.turnOff(ev.Revision)
+		return
 	}
-	e.admit(ev.Revision)
+	e.consider(ev.Revision)
+	e.admitAll(ev.Revision)
+	if f.config.Params.Prepare == policy.PrepareDeploy && len(c.Restored.Rungs) == 0 && !c.Parked {
+		e.prepare(ev.Revision)
+		e.settle(ev.Revision)
+	}
 }
 
-// legalSaved reports whether a restored state can have been saved.
-func legalSaved(s *pipeline.Saved) bool {
-	return s.State.Stage <= pipeline.StageNative && s.State.Phase <= pipeline.PhaseChecking &&
-		s.Level <= function.LevelOptimized && s.Wanted <= function.LevelOptimized &&
-		(s.State.Stage == pipeline.StageNative) == (s.Level != function.LevelNone) &&
-		(s.State.Stage != pipeline.StageHotSpot || s.Version > 0)
+// restore takes the state from before a restart, by the names of the rungs: a ladder may have changed.
+func (e *Engine) restore(r *revision, s *pipeline.Saved) {
+	for x := range r.recordings {
+		r.recordings[x].Recording = s.Recordings[x]
+		if s.Recordings[x].Phase != pipeline.PhaseAbsent && !r.ladder.Records(ladder.Recording(x)) {
+			r.recordings[x].Recording = pipeline.Recording{}
+		}
+		r.recordings[x].forced = s.Recordings[x].Least > s.Recordings[x].Version
+	}
+	for id := range r.rungs {
+		a := &r.rungs[id]
+		a.checker = pool.None
+		name := r.ladder.Rungs[id].Name
+		if saved := s.Rung(name); saved != nil && id > 0 {
+			a.Rung = *saved
+		}
+		a.Name = name
+		if a.Phase.Making() { // a restart cut the build off
+			a.Phase, a.wanted, a.why = pipeline.PhaseAbsent, true, ReasonRestarted
+		}
+		r.views[id].Ready = id == 0 || a.Phase == pipeline.PhaseReady
+		r.views[id].Failures, r.views[id].Falls = a.Failures, a.Falls
+		if a.Phase == pipeline.PhaseReady {
+			e.disk += a.DiskMB
+		}
+	}
+	r.climbed()
 }
 
 // revisionRemoved lets a revision run out.
@@ -188,10 +206,15 @@ func (e *Engine) revisionRemoved(ev Event) {
 func (e *Engine) retire(rev RevisionID) {
 	r := &e.revisions[rev]
 	r.removed = true
-	e.cancelBuild(rev, ReasonRevisionGone)
-	if r.saved.State.Phase != pipeline.PhaseIdle {
-		e.move(rev, pipeline.EventCancelled, ReasonRevisionGone, 0)
+	for id := 1; id < len(r.rungs); id++ {
+		rung := ladder.ID(id)
+		e.cancelBuild(rev, rung, ReasonRevisionGone)
+		if r.rungs[id].Phase.Making() {
+			e.move(rev, rung, pipeline.EventCancelled, ReasonRevisionGone, 0)
+		}
 	}
+	r.aside, r.again = ladder.RecordingNone, 0
+	e.prepared(rev, ReasonRevisionGone)
 	e.stopIdle(rev, ReasonRevisionGone)
 	e.settle(rev)
 }
@@ -199,7 +222,7 @@ func (e *Engine) retire(rev RevisionID) {
 // maybeGone forgets a removed revision when nothing is left of it, and its function with the last.
 func (e *Engine) maybeGone(rev RevisionID) {
 	r := e.revision(rev)
-	if r == nil || !r.removed || r.queue.n+r.retries.n > 0 || r.building || e.pool.Live(e.group(r)) > 0 {
+	if r == nil || !r.removed || r.queue.n+r.retries.n > 0 || r.building() || e.pool.Live(e.group(r)) > 0 {
 		return
 	}
 	e.unstarve(rev)
@@ -217,65 +240,21 @@ func (e *Engine) maybeGone(rev RevisionID) {
 	if f.removed && f.revs == noRevision {
 		*f = fn{}
 	}
+	for id := range r.rungs {
+		if r.rungs[id].Phase == pipeline.PhaseReady {
+			e.disk -= r.rungs[id].DiskMB
+		}
+	}
 	*r = revision{}
 	e.emit(Action{Kind: ActionGone, Revision: rev})
 }
 
-// Saved is the pipeline state of a revision to persist; false if there is no such revision.
-func (e *Engine) Saved(rev RevisionID) (pipeline.Saved, bool) {
-	if r := e.revision(rev); r != nil {
-		return r.saved, true
+// building reports whether a builder works on one of its artifacts.
+func (r *revision) building() bool {
+	for id := range r.rungs {
+		if r.rungs[id].building {
+			return true
+		}
 	}
-	return pipeline.Saved{}, false
-}
-
-// ColdStarts is how many of the last cold starts of a function were inside its window, up to
-// one more than its threshold.
-func (e *Engine) ColdStarts(now int64, f FunctionID) int {
-	if uint(f) >= uint(len(e.functions)) {
-		return 0
-	}
-	fn := &e.functions[f]
-	return fn.recent.Count(now, fn.config.Params.Window)
-}
-
-// Counts is what a node has now.
-type Counts struct {
-	Waiting, Running            int32 // invocations
-	Workers, Starting           int
-	ReservedMiB, BudgetMiB      int64
-	BuildsRunning, BuildsQueued int
-}
-
-// Counts returns the engine's present numbers.
-func (e *Engine) Counts() Counts {
-	return Counts{
-		Waiting: e.waiting, Running: e.inflight - e.waiting,
-		Workers: e.pool.Workers(), Starting: e.pool.Starting(),
-		ReservedMiB: e.pool.Reserved(), BudgetMiB: e.pool.Budget(),
-		BuildsRunning: int(e.building), BuildsQueued: len(e.builds),
-	}
-}
-
-// RevisionCounts is what a revision has now.
-type RevisionCounts struct {
-	// Tier is how a worker that starts now runs.
-	Tier                             function.Tier
-	Waiting, Idle, Starting, Workers int32
-	Invocations, ColdStarts          uint64
-	Traced                           int32
-}
-
-// RevisionCounts returns the present numbers of a revision; zero if there is none.
-func (e *Engine) RevisionCounts(rev RevisionID) RevisionCounts {
-	r := e.revision(rev)
-	if r == nil {
-		return RevisionCounts{}
-	}
-	g := e.group(r)
-	return RevisionCounts{
-		Tier:    e.tier(r),
-		Waiting: r.queue.n + r.retries.n, Idle: e.pool.Idles(g), Starting: e.pool.InStart(g), Workers: e.pool.Live(g),
-		Invocations: r.invocations, ColdStarts: r.colds, Traced: r.traced,
-	}
+	return false
 }

@@ -9,8 +9,7 @@
 package engine
 
 import (
-	"github.com/cloudjit/cloudjit/internal/function"
-	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/pool"
 )
@@ -39,8 +38,10 @@ type Engine struct {
 	// memoryShort: the head of starved waits for memory, not for a start to end.
 	memoryShort bool
 
-	builds     []RevisionID // queued, oldest first
-	building   int32        // builds that run, those included that are being cancelled
+	builds     []queued       // oldest first
+	building   [weights]int32 // builds that run, those included that are being cancelled
+	disk       float64        // MB of all artifacts that are ready
+	ladders    []learnt
 	timers     timers
 	wake       int64 // the earliest ActionWake that was asked for and has not come
 	view       policy.View
@@ -73,52 +74,45 @@ type invState uint8
 const (
 	invFree invState = iota
 	invWaiting
-	invRetrying // waits for a tracing worker
+	invRetrying // waits for a recorder
 	invRunning
 )
 
-// revision is a revision. What every invocation touches stands first.
+// revision is a revision. What every invocation touches stands first, in two cache lines.
 type revision struct {
-	id                    RevisionID
-	fn                    FunctionID
-	slots                 int32
-	queue                 queue // any worker may take these
-	retries               queue // only a tracing worker takes these
-	tracer                WorkerID
-	traced                int32 // invocations that tracing workers have taken in this stage
-	traceServed           int32 // those of them that they have answered
-	used, removed, direct bool
-	starved               bool
-	invocations           uint64
-	natives               uint64 // that the present binary served
-	busy                  int64
-	mem                   [function.TierCount]int32
+	id       RevisionID
+	fn       FunctionID
+	slots    int32
+	recorder WorkerID // the worker that records; a revision has one at most
+	queue    queue    // any worker may take these
+	retries  queue    // only a recorder takes these
+	used     bool
+	removed  bool
+	starved  bool
+	// best is the rung of new workers. It follows from the phases of the artifacts and from what the
+	// policy wants, and is kept here because every invocation asks for it: see climbed.
+	best ladder.ID
+	// recording: the recorder that there is goes on. Kept like best.
+	recording   bool
+	recorded    [ladder.RecordingCount]bool // as View.Recorded
+	taken       int32                       // invocations that the recorder may still be given
+	answered    int32                       // and that it has answered
+	invocations uint64
+	busy        int64
+	service     int64 // smoothed duration of an invocation, ns
+	colds       uint64
+	added       int64
+	again       int64 // when a worker is to be started ahead of the next invocation; 0 and below: not
+	views       []policy.RungView
+	ladder      *ladder.Ladder
 
-	saved pipeline.Saved
-	// mark is the level that a build was decided on for; it waits for metadata, back-off or
-	// its turn. markReason says who decided.
-	mark       function.Level
-	markReason Reason
-	// leastVersion: metadata older than this is known not to be enough.
-	leastVersion uint32
-	toldBackoff  int64 // the NotBefore that was recorded last
-	building     bool  // a builder works on it, wanted or not
-	interrupted  bool  // and was told to stop
-	version      uint32
-	checker      WorkerID // the worker that checks the new binary
-	checkWanted  bool     // it has not been started yet
-	checkTries   int32    // sandboxes in a row that could not be made for it
-
-	traceFailures  int32
-	traceNotBefore int64
-	startFailures  int32 // in a row
+	asked          int64 // when the policy is asked again whether one more starts; 0: when one more waits
 	startNotBefore int64
-	nativeFailures int32 // in a row
-
-	colds                  uint64
-	added                  int64
-	sibling                RevisionID // next revision of the function
-	starvedPrev, starvedNx RevisionID
+	startFailures  int32      // in a row
+	sibling        RevisionID // next revision of the function
+	starvedPrev    RevisionID
+	starvedNx      RevisionID
+	*climb         // set as long as the revision is used
 }
 
 // New is an engine without functions.
@@ -179,12 +173,14 @@ func (e *Engine) stepRare(ev Event) {
 		e.cancelled(ev)
 	case EventWorkerFailed:
 		e.workerFailed(ev)
-	case EventMetadata:
-		e.metadata(ev)
+	case EventRecording:
+		e.recorded(ev)
 	case EventBuildDone:
 		e.buildDone(ev)
 	case EventBuildFailed:
 		e.buildFailed(ev)
+	case EventStale:
+		e.foundStale(ev)
 	case EventOptimize:
 		e.operatorOptimize(ev)
 	case EventDeoptimize:
@@ -224,12 +220,12 @@ func (e *Engine) woke() {
 		e.wake = pool.Never
 	}
 	for id := e.pool.Expired(e.now); id != pool.None; id = e.pool.Expired(e.now) {
-		e.stop(id, ReasonIdle)
+		e.expire(id)
 	}
 	for e.timers.next() <= e.now {
 		id := e.timers.pop()
 		if e.revision(id) != nil {
-			e.admit(id)
+			e.admitAll(id)
 			e.settle(id)
 		}
 	}
@@ -243,14 +239,18 @@ func (e *Engine) startDrain() {
 			continue
 		}
 		e.stopIdle(RevisionID(id), ReasonDraining)
-		e.revisions[id].checkWanted = false
-		// The state stays as it is: the build starts again after a restart.
-		e.interrupt(RevisionID(id), ReasonDraining)
+		r := &e.revisions[id]
+		r.aside, r.again = ladder.RecordingNone, 0
+		for rung := 1; rung < len(r.rungs); rung++ {
+			r.rungs[rung].checkWanted = false
+			// The state stays as it is: the build starts again after a restart.
+			e.interrupt(RevisionID(id), ladder.ID(rung), ReasonDraining)
+		}
 	}
 }
 
 func (e *Engine) checkDrained() {
-	if !e.drainedOut && e.inflight == 0 && e.building == 0 && e.pool.Workers() == 0 {
+	if !e.drainedOut && e.inflight == 0 && e.building == [weights]int32{} && e.pool.Workers() == 0 {
 		e.drainedOut = true
 		e.emit(Action{Kind: ActionDrained})
 	}

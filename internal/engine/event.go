@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/pool"
@@ -52,21 +53,26 @@ const (
 	// EventWorkerFailed: a start came to nothing and nothing is left of it. Worker, Failure.
 	EventWorkerFailed
 	// EventWorkerExited: a worker that was ready is gone, by itself or stopped, and its memory
-	// is free. Its invocations' EventFinished come first. Worker.
+	// is free. Its invocations' EventFinished come first. Worker, MemoryMB (what it used; 0: not known).
 	EventWorkerExited
 
-	// EventMetadata: the tracer's findings were merged and stored as Version, a number
-	// that grows when they change. Revision, Version, Complete.
-	EventMetadata
-	// EventBuildDone: the binary is there. Revision.
+	// EventRecording: what a recorder found was merged and stored as Version, a number that grows when
+	// it changes. That of a recorder that ends comes before its EventWorkerExited. Revision,
+	// Recording, Version, Complete.
+	EventRecording
+	// EventBuildDone: the artifact is there. Revision, Rung, Cost.
 	EventBuildDone
 	// EventBuildFailed: there is none. Also the answer to ActionCancelBuild, if it came
-	// in time. Revision, Failure (build classes).
+	// in time. Revision, Rung, Failure (build classes).
 	EventBuildFailed
 
-	// EventOptimize is an operator's wish for a binary of Level, past policy and back-off. Revision, Level.
+	// EventStale: an artifact turned out not to fit this machine any more, though its worker serves without
+	// it. Revision, Rung.
+	EventStale
+
+	// EventOptimize is an operator's wish for the artifact of a rung, past policy and back-off. Revision, Rung.
 	EventOptimize
-	// EventDeoptimize is an operator's wish to go back to tracing. Revision.
+	// EventDeoptimize is an operator's wish to leave the highest rung and to record again. Revision.
 	EventDeoptimize
 
 	// EventConfigured changes the node's limits. NodeConfig.
@@ -86,18 +92,21 @@ const (
 type Event struct {
 	Kind    EventKind
 	Outcome function.Outcome
-	Level   function.Level
 	Failure Failure
 	// NoRetry: the invocation cannot be run again (its body was streamed and is gone).
 	NoRetry bool
-	// Complete: no later trace adds to this metadata (it was imported). The engine itself
-	// knows when a tracing worker has done its part.
+	// Complete: nothing that is recorded later adds to it (it was imported). The engine itself
+	// knows when a recorder has done its part.
 	Complete   bool
+	Rung       ladder.ID
+	Recording  ladder.Recording
 	Function   FunctionID
 	Revision   RevisionID
 	Invocation InvocationID
 	Worker     WorkerID
-	Version    uint32 // of the metadata, from 1
+	Version    uint32  // of the recording, from 1
+	MemoryMB   float64 // 1e6 bytes
+	Cost       ladder.Cost
 
 	FunctionConfig *FunctionConfig
 	RevisionConfig *RevisionConfig
@@ -114,13 +123,15 @@ const (
 	FailureSandbox
 	// FailureInit is the function's: it did not come up, in its time or at all.
 	FailureInit
-	// FailureMetadata is a native worker that met a missing element while it started.
+	// FailureMetadata is a worker of a binary that met a missing element while it started.
 	FailureMetadata
+	// FailureStale is an artifact that does not fit this machine any more, or is damaged.
+	FailureStale
 	// FailureStopped is a start that was ended because the engine asked for it (ActionStop).
 	FailureStopped
 	// FailureBuild is a build that may succeed when it is tried again (memory, time, tool).
 	FailureBuild
-	// FailureInputs is a build that fails again for certain with the same metadata.
+	// FailureInputs is a build that fails again for certain with the same recording.
 	FailureInputs
 	// FailureCancelled is a build that was cancelled.
 	FailureCancelled
@@ -135,7 +146,7 @@ type FunctionConfig struct {
 	Reserved int32
 	// QueueLimit is the most invocations that wait; 0: the node's.
 	QueueLimit int32
-	// NoOptimize keeps the function on plain HotSpot: no tracing, no builds, no native workers.
+	// NoOptimize keeps the function on its first rung: nothing is recorded and nothing is built.
 	NoOptimize bool
 	// Deopt says what happens to an invocation that met a missing element.
 	Deopt function.DeoptMode
@@ -146,12 +157,18 @@ type FunctionConfig struct {
 // RevisionConfig is one immutable revision, and what is known of it from before a restart.
 type RevisionConfig struct {
 	Function FunctionID
-	// Direct: a provided runtime, which has nothing to optimize.
-	Direct bool
+	// Ladder of the revision. The engine learns from what it sees on a copy of its own, one for all
+	// revisions that were given the same.
+	Ladder *ladder.Ladder
 	// Slots is how many invocations a worker runs at once; 0 and 1: one.
 	Slots int32
-	// MemoryMiB is what a worker of each tier reserves.
-	MemoryMiB [function.TierCount]int32
+	// MemoryMiB is what a worker of each rung reserves; RecordMiB is what a recorder does beyond that.
+	MemoryMiB []int32
+	RecordMiB int32
+	// WorkerMB is what a worker of the first rung is expected to use, until it is measured; 0: what it reserves.
+	WorkerMB float64
+	// Parked: nothing is prepared for it (a version that was published before, an update in progress).
+	Parked bool
 	// Restored is the pipeline's state from before a restart; its zero value: a new revision.
 	Restored pipeline.Saved
 }
@@ -166,9 +183,12 @@ type NodeConfig struct {
 	Concurrency int32
 	// QueueLimit is the most invocations of a function that wait, unless it has its own; 0: no limit.
 	QueueLimit int32
-	// Builders is how many builds run at once; 0: one; -1: none.
-	Builders int32
-	// TraceLimit is how many invocations a tracing worker serves; 0: 1000 (paper, 4.1).
+	// Builders is how many builds run at once; 0: one; -1: none. LightBuilders is the same for light
+	// artifacts.
+	Builders, LightBuilders int32
+	// ArtifactMB is how much disk (1e6 bytes) all artifacts together may take; 0: no limit.
+	ArtifactMB int64
+	// TraceLimit is how many invocations workers with the tracer serve; 0: 1000 (paper, 4.1).
 	TraceLimit int32
 	// Patience is how long (ns) a function waits for memory before a worker of a function that has
 	// more of them, and whose invocations have not waited as long, is given up for it; 0: one second.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pool"
 )
 
@@ -33,14 +34,17 @@ func (e *Engine) arrived(ev Event) {
 		return
 	}
 	w := e.pool.Pick(pool.GroupID(ev.Revision))
-	if r.tracer != pool.None && !e.native(r) && e.pool.Get(r.tracer).Idle() {
-		w = r.tracer // what it sees is wanted; it starts slower than others and would get too little
+	if r.recorder != pool.None && w != r.recorder && r.recording && e.pool.Get(r.recorder).Idle() {
+		w = r.recorder // what it sees is wanted; it starts slower than others and would get too little
 	}
 	if w == pool.None {
 		if why := e.refuseToWait(r, f); why != ReasonNone {
 			e.emit(Action{Kind: ActionReject, Invocation: ev.Invocation, Revision: ev.Revision, Reason: why})
 			return
 		}
+	}
+	if r.again > 0 {
+		r.again = 0 // it is there before it was expected
 	}
 	r.invocations++
 	f.inflight++
@@ -78,7 +82,7 @@ func (e *Engine) refuseToWait(r *revision, f *fn) Reason {
 	if limit > 0 && f.waiting >= limit {
 		return ReasonQueueFull
 	}
-	if !e.pool.FitsEver(r.mem[e.tier(r)]) && e.pool.Live(e.group(r)) == 0 {
+	if !e.pool.FitsEver(r.mib(e.place(r))) && e.pool.Live(e.group(r)) == 0 {
 		return ReasonTooLarge
 	}
 	return ReasonNone
@@ -113,23 +117,20 @@ func (e *Engine) assign(id InvocationID, w WorkerID, cold bool) {
 		e.inv[inv.next].prev = id
 	}
 	wk.Running = int32(id)
-	e.emit(Action{Kind: ActionAssign, Invocation: id, Worker: w, Revision: inv.rev, Tier: wk.Tier, Level: wk.Level, Cold: cold})
+	e.emit(Action{Kind: ActionAssign, Invocation: id, Worker: w, Revision: inv.rev, Rung: wk.Rung, Recording: wk.Recording, Cold: cold})
 
-	switch wk.Tier {
-	case function.TierNative:
-		r := &e.revisions[inv.rev]
-		if r.natives++; r.natives%reconsider == 0 {
-			e.consider(inv.rev)
-		}
-	case function.TierHotSpotAgent:
-		r := &e.revisions[inv.rev]
-		if r.traced++; r.traced >= e.config.TraceLimit && w == r.tracer {
-			e.drainWorker(w, ReasonTraceDone)
-		}
+	r := &e.revisions[inv.rev]
+	if wk.Served%reconsider == 0 {
+		e.served(r, wk)
+		e.consider(inv.rev)
+		wk = e.pool.Get(w)
+	}
+	if wk.Recording == ladder.RecordingMetadata && w == r.recorder && wk.Served >= r.taken {
+		e.drainWorker(w, ReasonRecordDone)
 	}
 }
 
-// reconsider is after how many native invocations the policy is asked again.
+// reconsider is after how many invocations of a worker the policy is asked again.
 const reconsider = 256
 
 // cancelled takes back an invocation that still waits.
@@ -192,17 +193,16 @@ func (e *Engine) finished(ev Event) {
 	wk, r := e.pool.Get(w), &e.revisions[rev]
 	e.detach(ev.Invocation, inv, wk)
 	e.pool.Release(w)
-	r.busy += e.now - inv.at
+	took := e.now - inv.at
+	r.busy += took
+	if r.service += (took - r.service) >> 3; r.service <= 0 {
+		r.service = max(took, 1)
+	}
 
 	switch ev.Outcome {
 	case function.OutcomeOK, function.OutcomeHandlerError, function.OutcomeTooLarge, function.OutcomeCancelled:
 		e.end(r, inv)
-		switch wk.Tier {
-		case function.TierHotSpotAgent:
-			r.traceServed++
-		case function.TierNative:
-			r.nativeFailures = 0
-		}
+		e.answered(r, wk)
 	case function.OutcomeUnknown:
 		e.drainWorker(w, ReasonBroken)
 		e.emit(Action{Kind: ActionRetry, Invocation: ev.Invocation, Revision: rev, Worker: w, Reason: ReasonWorkerLost})
@@ -210,12 +210,12 @@ func (e *Engine) finished(ev Event) {
 		e.toFront(&r.queue, ev.Invocation)
 	case function.OutcomeDeoptimized:
 		e.drainWorker(w, ReasonDeoptimized)
-		e.met(ev, inv, wk.Tier)
+		e.met(ev, inv, wk.Rung)
 	default:
 		e.drainWorker(w, ReasonBroken)
 		e.end(r, inv)
-		if wk.Tier == function.TierNative && ev.Outcome == function.OutcomeCrashed {
-			e.nativeFailed(rev, FailureInit, ReasonNativeCrashed)
+		if wk.Rung != ladder.First && ev.Outcome == function.OutcomeCrashed {
+			e.rungFailed(rev, wk.Rung, FailureInit, ReasonRungCrashed)
 		}
 	}
 	e.freed(w, rev)
@@ -233,15 +233,27 @@ func (e *Engine) detach(id InvocationID, inv *invocation, wk *pool.Worker) {
 	}
 }
 
+// answered notes that a worker did what it should.
+func (e *Engine) answered(r *revision, wk *pool.Worker) {
+	if wk.Recording != ladder.RecordingNone {
+		r.answered++
+		return
+	}
+	if wk.Rung != ladder.First {
+		r.rungs[wk.Rung].failures = 0
+	}
+}
+
 // met is an invocation whose worker met an element that the binary has no metadata for: the
-// function goes back to tracing, and the invocation runs again or fails, as its function says.
-func (e *Engine) met(ev Event, inv *invocation, tier function.Tier) {
+// function leaves the rung and records again, and the invocation runs again or fails, as its
+// function says.
+func (e *Engine) met(ev Event, inv *invocation, rung ladder.ID) {
 	r := &e.revisions[inv.rev]
-	if tier == function.TierNative {
-		e.deoptimize(inv.rev, ReasonDeoptimized)
+	if rung != ladder.First {
+		e.deoptimize(inv.rev, rung, ReasonDeoptimized)
 	}
 	f := &e.functions[r.fn]
-	if tier != function.TierNative || ev.NoRetry || f.config.Deopt == function.DeoptError || f.removed {
+	if rung == ladder.First || ev.NoRetry || f.config.Deopt == function.DeoptError || f.removed {
 		e.emit(Action{Kind: ActionFail, Invocation: ev.Invocation, Revision: inv.rev, Worker: ev.Worker, Reason: ReasonDeoptimized})
 		e.end(r, inv)
 		return

@@ -3,13 +3,17 @@ package engine
 import (
 	"bufio"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/policy"
 )
@@ -19,7 +23,7 @@ import (
 // the fields that are not zero, and these, all as varints. Some 10 bytes a warm event.
 
 // logHeader names the format and its version; a change of the format changes it.
-const logHeader = "cloudjit engine log 1\n"
+const logHeader = "cloudjit engine log 2\n"
 
 // maxRecord bounds a record, in bytes; a burst of ten thousand actions has a tenth of it.
 const maxRecord = 4 << 20
@@ -71,92 +75,73 @@ func (l *LogWriter) Err() error { return l.err }
 // fields are an event's small fields, in the order of the format.
 func (ev *Event) fields() []int64 {
 	return []int64{
-		int64(ev.Outcome), int64(ev.Level), int64(ev.Failure), bit(ev.NoRetry), bit(ev.Complete),
+		int64(ev.Outcome), int64(ev.Rung), int64(ev.Failure), bit(ev.NoRetry), bit(ev.Complete),
 		int64(ev.Function), int64(ev.Revision), int64(ev.Invocation), int64(ev.Worker), int64(ev.Version),
+		int64(ev.Recording), real(ev.MemoryMB), int64(ev.Cost.Wall), int64(ev.Cost.CPU), real(ev.Cost.MemoryMB), real(ev.Cost.DiskMB),
 	}
 }
 
+const eventFields = 16
+
 func (ev *Event) setFields(v []int64) error {
 	var bad bool
-	ev.Outcome, ev.Level, ev.Failure = function.Outcome(u8(v[0], &bad)), function.Level(u8(v[1], &bad)), Failure(u8(v[2], &bad))
+	ev.Outcome, ev.Rung, ev.Failure = function.Outcome(u8(v[0], &bad)), ladder.ID(u8(v[1], &bad)), Failure(u8(v[2], &bad))
 	ev.NoRetry, ev.Complete = v[3] != 0, v[4] != 0
 	ev.Function, ev.Revision = FunctionID(i32(v[5], &bad)), RevisionID(i32(v[6], &bad))
 	ev.Invocation, ev.Worker, ev.Version = InvocationID(i32(v[7], &bad)), WorkerID(i32(v[8], &bad)), u32(v[9], &bad)
+	ev.Recording, ev.MemoryMB = ladder.Recording(u8(v[10], &bad)), unreal(v[11], &bad)
+	ev.Cost = ladder.Cost{Wall: time.Duration(v[12]), CPU: time.Duration(v[13]), MemoryMB: unreal(v[14], &bad), DiskMB: unreal(v[15], &bad)}
 	return outOfRange(bad)
 }
 
 // fields are an action's, in the order of the format.
 func (a *Action) fields() []int64 {
 	return []int64{
-		int64(a.Tier), int64(a.Level), int64(a.Reason), bit(a.Cold), bit(a.Check),
-		int64(a.From.Stage), int64(a.From.Phase), int64(a.To.Stage), int64(a.To.Phase), int64(a.Cause),
+		int64(a.Rung), int64(a.Recording), int64(a.Reason), bit(a.Cold), bit(a.Check),
+		int64(a.From), int64(a.To), int64(a.Cause),
 		int64(a.Revision), int64(a.Invocation), int64(a.Worker), int64(a.Version), a.At,
 	}
 }
 
+const actionFields = 13
+
 func (a *Action) setFields(v []int64) error {
 	var bad bool
-	a.Tier, a.Level, a.Reason = function.Tier(u8(v[0], &bad)), function.Level(u8(v[1], &bad)), Reason(u8(v[2], &bad))
+	a.Rung, a.Recording, a.Reason = ladder.ID(u8(v[0], &bad)), ladder.Recording(u8(v[1], &bad)), Reason(u8(v[2], &bad))
 	a.Cold, a.Check = v[3] != 0, v[4] != 0
-	a.From = pipeline.State{Stage: pipeline.Stage(u8(v[5], &bad)), Phase: pipeline.Phase(u8(v[6], &bad))}
-	a.To = pipeline.State{Stage: pipeline.Stage(u8(v[7], &bad)), Phase: pipeline.Phase(u8(v[8], &bad))}
-	a.Cause = pipeline.Event(u8(v[9], &bad))
-	a.Revision, a.Invocation, a.Worker = RevisionID(i32(v[10], &bad)), InvocationID(i32(v[11], &bad)), WorkerID(i32(v[12], &bad))
-	a.Version, a.At = u32(v[13], &bad), v[14]
+	a.From, a.To, a.Cause = pipeline.Phase(u8(v[5], &bad)), pipeline.Phase(u8(v[6], &bad)), pipeline.Event(u8(v[7], &bad))
+	a.Revision, a.Invocation, a.Worker = RevisionID(i32(v[8], &bad)), InvocationID(i32(v[9], &bad)), WorkerID(i32(v[10], &bad))
+	a.Version, a.At = u32(v[11], &bad), v[12]
 	return outOfRange(bad)
 }
 
 func (c *FunctionConfig) fields() []int64 {
 	return []int64{
 		int64(c.Reserved), int64(c.QueueLimit), bit(c.NoOptimize), int64(c.Deopt),
-		c.Params.KeepAlive, int64(c.Params.Threshold), c.Params.Window,
+		c.Params.KeepAlive, int64(c.Params.Threshold), c.Params.Window, c.Params.MaxWait, int64(c.Params.Prepare),
 	}
 }
+
+const functionFields = 9
 
 func (c *FunctionConfig) setFields(v []int64) error {
 	var bad bool
 	c.Reserved, c.QueueLimit, c.NoOptimize, c.Deopt = i32(v[0], &bad), i32(v[1], &bad), v[2] != 0, function.DeoptMode(u8(v[3], &bad))
-	c.Params = policy.Params{KeepAlive: v[4], Threshold: i32(v[5], &bad), Window: v[6]}
-	return outOfRange(bad)
-}
-
-func (c *RevisionConfig) fields() []int64 {
-	s := &c.Restored
-	v := []int64{
-		int64(c.Function), bit(c.Direct), int64(c.Slots),
-		int64(s.State.Stage), int64(s.State.Phase), int64(s.Level), int64(s.BuiltVersion), int64(s.Version), bit(s.Complete),
-		int64(s.Wanted), int64(s.FailedVersion), int64(s.Deopts), int64(s.BuildFailures), s.NotBefore,
-	}
-	for _, m := range c.MemoryMiB {
-		v = append(v, int64(m))
-	}
-	return v
-}
-
-func (c *RevisionConfig) setFields(v []int64) error {
-	var bad bool
-	c.Function, c.Direct, c.Slots = FunctionID(i32(v[0], &bad)), v[1] != 0, i32(v[2], &bad)
-	c.Restored = pipeline.Saved{
-		State: pipeline.State{Stage: pipeline.Stage(u8(v[3], &bad)), Phase: pipeline.Phase(u8(v[4], &bad))},
-		Level: function.Level(u8(v[5], &bad)), BuiltVersion: u32(v[6], &bad), Version: u32(v[7], &bad), Complete: v[8] != 0,
-		Wanted: function.Level(u8(v[9], &bad)), FailedVersion: u32(v[10], &bad), Deopts: i32(v[11], &bad),
-		BuildFailures: i32(v[12], &bad), NotBefore: v[13],
-	}
-	for i := range c.MemoryMiB {
-		c.MemoryMiB[i] = i32(v[14+i], &bad)
-	}
+	c.Params = policy.Params{KeepAlive: v[4], Threshold: i32(v[5], &bad), Window: v[6], MaxWait: v[7], Prepare: policy.Prepare(u8(v[8], &bad))}
 	return outOfRange(bad)
 }
 
 func (c *NodeConfig) fields() []int64 {
-	return []int64{c.MemoryMiB, int64(c.Starts), int64(c.Concurrency), int64(c.QueueLimit), int64(c.Builders), int64(c.TraceLimit), c.Patience}
+	return []int64{c.MemoryMiB, int64(c.Starts), int64(c.Concurrency), int64(c.QueueLimit), int64(c.Builders), int64(c.TraceLimit), c.Patience, int64(c.LightBuilders), c.ArtifactMB}
 }
+
+const nodeFields = 9
 
 func (c *NodeConfig) setFields(v []int64) error {
 	var bad bool
 	*c = NodeConfig{
 		MemoryMiB: v[0], Starts: i32(v[1], &bad), Concurrency: i32(v[2], &bad), QueueLimit: i32(v[3], &bad),
-		Builders: i32(v[4], &bad), TraceLimit: i32(v[5], &bad), Patience: v[6],
+		Builders: i32(v[4], &bad), TraceLimit: i32(v[5], &bad), Patience: v[6], LightBuilders: i32(v[7], &bad), ArtifactMB: v[8],
 	}
 	return outOfRange(bad)
 }
@@ -186,7 +171,13 @@ func appendEvent(b []byte, ev *Event) []byte {
 		b = appendFields(b, 0, ev.FunctionConfig.fields())
 	}
 	if ev.RevisionConfig != nil {
-		b = appendFields(b, 0, ev.RevisionConfig.fields())
+		// It has names and a table in it, and is rare: as JSON.
+		doc, err := json.Marshal(ev.RevisionConfig)
+		if err != nil { // a number that is none, which no ladder has
+			doc = []byte("null")
+		}
+		b = binary.AppendUvarint(b, uint64(len(doc)))
+		b = append(b, doc...)
 	}
 	if ev.NodeConfig != nil {
 		b = appendFields(b, 0, ev.NodeConfig.fields())
@@ -264,7 +255,7 @@ func (l *LogReader) Next() (now int64, ev Event, actions []Action, err error) {
 	}
 	for range n {
 		var a Action
-		var v [15]int64
+		var v [actionFields]int64
 		a.Kind = ActionKind(d.fields(v[:]))
 		if int(a.Kind) >= actionKindCount {
 			d.fail(fmt.Errorf("unknown action %d", a.Kind))
@@ -339,7 +330,7 @@ func (d *decoder) fields(v []int64) byte {
 }
 
 func (d *decoder) event(ev *Event) {
-	var v [10]int64
+	var v [eventFields]int64
 	ev.Kind = EventKind(d.fields(v[:]))
 	if int(ev.Kind) >= eventKindCount {
 		d.fail(fmt.Errorf("unknown event %d", ev.Kind))
@@ -350,23 +341,39 @@ func (d *decoder) event(ev *Event) {
 		d.fail(fmt.Errorf("unknown parts %b", parts))
 	}
 	if parts&partFunction != 0 {
-		var v [7]int64
+		var v [functionFields]int64
 		d.fields(v[:])
 		ev.FunctionConfig = &FunctionConfig{}
 		d.fail(ev.FunctionConfig.setFields(v[:]))
 	}
 	if parts&partRevision != 0 {
-		var v [14 + function.TierCount]int64
-		d.fields(v[:])
+		n := d.uvarint()
+		if n > uint64(len(d.b)) {
+			d.fail(io.ErrUnexpectedEOF)
+			return
+		}
 		ev.RevisionConfig = &RevisionConfig{}
-		d.fail(ev.RevisionConfig.setFields(v[:]))
+		if err := json.Unmarshal(d.b[:n], ev.RevisionConfig); err != nil {
+			d.fail(fmt.Errorf("revision: %w", err))
+			return
+		}
+		d.b = d.b[n:]
 	}
 	if parts&partNode != 0 {
-		var v [7]int64
+		var v [nodeFields]int64
 		d.fields(v[:])
 		ev.NodeConfig = &NodeConfig{}
 		d.fail(ev.NodeConfig.setFields(v[:]))
 	}
+}
+
+// real and unreal carry a number of at least 0 as its bits.
+func real(f float64) int64 { return int64(math.Float64bits(f)) }
+
+func unreal(v int64, bad *bool) float64 {
+	f := math.Float64frombits(uint64(v))
+	*bad = *bad || !(f >= 0) || math.IsInf(f, 0)
+	return f
 }
 
 func bit(b bool) int64 {

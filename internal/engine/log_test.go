@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/policy"
 )
@@ -43,7 +44,7 @@ func TestReplay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return Replay(r, &policy.Paper{HotInvocations: 4})
+			return Replay(r, tested(s.which))
 		}
 		if n, err := replay(log); err != nil || n != len(s.events)+1 {
 			t.Fatalf("replayed %d of %d steps: %v", n, len(s.events)+1, err)
@@ -69,18 +70,21 @@ func TestReplay(t *testing.T) {
 // TestLogKeepsAll: every field of an event and an action comes back.
 func TestLogKeepsAll(t *testing.T) {
 	ev := Event{
-		Kind: EventRevisionAdded, Outcome: function.OutcomeCrashed, Level: 2, Failure: FailureInputs, NoRetry: true, Complete: true,
-		Function: -1, Revision: 1 << 20, Invocation: 7, Worker: 8, Version: 1<<32 - 1,
-		FunctionConfig: &FunctionConfig{Reserved: -1, QueueLimit: 2, NoOptimize: true, Deopt: 1, Params: policy.DefaultParams()},
-		RevisionConfig: &RevisionConfig{Function: 3, Direct: true, Slots: 4, MemoryMiB: [function.TierCount]int32{1, 2, 3, 4, 5},
-			Restored: pipeline.Saved{State: pipeline.State{Stage: 2, Phase: 3}, Level: 1, BuiltVersion: 2, Version: 3, Complete: true,
-				Wanted: 2, FailedVersion: 9, Deopts: 4, BuildFailures: 5, NotBefore: time.Now().UnixNano()}},
-		NodeConfig: &NodeConfig{MemoryMiB: 1 << 40, Starts: 1, Concurrency: 2, QueueLimit: 3, Builders: -1, TraceLimit: 4, Patience: 5},
+		Kind: EventRevisionAdded, Outcome: function.OutcomeCrashed, Rung: 2, Recording: 1, Failure: FailureInputs, NoRetry: true, Complete: true,
+		Function: -1, Revision: 1 << 20, Invocation: 7, Worker: 8, Version: 1<<32 - 1, MemoryMB: 1.5,
+		Cost:           ladder.Cost{Wall: 1, CPU: 2, MemoryMB: 3.25, DiskMB: 4},
+		FunctionConfig: &FunctionConfig{Reserved: -1, QueueLimit: 2, NoOptimize: true, Deopt: 1, Params: policy.Params{KeepAlive: 1, Threshold: 2, Window: 3, MaxWait: 4, Prepare: policy.PrepareDeploy}},
+		RevisionConfig: &RevisionConfig{Function: 3, Ladder: whole, Slots: 4, MemoryMiB: []int32{1, 2, 3}, RecordMiB: 6, WorkerMB: 7.5, Parked: true,
+			Restored: pipeline.Saved{
+				Recordings: pipeline.Recordings{2: {Phase: pipeline.PhaseRecorded, Version: 3, Least: 2}},
+				Rungs:      []pipeline.Rung{{Name: "native", Phase: pipeline.PhaseFailed, Built: 2, FailedVersion: 9, Falls: 4, Failures: 5, NotBefore: time.Now().UnixNano(), DiskMB: 1.25}},
+			}},
+		NodeConfig: &NodeConfig{MemoryMiB: 1 << 40, Starts: 1, Concurrency: 2, QueueLimit: 3, Builders: -1, TraceLimit: 4, Patience: 5, LightBuilders: 6, ArtifactMB: 7},
 	}
-	act := Action{Kind: ActionRecord, Tier: 3, Level: 1, Reason: ReasonBackoff, Cold: true, Check: true,
-		From: pipeline.State{Stage: 1, Phase: 2}, To: pipeline.State{Stage: 2, Phase: 1}, Cause: pipeline.EventChecked,
+	act := Action{Kind: ActionRecord, Rung: 3, Recording: 1, Reason: ReasonBackoff, Cold: true, Check: true,
+		From: pipeline.PhaseQueued, To: pipeline.PhaseBuilding, Cause: pipeline.EventChecked,
 		Revision: 1, Invocation: 2, Worker: 3, Version: 4, At: -5}
-	for _, v := range []any{ev, act, *ev.FunctionConfig, ev.RevisionConfig.Restored, *ev.NodeConfig} {
+	for _, v := range []any{ev, act, *ev.FunctionConfig, ev.FunctionConfig.Params, *ev.RevisionConfig, *ev.NodeConfig, ev.Cost} {
 		for i := range reflect.TypeOf(v).NumField() {
 			if reflect.ValueOf(v).Field(i).IsZero() {
 				t.Fatalf("%T.%s is zero: this test would not see it lost", v, reflect.TypeOf(v).Field(i).Name)

@@ -5,16 +5,16 @@ import "github.com/cloudjit/cloudjit/internal/function"
 var eventNames = [eventKindCount]string{
 	"none", "function-set", "function-removed", "revision-added", "revision-removed",
 	"arrived", "cancelled", "finished", "worker-ready", "worker-failed", "worker-exited",
-	"metadata", "build-done", "build-failed", "optimize", "deoptimize", "configured", "woke", "drain",
+	"recording", "build-done", "build-failed", "stale", "optimize", "deoptimize", "configured", "woke", "drain",
 }
 
 var actionNames = [actionKindCount]string{
 	"none", "start", "assign", "stop", "reject", "fail", "retry", "build", "cancel-build",
-	"record", "wake", "gone", "drained", "illegal",
+	"drop", "record", "prepared", "wake", "gone", "drained", "illegal",
 }
 
 var failureNames = [failureCount]string{
-	"none", "sandbox", "init", "metadata", "stopped", "build", "inputs", "cancelled",
+	"none", "sandbox", "init", "metadata", "stale", "stopped", "build", "inputs", "cancelled",
 }
 
 // reasons are the name of each reason, stable, for logs and metrics, and a sentence for people.
@@ -33,29 +33,33 @@ var reasons = [reasonCount]struct{ name, text string }{
 	ReasonDeoptimized:   {"deoptimized", "the binary met an element that it has no metadata for"},
 	ReasonWorkerLost:    {"worker-lost", "the worker ended under the invocation"},
 
-	ReasonIdle:      {"idle", "its keep-alive ended"},
-	ReasonEvicted:   {"evicted", "its memory was needed"},
-	ReasonYielded:   {"yielded", "another function has waited longer for memory"},
-	ReasonReplaced:  {"replaced", "workers of a better tier replace it"},
-	ReasonTraceDone: {"trace-done", "it has traced as many invocations as it should"},
-	ReasonBroken:    {"broken", "its last invocation timed out or crashed"},
+	ReasonIdle:       {"idle", "its keep-alive ended"},
+	ReasonEvicted:    {"evicted", "its memory was needed"},
+	ReasonYielded:    {"yielded", "another function has waited longer for memory"},
+	ReasonReplaced:   {"replaced", "workers of a better rung replace it"},
+	ReasonRecordDone: {"record-done", "it has recorded as much as it should"},
+	ReasonBroken:     {"broken", "its last invocation timed out or crashed"},
 
-	ReasonTraced:            {"traced", "a tracing worker has done its part"},
-	ReasonImported:          {"imported", "complete metadata was given"},
-	ReasonPolicy:            {"policy", "the policy says that a binary is worth its build"},
-	ReasonOperator:          {"operator", "an operator asked for it"},
-	ReasonTurn:              {"turn", "a builder is free"},
-	ReasonBuilt:             {"built", "the binary is there"},
-	ReasonChecked:           {"checked", "a worker of the new binary came up"},
-	ReasonBuildFailed:       {"build-failed", "the build failed and is tried again later"},
-	ReasonInputsFailed:      {"inputs-failed", "the build fails with this metadata; it is tried again when that changes"},
-	ReasonCheckFailed:       {"check-failed", "no worker of the new binary came up"},
-	ReasonNativeStartFailed: {"native-start-failed", "the binary did not come up any more"},
-	ReasonNativeCrashed:     {"native-crashed", "the binary crashed again and again"},
-	ReasonTracerFailed:      {"tracer-failed", "HotSpot did not come up with the tracer"},
-	ReasonBackoff:           {"backoff", "a build waits because of earlier deoptimizations or failed builds"},
-	ReasonNoOptimize:        {"no-optimize", "optimization of the function was turned off"},
-	ReasonRestarted:         {"restarted", "a restart of the server had cut the build off"},
+	ReasonRecorded:        {"recorded", "a worker has recorded what it met"},
+	ReasonRecordingLost:   {"recording-lost", "the recording is of no use any more"},
+	ReasonImported:        {"imported", "complete metadata was given"},
+	ReasonPolicy:          {"policy", "the policy says that it is worth its cost"},
+	ReasonOperator:        {"operator", "an operator asked for it"},
+	ReasonTurn:            {"turn", "a builder is free"},
+	ReasonPrepare:         {"prepare", "it is prepared before the first invocation"},
+	ReasonBuilt:           {"built", "the artifact is there"},
+	ReasonChecked:         {"checked", "a worker of the new artifact came up"},
+	ReasonBuildFailed:     {"build-failed", "the build failed and is tried again later"},
+	ReasonInputsFailed:    {"inputs-failed", "the build fails with this recording; it is tried again when that changes"},
+	ReasonCheckFailed:     {"check-failed", "no worker of the new artifact came up"},
+	ReasonRungStartFailed: {"rung-start-failed", "the artifact did not come up any more"},
+	ReasonRungCrashed:     {"rung-crashed", "workers with the artifact crashed again and again"},
+	ReasonStale:           {"stale", "the artifact does not fit this machine any more, or is damaged"},
+	ReasonDisk:            {"disk", "artifacts take too much disk, and this one is worth least"},
+	ReasonRecorderFailed:  {"recorder-failed", "no worker came up that records"},
+	ReasonBackoff:         {"backoff", "a build waits because of earlier deoptimizations or failed builds"},
+	ReasonNoOptimize:      {"no-optimize", "optimization of the function was turned off"},
+	ReasonRestarted:       {"restarted", "a restart of the server had cut the build off"},
 
 	ReasonUnknownFunction:   {"unknown-function", "there is no such function"},
 	ReasonUnknownRevision:   {"unknown-revision", "there is no such revision"},

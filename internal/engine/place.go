@@ -1,36 +1,32 @@
 package engine
 
 import (
-	"github.com/cloudjit/cloudjit/internal/function"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pool"
 )
 
-// tier is how a worker that starts now runs the revision.
-func (e *Engine) tier(r *revision) function.Tier {
-	switch {
-	case r.direct:
-		return function.TierDirect
-	case e.native(r):
-		return function.TierNative
-	case r.tracer == pool.None && e.mayTrace(r):
-		return function.TierHotSpotAgent
+// mib is what a worker reserves.
+func (r *revision) mib(rung ladder.ID, x ladder.Recording) int32 {
+	m := r.memory[rung]
+	if x != ladder.RecordingNone {
+		m += r.recordMiB
 	}
-	return function.TierHotSpot
+	return m
 }
 
 // want starts as many workers as the waiting invocations of a revision need and the node
 // has room for; for the rest, the revision waits for its turn.
 func (e *Engine) want(rev RevisionID) {
 	r := &e.revisions[rev]
-	if r.retries.n > 0 && r.tracer == pool.None && !e.mayTrace(r) {
-		e.untrace(r)
-	}
+	e.untrace(r)
 	if r.retries.n > 0 {
-		if wk := e.pool.Get(r.tracer); wk != nil && wk.State == pool.Ready {
-			e.feed(r.tracer, rev, false)
+		if wk := e.pool.Get(r.recorder); wk != nil && wk.State == pool.Ready {
+			e.feed(r.recorder, rev, false)
 		}
 	}
-	if r.queue.n > 0 && e.pool.Live(e.group(r)) == 0 && !e.pool.FitsEver(r.mem[e.tier(r)]) {
+	if r.queue.n > 0 && e.pool.Live(e.group(r)) == 0 && !e.pool.FitsEver(r.mib(e.place(r))) {
 		e.rejectAll(rev, ReasonTooLarge)
 	}
 	for e.needs(r) {
@@ -48,9 +44,12 @@ func (e *Engine) want(rev RevisionID) {
 	e.unstarve(rev)
 }
 
-// untrace lets any worker take the invocations that were to run again under the tracer, ahead of
-// the others: there can be no tracing worker, and a right answer is worth more than its trace.
+// untrace lets any worker take the invocations that were to run again on a recorder, ahead of
+// the others: there can be none, and a right answer is worth more than its trace.
 func (e *Engine) untrace(r *revision) {
+	if r.retries.n == 0 || r.recorder != pool.None || e.mayRecord(r, ladder.RecordingMetadata) {
+		return
+	}
 	all := r.retries
 	for id := all.head; id != noInvocation; id = e.inv[id].next {
 		e.inv[id].state = invWaiting
@@ -73,19 +72,50 @@ func (e *Engine) untrace(r *revision) {
 
 // needs reports whether one more worker should start for the revision now.
 func (e *Engine) needs(r *revision) bool {
-	return r.checkWanted || r.queue.n+r.retries.n > 0 && r.startNotBefore <= e.now && e.uncovered(r)
+	if r.nextCheck() != ladder.First || e.needsAside(r) || e.needsAhead(r) {
+		return true
+	}
+	return r.queue.n+r.retries.n > 0 && r.startNotBefore <= e.now && e.uncovered(r) && e.worthOneMore(r)
+}
+
+// needsAside reports whether a recorder is to be started beside the workers that serve.
+func (e *Engine) needsAside(r *revision) bool {
+	return r.aside != ladder.RecordingNone && r.recorder == pool.None && e.mayRecord(r, r.aside)
+}
+
+// needsAhead reports whether it is time to start a worker ahead of the next invocation.
+func (e *Engine) needsAhead(r *revision) bool {
+	return r.again > 0 && r.again <= e.now && !r.removed && !e.drain
+}
+
+// worthOneMore asks the policy whether another worker starts while others work or start.
+func (e *Engine) worthOneMore(r *revision) bool {
+	if r.retries.n > 0 {
+		return true
+	}
+	v := e.viewOf(r)
+	if v.Starting+v.Working == 0 || e.policy.Start(e.now, v) {
+		return true
+	}
+	if r.asked <= e.now {
+		r.asked = e.now + max(r.views[v.Rung].Start/4, int64(time.Millisecond))
+		e.timers.push(r.asked, r.id)
+	}
+	return false
 }
 
 // uncovered reports whether more wait than the workers that are starting will take.
 func (e *Engine) uncovered(r *revision) bool {
-	if r.retries.n > 0 && r.tracer == pool.None {
+	if r.retries.n > 0 && r.recorder == pool.None {
 		return true
 	}
 	coming := e.pool.InStart(e.group(r))
-	if e.inStart(r.checker) {
-		coming-- // it may well fail
+	for id := 1; id < len(r.rungs); id++ {
+		if e.inStart(r.rungs[id].checker) {
+			coming-- // it may well fail
+		}
 	}
-	if r.retries.n > 0 && e.inStart(r.tracer) {
+	if r.retries.n > 0 && e.inStart(r.recorder) {
 		coming--
 	}
 	return r.queue.n > coming*r.slots
@@ -99,39 +129,78 @@ func (e *Engine) inStart(w WorkerID) bool {
 // start starts one worker that the revision needs; false if the node has no room now.
 func (e *Engine) start(rev RevisionID) bool {
 	r := &e.revisions[rev]
-	tier, level := e.tier(r), function.LevelNone
-	if r.checkWanted {
-		tier, level = function.TierNative, r.saved.Wanted
-	} else if tier == function.TierNative {
-		level = r.saved.Level
-	}
 	if e.config.Starts > 0 && e.pool.Starting() >= int(e.config.Starts) {
 		e.memoryShort = false
 		return false
 	}
-	if !e.makeRoom(r.mem[tier]) {
+	if rung := r.nextCheck(); rung != ladder.First {
+		if !e.makeRoom(r.mib(rung, ladder.RecordingNone)) {
+			e.memoryShort = true
+			return false
+		}
+		r.rungs[rung].checkWanted = false
+		r.rungs[rung].checker = e.begin(r, Action{Rung: rung, Check: true})
+		return true
+	}
+	if r.queue.n+r.retries.n > 0 && r.startNotBefore <= e.now && e.uncovered(r) {
+		return e.startCold(r)
+	}
+	if e.needsAside(r) {
+		if !e.makeRoom(r.mib(ladder.First, r.aside)) {
+			e.memoryShort = true
+			return false
+		}
+		e.begin(r, Action{Recording: r.aside})
+		return true
+	}
+	// Ahead of an invocation that may come: nobody else is stopped for it.
+	r.again = 0
+	if g := e.group(r); e.pool.InStart(g)+e.pool.Idles(g)+e.pool.Working(g) == 0 && e.starved.head == noRevision {
+		e.consider(rev)
+		if rung, x := e.place(r); e.pool.Fits(r.mib(rung, x)) {
+			e.begin(r, Action{Rung: rung, Recording: x})
+		}
+	}
+	return true
+}
+
+// startCold starts a worker that an invocation waits for.
+func (e *Engine) startCold(r *revision) bool {
+	rung, x := e.place(r)
+	if !e.makeRoom(r.mib(rung, x)) {
 		e.memoryShort = true
 		return false
 	}
-	w := e.pool.Start(e.group(r), tier, level, r.mem[tier], r.slots)
-	a := Action{Kind: ActionStart, Worker: w, Revision: rev, Tier: tier, Level: level}
-	if r.checkWanted {
-		r.checkWanted, r.checker = false, w
-		e.pool.Get(w).Check = true
-		a.Check = true
-		e.emit(a)
-		return true
-	}
-	if tier == function.TierHotSpotAgent {
-		r.tracer = w
-	}
-	a.Cold = true
-	e.emit(a)
 	r.colds++
+	r.again = 0
 	f := &e.functions[r.fn]
 	f.recent.Add(e.now, f.config.Params.Threshold)
-	e.consider(rev)
+	e.consider(r.id)
+	if r.best == rung { // as it was before the policy was asked; what is recorded may be new
+		rung, x = e.place(r)
+		if !e.pool.Fits(r.mib(rung, x)) {
+			x = ladder.RecordingNone
+		}
+	}
+	e.begin(r, Action{Rung: rung, Recording: x, Cold: true})
 	return true
+}
+
+// begin starts a worker as an action says it; there is room.
+func (e *Engine) begin(r *revision, a Action) WorkerID {
+	w := e.pool.Start(e.group(r), a.Rung, a.Recording, r.mib(a.Rung, a.Recording), r.slots)
+	wk := e.pool.Get(w)
+	wk.Check, wk.Since = a.Check, e.now
+	if a.Recording != ladder.RecordingNone {
+		r.recorder = w
+		rec := &r.recordings[a.Recording]
+		rec.grown = false
+		r.taken, r.answered = e.config.TraceLimit-rec.taken, 0
+		r.aside = ladder.RecordingNone
+	}
+	a.Kind, a.Worker, a.Revision = ActionStart, w, r.id
+	e.emit(a)
+	return w
 }
 
 // makeRoom reports whether a worker of mib can start, and evicts idle workers if that helps.
@@ -156,7 +225,9 @@ func (e *Engine) room() {
 	for e.starved.head != noRevision && e.starved.head != passed {
 		rev := e.starved.head
 		r := &e.revisions[rev]
-		if e.needs(r) && !e.start(rev) {
+		e.untrace(r)
+		needs := e.needs(r)
+		if needs && !e.start(rev) {
 			if r.queue.n+r.retries.n > 0 {
 				return
 			}
@@ -165,7 +236,7 @@ func (e *Engine) room() {
 			}
 		}
 		e.unstarve(rev)
-		if e.needs(r) {
+		if needs && e.needs(r) {
 			e.starve(rev)
 		}
 	}
@@ -173,12 +244,12 @@ func (e *Engine) room() {
 
 // yields reports whether a free worker of a revision should be given up, although invocations
 // wait for it, because the first of those that wait for memory has fewer workers, or needs one
-// for tracing, and has waited longer.
+// to record, and has waited longer.
 func (e *Engine) yields(rev RevisionID, r *revision) bool {
 	head := e.starved.head
 	first := &e.revisions[head]
-	toTrace := first.retries.n > 0 && first.tracer == pool.None
-	if !e.memoryShort || r.queue.n == 0 || first.queue.n+first.retries.n == 0 || e.pool.FitsSoon(first.mem[e.tier(first)]) {
+	toTrace := first.retries.n > 0 && first.recorder == pool.None
+	if !e.memoryShort || r.queue.n == 0 || first.queue.n+first.retries.n == 0 || e.pool.FitsSoon(first.mib(e.place(first))) {
 		return false
 	}
 	if !toTrace && (head == rev || e.pool.Live(e.group(first)) >= e.pool.Live(e.group(r))) {

@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
-
-	"github.com/cloudjit/cloudjit/internal/policy"
 )
 
 func drawConfig(t *rapid.T) NodeConfig {
@@ -17,6 +15,7 @@ func drawConfig(t *rapid.T) NodeConfig {
 		QueueLimit:  rapid.SampledFrom([]int32{0, 10}).Draw(t, "queue limit"),
 		Builders:    rapid.Int32Range(1, 2).Draw(t, "builders"),
 		TraceLimit:  rapid.Int32Range(1, 5).Draw(t, "trace limit"),
+		ArtifactMB:  rapid.SampledFrom([]int64{0, 15}).Draw(t, "artifacts"),
 	}
 }
 
@@ -64,7 +63,7 @@ func play(t *rapid.T) *shell {
 func TestDeterministic(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := play(t)
-		e := New(s.first, &policy.Paper{HotInvocations: 4})
+		e := New(s.first, tested(s.which))
 		for i, ev := range s.events {
 			if got := e.Step(s.times[i], ev, nil); fmt.Sprint(got) != fmt.Sprint(s.actions[i]) {
 				t.Fatalf("event %d %v: got %v, want %v", i, ev.Kind, got, s.actions[i])

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/policy"
 )
 
@@ -56,6 +57,7 @@ type stage struct {
 	out      strings.Builder
 	model    map[string]time.Duration
 	names    []string // revisions
+	ladders  []*ladder.Ladder
 	fns      map[string]FunctionID
 	workers  map[WorkerID]Action // as started
 	inv      map[InvocationID]string
@@ -94,7 +96,8 @@ func newStage(t *testing.T) *stage {
 		inv: map[InvocationID]string{}, versions: map[RevisionID]uint32{}, served: map[WorkerID]bool{}, meets: map[RevisionID]bool{},
 		fails: map[RevisionID]Failure{}, ends: map[string]int{},
 		model: map[string]time.Duration{
-			"agent": 900 * time.Millisecond, "hotspot": 600 * time.Millisecond, "native": 20 * time.Millisecond, "direct": 5 * time.Millisecond,
+			"hotspot+metadata": 900 * time.Millisecond, "hotspot+configuration": 800 * time.Millisecond, "aot-cache": 200 * time.Millisecond,
+			"native-optimized": 20 * time.Millisecond, "make": time.Second, "hotspot": 600 * time.Millisecond, "native": 20 * time.Millisecond, "direct": 5 * time.Millisecond,
 			"run": 100 * time.Millisecond, "build": 30 * time.Second, "stop": 10 * time.Millisecond, "flush": time.Second,
 		},
 	}
@@ -147,6 +150,16 @@ func (s *stage) command(words []string) {
 		return d
 	}
 	switch words[0] {
+	case "policy":
+		if name == "eager" {
+			s.e = New(NodeConfig{}, &eager{})
+		} else {
+			p, err := policy.New(name)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.e = New(NodeConfig{}, p)
+		}
 	case "model":
 		for k, v := range arg {
 			s.model[k] = dur(v, 0)
@@ -162,6 +175,11 @@ func (s *stage) command(words []string) {
 		}
 		c := FunctionConfig{Reserved: num("reserved", -1), QueueLimit: num("queue", 0), NoOptimize: arg["optimize"] == "off",
 			Params: policy.Params{KeepAlive: int64(dur(arg["keepalive"], 10*time.Minute)), Threshold: num("threshold", 10), Window: int64(dur(arg["window"], time.Minute))}}
+		if arg["prepare"] != "" {
+			if err := c.Params.Prepare.UnmarshalText([]byte(arg["prepare"])); err != nil {
+				s.t.Fatal(err)
+			}
+		}
 		if arg["deopt"] == "error" {
 			c.Deopt = function.DeoptError
 		}
@@ -169,10 +187,11 @@ func (s *stage) command(words []string) {
 	case "revision":
 		fn, _, _ := strings.Cut(name, "/")
 		m := num("memory", 512)
+		l := map[string]*ladder.Ladder{"": climbing, "whole": whole, "direct": direct}[arg["ladder"]]
+		s.ladders = append(s.ladders, l)
 		s.names = append(s.names, name)
 		s.step(Event{Kind: EventRevisionAdded, Revision: RevisionID(len(s.names) - 1), RevisionConfig: &RevisionConfig{
-			Function: s.fns[fn], Direct: arg["direct"] != "", Slots: num("slots", 1),
-			MemoryMiB: [function.TierCount]int32{0, m, m, num("native", int(m)*3/8), m},
+			Function: s.fns[fn], Ladder: l, Slots: num("slots", 1), MemoryMiB: reserves(l, m, num("native", int(m)*3/8)),
 		}})
 	case "arrive":
 		for range num("n", 1) {
@@ -197,7 +216,7 @@ func (s *stage) command(words []string) {
 			}
 		}
 	case "optimize":
-		s.step(Event{Kind: EventOptimize, Revision: s.rev(name), Level: function.LevelOptimized})
+		s.step(Event{Kind: EventOptimize, Revision: s.rev(name), Rung: ladder.ID(num("rung", 2))})
 	case "deoptimize":
 		s.step(Event{Kind: EventDeoptimize, Revision: s.rev(name)})
 	case "remove":
@@ -256,16 +275,25 @@ func (s *stage) step(ev Event) {
 	}
 }
 
+// how says how a worker runs: its rung and what it records.
+func (s *stage) how(a Action) string {
+	how := string(s.ladders[a.Revision].RungName(a.Rung))
+	if a.Recording != ladder.RecordingNone {
+		how += "+" + a.Recording.String()
+	}
+	return how
+}
+
 // do models what a shell does, and says it.
 func (s *stage) do(a Action) string {
 	w := fmt.Sprintf("w%d", a.Worker)
 	name := func() string { return s.names[a.Revision] }
+	rung := func() function.Rung { return s.ladders[a.Revision].RungName(a.Rung) }
 	switch a.Kind {
 	case ActionStart:
 		s.workers[a.Worker] = a
-		tier := strings.TrimPrefix(a.Tier.String(), "hotspot-")
-		d := s.model[tier]
-		if f, ok := s.fails[a.Revision]; ok && f <= FailureMetadata && (a.Tier == function.TierNative || f == FailureSandbox) {
+		d := s.model[s.how(a)]
+		if f, ok := s.fails[a.Revision]; ok && f <= FailureStale && (a.Rung != ladder.First || f == FailureSandbox) {
 			delete(s.fails, a.Revision)
 			s.later(d, Event{Kind: EventWorkerFailed, Worker: a.Worker, Failure: f})
 		} else {
@@ -275,30 +303,31 @@ func (s *stage) do(a Action) string {
 		if a.Check {
 			what = ", start-up check"
 		}
-		if a.Level != function.LevelNone {
-			what = " " + a.Level.String() + what
-		}
-		return fmt.Sprintf("start %s of %s: %s%s", w, name(), a.Tier, what)
+		return fmt.Sprintf("start %s of %s: %s%s", w, name(), s.how(a), what)
 	case ActionAssign:
 		out := function.OutcomeOK
-		if a.Tier == function.TierNative && s.meets[a.Revision] {
+		if s.ladders[a.Revision].Rungs[a.Rung].Artifact == ladder.ArtifactBinary && s.meets[a.Revision] {
 			out = function.OutcomeDeoptimized
 			delete(s.meets, a.Revision)
 			s.later(s.model["run"], Event{Kind: EventFinished, Invocation: a.Invocation, Worker: a.Worker, Revision: a.Revision, Outcome: out})
 		} else {
 			s.later(s.model["run"], Event{Kind: EventFinished, Invocation: a.Invocation, Worker: a.Worker, Revision: a.Revision, Outcome: out})
 		}
-		if a.Tier == function.TierHotSpotAgent && !s.served[a.Worker] {
+		if a.Recording == ladder.RecordingMetadata && !s.served[a.Worker] {
 			s.served[a.Worker] = true
 			s.versions[a.Revision]++
-			s.later(s.model["flush"], Event{Kind: EventMetadata, Revision: a.Revision, Version: s.versions[a.Revision]})
+			s.later(s.model["flush"], Event{Kind: EventRecording, Recording: a.Recording, Revision: a.Revision, Version: s.versions[a.Revision]})
 		}
 		cold := ""
 		if a.Cold {
 			cold = ", cold"
 		}
-		return fmt.Sprintf("run i%d on %s (%s%s)", a.Invocation, w, a.Tier, cold)
+		return fmt.Sprintf("run i%d on %s (%s%s)", a.Invocation, w, s.how(a), cold)
 	case ActionStop:
+		if a.Recording == ladder.RecordingConfiguration {
+			s.versions[a.Revision]++
+			s.later(s.model["stop"], Event{Kind: EventRecording, Recording: a.Recording, Revision: a.Revision, Version: s.versions[a.Revision]})
+		}
 		s.later(s.model["stop"], Event{Kind: EventWorkerExited, Worker: a.Worker})
 		return fmt.Sprintf("stop %s of %s: %s", w, name(), a.Reason)
 	case ActionReject, ActionFail:
@@ -307,26 +336,38 @@ func (s *stage) do(a Action) string {
 	case ActionRetry:
 		return fmt.Sprintf("retry i%d: %s", a.Invocation, a.Reason)
 	case ActionBuild:
+		d := s.model["build"]
+		if s.ladders[a.Revision].Rungs[a.Rung].Light {
+			d = s.model["make"]
+		}
 		if f, ok := s.fails[a.Revision]; ok && f >= FailureBuild {
 			delete(s.fails, a.Revision)
-			s.later(s.model["build"], Event{Kind: EventBuildFailed, Revision: a.Revision, Failure: f})
+			s.later(d, Event{Kind: EventBuildFailed, Revision: a.Revision, Rung: a.Rung, Failure: f})
 		} else {
-			s.later(s.model["build"], Event{Kind: EventBuildDone, Revision: a.Revision})
+			s.later(d, Event{Kind: EventBuildDone, Revision: a.Revision, Rung: a.Rung})
 		}
-		return fmt.Sprintf("build %s: %s, metadata %d", name(), a.Level, a.Version)
+		return fmt.Sprintf("build %s of %s from version %d", rung(), name(), a.Version)
 	case ActionCancelBuild:
 		for i, q := range s.queue {
-			if q.ev.Kind == EventBuildDone && q.ev.Revision == a.Revision {
-				s.queue[i].ev = Event{Kind: EventBuildFailed, Revision: a.Revision, Failure: FailureCancelled}
+			if q.ev.Kind == EventBuildDone && q.ev.Revision == a.Revision && q.ev.Rung == a.Rung {
+				s.queue[i].ev = Event{Kind: EventBuildFailed, Revision: a.Revision, Rung: a.Rung, Failure: FailureCancelled}
 			}
 		}
-		return fmt.Sprintf("cancel the build of %s: %s", name(), a.Reason)
+		return fmt.Sprintf("cancel the build of %s of %s: %s", rung(), name(), a.Reason)
 	case ActionRecord:
 		wait := ""
 		if a.At > s.now {
 			wait = ", not before " + strconv.FormatFloat(float64(a.At)/1e9, 'f', 3, 64) + "s"
 		}
-		return fmt.Sprintf("%s: %s -> %s (%s%s)", name(), a.From, a.To, a.Reason, wait)
+		what := a.Recording.String()
+		if a.Rung != ladder.First {
+			what = string(rung())
+		}
+		return fmt.Sprintf("%s, %s: %s -> %s (%s%s)", name(), what, a.From, a.To, a.Reason, wait)
+	case ActionDrop:
+		return fmt.Sprintf("drop %s of %s: %s", rung(), name(), a.Reason)
+	case ActionPrepared:
+		return fmt.Sprintf("prepared %s: %s", name(), a.Reason)
 	case ActionWake:
 		s.later(time.Duration(a.At-s.now), Event{Kind: EventWoke})
 		return ""

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/policy"
 )
@@ -18,6 +19,7 @@ type shell struct {
 	e       *Engine
 	now     int64
 	wake    int64
+	which   string     // the policy
 	first   NodeConfig // at the start
 	config  NodeConfig
 	workers map[WorkerID]*testWorker
@@ -25,7 +27,7 @@ type shell struct {
 	nextInv InvocationID
 	revs    map[RevisionID]*testRevision
 	fns     map[FunctionID]*FunctionConfig
-	builds  map[RevisionID]bool // running: cancelled?
+	builds  map[int32]bool // running, by buildKey: cancelled?
 	arrived int
 	ended   int
 	drained bool
@@ -36,7 +38,8 @@ type shell struct {
 
 type testWorker struct {
 	rev            RevisionID
-	tier           function.Tier
+	rung           ladder.ID
+	recording      ladder.Recording
 	ready, stopped bool
 	running        []InvocationID
 	slots          int
@@ -49,17 +52,29 @@ type testInvocation struct {
 }
 
 type testRevision struct {
-	fn      FunctionID
-	config  RevisionConfig
-	removed bool
-	version uint32
+	fn       FunctionID
+	config   RevisionConfig
+	removed  bool
+	versions [ladder.RecordingCount]uint32
+}
+
+// tested are the policies that the engine is driven with.
+func tested(which string) policy.Policy {
+	if which == "eager" {
+		return &eager{}
+	}
+	if p, err := policy.New(which); err == nil && which != "paper" {
+		return p
+	}
+	return &policy.Paper{HotInvocations: 4}
 }
 
 func newShell(t *rapid.T, config NodeConfig) *shell {
+	which := rapid.SampledFrom([]string{"paper", "eager", policy.Names()[len(policy.Names())-1]}).Draw(t, "policy")
 	return &shell{
-		t: t, e: New(config, &policy.Paper{HotInvocations: 4}), now: 1, wake: -1, first: config, config: config,
+		t: t, e: New(config, tested(which)), which: which, now: 1, wake: -1, first: config, config: config,
 		workers: map[WorkerID]*testWorker{}, inv: map[InvocationID]*testInvocation{},
-		revs: map[RevisionID]*testRevision{}, fns: map[FunctionID]*FunctionConfig{}, builds: map[RevisionID]bool{},
+		revs: map[RevisionID]*testRevision{}, fns: map[FunctionID]*FunctionConfig{}, builds: map[int32]bool{},
 	}
 }
 
@@ -101,7 +116,13 @@ func (s *shell) do(a Action) {
 		}
 		r := s.revs[a.Revision]
 		s.workers[a.Worker] = &testWorker{
-			rev: a.Revision, tier: a.Tier, slots: max(int(r.config.Slots), 1), mib: int64(r.config.MemoryMiB[a.Tier]),
+			rev: a.Revision, rung: a.Rung, recording: a.Recording, slots: max(int(r.config.Slots), 1), mib: int64(r.config.MemoryMiB[a.Rung]),
+		}
+		if a.Recording != ladder.RecordingNone {
+			s.workers[a.Worker].mib += int64(r.config.RecordMiB)
+			if a.Rung != ladder.First {
+				s.t.Fatalf("a recorder on rung %d", a.Rung)
+			}
 		}
 		s.checkLimits()
 	case ActionAssign:
@@ -129,18 +150,19 @@ func (s *shell) do(a Action) {
 		s.end(a.Invocation)
 	case ActionRetry:
 	case ActionBuild:
-		if _, running := s.builds[a.Revision]; running {
-			s.t.Fatalf("two builds of revision %d", a.Revision)
+		if _, running := s.builds[buildKey(a.Revision, a.Rung)]; running {
+			s.t.Fatalf("two builds of rung %d of revision %d", a.Rung, a.Revision)
 		}
-		if a.Version == 0 || a.Level == function.LevelNone {
-			s.t.Fatalf("build without metadata or level: %+v", a)
+		if a.Version == 0 || a.Rung == ladder.First {
+			s.t.Fatalf("build without a recording or a rung: %+v", a)
 		}
-		s.builds[a.Revision] = false
+		s.builds[buildKey(a.Revision, a.Rung)] = false
 	case ActionCancelBuild:
-		if _, running := s.builds[a.Revision]; !running {
-			s.t.Fatalf("cancelled no build of revision %d", a.Revision)
+		if _, running := s.builds[buildKey(a.Revision, a.Rung)]; !running {
+			s.t.Fatalf("cancelled no build of rung %d of revision %d", a.Rung, a.Revision)
 		}
-		s.builds[a.Revision] = true
+		s.builds[buildKey(a.Revision, a.Rung)] = true
+	case ActionDrop, ActionPrepared:
 	case ActionRecord:
 		if a.Cause != pipeline.EventNone {
 			if to, err := a.From.Next(a.Cause); err != nil || to != a.To {
@@ -182,19 +204,19 @@ func (s *shell) checkLimits() {
 // check holds after every event.
 func (s *shell) check() {
 	var mib int64
-	tracers := map[RevisionID]int{}
+	recorders := map[RevisionID]int{}
 	for _, w := range s.workers {
 		mib += w.mib
-		if w.tier == function.TierHotSpotAgent {
-			tracers[w.rev]++
+		if w.recording != ladder.RecordingNone {
+			recorders[w.rev]++
 		}
 	}
-	for rev, n := range tracers {
+	for rev, n := range recorders {
 		if n > 1 {
-			s.t.Fatalf("%d tracing workers of revision %d", n, rev)
+			s.t.Fatalf("%d recorders of revision %d", n, rev)
 		}
 	}
-	if len(s.builds) > int(max(s.config.Builders, 1)) {
+	if len(s.builds) > int(max(s.config.Builders, 1)+max(s.config.LightBuilders, 1)) {
 		s.t.Fatalf("%d builds at once", len(s.builds))
 	}
 	waiting := 0
@@ -237,6 +259,7 @@ func (s *shell) setFunction(id FunctionID) {
 		Params: policy.Params{
 			KeepAlive: rapid.SampledFrom([]int64{0, int64(time.Second), int64(time.Minute)}).Draw(t, "keep"),
 			Threshold: rapid.Int32Range(0, 2).Draw(t, "threshold"), Window: int64(time.Minute),
+			Prepare: rapid.SampledFrom([]policy.Prepare{policy.PrepareFirstUse, policy.PrepareDeploy, policy.PrepareNever}).Draw(t, "prepare"),
 		},
 	}
 	s.fns[id] = c
@@ -251,10 +274,11 @@ func (s *shell) addRevision(fn FunctionID) {
 	}
 	big := rapid.SampledFrom([]int32{100, 300, 900}).Draw(t, "MiB")
 	c := RevisionConfig{
-		Function: fn, Direct: rapid.IntRange(0, 5).Draw(t, "direct") == 0,
+		Function: fn, Ladder: rapid.SampledFrom([]*ladder.Ladder{climbing, whole, direct}).Draw(t, "ladder"),
 		Slots:     rapid.SampledFrom([]int32{0, 1, 3}).Draw(t, "slots"),
-		MemoryMiB: [function.TierCount]int32{0, big, big, big / 3, big},
+		RecordMiB: rapid.SampledFrom([]int32{0, 64}).Draw(t, "more to record"),
 	}
+	c.MemoryMiB = reserves(c.Ladder, big, big/3)
 	s.revs[id] = &testRevision{fn: fn, config: c}
 	s.step(Event{Kind: EventRevisionAdded, Revision: id, RevisionConfig: &c})
 }
@@ -326,7 +350,7 @@ func (s *shell) act(draining bool) bool {
 		}
 		delete(s.workers, id)
 		s.step(Event{Kind: EventWorkerFailed, Worker: id, Failure: rapid.SampledFrom([]Failure{
-			FailureSandbox, FailureInit, FailureMetadata,
+			FailureSandbox, FailureInit, FailureMetadata, FailureStale,
 		}).Draw(t, "failure")})
 	case "crash":
 		id, ok := pick(s, s.workers, func(_ WorkerID, w *testWorker) bool { return w.ready && !w.stopped })
@@ -348,16 +372,21 @@ func (s *shell) act(draining bool) bool {
 		s.wake = -1
 		s.step(Event{Kind: EventWoke})
 	case "metadata":
-		rev, ok := pick(s, s.revs, func(_ RevisionID, r *testRevision) bool { return !r.config.Direct })
+		rev, ok := pick(s, s.revs, func(_ RevisionID, r *testRevision) bool { return r.config.Ladder != direct })
 		if !ok {
 			return false
 		}
-		s.revs[rev].version += uint32(rapid.IntRange(0, 1).Draw(t, "new"))
-		if s.revs[rev].version > 0 {
-			s.step(Event{Kind: EventMetadata, Revision: rev, Version: s.revs[rev].version, Complete: rapid.IntRange(0, 4).Draw(t, "complete") == 0})
+		x := ladder.RecordingMetadata
+		if s.revs[rev].config.Ladder == whole && rapid.Bool().Draw(t, "configuration") {
+			x = ladder.RecordingConfiguration
+		}
+		version := &s.revs[rev].versions[x]
+		*version += uint32(rapid.IntRange(0, 1).Draw(t, "new"))
+		if *version > 0 {
+			s.step(Event{Kind: EventRecording, Revision: rev, Recording: x, Version: *version, Complete: rapid.IntRange(0, 4).Draw(t, "complete") == 0})
 		}
 	case "build":
-		rev, ok := pick(s, s.builds, func(RevisionID, bool) bool { return true })
+		rev, ok := pick(s, s.builds, func(int32, bool) bool { return true })
 		if !ok {
 			return false
 		}
@@ -375,15 +404,17 @@ func (s *shell) act(draining bool) bool {
 		s.step(Event{Kind: EventConfigured, NodeConfig: &c})
 	case "operator":
 		rev, ok := pick(s, s.revs, func(_ RevisionID, r *testRevision) bool {
-			return !r.removed && !r.config.Direct && !s.fns[r.fn].NoOptimize
+			return !r.removed && r.config.Ladder != direct && !s.fns[r.fn].NoOptimize
 		})
 		if !ok {
 			return false
 		}
 		if rapid.Bool().Draw(t, "deoptimize") {
 			s.step(Event{Kind: EventDeoptimize, Revision: rev})
+		} else if rapid.IntRange(0, 3).Draw(t, "stale") == 0 {
+			s.step(Event{Kind: EventStale, Revision: rev, Rung: ladder.ID(rapid.IntRange(1, 2).Draw(t, "rung"))})
 		} else {
-			s.step(Event{Kind: EventOptimize, Revision: rev, Level: function.LevelOptimized})
+			s.step(Event{Kind: EventOptimize, Revision: rev, Rung: ladder.ID(rapid.IntRange(1, 2).Draw(t, "rung"))})
 		}
 	case "revise":
 		fn, ok := pick(s, s.fns, func(FunctionID, *FunctionConfig) bool { return true })
@@ -430,12 +461,16 @@ func (s *shell) exit(id WorkerID) {
 	s.step(Event{Kind: EventWorkerExited, Worker: id})
 }
 
-func (s *shell) endBuild(rev RevisionID, failure Failure) {
-	delete(s.builds, rev)
+// buildKey is a build's: a revision has one for each rung at most.
+func buildKey(rev RevisionID, rung ladder.ID) int32 { return int32(rev)*ladder.Max + int32(rung) }
+
+func (s *shell) endBuild(key int32, failure Failure) {
+	delete(s.builds, key)
+	rev, rung := RevisionID(key/ladder.Max), ladder.ID(key%ladder.Max)
 	if failure == FailureNone {
-		s.step(Event{Kind: EventBuildDone, Revision: rev})
+		s.step(Event{Kind: EventBuildDone, Revision: rev, Rung: rung, Cost: ladder.Cost{Wall: time.Second, DiskMB: 10}})
 	} else {
-		s.step(Event{Kind: EventBuildFailed, Revision: rev, Failure: failure})
+		s.step(Event{Kind: EventBuildFailed, Revision: rev, Rung: rung, Failure: failure})
 	}
 }
 

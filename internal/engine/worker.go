@@ -3,7 +3,7 @@ package engine
 import (
 	"time"
 
-	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pool"
 )
 
@@ -12,8 +12,10 @@ const never = pool.Never
 const (
 	// startAttempts is how many sandboxes in a row may fail before an invocation does.
 	startAttempts = 3
-	// nativeAttempts is how often in a row a binary may fail to start before it is given up.
-	nativeAttempts = 2
+	// rungAttempts is how often in a row workers of a rung may fail to start, or crash, before it is left.
+	rungAttempts = 2
+	// soon is a start that is as good as a warm worker, ns.
+	soon = int64(100 * time.Millisecond)
 	// startDelay is the wait after the first failed sandbox; it doubles.
 	startDelay = int64(50 * time.Millisecond)
 )
@@ -24,7 +26,7 @@ func (e *Engine) group(r *revision) pool.GroupID { return pool.GroupID(r.id) }
 // stop stops a worker that runs nothing.
 func (e *Engine) stop(w WorkerID, why Reason) {
 	wk := e.pool.Get(w)
-	e.emit(Action{Kind: ActionStop, Worker: w, Revision: RevisionID(wk.Group), Tier: wk.Tier, Level: wk.Level, Reason: why})
+	e.emit(Action{Kind: ActionStop, Worker: w, Revision: RevisionID(wk.Group), Rung: wk.Rung, Recording: wk.Recording, Reason: why})
 	e.pool.Stop(w)
 }
 
@@ -49,25 +51,32 @@ func (e *Engine) unusable(r *revision, wk *pool.Worker) Reason {
 	switch {
 	case wk.Draining:
 		return Reason(wk.Why)
-	case wk.Tier == function.TierNative && !e.native(r):
-		return ReasonDeoptimized
+	case !e.usable(r, wk.Rung):
+		return r.rungs[wk.Rung].fell
+	case wk.Recording.AtEnd() && wk.Served > 0 && e.now-wk.Since >= recorderBusy:
+		return ReasonRecordDone
 	}
 	return ReasonNone
 }
 
-// unwanted is why a worker that nobody waits for is not kept. Workers of a tier or level that
+// unwanted is why a worker that nobody waits for is not kept. Workers of a rung that
 // new ones do not have any more end here, when they have finished what they ran: so they are
 // replaced one by one, and those idle at the switch serve once more or expire.
-func (e *Engine) unwanted(r *revision, wk *pool.Worker) Reason {
+func (e *Engine) unwanted(r *revision, w WorkerID, wk *pool.Worker) Reason {
 	switch {
 	case e.drain:
 		return ReasonDraining
 	case r.removed:
 		return ReasonRevisionGone
-	case e.native(r) && (wk.Tier != function.TierNative || wk.Level != r.saved.Level):
-		return ReasonReplaced
-	case wk.Tier == function.TierHotSpotAgent && !e.mayTrace(r):
-		return ReasonReplaced
+	case wk.Recording != ladder.RecordingNone:
+		if !r.recording || w != r.recorder {
+			return ReasonReplaced
+		}
+	case wk.Rung != r.best:
+		// The last one stays where nobody would take its place soon.
+		if e.pool.Idles(e.group(r)) > 0 || r.views[r.best].Start < soon {
+			return ReasonReplaced
+		}
 	}
 	return ReasonNone
 }
@@ -111,7 +120,7 @@ func (e *Engine) feed(w WorkerID, rev RevisionID, cold bool) {
 			return
 		}
 		switch {
-		case r.retries.n > 0 && w == r.tracer:
+		case r.retries.n > 0 && w == r.recorder:
 			e.assign(e.dequeue(r, &r.retries), w, cold)
 		case r.queue.n > 0:
 			e.assign(e.dequeue(r, &r.queue), w, cold)
@@ -128,18 +137,57 @@ func (e *Engine) keep(w WorkerID, rev RevisionID) {
 		e.pool.Share(w)
 		return
 	}
-	if why := e.unwanted(r, wk); why != ReasonNone {
+	if why := e.unwanted(r, w, wk); why != ReasonNone {
 		e.stop(w, why)
 		return
 	}
-	v := e.viewOf(rev)
-	v.Tier = wk.Tier
-	keep := e.policy.KeepAlive(e.now, v)
-	if keep <= 0 {
-		e.stop(w, ReasonIdle)
+	if wk.Recording.AtEnd() {
+		idle := recorderIdle
+		if wk.Served == 0 && !r.preparing {
+			idle = recorderFresh
+		}
+		e.pool.Park(w, e.now+idle)
 		return
 	}
-	e.pool.Park(w, e.now+keep)
+	if wk.Served == 1 { // it has done its first: time to look what else may be done beside
+		e.consider(rev)
+		if e.needsAside(r) {
+			e.timers.push(e.now, rev)
+		}
+	}
+	v := e.viewOf(r)
+	v.Rung, v.Fresh = wk.Rung, wk.Served == 0
+	v.Working-- // but for this one
+	keep := e.policy.Keep(e.now, v)
+	r.again = -keep.Again // not yet: it counts when the last worker is stopped for idleness
+	if keep.Alive <= 0 {
+		e.expire(w)
+		return
+	}
+	e.pool.Park(w, e.now+keep.Alive)
+}
+
+// expire stops a worker that was idle for long enough. When it was the last of its revision, one
+// may be started again ahead of the next invocation.
+func (e *Engine) expire(w WorkerID) {
+	wk := e.pool.Get(w)
+	r := &e.revisions[wk.Group]
+	why := ReasonIdle
+	if wk.Recording.AtEnd() {
+		why = ReasonRecordDone
+	}
+	e.stop(w, why)
+	if why != ReasonIdle || e.pool.Idles(e.group(r)) > 0 {
+		return
+	}
+	if again := -r.again; again > 0 {
+		r.again = max(again, e.now)
+		e.timers.push(r.again, r.id)
+	}
+	// Nothing could record while it was there, as when many functions started at once: maybe now.
+	if e.consider(r.id); e.needsAside(r) {
+		e.timers.push(e.now, r.id)
+	}
 }
 
 // workerReady gives a new worker its first invocation.
@@ -161,12 +209,15 @@ func (e *Engine) workerReady(ev Event) {
 	r := &e.revisions[rev]
 	e.pool.Ready(ev.Worker)
 	r.startFailures = 0
-	if ev.Worker == r.checker {
-		r.checker = pool.None
-		e.checked(rev)
-	}
-	if wk.Tier == function.TierNative {
-		r.nativeFailures = 0
+	e.started(r, wk)
+	if wk.Rung != ladder.First {
+		a := &r.rungs[wk.Rung]
+		a.failures = 0
+		if ev.Worker == a.checker {
+			a.checker = pool.None
+			e.checked(rev, wk.Rung)
+			wk = e.pool.Get(ev.Worker)
+		}
 	}
 	if why := e.unusable(r, wk); why != ReasonNone {
 		e.stop(ev.Worker, why)
@@ -193,28 +244,28 @@ func (e *Engine) workerFailed(ev Event) {
 		e.illegal(ev, ReasonWrongState)
 		return
 	}
-	rev, tier, asked := RevisionID(wk.Group), wk.Tier, wk.State == pool.Stopping
+	rev, rung, x, asked := RevisionID(wk.Group), wk.Rung, wk.Recording, wk.State == pool.Stopping
 	r := &e.revisions[rev]
 	e.pool.Gone(ev.Worker)
 	switch {
-	case ev.Worker == r.checker:
-		r.checker = pool.None
-		e.checkFailed(rev, ev.Failure)
+	case rung != ladder.First && ev.Worker == r.rungs[rung].checker:
+		r.rungs[rung].checker = pool.None
+		e.checkFailed(rev, rung, ev.Failure)
 	case asked || ev.Failure == FailureStopped:
-		if ev.Worker == r.tracer {
-			r.tracer = pool.None
+		if ev.Worker == r.recorder {
+			r.recorder = pool.None
 		}
-	case tier == function.TierHotSpotAgent:
-		r.tracer = pool.None
+	case x != ladder.RecordingNone:
+		r.recorder = pool.None
 		if ev.Failure == FailureSandbox {
 			e.startFailed(rev, ev.Worker)
 		} else {
-			e.tracerFailed(rev)
+			e.recorderFailed(rev, x)
 		}
 	case ev.Failure == FailureSandbox:
 		e.startFailed(rev, ev.Worker)
-	case tier == function.TierNative:
-		e.nativeFailed(rev, ev.Failure, ReasonNativeStartFailed)
+	case rung != ladder.First:
+		e.rungFailed(rev, rung, ev.Failure, ReasonRungStartFailed)
 	default:
 		e.failFirst(rev, ev.Worker, ReasonInitFailed)
 	}
@@ -269,10 +320,11 @@ func (e *Engine) workerExited(ev Event) {
 		e.end(r, inv)
 		e.emit(Action{Kind: ActionFail, Invocation: id, Revision: rev, Worker: ev.Worker, Reason: ReasonWorkerLost})
 	}
+	x, served := wk.Recording, wk.Served
+	e.learnWorker(r, wk, ev.MemoryMB)
 	e.pool.Gone(ev.Worker)
-	if ev.Worker == r.tracer {
-		r.tracer = pool.None
-		e.traceEnded(rev)
+	if ev.Worker == r.recorder {
+		e.recorderEnded(rev, x, served)
 	}
 	e.settle(rev)
 }
@@ -280,6 +332,9 @@ func (e *Engine) workerExited(ev Event) {
 // settle looks after a revision to which something rare has happened: what waits gets
 // workers, others get the room that is left, and a removed revision goes when it is empty.
 func (e *Engine) settle(rev RevisionID) {
+	if e.revisions[rev].fallen {
+		e.dropFallen(rev)
+	}
 	e.want(rev)
 	if e.starved.head != noRevision {
 		e.room()

@@ -52,7 +52,7 @@ func TestWriteSimulationLeavesEverythingInTheFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Fig. 4.a", "Fig. 4.b", "Fig. 4.c", "&lt;b&gt;.csv:7", "functions optimized", "<svg", "keep-alive; threshold; window"} {
+	for _, want := range []string{"Fig. 4.a", "Fig. 4.b", "Fig. 4.c", "&lt;b&gt;.csv:7", "functions with a binary", "<svg", "keep-alive; threshold; window", "Ladder paper", "starts ahead"} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the report lacks %q", want)
 		}
@@ -62,7 +62,7 @@ func TestWriteSimulationLeavesEverythingInTheFolder(t *testing.T) {
 			t.Errorf("the report has %q: it must load nothing", never)
 		}
 	}
-	for _, name := range []string{"4a-running", "4b-memory", "4c-cold", "resident", "builds"} {
+	for _, name := range []string{"4a-running", "4b-memory", "4c-cold", "resident", "builds", "rungs", "artifacts"} {
 		svg, err := os.ReadFile(filepath.Join(dir, "figure-"+name+".svg"))
 		if err != nil {
 			t.Error(err)

@@ -42,13 +42,15 @@ var values = map[string]struct {
 	"cold":           {func(s *sim.Summary) float64 { return float64(s.ColdStarts) }, "%.0f"},
 	"builds":         {func(s *sim.Summary) float64 { return float64(s.Builds) }, "%.0f"},
 	"waited":         {func(s *sim.Summary) float64 { return s.WaitedSeconds }, "%.0f s"},
+	"build-cpu":      {func(s *sim.Summary) float64 { return s.BuildCPUSeconds / 3600 }, "%.1f core h"},
+	"disk":           {func(s *sim.Summary) float64 { return s.PeakArtifactMB / 1000 }, "%.1f GB"},
 }
 
 // RunSweep simulates the options' two policies for each pair of values; done is called after each.
 func RunSweep(ctx context.Context, t trace.Trace, o sim.Options, axes []Axis, value string, done func()) (*Sweep, error) {
 	v, ok := values[value]
 	if !ok {
-		return nil, fmt.Errorf("sweep: unknown value %q: want saved-running, saved-resident, optimized, native-cold, cold, builds or waited", value)
+		return nil, fmt.Errorf("sweep: unknown value %q: want saved-running, saved-resident, optimized, native-cold, cold, builds, waited, build-cpu or disk", value)
 	}
 	s := &Sweep{Policy: o.Policies[1], Value: value, Rows: axes[0]}
 	s.Columns = Axis{Names: []string{""}, Values: []func(*sim.Options){func(*sim.Options) {}}}

@@ -1,5 +1,5 @@
 // Package function is the vocabulary of CloudJIT: the identifiers, the immutable
-// specification of a revision, tiers, and the outcomes of an invocation.
+// specification of a revision, and the outcomes of an invocation.
 //
 // It must not know how anything is run, stored or served: it imports nothing of this
 // module, and every other package may import it.
@@ -34,42 +34,14 @@ const (
 	KindProvided
 )
 
-// Tier is how a worker runs its revision (paper, 4.1).
-type Tier uint8
-
-const (
-	// TierUnknown is the zero value; no worker has it.
-	TierUnknown Tier = iota
-	// TierHotSpotAgent is HotSpot with the tracer: the first stage of every Java revision.
-	TierHotSpotAgent
-	// TierHotSpot is plain HotSpot.
-	TierHotSpot
-	// TierNative is the binary that the builder made.
-	TierNative
-	// TierDirect is a provided runtime, which has nothing to optimize and runs as it is.
-	TierDirect
-
-	// TierCount is the number of tiers, for arrays indexed by Tier.
-	TierCount = int(TierDirect) + 1
-)
-
-// Level is how much work the builder spends on a binary, as a JIT compiler has levels.
-type Level uint8
-
-const (
-	// LevelNone is the zero value: not a binary.
-	LevelNone Level = iota
-	// LevelQuick is native-image -Ob: compiles faster, runs slower.
-	LevelQuick
-	// LevelOptimized is native-image -O2 or -O3, for functions that stay hot.
-	LevelOptimized
-)
+// Rung is the name of a way to run a revision, as "hotspot" or "native"; package ladder says what each is.
+type Rung string
 
 // DeoptMode is what happens to the invocation that met a missing dynamic feature (paper, 4.1).
 type DeoptMode uint8
 
 const (
-	// DeoptReexecute runs the invocation again on a tracing worker. The zero value, and the default.
+	// DeoptReexecute runs the invocation again on a rung below. The zero value, and the default.
 	DeoptReexecute DeoptMode = iota
 	// DeoptError hands the failure to the caller. The function is deoptimized all the same.
 	DeoptError
@@ -134,31 +106,21 @@ type Spec struct {
 
 var (
 	kindNames    = [...]string{"unknown", "handler", "web", "provided"}
-	tierNames    = [...]string{"unknown", "hotspot-agent", "hotspot", "native", "direct"}
-	levelNames   = [...]string{"none", "quick", "optimized"}
 	deoptNames   = [...]string{"reexecute", "error"}
 	outcomeNames = [...]string{"unknown", "ok", "handler-error", "timeout", "crashed", "out-of-memory", "deoptimized", "too-large", "init-error", "cancelled"}
 )
 
 func (k Kind) String() string      { return EnumName(kindNames[:], uint8(k)) }
-func (t Tier) String() string      { return EnumName(tierNames[:], uint8(t)) }
-func (l Level) String() string     { return EnumName(levelNames[:], uint8(l)) }
 func (m DeoptMode) String() string { return EnumName(deoptNames[:], uint8(m)) }
 func (o Outcome) String() string   { return EnumName(outcomeNames[:], uint8(o)) }
 
 // MarshalText writes the name; all enums of this package travel as their names.
 func (k Kind) MarshalText() ([]byte, error)      { return []byte(k.String()), nil }
-func (t Tier) MarshalText() ([]byte, error)      { return []byte(t.String()), nil }
-func (l Level) MarshalText() ([]byte, error)     { return []byte(l.String()), nil }
 func (m DeoptMode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 func (o Outcome) MarshalText() ([]byte, error)   { return []byte(o.String()), nil }
 
 // UnmarshalText reads the name and fails on any other.
 func (k *Kind) UnmarshalText(b []byte) error { return ParseEnum("kind", kindNames[:], (*uint8)(k), b) }
-func (t *Tier) UnmarshalText(b []byte) error { return ParseEnum("tier", tierNames[:], (*uint8)(t), b) }
-func (l *Level) UnmarshalText(b []byte) error {
-	return ParseEnum("level", levelNames[:], (*uint8)(l), b)
-}
 func (m *DeoptMode) UnmarshalText(b []byte) error {
 	return ParseEnum("deoptimization mode", deoptNames[:], (*uint8)(m), b)
 }

@@ -116,7 +116,7 @@ func (b *builder) environment() []string {
 		env["K_CONFIGURATION"] = string(r.Function)
 		env["K_REVISION"] = string(r.ID)
 	}
-	if b.Tier == function.TierHotSpot || b.Tier == function.TierHotSpotAgent {
+	if b.spec.Path == javaPath {
 		env["JAVA_HOME"] = javaDir
 	}
 	list := make([]string, 0, len(env))

@@ -2,19 +2,29 @@ package launch_test
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
-func request(kind function.Kind, tier function.Tier) launch.Request {
+// A rung is asked for its artifact only: these names are nowhere in the package.
+var (
+	plain  = ladder.Rung{Name: "some-jvm"}
+	cached = ladder.Rung{Name: "some-cache", Artifact: ladder.ArtifactCache}
+	binary = ladder.Rung{Name: "some-binary", Artifact: ladder.ArtifactBinary}
+)
+
+func request(kind function.Kind, rung ladder.Rung) launch.Request {
 	return launch.Request{
 		ID: "01WORKER",
 		Revision: &function.Spec{
@@ -22,13 +32,14 @@ func request(kind function.Kind, tier function.Tier) launch.Request {
 			Handler: "shop.Orders::handle", MemoryMiB: 512, TmpMiB: 512,
 			Environment: map[string]string{"STAGE": "test"},
 		},
-		Tier: tier,
+		Rung: rung,
 		Paths: launch.Paths{
 			Code: "/data/code/1", ClassPath: []string{"orders.jar", "lib/a.jar", "."}, MainClass: "shop.Web",
 			ModuleOptions: []string{"--add-opens=java.base/java.lang=ALL-UNNAMED"},
 			JDK:           launch.JDK{Home: "/usr/lib/jvm/jdk-25", Version: 25, Links: []string{"/etc/java-25"}},
+			Classes:       "/data/code/1/classes.jar",
 			Runtime:       "/cache/r/runtime.jar", Serialization: "/cache/s/serialization.jar", Tracer: "/cache/t/tracer.jar",
-			Trace: "/data/traces/w", Native: "/data/native/k",
+			Record: "/data/records/w", Artifact: "/data/artifacts/k",
 		},
 		Now: time.Date(2026, 5, 4, 23, 0, 0, 0, time.FixedZone("", -3600)),
 	}
@@ -43,53 +54,169 @@ func start(t *testing.T, r launch.Request) worker.Spec {
 	return spec
 }
 
-func TestCommandOfEveryKindAndTier(t *testing.T) {
-	const jvm = "-Xmx384m -XX:+UseSerialGC -XX:-UsePerfData -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8"
-	const agent = " -javaagent:/opt/cloudjit/tracer/tracer.jar=out=/opt/cloudjit/trace,interval=1000"
-	const handler = " -XX:TieredStopAtLevel=1 -Djava.net.preferIPv4Stack=true -Dsun.net.inetaddr.negative.ttl=1" +
-		" -cp /opt/cloudjit/runtime/runtime.jar:/var/task/orders.jar:/var/task/lib/a.jar:/var/task:/opt/cloudjit/serialization/serialization.jar" +
-		" dev.cloudjit.runtime.Main"
-	const web = " --add-opens=java.base/java.lang=ALL-UNNAMED -cp /var/task/orders.jar:/var/task/lib/a.jar:/var/task shop.Web"
-	const native = "/opt/cloudjit/native/function -XX:MissingRegistrationReportingMode=Exit -Djava.home=/opt/cloudjit/native -Xmx448m -Xmn8m"
-	tests := []struct {
-		kind   function.Kind
-		tier   function.Tier
-		want   string
-		mounts string
+func TestCommandOfEveryKindAndRung(t *testing.T) {
+	const (
+		jvm     = "/opt/java/bin/java -Xmx384m -XX:+UseSerialGC -XX:-UsePerfData -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8"
+		agent   = " -javaagent:/opt/cloudjit/tracer/tracer.jar=out=/opt/cloudjit/record,interval=1000"
+		quiet   = " -Xlog:aot*=off,cds*=off"
+		record  = quiet + " -XX:+UnlockDiagnosticVMOptions -XX:-DisplayVMOutput -XX:-AOTRecordTraining -XX:AOTMode=record -XX:AOTConfiguration=/opt/cloudjit/record/app.aotconf"
+		use     = quiet + " -XX:AOTCache=/opt/cloudjit/cache/app.aot -XX:AOTMode=auto"
+		loud    = " -Xlog:disable -Xlog:all=warning:stderr"
+		handler = " -XX:TieredStopAtLevel=1" + peak
+		web     = " --add-opens=java.base/java.lang=ALL-UNNAMED -cp /var/task/orders.jar:/var/task/lib/a.jar:/opt/cloudjit/classes/classes.jar shop.Web"
+		native  = "/opt/cloudjit/native/function -XX:MissingRegistrationReportingMode=Exit -Djava.home=/opt/cloudjit/native -Xmx448m -Xmn8m"
+
+		java    = " /opt/java /etc/java-25"
+		runtime = " /opt/cloudjit/runtime /opt/cloudjit/classes /opt/cloudjit/serialization"
+		classes = " /opt/cloudjit/classes"
+	)
+	older := func(r *launch.Request) { r.Paths.JDK.Version = 21 }
+	check := func(r *launch.Request) { r.Check = true }
+	tests := map[string]struct {
+		kind      function.Kind
+		rung      ladder.Rung
+		recording ladder.Recording
+		change    func(*launch.Request)
+		want      string
+		mounts    string
 	}{
-		{function.KindHandler, function.TierHotSpot, "/opt/java/bin/java " + jvm + handler, "/var/task /opt/java /etc/java-25 /opt/cloudjit/runtime /opt/cloudjit/serialization"},
-		{function.KindHandler, function.TierHotSpotAgent, "/opt/java/bin/java " + jvm + agent + handler, "/var/task /opt/java /etc/java-25 /opt/cloudjit/trace(w) /opt/cloudjit/tracer /opt/cloudjit/runtime /opt/cloudjit/serialization"},
-		{function.KindHandler, function.TierNative, native, "/var/task /opt/cloudjit/native"},
-		{function.KindWeb, function.TierHotSpot, "/opt/java/bin/java " + jvm + web, "/var/task /opt/java /etc/java-25"},
-		{function.KindWeb, function.TierHotSpotAgent, "/opt/java/bin/java " + jvm + agent + web, "/var/task /opt/java /etc/java-25 /opt/cloudjit/trace(w) /opt/cloudjit/tracer"},
-		{function.KindWeb, function.TierNative, native, "/var/task /opt/cloudjit/native"},
-		{function.KindProvided, function.TierDirect, "/var/task/bootstrap", "/var/task"},
+		"handler":                  {function.KindHandler, plain, 0, nil, jvm + handler, "/var/task" + java + runtime},
+		"computing handler":        {function.KindHandler, plain, 0, func(r *launch.Request) { r.Rung.Options = ladder.OptionsC2 }, jvm + peak, "/var/task" + java + runtime},
+		"traced handler":           {function.KindHandler, plain, ladder.RecordingMetadata, nil, jvm + agent + handler, "/var/task /opt/cloudjit/record(w) /opt/cloudjit/tracer" + java + runtime},
+		"recorded handler":         {function.KindHandler, plain, ladder.RecordingConfiguration, nil, jvm + record + handler, "/var/task /opt/cloudjit/record(w)" + java + runtime},
+		"handler of older Java":    {function.KindHandler, plain, ladder.RecordingConfiguration, older, jvm + " -Xlog:cds*=off -XX:ArchiveClassesAtExit=/opt/cloudjit/record/app.jsa" + handler, "/var/task /opt/cloudjit/record(w)" + java + runtime},
+		"cached handler":           {function.KindHandler, cached, 0, nil, jvm + use + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
+		"its check":                {function.KindHandler, cached, 0, check, jvm + loud + " -XX:AOTCache=/opt/cloudjit/cache/app.aot -XX:AOTMode=on" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
+		"archived handler":         {function.KindHandler, cached, 0, older, jvm + " -Xlog:cds*=off -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:auto" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
+		"the check of an archive":  {function.KindHandler, cached, 0, func(r *launch.Request) { older(r); check(r) }, jvm + loud + " -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:on" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
+		"traced on a cache's rung": {function.KindHandler, cached, ladder.RecordingMetadata, nil, jvm + agent + handler, "/var/task /opt/cloudjit/record(w) /opt/cloudjit/tracer" + java + runtime},
+		"handler's binary":         {function.KindHandler, binary, 0, nil, native, "/var/task /opt/cloudjit/native"},
+		"web":                      {function.KindWeb, plain, 0, nil, jvm + web, "/var/task" + java + classes},
+		"traced web":               {function.KindWeb, plain, ladder.RecordingMetadata, nil, jvm + agent + web, "/var/task /opt/cloudjit/record(w) /opt/cloudjit/tracer" + java + classes},
+		"recorded web":             {function.KindWeb, plain, ladder.RecordingConfiguration, nil, jvm + record + web, "/var/task /opt/cloudjit/record(w)" + java + classes},
+		"cached web":               {function.KindWeb, cached, 0, nil, jvm + use + web, "/var/task /opt/cloudjit/cache" + java + classes},
+		"web's binary":             {function.KindWeb, binary, 0, nil, native, "/var/task /opt/cloudjit/native"},
+		"provided":                 {function.KindProvided, plain, 0, nil, "/var/task/bootstrap", "/var/task"},
 	}
-	for _, test := range tests {
-		t.Run(test.kind.String()+"/"+test.tier.String(), func(t *testing.T) {
-			spec := start(t, request(test.kind, test.tier))
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := request(test.kind, test.rung)
+			r.Recording = test.recording
+			if test.change != nil {
+				test.change(&r)
+			}
+			spec := start(t, r)
 			if diff := cmp.Diff(test.want, strings.Join(append([]string{spec.Path}, spec.Args...), " ")); diff != "" {
 				t.Errorf("command (-want +got):\n%s", diff)
 			}
-			var mounts []string
-			for _, m := range spec.Mounts {
-				if m.Writable {
-					m.Target += "(w)"
-				}
-				mounts = append(mounts, m.Target)
-			}
-			if diff := cmp.Diff(test.mounts, strings.Join(mounts, " ")); diff != "" {
+			if diff := cmp.Diff(test.mounts, targets(spec)); diff != "" {
 				t.Errorf("mounts (-want +got):\n%s", diff)
 			}
-			if wantTrace := test.tier == function.TierHotSpotAgent; wantTrace != (spec.TraceDir != "") {
-				t.Errorf("trace folder %q in tier %s", spec.TraceDir, test.tier)
+			if records := test.recording != ladder.RecordingNone; records != (spec.RecordDir != "") {
+				t.Errorf("folder for the recording %q", spec.RecordDir)
 			}
 		})
 	}
 }
 
+const peak = " -Djava.net.preferIPv4Stack=true -Dsun.net.inetaddr.negative.ttl=1" +
+	" -cp /opt/cloudjit/runtime/runtime.jar:/var/task/orders.jar:/var/task/lib/a.jar:/opt/cloudjit/classes/classes.jar:/opt/cloudjit/serialization/serialization.jar" +
+	" dev.cloudjit.runtime.Main"
+
+// targets are the places of all mounts.
+func targets(spec worker.Spec) string {
+	var mounts []string
+	for _, m := range spec.Mounts {
+		if m.Writable {
+			m.Target += "(w)"
+		}
+		mounts = append(mounts, m.Target)
+	}
+	return strings.Join(mounts, " ")
+}
+
+// TestAssembleIsTheWorkerWithoutMain: a cache is refused where anything differs.
+func TestAssembleIsTheWorkerWithoutMain(t *testing.T) {
+	for _, kind := range []function.Kind{function.KindHandler, function.KindWeb} {
+		r := request(kind, cached)
+		r.Paths.Artifact = "/scratch/out"
+		spec, err := launch.Assemble(r, "/scratch/in/app.aotconf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		use := start(t, r)
+		want := strings.Join(use.Args[:len(use.Args)-1], " ")
+		want = strings.Replace(want, "-XX:AOTCache=/opt/cloudjit/cache/app.aot -XX:AOTMode=auto",
+			"-XX:AOTMode=create -XX:AOTConfiguration=/opt/cloudjit/record/app.aotconf -XX:AOTCache=/opt/cloudjit/cache/app.aot", 1)
+		if kind == function.KindWeb {
+			want = strings.Replace(want, "-XX:AOTMode=create", "-XX:TieredStopAtLevel=1 -XX:AOTMode=create", 1)
+		}
+		if diff := cmp.Diff(want, strings.Join(spec.Args, " ")); diff != "" {
+			t.Errorf("%s: command (-want +got):\n%s", kind, diff)
+		}
+		if diff := cmp.Diff(use.Env, spec.Env); diff != "" {
+			t.Errorf("%s: environment (-want +got):\n%s", kind, diff)
+		}
+		if got := targets(spec); !strings.HasPrefix(got, "/var/task /opt/cloudjit/record /opt/cloudjit/cache(w) /opt/java") {
+			t.Errorf("%s: mounts %s", kind, got)
+		}
+	}
+}
+
+func TestUnsuitedForACache(t *testing.T) {
+	tests := map[string]func(*launch.Request){
+		"agent": func(r *launch.Request) {
+			r.Revision.Environment["JAVA_TOOL_OPTIONS"] = "-Xss1m -javaagent:/var/task/otel.jar"
+		},
+		"debugger":    func(r *launch.Request) { r.Revision.Environment["JDK_JAVA_OPTIONS"] = "-agentlib:jdwp=server=y" },
+		"own archive": func(r *launch.Request) { r.Revision.Environment["JAVA_TOOL_OPTIONS"] = "-Xshare:off" },
+		"folder":      func(r *launch.Request) { r.Paths.Classes = "" },
+	}
+	for name, change := range tests {
+		r := request(function.KindHandler, plain)
+		change(&r)
+		start(t, r)
+		r.Recording = ladder.RecordingConfiguration
+		if _, err := launch.Worker(r); !errors.Is(err, launch.ErrUnsuited) {
+			t.Errorf("%s: got %v, want ErrUnsuited", name, err)
+		}
+	}
+}
+
+func TestRecordingFile(t *testing.T) {
+	const record = ladder.RecordingConfiguration
+	tests := map[string]struct {
+		prepare func(dir string) error
+		want    string
+	}{
+		"nothing":       {func(string) error { return nil }, ""},
+		"configuration": {func(dir string) error { return os.WriteFile(dir+"/app.aotconf", []byte("x"), 0o644) }, "app.aotconf"},
+		"archive":       {func(dir string) error { return os.WriteFile(dir+"/app.jsa", []byte("x"), 0o644) }, "app.jsa"},
+		"empty":         {func(dir string) error { return os.WriteFile(dir+"/app.aotconf", nil, 0o644) }, ""},
+		"link":          {func(dir string) error { return os.Symlink("/etc/passwd", dir+"/app.aotconf") }, ""},
+		"folder":        {func(dir string) error { return os.Mkdir(dir+"/app.jsa", 0o755) }, ""},
+		"pipe":          {func(dir string) error { return syscall.Mkfifo(dir+"/app.jsa", 0o644) }, ""},
+		"giant": {func(dir string) error {
+			return errors.Join(os.WriteFile(dir+"/app.jsa", nil, 0o644), os.Truncate(dir+"/app.jsa", 1<<30+1))
+		}, ""},
+	}
+	for name, test := range tests {
+		dir := t.TempDir()
+		if err := test.prepare(dir); err != nil {
+			t.Fatal(err)
+		}
+		file, ok := launch.RecordingFile(record, dir)
+		if ok != (test.want != "") || ok && file != dir+"/"+test.want {
+			t.Errorf("%s: got %q, %v, want %q", name, file, ok, test.want)
+		}
+		if file, ok := launch.RecordingFile(ladder.RecordingMetadata, dir); ok {
+			t.Errorf("%s: got %q of metadata", name, file)
+		}
+	}
+}
+
 func TestSurveyGoesOnWhereMetadataLacks(t *testing.T) {
-	r := request(function.KindHandler, function.TierNative)
+	r := request(function.KindHandler, binary)
 	r.Survey = true
 	if got := start(t, r).Args[0]; got != "-XX:MissingRegistrationReportingMode=Warn" {
 		t.Errorf("got %s", got)
@@ -97,7 +224,7 @@ func TestSurveyGoesOnWhereMetadataLacks(t *testing.T) {
 }
 
 func TestEnvironmentIsLambdas(t *testing.T) {
-	got := start(t, request(function.KindHandler, function.TierHotSpot)).Env
+	got := start(t, request(function.KindHandler, plain)).Env
 	want := []string{
 		"AWS_DEFAULT_REGION=us-east-1", "AWS_EXECUTION_ENV=AWS_Lambda_java21", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512",
 		"AWS_LAMBDA_FUNCTION_NAME=orders", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
@@ -112,7 +239,7 @@ func TestEnvironmentIsLambdas(t *testing.T) {
 }
 
 func TestUserOptionsWinOverDefaults(t *testing.T) {
-	r := request(function.KindHandler, function.TierHotSpot)
+	r := request(function.KindHandler, plain)
 	r.Revision.Environment = map[string]string{
 		"JAVA_TOOL_OPTIONS": "-XX:+UseParallelGC -XX:MaxRAMPercentage=50 -XX:TieredStopAtLevel=4 -Dstdout.encoding=UTF-16",
 	}
@@ -128,22 +255,26 @@ func TestUserOptionsWinOverDefaults(t *testing.T) {
 }
 
 func TestWorkerRefusesWhatCannotRun(t *testing.T) {
-	change := func(kind function.Kind, tier function.Tier, f func(*launch.Request)) launch.Request {
-		r := request(kind, tier)
+	change := func(kind function.Kind, rung ladder.Rung, f func(*launch.Request)) launch.Request {
+		r := request(kind, rung)
 		f(&r)
 		return r
 	}
 	tests := map[string]launch.Request{
-		"no JDK":          change(function.KindHandler, function.TierHotSpot, func(r *launch.Request) { r.Paths.JDK = launch.JDK{} }),
-		"no handler":      change(function.KindHandler, function.TierHotSpot, func(r *launch.Request) { r.Revision.Handler = "" }),
-		"no main class":   change(function.KindWeb, function.TierHotSpot, func(r *launch.Request) { r.Paths.MainClass = "" }),
-		"no binary":       change(function.KindWeb, function.TierNative, func(r *launch.Request) { r.Paths.Native = "" }),
-		"no trace folder": change(function.KindWeb, function.TierHotSpotAgent, func(r *launch.Request) { r.Paths.Trace = "" }),
-		"no tracer":       change(function.KindWeb, function.TierHotSpotAgent, func(r *launch.Request) { r.Paths.Tracer = "" }),
-		"java directly":   request(function.KindHandler, function.TierDirect),
-		"provided in JVM": request(function.KindProvided, function.TierHotSpot),
-		"unknown tier":    request(function.KindHandler, function.TierUnknown),
-		"reserved key": change(function.KindWeb, function.TierHotSpot, func(r *launch.Request) {
+		"no JDK":               change(function.KindHandler, plain, func(r *launch.Request) { r.Paths.JDK = launch.JDK{} }),
+		"no handler":           change(function.KindHandler, plain, func(r *launch.Request) { r.Revision.Handler = "" }),
+		"no main class":        change(function.KindWeb, plain, func(r *launch.Request) { r.Paths.MainClass = "" }),
+		"no binary":            change(function.KindWeb, binary, func(r *launch.Request) { r.Paths.Artifact = "" }),
+		"no cache":             change(function.KindWeb, cached, func(r *launch.Request) { r.Paths.Artifact = "" }),
+		"no trace folder":      change(function.KindWeb, plain, func(r *launch.Request) { r.Recording, r.Paths.Record = ladder.RecordingMetadata, "" }),
+		"no tracer":            change(function.KindWeb, plain, func(r *launch.Request) { r.Recording, r.Paths.Tracer = ladder.RecordingMetadata, "" }),
+		"no folder":            change(function.KindWeb, plain, func(r *launch.Request) { r.Recording, r.Paths.Record = ladder.RecordingConfiguration, "" }),
+		"a recording binary":   change(function.KindWeb, binary, func(r *launch.Request) { r.Recording = ladder.RecordingMetadata }),
+		"a recording provided": change(function.KindProvided, plain, func(r *launch.Request) { r.Recording = ladder.RecordingConfiguration }),
+		"provided with cache":  request(function.KindProvided, cached),
+		"unknown artifact":     request(function.KindHandler, ladder.Rung{Artifact: 99}),
+		"unknown recording":    change(function.KindWeb, plain, func(r *launch.Request) { r.Recording = 99 }),
+		"reserved key": change(function.KindWeb, plain, func(r *launch.Request) {
 			r.Revision.Environment = map[string]string{"AWS_REGION": "x"}
 		}),
 	}
@@ -155,7 +286,8 @@ func TestWorkerRefusesWhatCannotRun(t *testing.T) {
 }
 
 func TestJDKAgentServesWithoutTracer(t *testing.T) {
-	r := request(function.KindWeb, function.TierHotSpotAgent)
+	r := request(function.KindWeb, plain)
+	r.Recording = ladder.RecordingMetadata
 	r.Paths.Tracer, r.Paths.JDK.Agent = "", true
 	if args := start(t, r).Args; !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-agentlib:native-image-agent=") }) {
 		t.Errorf("no native-image-agent in %q", args)
@@ -164,8 +296,8 @@ func TestJDKAgentServesWithoutTracer(t *testing.T) {
 
 func TestHeapLeavesRoomAtEveryLimit(t *testing.T) {
 	for memory := 128; memory <= 10240; memory++ {
-		for _, tier := range []function.Tier{function.TierHotSpot, function.TierNative} {
-			r := request(function.KindHandler, tier)
+		for _, rung := range []ladder.Rung{plain, binary} {
+			r := request(function.KindHandler, rung)
 			r.Revision.MemoryMiB = memory
 			i := slices.IndexFunc(start(t, r).Args, func(a string) bool { return strings.HasPrefix(a, "-Xmx") })
 			heap := 0
@@ -173,9 +305,18 @@ func TestHeapLeavesRoomAtEveryLimit(t *testing.T) {
 				heap = heap*10 + int(c-'0')
 			}
 			if heap < memory/2 || heap > memory-24 {
-				t.Fatalf("%s with %d MiB: heap of %d MiB", tier, memory, heap)
+				t.Fatalf("%s with %d MiB: heap of %d MiB", rung.Name, memory, heap)
 			}
 		}
+	}
+}
+
+func TestHeapDoesNotGrowWithWhatIsForTheRecording(t *testing.T) {
+	r := request(function.KindHandler, plain)
+	r.Recording, r.Limits.MemoryMiB = ladder.RecordingConfiguration, 512+launch.RecordingMiB
+	spec := start(t, r)
+	if spec.Limits.MemoryMiB != 512+launch.RecordingMiB || !slices.Contains(spec.Args, "-Xmx384m") {
+		t.Errorf("got %+v, %q", spec.Limits, spec.Args)
 	}
 }
 

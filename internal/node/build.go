@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/engine"
-	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 )
@@ -27,30 +28,32 @@ const (
 
 // startBuild carries out ActionBuild. The caller holds n.mu.
 func (n *Node) startBuild(a *engine.Action) {
-	rev := n.revs[a.Revision]
+	rev, rung, version := n.revs[a.Revision], a.Rung, a.Version
 	ctx, cancel := context.WithCancel(n.ctx)
-	rev.cancelBuild = cancel
-	level, version, trigger := a.Level, a.Version, rev.trigger
+	rev.artifacts[rung].cancel = cancel
+	trigger := rev.artifacts[rung].trigger
 	n.wg.Go(func() {
 		defer cancel()
-		n.build(ctx, rev, level, version, trigger)
+		n.build(ctx, rev, rung, version, trigger)
 	})
 }
 
 // build runs one build and tells the engine what came of it.
-func (n *Node) build(ctx context.Context, rev *revision, level function.Level, version uint32, trigger string) {
+func (n *Node) build(ctx context.Context, rev *revision, rung ladder.ID, version uint32, trigger string) {
+	row := &rev.ladder.Rungs[rung]
+	builder := n.builders[row.Builder]
 	now := time.Now().UTC()
 	rec := &store.Build{
-		ID: ulid.Make().String(), Revision: rev.spec.ID, Function: rev.fn.name, Builder: n.opt.Builder.Name(), Level: level,
-		State: buildRunning, Trigger: trigger, MetadataVersion: int(version), QueuedAt: now, StartedAt: &now,
+		ID: ulid.Make().String(), Revision: rev.spec.ID, Function: rev.fn.name, Builder: row.Builder, Rung: row.Name,
+		State: buildRunning, Trigger: trigger, RecordingVersion: int(version), QueuedAt: now, StartedAt: &now,
 	}
 	var out capped
 	var phases []telemetry.BuildPhase
 	n.put(rev, rec)
 	n.events.send(buildEvent("build.started", rec))
-	n.log.Info("build started", telemetry.KeyFunction, rev.fn.name, telemetry.KeyRevision, rev.spec.ID, telemetry.KeyBuild, rec.ID, telemetry.KeyLevel, level)
+	n.log.Info("build started", telemetry.KeyFunction, rev.fn.name, telemetry.KeyRevision, rev.spec.ID, telemetry.KeyBuild, rec.ID, telemetry.KeyRung, row.Name)
 
-	res, err := n.runBuild(ctx, rev, level, version, &out, func(phase string) {
+	res, err := n.runBuild(ctx, rev, rung, version, &out, func(phase string) {
 		next := *rec
 		next.Phase = phase
 		rec = &next
@@ -66,8 +69,8 @@ func (n *Node) build(ctx context.Context, rev *revision, level function.Level, v
 	var failedKey aot.Key
 	if err != nil {
 		if failure = describe(rec, err); failure == engine.FailureInputs {
-			if req, err := n.request(ctx, rev, level, version); err == nil {
-				failedKey, _ = n.opt.Builder.Key(req) // without it, another tool chain is not noticed
+			if req, err := n.request(ctx, rev, rung, version); err == nil {
+				failedKey, _ = builder.Key(req) // without it, another tool chain is not noticed
 			}
 		}
 	} else {
@@ -83,43 +86,111 @@ func (n *Node) build(ctx context.Context, rev *revision, level function.Level, v
 
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	rev.cancelBuild = nil
+	a := &rev.artifacts[rung]
+	a.cancel = nil
 	if n.closed {
 		return
 	}
 	if failure != engine.FailureNone {
 		if failure == engine.FailureInputs {
-			rev.failedKey, rev.failedLevel = failedKey, level
+			a.failed = failedKey
 		}
-		n.step(engine.Event{Kind: engine.EventBuildFailed, Revision: rev.id, Failure: failure})
+		rev.reason = rec.Reason
+		n.step(engine.Event{Kind: engine.EventBuildFailed, Revision: rev.id, Rung: rung, Failure: failure})
 		return
 	}
-	rev.binaries[level], rev.keys[level] = res.Dir, res.Key
-	n.step(engine.Event{Kind: engine.EventBuildDone, Revision: rev.id})
+	cost := costOf(res)
+	if n.shared(rev, rung, res.Key) {
+		cost.DiskMB = 0 // it is counted already
+	}
+	a.dir, a.key = res.Dir, res.Key
+	n.step(engine.Event{Kind: engine.EventBuildDone, Revision: rev.id, Rung: rung, Cost: cost})
 }
 
-func (n *Node) runBuild(ctx context.Context, rev *revision, level function.Level, version uint32, out *capped, progress func(string)) (*aot.Result, error) {
-	req, err := n.request(ctx, rev, level, version)
+// shared reports whether another rung of a revision has an artifact already. The caller holds n.mu.
+func (n *Node) shared(rev *revision, rung ladder.ID, key aot.Key) bool {
+	for i := range rev.artifacts {
+		if ladder.ID(i) != rung && rev.artifacts[i].key == key {
+			return true
+		}
+	}
+	return false
+}
+
+// costOf is what a build cost, as the engine counts. What was there already cost nothing but its size.
+func costOf(res *aot.Result) ladder.Cost {
+	c := ladder.Cost{DiskMB: float64(res.Cost.Size) / 1e6}
+	if !res.Cached {
+		c.Wall, c.CPU, c.MemoryMB = res.Cost.Wall, res.Cost.CPU, float64(res.Cost.PeakRSS)/1e6
+	}
+	return c
+}
+
+func (n *Node) runBuild(ctx context.Context, rev *revision, rung ladder.ID, version uint32, out *capped, progress func(string)) (*aot.Result, error) {
+	req, err := n.request(ctx, rev, rung, version)
 	if err != nil {
 		return nil, err
 	}
 	req.Log, req.Progress = out, progress
-	return n.opt.Builder.Build(ctx, req)
+	req.Same = n.same(rev, rung)
+	return n.builders[req.Rung.Builder].Build(ctx, req)
+}
+
+// same is the key of a ready artifact that the builder of a rung made from the same recording for another one.
+func (n *Node) same(rev *revision, rung ladder.ID) aot.Key {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	row := &rev.ladder.Rungs[rung]
+	for i := range rev.artifacts {
+		other := &rev.ladder.Rungs[i]
+		if ladder.ID(i) != rung && other.Builder == row.Builder && other.From == row.From && rev.artifacts[i].key != "" {
+			return rev.artifacts[i].key
+		}
+	}
+	return ""
 }
 
 // request is a build, without what only its run needs.
-func (n *Node) request(ctx context.Context, rev *revision, level function.Level, version uint32) (*aot.Request, error) {
-	doc, _, err := n.opt.State.Metadata(ctx, rev.spec.ID, int(version))
-	if err != nil {
-		return nil, fmt.Errorf("read metadata version %d: %w", version, err)
+func (n *Node) request(ctx context.Context, rev *revision, rung ladder.ID, version uint32) (*aot.Request, error) {
+	req := &aot.Request{Revision: rev.spec, Rung: rev.ladder.Rungs[rung], Limits: n.opt.BuildLimits}
+	switch req.Rung.From {
+	case ladder.RecordingMetadata:
+		doc, _, err := n.opt.State.Metadata(ctx, rev.spec.ID, int(version))
+		if err != nil {
+			return nil, fmt.Errorf("read metadata version %d: %w", version, err)
+		}
+		req.Recording.Document = doc
+	case ladder.RecordingConfiguration:
+		req.Recording.File = n.recordingFile(rev, req.Rung.From)
 	}
-	req := &aot.Request{Revision: rev.spec, Metadata: doc, Level: level, Limits: n.opt.BuildLimits}
 	if n.opt.Code != nil {
+		var err error
 		if req.Code, err = n.opt.Code(rev.spec.CodeSHA256); err != nil {
 			return nil, fmt.Errorf("find the code: %w", err)
 		}
 	}
 	return req, nil
+}
+
+// drop carries out ActionDrop. Another revision may have the same artifact: then it stays. The caller
+// holds n.mu.
+func (n *Node) drop(a *engine.Action) {
+	rev := n.revs[a.Revision]
+	key, builder := rev.artifacts[a.Rung].key, n.builders[rev.ladder.Rungs[a.Rung].Builder]
+	rev.artifacts[a.Rung].dir, rev.artifacts[a.Rung].key = "", ""
+	if key == "" || builder == nil {
+		return
+	}
+	for _, other := range n.revs {
+		if other != nil && slices.ContainsFunc(other.artifacts, func(b built) bool { return b.key == key }) {
+			return
+		}
+	}
+	n.wg.Go(func() {
+		if err := builder.Drop(key); err != nil {
+			n.log.Error("remove artifact", telemetry.KeyRevision, rev.spec.ID, telemetry.KeyError, err)
+		}
+	})
 }
 
 // describe writes an error into a build's record and classes it for the engine.
@@ -163,11 +234,11 @@ func (n *Node) told(rec *store.Build, phases []telemetry.BuildPhase) {
 		result = "cached"
 	}
 	if n.opt.Metrics != nil {
-		n.opt.Metrics.Build(rec.Level, result, rec.Cost.Wall, rec.Cost.CPU, rec.Cost.PeakRSS)
+		n.opt.Metrics.Build(rec.Rung, result, rec.Cost.Wall, rec.Cost.CPU, rec.Cost.PeakRSS)
 	}
 	if n.opt.Tracer != nil {
 		n.opt.Tracer.Build(&telemetry.Build{
-			ID: rec.ID, Function: rec.Function, Revision: rec.Revision, Level: rec.Level, Result: result, Reason: rec.Reason,
+			ID: rec.ID, Function: rec.Function, Revision: rec.Revision, Rung: rec.Rung, Result: result, Reason: rec.Reason,
 			Began: *rec.StartedAt, Ended: *rec.EndedAt, Phases: phases,
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
@@ -33,23 +34,48 @@ type revision struct {
 	id     engine.RevisionID
 	spec   *function.Spec
 	fn     *fn
-	memory [function.TierCount]int32 // MiB, what a worker reserves and may use
+	memory int32 // MiB, what a worker reserves and may use
+	ladder *ladder.Ladder
 
-	binaries    [function.LevelOptimized + 1]string // folders, by level
-	keys        [function.LevelOptimized + 1]aot.Key
-	failedKey   aot.Key // the last build that must fail again
-	failedLevel function.Level
-	cancelBuild context.CancelFunc
-	reason      string // of the last move
-	since       time.Time
-	trigger     string // why it was promoted last
-	gone        bool   // the engine does not have it any more
+	artifacts []built   // by rung
+	reason    string    // of the last move
+	since     time.Time // and when it was
+	gone      bool      // the engine does not have it any more
+	// preparing is closed when the preparation has ended, whyNot says then why it came to nothing.
+	preparing chan struct{}
+	whyNot    string
 
 	missing atomic.Pointer[string] // what a binary lacked, for the next deoptimization's record
 
 	metaMu  sync.Mutex // serializes merges
 	meta    *metadata.Set
 	version uint32
+}
+
+// built is the artifact of a rung.
+type built struct {
+	dir    string // on this host; empty: there is none
+	key    aot.Key
+	failed aot.Key            // the last build that must fail again
+	cancel context.CancelFunc // of the build that runs
+	// trigger is why it was promoted last; reason and since are those of its last move.
+	trigger, reason string
+	since           time.Time
+}
+
+// prepared takes the end of a preparation. The caller holds the node's mutex.
+func (r *revision) prepared(why engine.Reason) {
+	if r.preparing == nil {
+		return
+	}
+	if why != engine.ReasonNone {
+		r.whyNot = why.Text()
+		if r.reason != "" {
+			r.whyNot = r.reason
+		}
+	}
+	close(r.preparing)
+	r.preparing = nil
 }
 
 // slots is how many invocations a worker runs at once.
@@ -82,9 +108,12 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 	}
 	var want []*store.Revision
 	for _, v := range append([]store.Version{f.Latest}, f.Published...) {
-		rev, ok := n.opt.State.Revision(v.Current())
-		if ok && !slices.ContainsFunc(want, func(r *store.Revision) bool { return r.Spec.ID == rev.Spec.ID }) {
-			want = append(want, rev)
+		// During an update what served before goes on; the new revision is here already to be prepared.
+		for _, id := range []function.RevisionID{v.Current(), v.Revision} {
+			rev, ok := n.opt.State.Revision(id)
+			if ok && !slices.ContainsFunc(want, func(r *store.Revision) bool { return r.Spec.ID == rev.Spec.ID }) {
+				want = append(want, rev)
+			}
 		}
 	}
 	// What is read from the store is read before the engine is held up.
@@ -94,10 +123,18 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 		if _, ok := n.lookup(r.Spec.ID); ok {
 			continue
 		}
-		rev := &revision{spec: &r.Spec, memory: memoryOf(&r.Spec)}
+		l, err := n.ladderOf(r.Spec.Kind)
+		if err != nil {
+			return err
+		}
+		rev := &revision{spec: &r.Spec, memory: int32(r.Spec.MemoryMiB), ladder: l, artifacts: make([]built, len(l.Rungs))}
+		restored := n.restore(ctx, rev, r.Parent)
 		fresh[r.Spec.ID] = &engine.RevisionConfig{
-			Direct: r.Spec.Kind == function.KindProvided, Slots: rev.slots(), MemoryMiB: rev.memory,
-			Restored: n.restore(ctx, rev, r.Parent),
+			Ladder: l, Slots: rev.slots(), MemoryMiB: rev.reserves(), RecordMiB: int32(n.opt.RecordMiB),
+			WorkerMB: expectedMB, Restored: restored, Parked: r.Spec.Version != function.Latest,
+		}
+		if p.Prepare != nil && *p.Prepare == policy.PrepareDeploy && len(restored.Rungs) == 0 && !fresh[r.Spec.ID].Parked {
+			rev.preparing = make(chan struct{})
 		}
 		added[r.Spec.ID] = rev
 	}
@@ -174,7 +211,9 @@ func (n *Node) remove(name function.Name) {
 func (n *Node) gone(id engine.RevisionID) {
 	rev := n.revs[id]
 	rev.gone = true
+	rev.prepared(engine.ReasonRevisionGone)
 	n.revs[id] = nil
+	n.wg.Go(func() { n.forgetRecordings(rev) })
 	if rev.fn.revs--; rev.fn.revs == 0 && rev.fn.gone {
 		n.fns[rev.fn.id] = nil
 	}
@@ -191,13 +230,36 @@ func freeSlot[T any](table *[]*T) int {
 	return len(*table) - 1
 }
 
-// memoryOf is what workers of each tier reserve, MiB: what they may use. A native worker uses less than
-// a HotSpot worker, but only its limit bounds it, and the node never promises memory twice.
-func memoryOf(s *function.Spec) (m [function.TierCount]int32) {
-	for tier := range m {
-		m[tier] = int32(s.MemoryMiB)
+// expectedMB is what a worker of the first rung is expected to use until it was measured: the samples
+// of java/samples take 55 to 75 MiB.
+const expectedMB = 65
+
+// reserves is what workers of each rung reserve, MiB: what they may use. A worker of a binary uses less
+// than others, but only its limit bounds it, and the node never promises memory twice.
+func (r *revision) reserves() []int32 {
+	m := make([]int32, len(r.ladder.Rungs))
+	for i := range m {
+		m[i] = r.memory
 	}
 	return m
+}
+
+// ladderOf is the ladder of a kind of function without the rungs that nothing here can build.
+func (n *Node) ladderOf(kind function.Kind) (*ladder.Ladder, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if l := n.ladders[kind]; l != nil {
+		return l, nil
+	}
+	whole := ladder.Of(kind)
+	if whole == nil {
+		return nil, fmt.Errorf("no ladder for functions of kind %s", kind)
+	}
+	n.ladders[kind] = whole.Keep(func(r *ladder.Rung) bool {
+		_, ok := n.builders[r.Builder]
+		return ok || r.Artifact == ladder.ArtifactNone
+	})
+	return n.ladders[kind], nil
 }
 
 // configOf is a function's configuration as the engine takes it.
@@ -224,6 +286,12 @@ func configOf(f *store.Function, p *store.Policy) engine.FunctionConfig {
 	}
 	if p.Window != nil {
 		c.Params.Window = int64(*p.Window)
+	}
+	if p.MaxWait != nil {
+		c.Params.MaxWait = int64(*p.MaxWait)
+	}
+	if p.Prepare != nil {
+		c.Params.Prepare = *p.Prepare
 	}
 	return c
 }

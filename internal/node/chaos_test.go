@@ -14,6 +14,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
@@ -44,7 +45,7 @@ func chaos(t *testing.T, seed uint64) {
 	rec := &recording{}
 	rec.LogWriter, _ = engine.NewLogWriter(&rec.Buffer)
 	w := open(t, &world{program: func(s worker.Spec) fake.Program {
-		p := tiers(s)
+		p := rungs(s)
 		p.Stop = upTo(100 * time.Millisecond)
 		// A sandbox that fails is tried again, but not for ever (engine: startAttempts): so until
 		// a later one of the revision is up no other fails, or an invocation would be refused,
@@ -59,7 +60,7 @@ func chaos(t *testing.T, seed uint64) {
 		mu.Unlock()
 		if fail {
 			p.StartErr = &worker.StartError{Phase: "sandbox", Err: errors.New("no room")}
-		} else if s.Tier == function.TierNative && chance(5) {
+		} else if s.Rung != ladder.HotSpot && chance(5) {
 			p.StartErr = &worker.StartError{Phase: "runtime", Exit: &worker.Exit{Code: 172, Stderr: missing}, Err: errors.New("exit 172")}
 		}
 		run := echo(upTo(500 * time.Millisecond))
@@ -70,7 +71,7 @@ func chaos(t *testing.T, seed uint64) {
 			}
 			mu.Unlock()
 			switch {
-			case s.Tier == function.TierNative && chance(2):
+			case s.Rung != ladder.HotSpot && chance(2):
 				return nil, &worker.ExitError{Exit: worker.Exit{Code: 172, Stderr: missing}}
 			case chance(1):
 				return nil, &worker.ExitError{Exit: worker.Exit{Code: 1}}
@@ -104,7 +105,7 @@ func chaos(t *testing.T, seed uint64) {
 		case chance(1):
 			_ = w.Deoptimize(t.Context(), *ids[k].Load())
 		case chance(1):
-			_ = w.Optimize(t.Context(), *ids[k].Load(), function.LevelOptimized)
+			_ = w.Optimize(t.Context(), *ids[k].Load(), ladder.NativeOptimized)
 		case chance(5):
 			w.killIdle()
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
@@ -132,7 +134,7 @@ func (s *state) history(id function.RevisionID) (moves []string) {
 	defer s.mu.Unlock()
 	if p := s.pipelines[id]; p != nil {
 		for _, t := range p.History {
-			moves = append(moves, fmt.Sprintf("%s -%s-> %s", t.From, t.Event, t.To))
+			moves = append(moves, fmt.Sprintf("%s%s: %s -%s-> %s", t.Rung, t.Recording, t.From, t.Event, t.To))
 		}
 	}
 	return moves
@@ -149,10 +151,18 @@ type builder struct {
 	runs int
 }
 
-func (b *builder) Name() string { return "fake" }
+// Name is that of the real one, whose place it takes in the ladders.
+func (b *builder) Name() string { return ladder.BuilderNative }
+
+func (b *builder) Drop(key aot.Key) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.made, key)
+	return nil
+}
 
 func (b *builder) Key(req *aot.Request) (aot.Key, error) {
-	return aot.Key(fmt.Sprintf("%s%s-%d-%x", b.version, req.Revision.CodeSHA256, req.Level, req.Metadata)), nil
+	return aot.Key(fmt.Sprintf("%s%s-%s-%x", b.version, req.Revision.CodeSHA256, req.Rung.Options, req.Recording.Document)), nil
 }
 
 func (b *builder) Lookup(key aot.Key) (*aot.Result, bool) {
@@ -185,7 +195,7 @@ func (b *builder) Build(ctx context.Context, req *aot.Request) (*aot.Result, err
 	if b.made == nil {
 		b.made = map[aot.Key][]byte{}
 	}
-	b.made[key] = req.Metadata
+	b.made[key] = req.Recording.Document
 	return &aot.Result{Key: key, Dir: "/binaries/" + string(key)}, nil
 }
 
@@ -198,13 +208,34 @@ type world struct {
 	program func(worker.Spec) fake.Program
 }
 
-// Launch implements Launcher: the command line says the tier, for the program to see.
+// Launch implements Launcher: the command line names the artifact, for the program to see.
 func (w *world) Launch(_ context.Context, l Launch) (worker.Spec, error) {
-	s := worker.Spec{ID: l.ID, Revision: l.Revision, Tier: l.Tier, Limits: l.Limits, Args: []string{l.Native}, TraceDir: l.Trace}
+	s := worker.Spec{ID: l.ID, Revision: l.Revision, Rung: l.Rung.Name, Limits: l.Limits, Args: []string{l.Artifact}, RecordDir: l.Record}
+	if l.Recording != ladder.RecordingNone {
+		s.Args = append(s.Args, l.Recording.String())
+	}
 	if l.Survey {
 		s.Args = append(s.Args, "survey")
 	}
 	return s, nil
+}
+
+// Recorded implements Launcher.
+func (w *world) Recorded(_ ladder.Recording, dir string) (string, bool) {
+	file := filepath.Join(dir, "recording")
+	_, err := os.Stat(file)
+	return file, err == nil
+}
+
+// Uses implements Launcher.
+func (w *world) Uses(worker.Worker, ladder.Rung, string) bool { return true }
+
+// records is what a worker records, by its command line.
+func records(s worker.Spec) string {
+	if len(s.Args) > 1 && s.Args[1] != "survey" {
+		return s.Args[1]
+	}
+	return ""
 }
 
 func ptr[T any](v T) *T { return &v }
@@ -231,7 +262,7 @@ func open(t testing.TB, w *world, set func(*Options)) *world {
 	}
 	w.driver = fake.New(func(s worker.Spec) fake.Program { return w.program(s) })
 	opt := Options{
-		Driver: w.driver, Launcher: w, State: w.state, Builder: w.builder, Defaults: defaults(),
+		Driver: w.driver, Launcher: w, State: w.state, Builders: []aot.Builder{w.builder}, Defaults: defaults(),
 		Dir: filepath.Join(t.TempDir(), "node"),
 	}
 	if set != nil {
@@ -285,11 +316,11 @@ func (w *world) call(t testing.TB, id function.RevisionID, payload string) *Resu
 	return res
 }
 
-// burst invokes n times at once and counts the tiers that answered.
-func (w *world) burst(t testing.TB, id function.RevisionID, n int) map[function.Tier]int {
+// burst invokes n times at once and counts the rungs that answered.
+func (w *world) burst(t testing.TB, id function.RevisionID, n int) map[function.Rung]int {
 	t.Helper()
 	var mu sync.Mutex
-	tiers := map[function.Tier]int{}
+	rungs := map[function.Rung]int{}
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
@@ -300,10 +331,10 @@ func (w *world) burst(t testing.TB, id function.RevisionID, n int) map[function.
 				return
 			}
 			mu.Lock()
-			tiers[res.Tier]++
+			rungs[res.Rung]++
 			mu.Unlock()
 		})
 	}
 	wg.Wait()
-	return tiers
+	return rungs
 }

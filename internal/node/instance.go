@@ -13,8 +13,10 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -22,17 +24,18 @@ import (
 
 // instance is one worker from its start to its end; one goroutine, its keeper, owns it.
 type instance struct {
-	id    engine.WorkerID
-	name  string // the worker's ULID
-	rev   *revision
-	tier  function.Tier
-	level function.Level
-	check bool
-	began time.Time
-	trace string       // the tracer's folder on this host, empty in other tiers
-	found []byte       // what was read there last; the keeper's and its poller's, one after the other
-	out   *logs.Writer // nil without logs
-	hint  *hint        // nil in other tiers than native
+	id        engine.WorkerID
+	name      string // the worker's ULID
+	rev       *revision
+	rung      ladder.ID
+	row       *ladder.Rung // of the rung
+	recording ladder.Recording
+	check     bool
+	began     time.Time
+	record    string       // the folder of what it records on this host; empty if it does not
+	found     []byte       // metadata that was read there last; the keeper's and its poller's, one after the other
+	out       *logs.Writer // nil without logs
+	hint      *hint        // of a binary
 
 	// Under the node's mutex:
 	ready  bool
@@ -76,7 +79,7 @@ const peakPeriod = int64(time.Second)
 func (w *instance) used(now int64, exit *worker.Exit) int64 {
 	if exit != nil {
 		if exit.OutOfMemory {
-			return int64(w.rev.memory[w.tier]) << 20
+			return int64(w.rev.memory) << 20
 		}
 		return w.peak.Load()
 	}
@@ -102,57 +105,69 @@ func (n *Node) startWorker(a *engine.Action) {
 	}
 	rev := n.revs[a.Revision]
 	w := &instance{
-		id: a.Worker, name: ulid.Make().String(), rev: rev, tier: a.Tier, level: a.Level, check: a.Check,
-		began: time.Now(), told: make(chan struct{}),
+		id: a.Worker, name: ulid.Make().String(), rev: rev, rung: a.Rung, row: &rev.ladder.Rungs[a.Rung], recording: a.Recording,
+		check: a.Check, began: time.Now(), told: make(chan struct{}),
 	}
 	n.workers[a.Worker] = w
-	native := ""
-	if a.Tier == function.TierNative {
-		native = rev.binaries[a.Level]
-	}
-	n.wg.Go(func() { n.keep(w, native) })
+	dir := rev.artifacts[a.Rung].dir
+	n.wg.Go(func() { n.keep(w, dir) })
 }
 
 // keep starts a worker, looks after it while it lives, and sees that nothing is left of it.
-func (n *Node) keep(w *instance, native string) {
+func (n *Node) keep(w *instance, artifact string) {
 	ctx, cancel := context.WithCancel(n.ctx)
 	defer cancel()
-	if !n.bring(ctx, w, native) {
+	if !n.bring(ctx, w, artifact) {
 		return
 	}
 	var polled sync.WaitGroup
-	if w.tier == function.TierHotSpotAgent {
+	if w.recording == ladder.RecordingMetadata {
 		polled.Go(func() { n.poll(ctx, w) })
 	}
 	select {
 	case <-w.told:
 	case <-w.worker.Done():
 		n.log.Info("worker ended by itself", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name,
-			telemetry.KeyTier, w.tier, "exit", w.worker.Exit().String())
+			telemetry.KeyRung, w.row.Name, "exit", w.worker.Exit().String())
 		n.idle(w)
 	case <-n.ctx.Done():
 	}
 	cancel()
 	polled.Wait()
+	mb := n.used(ctx, w)
+	grace := n.opt.StopGrace
+	if w.recording.AtEnd() && n.ctx.Err() == nil {
+		grace = n.opt.RecordGrace
+	}
 	// Stop also removes what a worker that ended by itself has left. It must not be cut short.
-	if err := w.worker.Stop(context.WithoutCancel(ctx), n.opt.StopGrace); err != nil {
+	if err := w.worker.Stop(context.WithoutCancel(ctx), grace); err != nil {
 		n.log.Error("stop worker", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 	}
-	if w.tier == function.TierHotSpotAgent {
+	switch w.recording {
+	case ladder.RecordingMetadata:
 		n.collect(context.WithoutCancel(ctx), w, true)
+	case ladder.RecordingConfiguration:
+		n.take(w)
 	}
 	n.tidy(w)
-	n.exited(w)
+	n.exited(w, mb)
 }
 
 // bring starts a worker and tells the engine what came of it.
-func (n *Node) bring(ctx context.Context, w *instance, native string) bool {
-	started, err := n.launch(ctx, w, native)
+func (n *Node) bring(ctx context.Context, w *instance, artifact string) bool {
+	started, err := n.launch(ctx, w, artifact)
+	used := err != nil || n.opt.Launcher.Uses(started, *w.row, artifact)
+	if !used && w.check {
+		if stop := started.Stop(context.WithoutCancel(ctx), 0); stop != nil {
+			n.log.Error("stop worker", telemetry.KeyWorker, w.name, telemetry.KeyError, stop)
+		}
+		err = &worker.StartError{Phase: "runtime", Err: errors.New("the artifact is not used: the runtime refuses it")}
+	}
 	failure := engine.FailureNone
 	if err != nil {
-		failure = n.failure(ctx, w, native, err)
+		failure = n.failure(ctx, w, artifact, err)
 		n.log.Warn("worker did not start", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name,
-			telemetry.KeyTier, w.tier, telemetry.KeyError, err)
+			telemetry.KeyRung, w.row.Name, telemetry.KeyError, err)
 	}
 	n.mu.Lock()
 	if err != nil {
@@ -171,24 +186,32 @@ func (n *Node) bring(ctx context.Context, w *instance, native string) bool {
 	n.events.send(w.event("worker.started", ""))
 	if !n.closed {
 		n.step(engine.Event{Kind: engine.EventWorkerReady, Worker: w.id})
+		if !used {
+			n.step(engine.Event{Kind: engine.EventStale, Revision: w.rev.id, Rung: w.rung})
+		}
 	}
 	return true
 }
 
-func (n *Node) launch(ctx context.Context, w *instance, native string) (worker.Worker, error) {
+func (n *Node) launch(ctx context.Context, w *instance, artifact string) (worker.Worker, error) {
 	limits := n.opt.WorkerLimits
-	limits.MemoryMiB = int(w.rev.memory[w.tier])
-	l := Launch{ID: w.name, Revision: w.rev.spec, Tier: w.tier, Native: native, Limits: limits}
-	if w.tier == function.TierHotSpotAgent {
-		w.trace = filepath.Join(n.opt.Dir, "trace", w.name)
-		if err := os.MkdirAll(w.trace, 0o777); err != nil {
+	limits.MemoryMiB = int(w.rev.memory)
+	if w.recording != ladder.RecordingNone {
+		limits.MemoryMiB += n.opt.RecordMiB
+	}
+	l := Launch{
+		ID: w.name, Revision: w.rev.spec, Rung: *w.row, Recording: w.recording, Artifact: artifact, Check: w.check, Limits: limits,
+	}
+	if w.recording != ladder.RecordingNone {
+		w.record = filepath.Join(n.opt.Dir, recordFolder, w.name)
+		if err := os.MkdirAll(w.record, 0o777); err != nil {
 			return nil, &worker.StartError{Phase: "sandbox", Err: err}
 		}
 		// The runtime writes there as another user.
-		if err := os.Chmod(w.trace, 0o777); err != nil {
+		if err := os.Chmod(w.record, 0o777); err != nil {
 			return nil, &worker.StartError{Phase: "sandbox", Err: err}
 		}
-		l.Trace = w.trace
+		l.Record = w.record
 	}
 	spec, err := n.opt.Launcher.Launch(ctx, l)
 	if err != nil {
@@ -199,7 +222,7 @@ func (n *Node) launch(ctx context.Context, w *instance, native string) (worker.W
 		w.out = n.opt.Logs.Writer(string(w.rev.fn.name), w.rev.spec.Version, w.name)
 		output = w.out
 	}
-	if w.tier == function.TierNative {
+	if w.row.Artifact == ladder.ArtifactBinary {
 		w.hint = &hint{next: output}
 		output = w.hint
 	}
@@ -210,19 +233,34 @@ func (n *Node) launch(ctx context.Context, w *instance, native string) (worker.W
 }
 
 // failure classes a start that came to nothing.
-func (n *Node) failure(ctx context.Context, w *instance, native string, err error) engine.Failure {
+func (n *Node) failure(ctx context.Context, w *instance, artifact string, err error) engine.Failure {
 	if errors.Is(err, worker.ErrClosed) || n.ctx.Err() != nil {
 		return engine.FailureStopped
+	}
+	if errors.Is(err, aot.ErrStale) {
+		return engine.FailureStale
 	}
 	var start *worker.StartError
 	if !errors.As(err, &start) || start.Phase == "sandbox" {
 		return engine.FailureSandbox
 	}
-	if start.Exit != nil && start.Exit.Code == function.ExitMissingMetadata && w.tier == function.TierNative {
-		n.learn(w.rev, w, start.Exit, n.survey(ctx, w, native))
+	if start.Exit != nil && start.Exit.Code == function.ExitMissingMetadata && w.row.Artifact == ladder.ArtifactBinary {
+		n.learn(w.rev, w, start.Exit, n.survey(ctx, w, artifact))
 		return engine.FailureMetadata
 	}
 	return engine.FailureInit
+}
+
+// used measures what an idle worker uses before it is stopped, MB; 0: it is not known.
+func (n *Node) used(ctx context.Context, w *instance) float64 {
+	if w.ended() || n.ctx.Err() != nil {
+		return 0
+	}
+	m, err := w.worker.Memory(context.WithoutCancel(ctx))
+	if err != nil {
+		return 0
+	}
+	return float64(m.PSS) / 1e6
 }
 
 // idle waits until no invocation is on its way to or from a worker that has ended.
@@ -243,15 +281,15 @@ func (n *Node) tidy(w *instance) {
 	if w.out != nil {
 		_ = w.out.Close() // it never fails
 	}
-	if w.trace != "" {
-		if err := os.RemoveAll(w.trace); err != nil {
-			n.log.Error("remove trace folder", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
+	if w.record != "" {
+		if err := os.RemoveAll(w.record); err != nil {
+			n.log.Error("remove the folder of a recorder", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 		}
 	}
 }
 
 // exited tells the engine that nothing is left of a worker.
-func (n *Node) exited(w *instance) {
+func (n *Node) exited(w *instance, mb float64) {
 	for {
 		n.idle(w)
 		n.mu.Lock()
@@ -266,11 +304,11 @@ func (n *Node) exited(w *instance) {
 		reason = "exited"
 	}
 	if n.opt.Metrics != nil {
-		n.opt.Metrics.WorkerEnd(w.tier, reason)
+		n.opt.Metrics.WorkerEnd(w.row.Name, reason)
 	}
 	n.events.send(w.event("worker.ended", reason))
 	if !n.closed {
-		n.step(engine.Event{Kind: engine.EventWorkerExited, Worker: w.id})
+		n.step(engine.Event{Kind: engine.EventWorkerExited, Worker: w.id, MemoryMB: mb})
 	}
 	n.forget(w)
 }
@@ -284,9 +322,9 @@ func (n *Node) forget(w *instance) {
 }
 
 func (w *instance) event(kind, reason string) Event {
-	d := map[string]any{"tier": w.tier}
-	if w.level != function.LevelNone {
-		d["level"] = w.level
+	d := map[string]any{"rung": w.row.Name}
+	if w.recording != ladder.RecordingNone {
+		d["recording"] = w.recording
 	}
 	if w.ready {
 		d["phases"] = w.worker.Phases()
@@ -297,4 +335,4 @@ func (w *instance) event(kind, reason string) Event {
 }
 
 // String is for errors and logs.
-func (w *instance) String() string { return fmt.Sprintf("%s (%s)", w.name, w.tier) }
+func (w *instance) String() string { return fmt.Sprintf("%s (%s)", w.name, w.row.Name) }

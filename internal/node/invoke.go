@@ -9,6 +9,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -28,7 +29,8 @@ type Result struct {
 	// Log is the end (4 KiB at most) of what the invocation wrote to its log, if WithTail asked for it.
 	Log []byte
 
-	Tier function.Tier
+	// Rung of the worker that ran it; empty if none did.
+	Rung function.Rung
 	Cold bool
 	// Duration is the handler's own time; Init what was waited for a worker to start.
 	Duration, Init time.Duration
@@ -213,13 +215,13 @@ func (n *Node) unserved(ctx context.Context, c *call, request, traceID string) (
 	case engine.ReasonInitFailed:
 		r := &Result{Outcome: function.OutcomeInitError}
 		if failed != nil {
-			r.Tier = failed.tier
+			r.Rung = failed.row.Name
 			var start *worker.StartError
 			if errors.As(failed.err, &start) {
 				r.Payload, r.Exit = start.InitError, start.Exit
 			}
 		}
-		n.count(rev, r.Tier, r.Outcome, 0)
+		n.count(rev, r.Rung, r.Outcome, 0)
 		return r, nil
 	case engine.ReasonStartFailed:
 		var err error = &RejectError{why}
@@ -244,7 +246,7 @@ type ran struct {
 // run runs a call's invocation on its worker. OutcomeUnknown: it was never begun.
 func (n *Node) run(ctx context.Context, c *call, inv *worker.Invocation) (ran, function.Outcome, error) {
 	w := c.worker
-	res := ran{Result: Result{Tier: w.tier, Cold: c.cold}}
+	res := ran{Result: Result{Rung: w.row.Name, Cold: c.cold}}
 	if w.ended() {
 		return res, function.OutcomeUnknown, nil
 	}
@@ -310,7 +312,7 @@ func outcomeOf(w *instance, exit worker.Exit) function.Outcome {
 	switch {
 	case exit.OutOfMemory:
 		return function.OutcomeOutOfMemory
-	case exit.Code == function.ExitMissingMetadata && w.tier == function.TierNative:
+	case exit.Code == function.ExitMissingMetadata && w.row.Artifact == ladder.ArtifactBinary:
 		return function.OutcomeDeoptimized
 	}
 	return function.OutcomeCrashed
@@ -327,11 +329,11 @@ func (n *Node) ended(ctx context.Context, c *call, w *instance, r *Result, inv *
 	if r.Outcome == function.OutcomeDeoptimized {
 		n.learn(c.rev, w, r.Exit, nil)
 	}
-	n.count(c.rev, r.Tier, r.Outcome, r.Duration)
+	n.count(c.rev, r.Rung, r.Outcome, r.Duration)
 	if n.events.watched.Load() > 0 {
 		n.events.send(Event{
 			Type: "invocation.ended", Function: c.rev.fn.name, Revision: c.rev.spec.ID, Worker: w.name,
-			Data: data(map[string]any{"tier": r.Tier, "outcome": r.Outcome, "cold": r.Cold, "request": request, "seconds": r.Duration.Seconds()}),
+			Data: data(map[string]any{"rung": r.Rung, "outcome": r.Outcome, "cold": r.Cold, "request": request, "seconds": r.Duration.Seconds()}),
 		})
 	}
 	if !c.cold {
@@ -340,14 +342,14 @@ func (n *Node) ended(ctx context.Context, c *call, w *instance, r *Result, inv *
 	n.totals.coldStarts.Add(1)
 	phases := w.worker.Phases()
 	if n.opt.Metrics != nil {
-		n.opt.Metrics.ColdStart(c.rev.fn.name, w.tier, map[string]time.Duration{
+		n.opt.Metrics.ColdStart(c.rev.fn.name, w.row.Name, map[string]time.Duration{
 			telemetry.PhaseQueue: max(queued-phases.Sandbox-phases.Runtime-phases.Init, 0), telemetry.PhaseSandbox: phases.Sandbox,
 			telemetry.PhaseRuntime: phases.Runtime, telemetry.PhaseInit: phases.Init, telemetry.PhaseHandler: r.Duration,
 		})
 	}
 	n.events.send(Event{
 		Type: "invocation.cold", Function: c.rev.fn.name, Revision: c.rev.spec.ID, Worker: w.name,
-		Data: data(map[string]any{"tier": w.tier, "request": request, "queued": queued.Seconds(), "phases": phases, "seconds": r.Duration.Seconds()}),
+		Data: data(map[string]any{"rung": w.row.Name, "request": request, "queued": queued.Seconds(), "phases": phases, "seconds": r.Duration.Seconds()}),
 	})
 }
 
@@ -359,7 +361,7 @@ func (n *Node) trace(ctx context.Context, c *call, w *instance, r *Result, inv *
 	end := time.Now()
 	i := telemetry.Invocation{
 		Function: c.rev.fn.name, Revision: c.rev.spec.ID, Worker: w.name, Request: inv.RequestID, TraceID: inv.TraceID,
-		Tier: r.Tier, Outcome: r.Outcome, Cold: r.Cold, Arrived: time.Unix(0, c.arrived), Began: end.Add(-r.Duration), Ended: end,
+		Rung: r.Rung, Outcome: r.Outcome, Cold: r.Cold, Arrived: time.Unix(0, c.arrived), Began: end.Add(-r.Duration), Ended: end,
 	}
 	if r.Cold {
 		p := w.worker.Phases()
@@ -368,10 +370,10 @@ func (n *Node) trace(ctx context.Context, c *call, w *instance, r *Result, inv *
 	n.opt.Tracer.Invocation(ctx, &i)
 }
 
-func (n *Node) count(rev *revision, tier function.Tier, outcome function.Outcome, d time.Duration) {
+func (n *Node) count(rev *revision, rung function.Rung, outcome function.Outcome, d time.Duration) {
 	n.totals.invocations.Add(1)
 	if n.opt.Metrics != nil {
-		n.opt.Metrics.Invocation(rev.fn.name, tier, outcome, d)
+		n.opt.Metrics.Invocation(rev.fn.name, rung, outcome, d)
 	}
 }
 

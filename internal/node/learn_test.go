@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
 )
@@ -27,10 +28,10 @@ func TestOneDeoptimizationTeachesAll(t *testing.T) {
 		seen := []string{"a.B"} // by the tracer
 		b := &builder{time: 30 * time.Second}
 		w := open(t, &world{builder: b, program: func(s worker.Spec) fake.Program {
-			p := tiers(s)
+			p := rungs(s)
 			run := p.Handler
 			p.Handler = func(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
-				if string(inv.Payload) == "rare" && s.Tier == function.TierNative {
+				if string(inv.Payload) == "rare" && s.Rung != ladder.HotSpot {
 					b.mu.Lock()
 					has := string(b.made[keyOf(s)])
 					b.mu.Unlock()
@@ -40,14 +41,14 @@ func TestOneDeoptimizationTeachesAll(t *testing.T) {
 						}
 					}
 				}
-				if string(inv.Payload) == "rare" && s.Tier == function.TierHotSpotAgent {
+				if string(inv.Payload) == "rare" && records(s) == "metadata" {
 					mu.Lock()
 					seen = append(seen, rare...)
 					mu.Unlock()
 				}
 				return run(ctx, inv)
 			}
-			if s.Tier == function.TierHotSpotAgent {
+			if records(s) == "metadata" {
 				p.Trace = func() []byte {
 					mu.Lock()
 					defer mu.Unlock()
@@ -67,18 +68,18 @@ func TestOneDeoptimizationTeachesAll(t *testing.T) {
 			for range 20 {
 				w.burst(t, id, 5)
 				time.Sleep(11 * time.Minute) // all workers expire
-				if v, _ := w.Revision(t.Context(), id); v.Stage == "native" {
+				if v, _ := w.Revision(t.Context(), id); v.Rung != ladder.HotSpot {
 					return
 				}
 			}
 			t.Fatal("it does not become native")
 		}
 		native()
-		if res := w.call(t, id, "rare"); res.Tier != function.TierHotSpotAgent || res.Outcome != function.OutcomeOK {
+		if res := w.call(t, id, "rare"); res.Rung != ladder.HotSpot || res.Outcome != function.OutcomeOK {
 			t.Errorf("the invocation that deoptimized: %+v", res)
 		}
 		native()
-		if res := w.call(t, id, "rare"); res.Tier != function.TierNative || res.Outcome != function.OutcomeOK {
+		if res := w.call(t, id, "rare"); res.Rung == ladder.HotSpot || res.Outcome != function.OutcomeOK {
 			t.Errorf("the same invocation later: %+v", res)
 		}
 		if v, _ := w.Revision(t.Context(), id); v.Deoptimizations != 1 {
@@ -99,8 +100,8 @@ func TestStartThatFailsTeachesAll(t *testing.T) {
 		b := &builder{time: 30 * time.Second}
 		surveys := 0
 		w := open(t, &world{builder: b, program: func(s worker.Spec) fake.Program {
-			p := tiers(s)
-			if s.Tier != function.TierNative {
+			p := rungs(s)
+			if s.Rung == ladder.HotSpot {
 				return p
 			}
 			b.mu.Lock()
@@ -129,7 +130,7 @@ func TestStartThatFailsTeachesAll(t *testing.T) {
 			w.burst(t, id, 5)
 			time.Sleep(11 * time.Minute)
 		}
-		if v, _ := w.Revision(t.Context(), id); v.Stage != "native" || v.Deoptimizations != 1 {
+		if v, _ := w.Revision(t.Context(), id); v.Rung == ladder.HotSpot || v.Deoptimizations != 1 {
 			t.Errorf("got %+v, want native after one deoptimization", v)
 		}
 		if b.runs != 2 || surveys != 1 {

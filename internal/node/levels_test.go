@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
@@ -24,12 +25,12 @@ func TestTwoLevels(t *testing.T) {
 		ran := map[string]int{}    // handler runs by payload
 		native := map[string]int{} // answers by binary
 		w := open(t, &world{program: func(s worker.Spec) fake.Program {
-			p := tiers(s)
+			p := rungs(s)
 			run := echo(100 * time.Millisecond)
 			p.Handler = func(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
 				mu.Lock()
 				ran[string(inv.Payload)]++
-				if s.Tier == function.TierNative {
+				if s.Rung != ladder.HotSpot {
 					native[s.Args[0]]++
 				}
 				mu.Unlock()
@@ -57,9 +58,9 @@ func TestTwoLevels(t *testing.T) {
 		quick, optimized := 0, 0
 		for dir, n := range native {
 			switch {
-			case strings.Contains(dir, fmt.Sprintf("c0de-%d-", function.LevelQuick)):
+			case strings.Contains(dir, "c0de-quick-"):
 				quick += n
-			case strings.Contains(dir, fmt.Sprintf("c0de-%d-", function.LevelOptimized)):
+			case strings.Contains(dir, "c0de-optimized-"):
 				optimized += n
 			}
 		}
@@ -75,15 +76,15 @@ func TestTwoLevels(t *testing.T) {
 			}
 		}
 		v, _ := w.Revision(t.Context(), id)
-		if v.Stage != "native" || v.Level != function.LevelOptimized {
+		if v.Rung != ladder.NativeOptimized {
 			t.Errorf("in the end: %+v, want native, optimized", v)
 		}
 		if w.builder.runs != 2 {
 			t.Errorf("%d builds ran, want one for each level", w.builder.runs)
 		}
 		history := w.state.history(id)
-		if !slices.Contains(history, "native -promoted-> native/queued") {
-			t.Errorf("nothing in the history promotes a native revision: %q", history)
+		if !slices.Contains(history, "native-optimized: absent -promoted-> queued") {
+			t.Errorf("nothing in the history promotes the optimized binary: %q", history)
 		}
 		workers := w.driver.Alive()
 		if err := w.Drain(t.Context()); err != nil || workers == 0 {

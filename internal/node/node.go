@@ -26,6 +26,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
@@ -38,8 +39,8 @@ type Options struct {
 	Driver   worker.Driver
 	Launcher Launcher
 	State    State
-	// Builder makes binaries; nil: nothing is ever built.
-	Builder aot.Builder
+	// Builders make artifacts; rungs whose builder is not among them are left out of the ladders.
+	Builders []aot.Builder
 	// Code returns the file of an uploaded archive, for the builder.
 	Code func(sha256 string) (string, error)
 	// Logs takes what functions write; nil: nobody does.
@@ -62,9 +63,14 @@ type Options struct {
 	StartTimeout time.Duration
 	// StopGrace is how long a worker has to end by itself; 0: two seconds.
 	StopGrace time.Duration
-	// TracePeriod is how often a tracing worker's findings are read; 0: one second.
+	// RecordGrace is how long a recorder has to end, which then writes down what it recorded; 0:
+	// twenty seconds.
+	RecordGrace time.Duration
+	// TracePeriod is how often what a tracing worker found is read; 0: one second.
 	TracePeriod time.Duration
-	// Dir is for files of running workers; the node owns it and empties it at the start.
+	// RecordMiB is how much more memory a recorder may use than an ordinary worker; 0: nothing.
+	RecordMiB int
+	// Dir is for files of running workers, and for recordings; the node owns it.
 	Dir string
 	// Record, if set, takes every event with its actions, for a replay.
 	Record Recorder
@@ -75,19 +81,27 @@ type Options struct {
 // Launcher says how a worker is started.
 type Launcher interface {
 	// Launch returns the sandbox to start. It may unpack and look things up. An error means that
-	// this revision cannot run in this tier.
+	// this revision cannot run so; aot.ErrStale: that its artifact does not fit this machine any more.
 	Launch(ctx context.Context, l Launch) (worker.Spec, error)
+	// Recorded returns the file that a recorder left in its folder at its end; false if it left none
+	// that can be used. Nothing in that folder is to be trusted.
+	Recorded(what ladder.Recording, dir string) (file string, ok bool)
+	// Uses reports whether a worker that was started with an artifact really uses it; true where that
+	// cannot be told. A JVM goes on without a cache that it refuses, and says nothing.
+	Uses(w worker.Worker, rung ladder.Rung, artifact string) bool
 }
 
 // Launch is one worker to be started.
 type Launch struct {
 	// ID of the worker, a ULID.
-	ID       string
-	Revision *function.Spec
-	Tier     function.Tier
-	// Native is the folder of the binary (TierNative), Trace an empty folder for the
-	// tracer (TierHotSpotAgent).
-	Native, Trace string
+	ID        string
+	Revision  *function.Spec
+	Rung      ladder.Rung
+	Recording ladder.Recording
+	// Artifact is the folder of the rung's artifact, Record an empty folder for what is recorded.
+	Artifact, Record string
+	// Check: the worker proves that a new artifact works.
+	Check bool
 	// Survey lets a binary go on where it lacks metadata, and only say so.
 	Survey bool
 	Limits worker.Limits
@@ -120,12 +134,14 @@ type Tracer interface {
 
 // Metrics are told what ended; *telemetry.Metrics has it. Methods are cheap and never block.
 type Metrics interface {
-	Invocation(fn function.Name, tier function.Tier, outcome function.Outcome, d time.Duration)
-	ColdStart(fn function.Name, tier function.Tier, phases map[string]time.Duration)
+	Invocation(fn function.Name, rung function.Rung, outcome function.Outcome, d time.Duration)
+	ColdStart(fn function.Name, rung function.Rung, phases map[string]time.Duration)
 	Rejection(reason string)
-	WorkerEnd(tier function.Tier, reason string)
-	Build(level function.Level, result string, wall, cpu time.Duration, peakRSS int64)
+	WorkerEnd(rung function.Rung, reason string)
+	Build(rung function.Rung, result string, wall, cpu time.Duration, peakRSS int64)
 	Deoptimization(fn function.Name)
+	// Fall counts an artifact that turned out wrong while it served.
+	Fall(fn function.Name, rung function.Rung, reason string)
 	Forget(fn function.Name)
 }
 
@@ -158,6 +174,9 @@ type Node struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
+
+	builders map[string]aot.Builder           // by name; read-only
+	ladders  map[function.Kind]*ladder.Ladder // under mu: those that this node can build for
 
 	revisions sync.Map // function.RevisionID -> *revision, those that take invocations
 
@@ -193,14 +212,14 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 	if opt.Policy == nil {
 		opt.Policy = &policy.Paper{}
 	}
-	if opt.Builder == nil {
-		opt.Limits.Builders = -1
-	}
 	if opt.StartTimeout == 0 {
 		opt.StartTimeout = time.Minute
 	}
 	if opt.StopGrace == 0 {
 		opt.StopGrace = 2 * time.Second
+	}
+	if opt.RecordGrace == 0 {
+		opt.RecordGrace = 20 * time.Second
 	}
 	if opt.TracePeriod == 0 {
 		opt.TracePeriod = time.Second
@@ -211,7 +230,10 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 	n := &Node{
 		opt: opt, log: opt.Log, start: time.Now(),
 		engine: engine.New(engine.NodeConfig{}, opt.Policy), functions: map[function.Name]*fn{},
-		drained: make(chan struct{}),
+		drained: make(chan struct{}), builders: map[string]aot.Builder{}, ladders: map[function.Kind]*ladder.Ladder{},
+	}
+	for _, b := range opt.Builders {
+		n.builders[b.Name()] = b
 	}
 	left, err := opt.Driver.Clean(ctx)
 	if err != nil {
@@ -220,8 +242,11 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 	if left > 0 {
 		n.log.Info("removed what workers of an earlier server left", "workers", left)
 	}
-	if err := os.RemoveAll(filepath.Join(opt.Dir, "trace")); err != nil {
-		return nil, fmt.Errorf("empty the folder of traces: %w", err)
+	if err := os.RemoveAll(filepath.Join(opt.Dir, recordFolder)); err != nil {
+		return nil, fmt.Errorf("empty the folder of recorders: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(opt.Dir, recordingFolder), 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of recordings: %w", err)
 	}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.writes.init(n)
@@ -270,9 +295,13 @@ func (n *Node) do(a *engine.Action) {
 	case engine.ActionBuild:
 		n.startBuild(a)
 	case engine.ActionCancelBuild:
-		if cancel := n.revs[a.Revision].cancelBuild; cancel != nil {
+		if cancel := n.revs[a.Revision].artifacts[a.Rung].cancel; cancel != nil {
 			cancel()
 		}
+	case engine.ActionDrop:
+		n.drop(a)
+	case engine.ActionPrepared:
+		n.revs[a.Revision].prepared(a.Reason)
 	case engine.ActionRecord:
 		n.record(a)
 	case engine.ActionWake:
@@ -305,9 +334,6 @@ func (n *Node) wakeAt(at int64) {
 
 // Configure changes the node's limits while it runs.
 func (n *Node) Configure(limits engine.NodeConfig) {
-	if n.opt.Builder == nil {
-		limits.Builders = -1
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.closed {

@@ -21,6 +21,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
@@ -36,18 +37,28 @@ const traced = `{"reflection":[{"type":"a.B","methods":[{"name":"<init>","parame
 const missing = "Cannot reflectively access type 'a.Unseen'. To allow this operation, add the following to the 'reflection' section of " +
 	"'reachability-metadata.json' and rebuild the native image:\n\n  {\n    \"type\": \"a.Unseen\"\n  }\n\n"
 
-// tiers is a program that takes as long to start as its tier does.
-func tiers(s worker.Spec) fake.Program {
+// rungs is a program that takes as long to start as its rung does.
+func rungs(s worker.Spec) fake.Program {
 	p := fake.Program{Sandbox: 2 * time.Millisecond, Handler: echo(400 * time.Millisecond)}
-	switch s.Tier {
-	case function.TierHotSpotAgent:
+	switch {
+	case records(s) == "metadata":
 		p.Runtime, p.Trace = 800*time.Millisecond, func() []byte { return []byte(traced) }
-	case function.TierHotSpot:
+	case s.Rung == ladder.HotSpot:
 		p.Runtime = 500 * time.Millisecond
-	case function.TierNative:
+	default:
 		p.Runtime = 15 * time.Millisecond
 	}
 	return p
+}
+
+// phase is where the first binary of a revision stands.
+func phase(v RevisionView) string {
+	for _, r := range v.Ladder {
+		if r.Rung == ladder.Native {
+			return r.Phase.String()
+		}
+	}
+	return ""
 }
 
 func echo(d time.Duration) func(context.Context, *worker.Invocation) (*worker.Result, error) {
@@ -67,8 +78,8 @@ func TestPipeline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var meets atomic.Bool
 		w := open(t, &world{program: func(s worker.Spec) fake.Program {
-			p := tiers(s)
-			if s.Tier == function.TierNative {
+			p := rungs(s)
+			if s.Rung == ladder.Native {
 				run := p.Handler
 				p.Handler = func(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
 					if meets.Load() && string(inv.Payload) == "rare" {
@@ -83,31 +94,31 @@ func TestPipeline(t *testing.T) {
 		id := w.deploy(t, "hello", nil)
 
 		got := w.burst(t, id, 5)
-		if want := map[function.Tier]int{function.TierHotSpotAgent: 1, function.TierHotSpot: 4}; !cmp.Equal(got, want) {
+		if want := map[function.Rung]int{ladder.HotSpot: 5}; !cmp.Equal(got, want) {
 			t.Errorf("first burst ran on %v, want %v", got, want)
 		}
 		time.Sleep(5 * time.Second) // the tracer's findings are read
-		if v, _ := w.Revision(t.Context(), id); v.Phase != "building" {
+		if v, _ := w.Revision(t.Context(), id); phase(v) != "building" {
 			t.Errorf("after the burst: %+v, want a build", v)
 		}
 		w.burst(t, id, 5)
 		time.Sleep(time.Minute)
 		v, _ := w.Revision(t.Context(), id)
-		if v.Stage != "native" || v.Tier != function.TierNative {
+		if phase(v) != "ready" || v.Rung != ladder.Native {
 			t.Fatalf("after the build: %+v, want native", v)
 		}
-		if got := w.burst(t, id, 20); got[function.TierNative] == 0 {
+		if got := w.burst(t, id, 20); got[ladder.Native] == 0 {
 			t.Errorf("after the build ran on %v", got)
 		}
 
 		meets.Store(true)
 		time.Sleep(time.Hour) // all workers expire
 		res := w.call(t, id, "rare")
-		if res.Outcome != function.OutcomeOK || string(res.Payload) != "rare" || res.Tier != function.TierHotSpotAgent {
+		if res.Outcome != function.OutcomeOK || string(res.Payload) != "rare" || res.Rung != ladder.HotSpot {
 			t.Errorf("the invocation that deoptimized: %+v, want the right answer of a tracing worker", res)
 		}
 		v, _ = w.Revision(t.Context(), id)
-		if v.Stage != "hotspot-agent" || v.Deoptimizations != 1 || v.NotBefore == nil {
+		if v.Rung != ladder.HotSpot || v.Recording != ladder.RecordingNone || v.Deoptimizations != 1 || v.Ladder[1].NotBefore == nil {
 			t.Errorf("after the deoptimization: %+v", v)
 		}
 		doc, version, _ := w.state.Metadata(t.Context(), id, 0)
@@ -119,24 +130,26 @@ func TestPipeline(t *testing.T) {
 			w.burst(t, id, 6)
 			time.Sleep(11 * time.Minute)
 		}
+		if v, _ = w.Revision(t.Context(), id); v.Rung != ladder.Native {
+			t.Errorf("in the end: %+v, want native again", v)
+		}
 		if err := w.Drain(t.Context()); err != nil {
 			t.Error(err)
 		}
 		w.Close()
 		want := []string{
-			"hotspot-agent -promoted-> hotspot-agent/queued",
-			"hotspot-agent/queued -build-started-> hotspot-agent/building",
-			"hotspot-agent/building -built-> hotspot-agent/checking",
-			"hotspot-agent/checking -checked-> native",
-			"native -traced-> native",
-			"native -deoptimized-> hotspot-agent",
+			"metadata: absent -record-> recording",
+			"native: absent -promoted-> queued",
+			"native: queued -build-started-> building",
+			"native: building -built-> checking",
+			"native: checking -checked-> ready",
+			"metadata: recording -recorded-> recorded",
+			"native: ready -deoptimized-> failed",
+			"metadata: recorded -record-> recording",
 		}
 		history := w.state.history(id)
 		if diff := cmp.Diff(want, history[:min(len(history), len(want))]); diff != "" {
 			t.Errorf("history (-want +got):\n%s", diff)
-		}
-		if last := history[len(history)-1]; !strings.HasSuffix(last, "native") {
-			t.Errorf("history ends with %q, want native again: %q", last, history)
 		}
 		if w.driver.Alive() != 0 {
 			t.Errorf("%d workers are left", w.driver.Alive())
@@ -279,7 +292,7 @@ func TestWeb(t *testing.T) {
 			return fake.Program{Web: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				b, _ := io.ReadAll(r.Body)
 				time.Sleep(time.Second)
-				rw.Header().Set("X-Tier", s.Tier.String())
+				rw.Header().Set("X-Rung", string(s.Rung))
 				io.WriteString(rw, r.Method+" "+r.URL.Path+" "+string(b))
 			})}
 		}}, nil)
@@ -319,7 +332,7 @@ func TestWeb(t *testing.T) {
 // step once and in order, and serving goes on meanwhile; a node that closes does not wait for ever.
 func TestStoreFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := open(t, &world{program: tiers}, nil)
+		w := open(t, &world{program: rungs}, nil)
 		defer func() { w.Close() }()
 		id := w.deploy(t, "f", nil)
 		w.state.fill(true)
@@ -334,14 +347,17 @@ func TestStoreFails(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		moves := w.state.history(id)
-		if len(moves) < 4 || v.Stage != "native" || !strings.HasSuffix(moves[len(moves)-1], v.Stage) {
-			t.Errorf("stored: %q, the revision is %s", moves, v.Stage)
+		if len(moves) < 5 || v.Rung != ladder.Native {
+			t.Errorf("stored: %q, the revision is on %s", moves, v.Rung)
 		}
-		for i := 1; i < len(moves); i++ {
-			_, to, _ := strings.Cut(moves[i-1], "-> ")
-			if !strings.HasPrefix(moves[i], to+" ") {
-				t.Errorf("step %d, %q, does not follow %q", i, moves[i], moves[i-1])
+		last := map[string]string{} // phase of each rung and recording
+		for i, move := range moves {
+			what, step, _ := strings.Cut(move, ": ")
+			from, _, _ := strings.Cut(step, " ")
+			if was, ok := last[what]; ok && was != from {
+				t.Errorf("step %d, %q, does not follow %q", i, move, was)
 			}
+			_, last[what], _ = strings.Cut(step, "-> ")
 		}
 
 		w.state.fill(true)
@@ -353,7 +369,7 @@ func TestStoreFails(t *testing.T) {
 			t.Errorf("closing took %s with a store that fails", took)
 		}
 		w.state.fill(false)
-		w = open(t, &world{program: tiers, state: w.state, builder: w.builder}, nil)
+		w = open(t, &world{program: rungs, state: w.state, builder: w.builder}, nil)
 		if res := w.call(t, id, "x"); res.Outcome != function.OutcomeOK {
 			t.Errorf("after a restart: %+v", res)
 		}
@@ -503,31 +519,31 @@ func TestWebTime(t *testing.T) {
 // TestRestart: a node that is opened again goes on where it was; a build that was cut off starts again.
 func TestRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := open(t, &world{program: tiers}, nil)
+		w := open(t, &world{program: rungs}, nil)
 		defer func() { w.Close() }()
 		id := w.deploy(t, "f", nil)
 		w.burst(t, id, 4)
 		time.Sleep(10 * time.Second)
-		if v, _ := w.Revision(t.Context(), id); v.Phase != "building" {
+		if v, _ := w.Revision(t.Context(), id); phase(v) != "building" {
 			t.Fatalf("before the restart: %+v", v)
 		}
 		w.Close()
 
-		w = open(t, &world{program: tiers, state: w.state, builder: w.builder}, nil)
+		w = open(t, &world{program: rungs, state: w.state, builder: w.builder}, nil)
 		time.Sleep(time.Minute)
-		if v, _ := w.Revision(t.Context(), id); v.Stage != "native" {
+		if v, _ := w.Revision(t.Context(), id); v.Rung != ladder.Native {
 			t.Fatalf("after the restart: %+v, want native", v)
 		}
 		w.Close()
 
-		w = open(t, &world{program: tiers, state: w.state, builder: w.builder}, nil)
-		if res := w.call(t, id, "x"); res.Tier != function.TierNative || !res.Cold {
+		w = open(t, &world{program: rungs, state: w.state, builder: w.builder}, nil)
+		if res := w.call(t, id, "x"); res.Rung != ladder.Native || !res.Cold {
 			t.Errorf("after the second restart: %+v, want a cold native start", res)
 		}
 		w.Close()
 
-		w = open(t, &world{program: tiers, state: w.state, builder: &builder{time: time.Second}}, nil)
-		if v, _ := w.Revision(t.Context(), id); v.Stage != "hotspot" || v.Phase != "building" {
+		w = open(t, &world{program: rungs, state: w.state, builder: &builder{time: time.Second}}, nil)
+		if v, _ := w.Revision(t.Context(), id); v.Rung != ladder.HotSpot || phase(v) != "building" {
 			t.Errorf("without its binary: %+v, want it to be built again", v)
 		}
 	})
@@ -536,12 +552,12 @@ func TestRestart(t *testing.T) {
 // TestUpdate: an update drops nothing, and the same code keeps what was learned of it.
 func TestUpdate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := open(t, &world{program: tiers}, nil)
+		w := open(t, &world{program: rungs}, nil)
 		defer w.Close()
 		old := w.deploy(t, "f", nil)
 		w.burst(t, old, 4)
 		time.Sleep(time.Minute)
-		done := make(chan map[function.Tier]int)
+		done := make(chan map[function.Rung]int)
 		go func() { done <- w.burst(t, old, 30) }()
 		synctest.Wait()
 		fresh := w.deploy(t, "f", func(s *function.Spec) { s.MemoryMiB = 256 })
@@ -551,7 +567,7 @@ func TestUpdate(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		v, _ := w.Revision(t.Context(), fresh)
-		if v.Stage != "native" || w.builder.runs != 1 {
+		if v.Rung != ladder.Native || w.builder.runs != 1 {
 			t.Errorf("the new revision: %+v after %d builds, want the old one's binary", v, w.builder.runs)
 		}
 		w.state.mu.Lock()
@@ -580,7 +596,7 @@ func TestBuildFails(t *testing.T) {
 					}
 					return &aot.Error{Class: class, Reason: "no"}
 				}
-				w := open(t, &world{program: tiers, builder: b}, nil)
+				w := open(t, &world{program: rungs, builder: b}, nil)
 				defer w.Close()
 				id := w.deploy(t, "f", nil)
 				for range 20 {
@@ -588,10 +604,10 @@ func TestBuildFails(t *testing.T) {
 					time.Sleep(5 * time.Second)
 				}
 				v, _ := w.Revision(t.Context(), id)
-				if class.Deterministic() && (v.Stage == "native" || b.runs != 1) {
+				if class.Deterministic() && (v.Rung == ladder.Native || b.runs != 1) {
 					t.Errorf("%+v after %d builds", v, b.runs)
 				}
-				if !class.Deterministic() && (v.Stage != "native" || b.runs != 2) {
+				if !class.Deterministic() && (v.Rung != ladder.Native || b.runs != 2) {
 					t.Errorf("%+v after %d builds", v, b.runs)
 				}
 			})
@@ -610,7 +626,7 @@ func TestRecording(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := &recording{}
 		rec.LogWriter, _ = engine.NewLogWriter(&rec.Buffer)
-		w := open(t, &world{program: tiers}, func(o *Options) {
+		w := open(t, &world{program: rungs}, func(o *Options) {
 			o.Record, o.Limits = rec, engine.NodeConfig{MemoryMiB: 4096, Starts: 3, TraceLimit: 5}
 		})
 		a, b := w.deploy(t, "a", nil), w.deploy(t, "b", nil)
@@ -638,7 +654,7 @@ func TestRecording(t *testing.T) {
 func TestOtherToolChain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old := &builder{time: time.Second, fails: func(*aot.Request) error { return &aot.Error{Class: aot.ClassUser, Reason: "no"} }}
-		w := open(t, &world{program: tiers, builder: old}, nil)
+		w := open(t, &world{program: rungs, builder: old}, nil)
 		id := w.deploy(t, "f", nil)
 		for range 3 {
 			w.burst(t, id, 4)
@@ -646,7 +662,7 @@ func TestOtherToolChain(t *testing.T) {
 		}
 		w.Close()
 		for _, other := range []*builder{old, {time: time.Second, version: "2"}} {
-			w = open(t, &world{program: tiers, state: w.state, builder: other}, nil)
+			w = open(t, &world{program: rungs, state: w.state, builder: other}, nil)
 			w.burst(t, id, 4)
 			time.Sleep(time.Minute)
 			w.Close()
@@ -654,7 +670,7 @@ func TestOtherToolChain(t *testing.T) {
 		if n := len(w.state.builds); n != 2 {
 			t.Errorf("%d builds, want one with each tool chain", n)
 		}
-		if h := w.state.history(id); !strings.HasSuffix(h[len(h)-1], "-> native") {
+		if h := w.state.history(id); !strings.HasSuffix(h[len(h)-1], "-> ready") {
 			t.Errorf("ended with %s, want native", h[len(h)-1])
 		}
 	})
@@ -663,7 +679,7 @@ func TestOtherToolChain(t *testing.T) {
 // TestEvents: a listener sees what happens, in order and numbered.
 func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := open(t, &world{program: tiers}, nil)
+		w := open(t, &world{program: rungs}, nil)
 		defer w.Close()
 		ctx, cancel := context.WithCancel(t.Context())
 		var seen []string

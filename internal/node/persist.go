@@ -10,19 +10,19 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 )
 
-// document is what is stored of a pipeline: its state, and where its binary is found again.
+// document is what is stored of a pipeline: its state, and where its artifacts are found again.
 type document struct {
 	pipeline.Saved
-	Key aot.Key `json:"key,omitempty"`
-	// FailedKey and FailedLevel are the build that must fail again; with another tool chain
-	// the key is another, and it may not.
-	FailedKey   aot.Key        `json:"failedKey,omitempty"`
-	FailedLevel function.Level `json:"failedLevel,omitempty"`
+	// Keys are those of the artifacts, Failed those of builds that must fail again (with another tool
+	// chain the key is another, and they may not), by rung.
+	Keys   map[function.Rung]aot.Key `json:"keys,omitempty"`
+	Failed map[function.Rung]aot.Key `json:"failed,omitempty"`
 }
 
 // record persists a revision's pipeline and tells of its move. The caller holds n.mu.
@@ -32,33 +32,72 @@ func (n *Node) record(a *engine.Action) {
 	if !ok || rev == nil {
 		return
 	}
-	doc, err := json.Marshal(document{Saved: saved, Key: rev.keys[saved.Level], FailedKey: rev.failedKey, FailedLevel: rev.failedLevel})
+	d := document{Saved: saved, Keys: map[function.Rung]aot.Key{}, Failed: map[function.Rung]aot.Key{}}
+	for i := range rev.artifacts {
+		name := rev.ladder.Rungs[i].Name
+		if r := saved.Rung(name); r != nil && r.Phase == pipeline.PhaseReady {
+			d.Keys[name] = rev.artifacts[i].key
+		}
+		if key := rev.artifacts[i].failed; key != "" {
+			d.Failed[name] = key
+		}
+	}
+	doc, err := json.Marshal(d)
 	if err != nil {
 		n.log.Error("encode pipeline", telemetry.KeyRevision, rev.spec.ID, telemetry.KeyError, err)
 		return
 	}
 	w := write{rev: rev, doc: doc}
 	if a.Kind == engine.ActionRecord {
-		at := time.Now().UTC()
-		reason := a.Reason.Text()
-		if why := rev.missing.Swap(nil); why != nil && a.Cause == pipeline.EventDeoptimized {
-			reason = *why
-		}
-		rev.reason, rev.since = reason, at
-		if a.Cause == pipeline.EventPromoted {
-			rev.trigger = reason
-		}
-		w.step = &store.Transition{At: at, From: a.From.String(), To: a.To.String(), Event: a.Cause.String(), Reason: reason}
-		d := map[string]any{"from": a.From.String(), "to": a.To.String(), "event": a.Cause, "metadataVersion": a.Version}
-		if a.Level != function.LevelNone {
-			d["level"] = a.Level
-		}
-		if a.At > 0 {
-			d["notBefore"] = time.Unix(0, a.At).UTC()
-		}
-		n.events.send(Event{Type: "pipeline.moved", Function: rev.fn.name, Revision: rev.spec.ID, Reason: reason, Data: data(d)})
+		w.step = n.moved(rev, a)
 	}
 	n.writes.add(w)
+}
+
+// moved tells of a move, and returns it as a step of the history. The caller holds n.mu.
+func (n *Node) moved(rev *revision, a *engine.Action) *store.Transition {
+	at := time.Now().UTC()
+	reason := a.Reason.Text()
+	if why := rev.missing.Load(); why != nil && a.Cause == pipeline.EventDeoptimized {
+		reason = *why
+	}
+	step := &store.Transition{At: at, From: a.From.String(), To: a.To.String(), Event: a.Cause.String(), Reason: reason}
+	d := map[string]any{"from": a.From, "to": a.To, "event": a.Cause, "version": a.Version}
+	if a.Rung != ladder.First {
+		row := &rev.ladder.Rungs[a.Rung]
+		step.Rung = row.Name
+		d["rung"] = row.Name
+		b := &rev.artifacts[a.Rung]
+		b.reason, b.since = reason, at
+		switch a.Cause {
+		case pipeline.EventPromoted:
+			b.trigger = reason
+		case pipeline.EventChecked:
+			if row.From.AtEnd() { // the artifact is there: the file it was made from is not needed
+				n.wg.Go(func() { n.forgetRecording(rev, row.From) })
+			}
+		case pipeline.EventDeoptimized, pipeline.EventUnusable:
+			if a.From == pipeline.PhaseReady && a.Reason != engine.ReasonOperator && a.Reason != engine.ReasonNoOptimize {
+				n.log.Warn("left a rung", telemetry.KeyFunction, rev.fn.name, telemetry.KeyRevision, rev.spec.ID, telemetry.KeyRung, row.Name, telemetry.KeyReason, reason)
+				if n.opt.Metrics != nil {
+					n.opt.Metrics.Fall(rev.fn.name, row.Name, a.Reason.String())
+				}
+			}
+		}
+	} else {
+		step.Recording = a.Recording.String()
+		d["recording"] = a.Recording
+		if a.Cause == pipeline.EventLost {
+			x := a.Recording
+			n.wg.Go(func() { n.forgetRecording(rev, x) })
+		}
+	}
+	rev.reason, rev.since = reason, at
+	if a.At > 0 {
+		d["notBefore"] = time.Unix(0, a.At).UTC()
+	}
+	n.events.send(Event{Type: "pipeline.moved", Function: rev.fn.name, Revision: rev.spec.ID, Reason: reason, Data: data(d)})
+	return step
 }
 
 // write is one state to be stored, maybe with the step that led there.
@@ -131,7 +170,7 @@ func (s *writer) run(n *Node) {
 				if step := queue[i].step; step != nil {
 					steps = append(steps, *step)
 					n.log.Info("pipeline moved", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyRevision, w.rev.spec.ID,
-						"from", step.From, "to", step.To, telemetry.KeyReason, step.Reason)
+						telemetry.KeyRung, step.Rung, telemetry.KeyRecording, step.Recording, "from", step.From, "to", step.To, telemetry.KeyReason, step.Reason)
 				}
 			}
 			i--
@@ -173,88 +212,4 @@ func (s *writer) store(n *Node, w write, steps []store.Transition) {
 			}
 		}
 	}
-}
-
-// restore reads a revision's pipeline from before a restart. A binary that is not there any more
-// is built again.
-func (n *Node) restore(ctx context.Context, rev *revision, parent function.RevisionID) pipeline.Saved {
-	p, ok := n.opt.State.Pipeline(rev.spec.ID)
-	if !ok {
-		return n.inherit(ctx, rev, parent)
-	}
-	var d document
-	if err := json.Unmarshal(p.State, &d); err != nil {
-		n.log.Error("stored pipeline is not usable; it starts again", telemetry.KeyRevision, rev.spec.ID, telemetry.KeyError, err)
-		return pipeline.Saved{}
-	}
-	s := d.Saved
-	rev.since = p.UpdatedAt
-	if len(p.History) > 0 {
-		last := p.History[len(p.History)-1]
-		rev.reason, rev.since = last.Reason, last.At
-	}
-	rev.failedKey, rev.failedLevel = d.FailedKey, d.FailedLevel
-	if s.FailedVersion > 0 && n.mayBuildNow(ctx, rev, s.FailedVersion) {
-		s.FailedVersion, s.NotBefore = 0, 0
-	}
-	if s.State.Stage != pipeline.StageNative {
-		return s
-	}
-	if n.opt.Builder != nil {
-		if res, ok := n.opt.Builder.Lookup(d.Key); ok {
-			rev.binaries[s.Level], rev.keys[s.Level] = res.Dir, res.Key
-			return s
-		}
-	}
-	s.State = pipeline.State{Stage: pipeline.StageHotSpot, Phase: pipeline.PhaseQueued}
-	s.Wanted, s.Level, s.Complete, s.NotBefore = max(s.Level, s.Wanted), function.LevelNone, true, 0
-	return s
-}
-
-// mayBuildNow reports whether a build that had to fail depends on something else now.
-func (n *Node) mayBuildNow(ctx context.Context, rev *revision, version uint32) bool {
-	if n.opt.Builder == nil {
-		return false
-	}
-	req, err := n.request(ctx, rev, rev.failedLevel, version)
-	if err != nil {
-		return false
-	}
-	key, err := n.opt.Builder.Key(req)
-	return err == nil && key != rev.failedKey
-}
-
-// inherit gives a new revision what is known of its parent, if their code is the same: its
-// metadata, and the wish for a binary, which may well be there already.
-func (n *Node) inherit(ctx context.Context, rev *revision, parent function.RevisionID) pipeline.Saved {
-	if parent == "" || rev.spec.Kind == function.KindProvided {
-		return pipeline.Saved{}
-	}
-	from, ok := n.opt.State.Revision(parent)
-	p, known := n.opt.State.Pipeline(parent)
-	if !ok || !known || from.Spec.CodeSHA256 != rev.spec.CodeSHA256 || from.Spec.Kind != rev.spec.Kind || from.Spec.Handler != rev.spec.Handler {
-		return pipeline.Saved{}
-	}
-	var d document
-	if err := json.Unmarshal(p.State, &d); err != nil {
-		return pipeline.Saved{}
-	}
-	doc, _, err := n.opt.State.Metadata(ctx, parent, 0)
-	if err != nil {
-		return pipeline.Saved{}
-	}
-	version, err := n.opt.State.PutMetadata(ctx, rev.spec.ID, doc, "inherited from revision "+string(parent))
-	if err != nil {
-		n.log.Error("store metadata", telemetry.KeyRevision, rev.spec.ID, telemetry.KeyError, err)
-		return pipeline.Saved{}
-	}
-	s := pipeline.Saved{Version: uint32(version), Complete: d.Complete}
-	if d.Complete || d.State.Stage == pipeline.StageNative {
-		s.State.Stage, s.Complete = pipeline.StageHotSpot, true
-	}
-	if level := max(d.Level, d.Wanted); level != function.LevelNone {
-		s.State.Phase, s.Wanted = pipeline.PhaseQueued, level
-	}
-	rev.reason, rev.since = "the code is that of revision "+string(parent), time.Now().UTC()
-	return s
 }

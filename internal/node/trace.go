@@ -12,6 +12,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/cloudjit/cloudjit/internal/engine"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -37,7 +38,7 @@ func (n *Node) collect(ctx context.Context, w *instance, last bool) {
 	var doc []byte
 	var err error
 	if last {
-		doc, err = readTrace(w.trace)
+		doc, err = readTrace(w.record)
 	}
 	if doc == nil {
 		doc, err = w.worker.Trace(ctx)
@@ -86,11 +87,11 @@ const surveyOutput = 4 << 20
 // that goes on without what it looks for is not to be relied on.
 //
 // It takes the place of the worker that failed, which the engine still counts.
-func (n *Node) survey(ctx context.Context, w *instance, native string) *metadata.Set {
+func (n *Node) survey(ctx context.Context, w *instance, binary string) *metadata.Set {
 	limits := n.opt.WorkerLimits
-	limits.MemoryMiB = int(w.rev.memory[w.tier])
+	limits.MemoryMiB = int(w.rev.memory)
 	name := ulid.Make().String()
-	spec, err := n.opt.Launcher.Launch(ctx, Launch{ID: name, Revision: w.rev.spec, Tier: w.tier, Native: native, Survey: true, Limits: limits})
+	spec, err := n.opt.Launcher.Launch(ctx, Launch{ID: name, Revision: w.rev.spec, Rung: *w.row, Artifact: binary, Survey: true, Limits: limits})
 	if err != nil {
 		return nil
 	}
@@ -196,7 +197,7 @@ func (n *Node) merge(ctx context.Context, rev *revision, found *metadata.Set, wh
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !rev.gone && !n.closed {
-		n.step(engine.Event{Kind: engine.EventMetadata, Revision: rev.id, Version: rev.version})
+		n.step(engine.Event{Kind: engine.EventRecording, Revision: rev.id, Recording: ladder.RecordingMetadata, Version: rev.version})
 		n.record(&engine.Action{Revision: rev.id, Reason: engine.ReasonNone}) // the version is part of what is saved
 		n.events.send(Event{
 			Type: "metadata.grown", Function: rev.fn.name, Revision: rev.spec.ID, Reason: why,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -19,7 +20,9 @@ type WorkerView struct {
 	Function function.Name       `json:"function"`
 	Revision function.RevisionID `json:"revision"`
 	Version  string              `json:"version"`
-	Tier     function.Tier       `json:"tier"`
+	Rung     function.Rung       `json:"rung"`
+	// Recording is what the worker records; left out if it does not.
+	Recording ladder.Recording `json:"recording,omitempty"`
 	// State is starting, idle, busy or draining.
 	State       string        `json:"state"`
 	StartedAt   time.Time     `json:"startedAt"`
@@ -39,7 +42,7 @@ func (n *Node) Workers(ctx context.Context) []WorkerView {
 		}
 		v := WorkerView{
 			ID: w.name, Function: w.rev.fn.name, Revision: w.rev.spec.ID, Version: w.rev.spec.Version,
-			Tier: w.tier, State: w.state(), StartedAt: w.began, Invocations: w.served,
+			Rung: w.row.Name, Recording: w.recording, State: w.state(), StartedAt: w.began, Invocations: w.served,
 		}
 		if w.ready {
 			v.Phases = w.worker.Phases()
@@ -74,29 +77,53 @@ func (w *instance) state() string {
 	return "idle"
 }
 
-// RevisionView is where a revision stands in its pipeline.
+// RevisionView is where a revision stands on its ladder.
 type RevisionView struct {
-	// Tier is how a new worker of the revision runs.
-	Tier function.Tier `json:"tier"`
-	// Stage and Phase are the pipeline's state: hotspot-agent, hotspot, native, direct; idle,
-	// queued, building, checking.
-	Stage string `json:"stage"`
-	Phase string `json:"phase"`
-	// Level is how far the binary in use is optimized; left out if there is none.
-	Level function.Level `json:"level,omitempty"`
-	// Reason is why it is there; Since when.
+	// Rung and Recording are how a worker that starts now runs.
+	Rung      function.Rung    `json:"rung"`
+	Recording ladder.Recording `json:"recording,omitempty"`
+	// Ladder has all rungs, the lowest first; Recordings those that were begun.
+	Ladder     []RungView      `json:"ladder"`
+	Recordings []RecordingView `json:"recordings,omitempty"`
+	// Reason and Since are those of the last move.
 	Reason string     `json:"reason,omitempty"`
 	Since  *time.Time `json:"since,omitempty"`
-	// NotBefore is when it may be built again, after failures or deoptimizations.
-	NotBefore *time.Time `json:"notBefore,omitempty"`
 
-	Invocations      int64 `json:"invocations"`
-	ColdStarts       int64 `json:"coldStarts"`
-	ColdInWindow     int   `json:"coldInWindow"`
-	Deoptimizations  int   `json:"deoptimizations"`
-	Queued           int   `json:"queued"`
-	Workers          int   `json:"workers"`
-	MetadataComplete bool  `json:"metadataComplete"`
+	Invocations     int64 `json:"invocations"`
+	ColdStarts      int64 `json:"coldStarts"`
+	ColdInWindow    int   `json:"coldInWindow"`
+	Deoptimizations int   `json:"deoptimizations"`
+	Queued          int   `json:"queued"`
+	Workers         int   `json:"workers"`
+}
+
+// RungView is one rung of a revision.
+type RungView struct {
+	Rung function.Rung `json:"rung"`
+	// Phase is where its artifact stands: absent, queued, building, checking, ready, failed or dropped;
+	// ready of the first rung.
+	Phase pipeline.Phase `json:"phase"`
+	// Wanted: a build was decided on and waits for a recording, for back-off or for its turn.
+	Wanted bool `json:"wanted,omitempty"`
+	// Reason and Since are those of its last move; NotBefore is when it may be made again.
+	Reason    string     `json:"reason,omitempty"`
+	Since     *time.Time `json:"since,omitempty"`
+	NotBefore *time.Time `json:"notBefore,omitempty"`
+	// Falls counts how often its artifact turned out wrong, Failures failed builds and checks in a row.
+	Falls    int `json:"falls,omitempty"`
+	Failures int `json:"failures,omitempty"`
+	// StartMs and MemoryMB are what a worker is expected to take, measured where it was.
+	StartMs  float64 `json:"startMs,omitempty"`
+	MemoryMB float64 `json:"memoryMB,omitempty"`
+	DiskMB   float64 `json:"diskMB,omitempty"`
+}
+
+// RecordingView is one recording of a revision.
+type RecordingView struct {
+	Recording ladder.Recording `json:"recording"`
+	// Phase is recording or recorded.
+	Phase   pipeline.Phase `json:"phase"`
+	Version int            `json:"version,omitempty"`
 }
 
 // Revision says where a revision stands; false if the node does not serve it.
@@ -113,42 +140,128 @@ func (n *Node) Revision(_ context.Context, id function.RevisionID) (RevisionView
 	}
 	c := n.engine.RevisionCounts(rev.id)
 	v := RevisionView{
-		Tier: c.Tier, Stage: saved.State.Stage.String(), Phase: saved.State.Phase.String(), Reason: rev.reason,
+		Rung: rev.ladder.RungName(c.Rung), Recording: c.Recording, Reason: rev.reason, Since: timeOf(rev.since),
 		Invocations: int64(c.Invocations), ColdStarts: int64(c.ColdStarts),
-		ColdInWindow: n.engine.ColdStarts(n.now(), rev.fn.id), Deoptimizations: int(saved.Deopts),
-		Queued: int(c.Waiting), Workers: int(c.Workers), MetadataComplete: saved.Complete,
+		ColdInWindow: n.engine.ColdStarts(n.now(), rev.fn.id), Queued: int(c.Waiting), Workers: int(c.Workers),
 	}
-	if saved.State.Stage == pipeline.StageNative {
-		v.Level = saved.Level
+	for i := range rev.ladder.Rungs {
+		v.Ladder = append(v.Ladder, n.rungView(rev, ladder.ID(i), &saved))
+		if rev.ladder.Rungs[i].From == ladder.RecordingMetadata {
+			v.Deoptimizations += v.Ladder[i].Falls
+		}
 	}
-	if !rev.since.IsZero() {
-		v.Since = &rev.since
-	}
-	if saved.NotBefore > n.now() {
-		at := time.Unix(0, saved.NotBefore).UTC()
-		v.NotBefore = &at
+	for x, r := range saved.Recordings {
+		if r.Phase != pipeline.PhaseAbsent {
+			v.Recordings = append(v.Recordings, RecordingView{Recording: ladder.Recording(x), Phase: r.Phase, Version: int(r.Version)})
+		}
 	}
 	return v, true
 }
 
-// Optimize builds a binary now, whatever the policy says, or as soon as there is metadata.
-func (n *Node) Optimize(_ context.Context, id function.RevisionID, level function.Level) error {
-	if level == function.LevelNone {
-		level = function.LevelQuick
+// rungView is one rung. The caller holds n.mu.
+func (n *Node) rungView(rev *revision, id ladder.ID, saved *pipeline.Saved) RungView {
+	figures := n.engine.Figures(rev.id, id)
+	v := RungView{
+		Rung: rev.ladder.Rungs[id].Name, Phase: pipeline.PhaseReady,
+		StartMs: float64(figures.Start) / 1e6, MemoryMB: figures.MemoryMB,
 	}
-	return n.operate(id, "optimize", engine.Event{Kind: engine.EventOptimize, Level: level})
+	r := saved.Rung(v.Rung)
+	if r == nil {
+		return v
+	}
+	b := &rev.artifacts[id]
+	v.Phase, v.Wanted = r.Phase, n.engine.Wanted(rev.id, id)
+	v.Reason, v.Since = b.reason, timeOf(b.since)
+	v.Falls, v.Failures, v.DiskMB = int(r.Falls), int(r.Failures), r.DiskMB
+	if r.NotBefore > n.now() {
+		at := time.Unix(0, r.NotBefore).UTC()
+		v.NotBefore = &at
+	}
+	return v
 }
 
-// Deoptimize sends a revision back to its first stage.
-func (n *Node) Deoptimize(_ context.Context, id function.RevisionID) error {
-	return n.operate(id, "deoptimize", engine.Event{Kind: engine.EventDeoptimize})
+// timeOf is nil of the zero time.
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
-func (n *Node) operate(id function.RevisionID, what string, ev engine.Event) error {
+// Optimize makes the artifact of a rung now, whatever the policy says, or as soon as there is a recording:
+// a worker is started to take it. An empty name is the lowest rung with a binary, or the highest of a
+// ladder without one.
+func (n *Node) Optimize(_ context.Context, id function.RevisionID, rung function.Rung) error {
 	rev, ok := n.lookup(id)
 	if !ok {
-		return fmt.Errorf("%s %s: %w", what, id, ErrNotFound)
+		return fmt.Errorf("optimize %s: %w", id, ErrNotFound)
 	}
+	l := rev.ladder
+	want := ladder.ID(len(l.Rungs) - 1)
+	if rung == "" {
+		for i := len(l.Rungs) - 1; i > 0; i-- {
+			if l.Rungs[i].Artifact == ladder.ArtifactBinary {
+				want = ladder.ID(i)
+			}
+		}
+	} else if want, ok = l.Find(rung); !ok {
+		var names []string
+		for i := range l.Rungs {
+			names = append(names, string(l.Rungs[i].Name))
+		}
+		return fmt.Errorf("optimize %s: %w: no rung %q here: its rungs are %s%s", id, ErrConflict, rung, strings.Join(names, ", "), n.lacks(rev.spec.Kind, rung))
+	}
+	if want == ladder.First {
+		return fmt.Errorf("optimize %s: %w: %s needs nothing made%s", id, ErrConflict, l.RungName(want), n.lacks(rev.spec.Kind, ladder.Native))
+	}
+	return n.operate(rev, "optimize", engine.Event{Kind: engine.EventOptimize, Rung: want})
+}
+
+// lacks says that a rung of a kind's whole ladder is missing because this node has no builder for it.
+func (n *Node) lacks(kind function.Kind, rung function.Rung) string {
+	whole := ladder.Of(kind)
+	if id, ok := whole.Find(rung); ok && n.builders[whole.Rungs[id].Builder] == nil && id != ladder.First {
+		return fmt.Sprintf("; this node has no builder for %s (\"cloudjit doctor\" says why)", rung)
+	}
+	return ""
+}
+
+// Prepare waits until the preparation of a revision has ended, and says why it came to nothing; empty if
+// there was none, or all is there.
+func (n *Node) Prepare(ctx context.Context, id function.RevisionID) string {
+	rev, ok := n.lookup(id)
+	if !ok {
+		return ""
+	}
+	n.mu.Lock()
+	ended := rev.preparing
+	n.mu.Unlock()
+	if ended == nil {
+		return rev.whyNot
+	}
+	select {
+	case <-ended:
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return rev.whyNot
+	case <-n.ctx.Done():
+		return engine.ReasonDraining.Text()
+	case <-ctx.Done():
+		return context.Cause(ctx).Error()
+	}
+}
+
+// Deoptimize makes a revision leave its highest rung and record again.
+func (n *Node) Deoptimize(_ context.Context, id function.RevisionID) error {
+	rev, ok := n.lookup(id)
+	if !ok {
+		return fmt.Errorf("deoptimize %s: %w", id, ErrNotFound)
+	}
+	return n.operate(rev, "deoptimize", engine.Event{Kind: engine.EventDeoptimize})
+}
+
+func (n *Node) operate(rev *revision, what string, ev engine.Event) error {
+	id := rev.spec.ID
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	saved, known := n.engine.Saved(rev.id)
@@ -157,14 +270,17 @@ func (n *Node) operate(id function.RevisionID, what string, ev engine.Event) err
 		return ErrDraining
 	case !known || rev.gone:
 		return fmt.Errorf("%s %s: %w", what, id, ErrNotFound)
-	case saved.State.Stage == pipeline.StageDirect:
-		return fmt.Errorf("%s %s: %w: a provided runtime has nothing to optimize", what, id, ErrConflict)
-	case rev.fn.config.NoOptimize && ev.Kind == engine.EventOptimize:
-		return fmt.Errorf("%s %s: %w: optimization of the function is turned off", what, id, ErrConflict)
-	case n.opt.Builder == nil && ev.Kind == engine.EventOptimize:
-		return fmt.Errorf("%s %s: %w: this node has no builder (\"cloudjit doctor\" says why)", what, id, ErrConflict)
-	case ev.Kind == engine.EventOptimize && saved.Level >= ev.Level:
-		return fmt.Errorf("%s %s: %w: it has a binary of level %s", what, id, ErrConflict, saved.Level)
+	case len(rev.ladder.Rungs) < 2:
+		return fmt.Errorf("%s %s: %w: its ladder has one rung, %s", what, id, ErrConflict, rev.ladder.RungName(ladder.First))
+	}
+	if ev.Kind == engine.EventOptimize {
+		name := rev.ladder.RungName(ev.Rung)
+		switch {
+		case rev.fn.config.NoOptimize:
+			return fmt.Errorf("%s %s: %w: optimization of the function is turned off", what, id, ErrConflict)
+		case saved.Rung(name).Phase == pipeline.PhaseReady:
+			return fmt.Errorf("%s %s: %w: it is on rung %s already", what, id, ErrConflict, name)
+		}
 	}
 	ev.Revision = rev.id
 	n.step(ev)
@@ -174,10 +290,10 @@ func (n *Node) operate(id function.RevisionID, what string, ev engine.Event) err
 // Snapshot is the node in numbers.
 type Snapshot struct {
 	engine.Counts
-	// WorkersBy counts workers by tier and state.
-	WorkersBy map[function.Tier]map[string]int
-	// RevisionsBy counts revisions by pipeline state.
-	RevisionsBy map[string]int
+	// WorkersBy counts workers by rung and state.
+	WorkersBy map[function.Rung]map[string]int
+	// RevisionsBy counts revisions by the rung of new workers.
+	RevisionsBy map[function.Rung]int
 	// Since the start.
 	Invocations, ColdStarts, Rejections, Deoptimizations, Builds, BuildFailures int64
 }
@@ -185,7 +301,7 @@ type Snapshot struct {
 // Snapshot counts what is there now.
 func (n *Node) Snapshot() Snapshot {
 	s := Snapshot{
-		WorkersBy: map[function.Tier]map[string]int{}, RevisionsBy: map[string]int{},
+		WorkersBy: map[function.Rung]map[string]int{}, RevisionsBy: map[function.Rung]int{},
 		Invocations: n.totals.invocations.Load(), ColdStarts: n.totals.coldStarts.Load(), Rejections: n.totals.rejections.Load(),
 		Deoptimizations: n.totals.deopts.Load(), Builds: n.totals.builds.Load(), BuildFailures: n.totals.buildFailures.Load(),
 	}
@@ -196,18 +312,16 @@ func (n *Node) Snapshot() Snapshot {
 		if w == nil {
 			continue
 		}
-		if s.WorkersBy[w.tier] == nil {
-			s.WorkersBy[w.tier] = map[string]int{}
+		if s.WorkersBy[w.row.Name] == nil {
+			s.WorkersBy[w.row.Name] = map[string]int{}
 		}
-		s.WorkersBy[w.tier][w.state()]++
+		s.WorkersBy[w.row.Name][w.state()]++
 	}
 	for _, r := range n.revs {
 		if r == nil {
 			continue
 		}
-		if saved, ok := n.engine.Saved(r.id); ok {
-			s.RevisionsBy[saved.State.String()]++
-		}
+		s.RevisionsBy[r.ladder.RungName(n.engine.RevisionCounts(r.id).Rung)]++
 	}
 	return s
 }

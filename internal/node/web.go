@@ -20,7 +20,7 @@ func (e *FunctionError) Error() string { return "function: " + e.Result.Outcome.
 
 // Headers of a web function's answer that say how it was served: what Result says of an invocation.
 const (
-	HeaderTier = "X-Cloudjit-Tier"
+	HeaderRung = "X-Cloudjit-Rung"
 	HeaderCold = "X-Cloudjit-Cold" // "true", or not there
 )
 
@@ -105,7 +105,7 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 	limit.begin()
 	resp, err := w.worker.HTTP().RoundTrip(out)
 	limit.end()
-	res := &Result{Tier: w.tier, Cold: c.cold, Duration: time.Since(began)}
+	res := &Result{Rung: w.row.Name, Cold: c.cold, Duration: time.Since(began)}
 	if err != nil {
 		outcome := n.broken(ctx, rctx, w, res)
 		cancel()
@@ -120,7 +120,7 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 		if context.Cause(rctx) != errLate {
 			return nil
 		}
-		return &FunctionError{&Result{Outcome: function.OutcomeTimeout, Tier: w.tier, Cold: res.Cold}}
+		return &FunctionError{&Result{Outcome: function.OutcomeTimeout, Rung: w.row.Name, Cold: res.Cold}}
 	}, done: func(readErr error) {
 		res.Duration = time.Since(began)
 		res.Outcome = function.OutcomeOK
@@ -132,7 +132,7 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 		n.finish(c, res.Outcome, true)
 		n.release(c)
 	}}
-	resp.Header.Set(HeaderTier, w.tier.String())
+	resp.Header.Set(HeaderRung, string(w.row.Name))
 	resp.Header.Del(HeaderCold)
 	if c.cold {
 		resp.Header.Set(HeaderCold, "true")

@@ -5,59 +5,51 @@ import (
 	"strings"
 )
 
-// Diagram is the table as a Mermaid state diagram, for the documentation: the stages above,
-// the builder's phases below; an event that is named in both moves both at once.
+// recordings are the events that move recordings; all others move artifacts.
+const recordings = EventLost
+
+// Diagram is the table as a Mermaid state diagram, for the documentation: recordings above,
+// artifacts below.
 func Diagram() string {
 	var b strings.Builder
-	b.WriteString("stateDiagram-v2\n")
-	b.WriteString("    state \"tier of new workers\" as tier {\n")
-	b.WriteString("        [*] --> hotspot_agent\n        [*] --> direct : provided runtime\n")
-	for i := range table {
-		for from := range Stage(stageCount) {
-			if to, ok := table[i].stage[from]; ok && to != from {
-				fmt.Fprintf(&b, "        %s --> %s : %s\n", id(from), id(to), table[i].event)
+	b.WriteString("stateDiagram-v2\n    state \"a recording\" as recording_of {\n        [*] --> absent\n")
+	arrows := func(names func(Phase) string, which func(Event) bool) {
+		for i := range table {
+			for from := range Phase(phaseCount) {
+				if to, ok := table[i].move[from]; ok && which(table[i].event) {
+					fmt.Fprintf(&b, "        %s --> %s : %s\n", names(from), names(to), table[i].event)
+				}
 			}
 		}
 	}
-	b.WriteString("    }\n    state \"builder, in the background\" as builder {\n        [*] --> idle\n")
-	for i := range table {
-		for from := range Phase(phaseCount) {
-			if to, ok := table[i].phase[from]; ok && to != from {
-				fmt.Fprintf(&b, "        %s --> %s : %s\n", from, to, table[i].event)
-			}
+	arrows(Phase.String, func(e Event) bool { return e <= recordings })
+	b.WriteString("    }\n    state \"the artifact of a rung\" as artifact_of {\n        [*] --> none\n")
+	arrows(func(p Phase) string {
+		if p == PhaseAbsent {
+			return "none" // Mermaid's names belong to the whole diagram
 		}
-	}
+		return p.String()
+	}, func(e Event) bool { return e > recordings })
 	b.WriteString("    }\n")
 	return b.String()
 }
 
-// Table lists in Markdown every event, where it is legal and where it leads.
+// Table lists in Markdown every event, what it moves, and from where to where.
 func Table() string {
 	var b strings.Builder
-	b.WriteString("| event | tier | builder |\n|---|---|---|\n")
+	b.WriteString("| event | moves | from → to |\n|---|---|---|\n")
 	for i := range table {
-		var stages, phases []string
-		for from := range Stage(stageCount) {
-			if to, ok := table[i].stage[from]; ok {
-				stages = append(stages, arrow(from.String(), to.String()))
-			}
+		what := "an artifact"
+		if table[i].event <= recordings {
+			what = "a recording"
 		}
+		var moves []string
 		for from := range Phase(phaseCount) {
-			if to, ok := table[i].phase[from]; ok {
-				phases = append(phases, arrow(from.String(), to.String()))
+			if to, ok := table[i].move[from]; ok {
+				moves = append(moves, from.String()+" → "+to.String())
 			}
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", table[i].event, strings.Join(stages, ", "), strings.Join(phases, ", "))
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", table[i].event, what, strings.Join(moves, ", "))
 	}
 	return b.String()
 }
-
-func arrow(from, to string) string {
-	if from == to {
-		return from
-	}
-	return from + " → " + to
-}
-
-// id is a stage's name as Mermaid takes it.
-func id(s Stage) string { return strings.ReplaceAll(s.String(), "-", "_") }

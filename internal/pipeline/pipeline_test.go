@@ -5,8 +5,11 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/cloudjit/cloudjit/internal/ladder"
 )
 
 var update = flag.Bool("update", false, "write the generated parts of docs/pipeline.md")
@@ -17,74 +20,72 @@ const (
 	end   = "<!-- end -->\n"
 )
 
-// TestPaper walks the pipeline of the paper's Fig. 3: up to native, back by a deoptimization,
-// and up again while tracing goes on.
-func TestPaper(t *testing.T) {
-	var s State
-	for _, step := range []struct {
-		event Event
-		want  string
-	}{
-		{EventTraced, "hotspot"},
-		{EventPromoted, "hotspot/queued"},
-		{EventBuildStarted, "hotspot/building"},
-		{EventBuilt, "hotspot/checking"},
-		{EventChecked, "native"},
-		{EventPromoted, "native/queued"}, // at a higher level
-		{EventBuildStarted, "native/building"},
-		{EventDeoptimized, "hotspot-agent"}, // and the build is cancelled
-		{EventPromoted, "hotspot-agent/queued"},
-		{EventBuildStarted, "hotspot-agent/building"},
-		{EventTraced, "hotspot/building"},
-		{EventBuilt, "hotspot/checking"},
-		{EventCheckFailed, "hotspot"},
-	} {
-		next, err := s.Next(step.event)
-		if err != nil || next.String() != step.want {
-			t.Fatalf("%s in %s: got %s, %v, want %s", step.event, s, next, err, step.want)
+// walk applies events to a phase and wants each to lead where it says.
+func walk(t *testing.T, p Phase, steps []step) {
+	t.Helper()
+	for _, s := range steps {
+		next, err := p.Next(s.event)
+		if err != nil || next != s.want {
+			t.Fatalf("%s in %s: got %s, %v, want %s", s.event, p, next, err, s.want)
 		}
-		s = next
+		p = next
 	}
+}
+
+type step struct {
+	event Event
+	want  Phase
+}
+
+// TestArtifact walks the life of an artifact: made, found wrong, made again, given up for its disk
+// space, made once more.
+func TestArtifact(t *testing.T) {
+	made := []step{{EventPromoted, PhaseQueued}, {EventBuildStarted, PhaseBuilding}, {EventBuilt, PhaseChecking}, {EventChecked, PhaseReady}}
+	life := append([]step{}, made...)
+	life = append(append(life, step{EventDeoptimized, PhaseFailed}), made...)
+	life = append(append(life, step{EventDropped, PhaseDropped}), made...)
+	life = append(life, step{EventUnusable, PhaseFailed}, step{EventPromoted, PhaseQueued}, step{EventCancelled, PhaseAbsent})
+	walk(t, PhaseAbsent, life)
+}
+
+// TestRecording walks that of a recording: taken, not enough, taken again, lost.
+func TestRecording(t *testing.T) {
+	walk(t, PhaseAbsent, []step{{EventRecord, PhaseRecording}, {EventRecorded, PhaseRecorded}, {EventRecord, PhaseRecording},
+		{EventRecorded, PhaseRecorded}, {EventLost, PhaseAbsent}, {EventRecorded, PhaseRecorded}})
 }
 
 // TestIllegal: what cannot happen is an error that names both, and moves nothing.
 func TestIllegal(t *testing.T) {
 	for _, tt := range []struct {
-		state State
+		phase Phase
 		event Event
 	}{
-		{State{StageTrace, PhaseIdle}, EventBuilt},
-		{State{StageHotSpot, PhaseQueued}, EventPromoted},
-		{State{StageHotSpot, PhaseBuilding}, EventChecked},
-		{State{StageHotSpot, PhaseIdle}, EventUnusable},
-		{State{StageDirect, PhaseIdle}, EventPromoted},
-		{State{StageDirect, PhaseIdle}, EventDeoptimized},
-		{State{StageTrace, PhaseIdle}, EventNone},
-		{State{StageTrace, PhaseIdle}, 200},
+		{PhaseAbsent, EventBuilt}, {PhaseQueued, EventPromoted}, {PhaseBuilding, EventChecked}, {PhaseAbsent, EventUnusable},
+		{PhaseRecording, EventPromoted}, {PhaseReady, EventRecorded}, {PhaseAbsent, EventNone}, {PhaseAbsent, 200}, {200, EventBuilt},
 	} {
-		got, err := tt.state.Next(tt.event)
+		got, err := tt.phase.Next(tt.event)
 		var illegal *IllegalError
-		if got != tt.state || !errors.As(err, &illegal) || illegal.State != tt.state || illegal.Event != tt.event {
-			t.Errorf("%s in %s: got %s, %v", tt.event, tt.state, got, err)
+		if got != tt.phase || !errors.As(err, &illegal) || illegal.Phase != tt.phase || illegal.Event != tt.event {
+			t.Errorf("%s in %s: got %s, %v", tt.event, tt.phase, got, err)
 		}
-		if err != nil && (!strings.Contains(err.Error(), tt.state.String()) || !strings.Contains(err.Error(), tt.event.String())) {
-			t.Errorf("%q does not name both %s and %s", err, tt.event, tt.state)
+		if err != nil && (!strings.Contains(err.Error(), tt.phase.String()) || !strings.Contains(err.Error(), tt.event.String())) {
+			t.Errorf("%q does not name both %s and %s", err, tt.event, tt.phase)
 		}
 	}
 }
 
-// TestTable: every event stands in the table, nothing leads to the direct stage or out of it, and
-// from everywhere one gets back to the first stage and on to native.
+// TestTable: every event stands in the table, and from every phase of an artifact one gets to ready
+// and back.
 func TestTable(t *testing.T) {
-	for e := EventTraced; int(e) < eventCount; e++ {
-		if next[e] == nil {
+	for e := EventRecord; int(e) < eventCount; e++ {
+		if next[e] == [phaseCount]Phase{none, none, none, none, none, none, none, none, none} {
 			t.Errorf("the table has nothing for %s", e)
 		}
 	}
-	reach := func(from State) map[State]bool {
-		seen := map[State]bool{from: true}
-		for todo := []State{from}; len(todo) > 0; todo = todo[1:] {
-			for e := range Event(eventCount) {
+	reach := func(from Phase, first, last Event) map[Phase]bool {
+		seen := map[Phase]bool{from: true}
+		for todo := []Phase{from}; len(todo) > 0; todo = todo[1:] {
+			for e := first; e <= last; e++ {
 				if to, err := todo[0].Next(e); err == nil && !seen[to] {
 					seen[to] = true
 					todo = append(todo, to)
@@ -93,36 +94,45 @@ func TestTable(t *testing.T) {
 		}
 		return seen
 	}
-	all := reach(State{})
-	if want := 3 * phaseCount; len(all) != want {
-		t.Errorf("%d states can be reached, want %d", len(all), want)
+	if got := reach(PhaseAbsent, EventRecord, recordings); len(got) != 3 {
+		t.Errorf("a recording reaches %v, want 3 phases", got)
 	}
-	for s := range all {
-		if r := reach(s); !r[State{}] || !r[State{StageNative, PhaseIdle}] || r[State{StageDirect, PhaseIdle}] {
-			t.Errorf("from %s: first stage %v, native %v, direct %v", s, r[State{}], r[State{StageNative, PhaseIdle}], r[State{StageDirect, PhaseIdle}])
+	artifacts := reach(PhaseAbsent, recordings+1, EventDropped)
+	if len(artifacts) != phaseCount-2 {
+		t.Errorf("an artifact reaches %v, want all but the two of recordings", artifacts)
+	}
+	for p := range artifacts {
+		if got := reach(p, recordings+1, EventDropped); !got[PhaseReady] {
+			t.Errorf("from %s an artifact never gets ready", p)
 		}
-	}
-	if r := reach(State{StageDirect, PhaseIdle}); len(r) != 1 {
-		t.Errorf("from direct one gets to %v", r)
 	}
 }
 
-// TestSaved: what is stored is readable, and comes back.
+// TestSaved: what is stored is readable, comes back, and is refused when it cannot be.
 func TestSaved(t *testing.T) {
-	s := Saved{State: State{StageNative, PhaseBuilding}, Level: 1, Version: 7, Complete: true, Wanted: 2, Deopts: 1, NotBefore: 5}
+	s := Saved{Rungs: []Rung{{Name: "native", Phase: PhaseReady, Built: 7, Falls: 1, NotBefore: 5}}}
+	s.Recordings[ladder.RecordingMetadata] = Recording{Phase: PhaseRecorded, Version: 7}
 	b, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `{"state":{"stage":"native","phase":"building"},"level":"quick",`; !strings.HasPrefix(string(b), want) {
+	if want := `{"recordings":{"metadata":{"phase":"recorded","version":7}},"rungs":[{"rung":"native","phase":"ready",`; !strings.HasPrefix(string(b), want) {
 		t.Errorf("stored as %s, want it to begin with %s", b, want)
 	}
 	var back Saved
-	if err := json.Unmarshal(b, &back); err != nil || back != s {
+	if err := json.Unmarshal(b, &back); err != nil || !reflect.DeepEqual(back, s) || !back.Legal() {
 		t.Errorf("read back %+v, %v", back, err)
 	}
-	if err := json.Unmarshal([]byte(`{"state":{"stage":"warp"}}`), &back); err == nil {
-		t.Error("an unknown stage was read")
+	if err := json.Unmarshal([]byte(`{"rungs":[{"rung":"native","phase":"warp"}]}`), &back); err == nil {
+		t.Error("an unknown phase was read")
+	}
+	for _, illegal := range []Saved{
+		{Rungs: []Rung{{Phase: PhaseRecording}}}, {Rungs: []Rung{{Falls: -1}}}, {Rungs: make([]Rung, ladder.Max+1)},
+		{Recordings: Recordings{{Phase: PhaseReady}}}, {Recordings: Recordings{{Phase: PhaseRecorded}}},
+	} {
+		if illegal.Legal() {
+			t.Errorf("%+v is legal", illegal)
+		}
 	}
 }
 

@@ -2,90 +2,78 @@ package pipeline
 
 import "github.com/cloudjit/cloudjit/internal/function"
 
-// transition is one row of the table. The stage and the phase of a state are two regions that
-// move side by side: a row says for one event what happens in one of them.
+// transition is one row of the table: in which phases an event is legal, and where each leads.
 type transition struct {
 	event Event
-	// from holds the stages, or phases, in which the event is legal, and where each leads.
-	stage map[Stage]Stage
-	phase map[Phase]Phase
+	move  map[Phase]Phase
 }
 
-// stay is a region that an event does not move, in the optimizable stages.
-var (
-	stay      = map[Stage]Stage{StageTrace: StageTrace, StageHotSpot: StageHotSpot, StageNative: StageNative}
-	stayPhase = map[Phase]Phase{PhaseIdle: PhaseIdle, PhaseQueued: PhaseQueued, PhaseBuilding: PhaseBuilding, PhaseChecking: PhaseChecking}
-	toIdle    = map[Phase]Phase{PhaseIdle: PhaseIdle, PhaseQueued: PhaseIdle, PhaseBuilding: PhaseIdle, PhaseChecking: PhaseIdle}
-)
-
-// table is the whole machine. An event is legal in a state if both its regions have an entry.
+// table is the whole machine. The first three rows are those of recordings.
 var table = []transition{
-	{EventTraced, map[Stage]Stage{StageTrace: StageHotSpot, StageHotSpot: StageHotSpot, StageNative: StageNative}, stayPhase},
-	{EventPromoted, stay, map[Phase]Phase{PhaseIdle: PhaseQueued}},
-	{EventBuildStarted, stay, map[Phase]Phase{PhaseQueued: PhaseBuilding}},
-	{EventBuilt, stay, map[Phase]Phase{PhaseBuilding: PhaseChecking}},
-	{EventBuildFailed, stay, map[Phase]Phase{PhaseBuilding: PhaseIdle}},
-	{EventChecked, map[Stage]Stage{StageTrace: StageNative, StageHotSpot: StageNative, StageNative: StageNative},
-		map[Phase]Phase{PhaseChecking: PhaseIdle}},
-	{EventCheckFailed, stay, map[Phase]Phase{PhaseChecking: PhaseIdle}},
-	{EventCancelled, stay, map[Phase]Phase{PhaseQueued: PhaseIdle, PhaseBuilding: PhaseIdle, PhaseChecking: PhaseIdle}},
-	{EventDeoptimized, map[Stage]Stage{StageTrace: StageTrace, StageHotSpot: StageTrace, StageNative: StageTrace}, toIdle},
-	{EventUnusable, map[Stage]Stage{StageNative: StageHotSpot}, toIdle},
+	{EventRecord, map[Phase]Phase{PhaseAbsent: PhaseRecording, PhaseRecorded: PhaseRecording}},
+	{EventRecorded, map[Phase]Phase{PhaseAbsent: PhaseRecorded, PhaseRecording: PhaseRecorded}},
+	{EventLost, map[Phase]Phase{PhaseRecording: PhaseAbsent, PhaseRecorded: PhaseAbsent}},
+
+	{EventPromoted, map[Phase]Phase{PhaseAbsent: PhaseQueued, PhaseFailed: PhaseQueued, PhaseDropped: PhaseQueued}},
+	{EventBuildStarted, map[Phase]Phase{PhaseQueued: PhaseBuilding}},
+	{EventBuilt, map[Phase]Phase{PhaseBuilding: PhaseChecking}},
+	{EventBuildFailed, map[Phase]Phase{PhaseBuilding: PhaseFailed}},
+	{EventChecked, map[Phase]Phase{PhaseChecking: PhaseReady}},
+	{EventCheckFailed, map[Phase]Phase{PhaseChecking: PhaseFailed}},
+	{EventCancelled, map[Phase]Phase{PhaseQueued: PhaseAbsent, PhaseBuilding: PhaseAbsent, PhaseChecking: PhaseAbsent}},
+	{EventDeoptimized, map[Phase]Phase{PhaseQueued: PhaseAbsent, PhaseBuilding: PhaseAbsent, PhaseChecking: PhaseFailed, PhaseReady: PhaseFailed}},
+	{EventUnusable, map[Phase]Phase{PhaseReady: PhaseFailed}},
+	{EventDropped, map[Phase]Phase{PhaseReady: PhaseDropped}},
 }
 
-// next is the table, indexed by event.
-var next = func() (t [eventCount]*transition) {
-	for i := range table {
-		t[table[i].event] = &table[i]
+// none marks a move that is not in the table.
+const none = Phase(0xff)
+
+// next is the table, indexed by event and phase.
+var next = func() (t [eventCount][phaseCount]Phase) {
+	for i := range t {
+		for j := range t[i] {
+			t[i][j] = none
+		}
+	}
+	for _, row := range table {
+		for from, to := range row.move {
+			t[row.event][from] = to
+		}
 	}
 	return t
 }()
 
-// Next is the state after an event; an *IllegalError, and the same state, if it cannot happen.
-func (s State) Next(event Event) (State, error) {
-	if int(event) < eventCount && next[event] != nil {
-		stage, ok1 := next[event].stage[s.Stage]
-		phase, ok2 := next[event].phase[s.Phase]
-		if ok1 && ok2 {
-			return State{stage, phase}, nil
-		}
+// Next is the phase after an event; an *IllegalError, and the same phase, if it cannot happen.
+func (p Phase) Next(event Event) (Phase, error) {
+	if int(event) < eventCount && int(p) < phaseCount && next[event][p] != none {
+		return next[event][p], nil
 	}
-	return s, &IllegalError{s, event}
+	return p, &IllegalError{p, event}
 }
 
+// Making reports whether an artifact is on its way.
+func (p Phase) Making() bool { return p == PhaseQueued || p == PhaseBuilding || p == PhaseChecking }
+
 var (
-	stageNames = [stageCount]string{"hotspot-agent", "hotspot", "native", "direct"}
-	phaseNames = [phaseCount]string{"idle", "queued", "building", "checking"}
+	phaseNames = [phaseCount]string{"absent", "recording", "recorded", "queued", "building", "checking", "ready", "failed", "dropped"}
 	eventNames = [eventCount]string{
-		"none", "traced", "promoted", "build-started", "built", "build-failed",
-		"checked", "check-failed", "cancelled", "deoptimized", "unusable",
+		"none", "record", "recorded", "lost", "promoted", "build-started", "built", "build-failed",
+		"checked", "check-failed", "cancelled", "deoptimized", "unusable", "dropped",
 	}
 )
 
-func (s Stage) String() string { return function.EnumName(stageNames[:], uint8(s)) }
 func (p Phase) String() string { return function.EnumName(phaseNames[:], uint8(p)) }
 func (e Event) String() string { return function.EnumName(eventNames[:], uint8(e)) }
 
-// MarshalText writes the name; stages, phases and events travel as their names.
-func (s Stage) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+// MarshalText writes the name; phases and events travel as their names.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 func (e Event) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
 // UnmarshalText reads the name and fails on any other.
-func (s *Stage) UnmarshalText(b []byte) error {
-	return function.ParseEnum("stage", stageNames[:], (*uint8)(s), b)
-}
 func (p *Phase) UnmarshalText(b []byte) error {
 	return function.ParseEnum("phase", phaseNames[:], (*uint8)(p), b)
 }
 func (e *Event) UnmarshalText(b []byte) error {
 	return function.ParseEnum("event", eventNames[:], (*uint8)(e), b)
-}
-
-// String is the stage, and the phase if the builder does something.
-func (s State) String() string {
-	if s.Phase == PhaseIdle {
-		return s.Stage.String()
-	}
-	return s.Stage.String() + "/" + s.Phase.String()
 }

@@ -4,10 +4,10 @@ import (
 	"math/bits"
 	"time"
 
-	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 )
 
-// Adaptive is Benefit with a keep-alive that follows the tier and the function's idle gaps.
+// Adaptive is Benefit with a keep-alive that follows the rung and the function's idle gaps.
 //
 // A native worker that is gone costs a wait of milliseconds, so it is kept only as long as its
 // memory over that time is worth the wait: the break-even of the ski-rental problem, which
@@ -65,14 +65,15 @@ func (a *Adaptive) Arrived(now int64, _ FunctionID, r RevisionID) {
 	g.last = max(now, 1)
 }
 
-// KeepAlive of native workers is the break-even, as the type's comment says.
-func (a *Adaptive) KeepAlive(_ int64, v *View) int64 {
-	if v.Tier != function.TierNative || v.MemoryMiB[function.TierNative] <= 0 {
+// Keep of workers that run a binary is the break-even, as the type's comment says.
+func (a *Adaptive) Keep(now int64, v *View) Keep { return Keep{Alive: a.alive(now, v)} }
+
+func (a *Adaptive) alive(_ int64, v *View) int64 {
+	first, own := &v.Rungs[ladder.First], &v.Rungs[v.Rung]
+	if v.Ladder.Rungs[v.Rung].Artifact != ladder.ArtifactBinary || own.MemoryMB <= 0 {
 		return v.Params.KeepAlive
 	}
-	ratio := float64(v.MemoryMiB[function.TierHotSpot]) / float64(v.MemoryMiB[function.TierNative])
-	even := int64(float64(v.Params.KeepAlive) * ratio *
-		float64(a.Costs.Cold[function.TierNative]) / float64(max(a.Costs.Cold[function.TierHotSpot], 1)))
+	even := int64(float64(v.Params.KeepAlive) * first.MemoryMB / own.MemoryMB * float64(own.Start) / float64(max(first.Start, 1)))
 	even = min(even, v.Params.KeepAlive)
 	if int(v.Revision) >= len(a.gaps) {
 		return even

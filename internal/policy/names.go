@@ -3,7 +3,7 @@ package policy
 import "fmt"
 
 // Names are the policies that New makes.
-func Names() []string { return []string{"none", "paper", "benefit", "adaptive"} }
+func Names() []string { return []string{"none", "paper", "benefit", "adaptive", "hybrid", "ladder"} }
 
 // New makes the policy of a name, with its defaults. A policy keeps state: one engine, one policy.
 func New(name string) (Policy, error) {
@@ -13,9 +13,13 @@ func New(name string) (Policy, error) {
 	case "paper":
 		return &Paper{}, nil
 	case "benefit":
-		return &Benefit{Costs: DefaultCosts()}, nil
+		return &Benefit{}, nil
 	case "adaptive":
-		return &Adaptive{Benefit: Benefit{Costs: DefaultCosts()}}, nil
+		return &Adaptive{}, nil
+	case "hybrid":
+		return &Hybrid{}, nil
+	case "ladder":
+		return &Ladder{}, nil
 	}
 	return nil, fmt.Errorf("unknown policy %q: want one of %q", name, Names())
 }

@@ -3,18 +3,19 @@ package policy
 import (
 	"time"
 
-	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 )
 
-// Paper is the policy of the paper (4.2): a fixed keep-alive; a build when there are more
-// cold starts than the threshold inside the window; first come, first built. What the paper
-// leaves open is this package's: levels and back-off.
+// Paper is the policy of the paper (4.1, 4.2): the tracer on the first worker; a fixed
+// keep-alive; a build when there are more cold starts than the threshold inside the window; first
+// come, first built; a parallel invocation beyond the warm workers is a cold start. What the
+// paper leaves open is this package's: a better binary, and back-off.
 type Paper struct {
 	// HotInvocations is how many invocations a quick binary serves before an optimized one
 	// is worth its build; 0: DefaultHotInvocations; negative: never.
 	HotInvocations int64
-	// First is the level of a revision's first binary; LevelNone: LevelQuick.
-	First function.Level
+	// First is the lowest binary that is built; empty: the lowest of the ladder.
+	First ladder.ID
 }
 
 // DefaultHotInvocations: a quick build pays back in cold starts; the better code of an optimized
@@ -23,37 +24,64 @@ const DefaultHotInvocations = 1000
 
 var _ Policy = (*Paper)(nil)
 
-// KeepAlive is the function's own, whatever the tier.
-func (p *Paper) KeepAlive(_ int64, v *View) int64 { return v.Params.KeepAlive }
+// Keep is the function's own keep-alive, whatever the rung.
+func (p *Paper) Keep(_ int64, v *View) Keep { return Keep{Alive: v.Params.KeepAlive} }
 
-// Promote compares the window with the threshold, and asks for the optimized level when a
-// quick binary stays in use.
-func (p *Paper) Promote(now int64, v *View) function.Level {
-	if v.Level == function.LevelQuick {
+// Decide traces first, compares the window with the threshold, and asks for the optimized binary
+// when a quick one stays in use.
+func (p *Paper) Decide(now int64, v *View) Decision {
+	d := Decision{Record: ladder.RecordingMetadata, Serve: top(v)}
+	quick, optimized := p.binaries(v.Ladder)
+	switch {
+	case quick == ladder.First:
+		d.Record = ladder.RecordingNone
+	case !v.Rungs[quick].Ready && !(optimized != ladder.First && v.Rungs[optimized].Ready):
+		if v.Recent.Exceeds(now, v.Params.Window, v.Params.Threshold) {
+			d.Make = quick
+		}
+	case optimized != ladder.First && v.Rungs[quick].Ready:
 		hot := p.HotInvocations
 		if hot == 0 {
 			hot = DefaultHotInvocations
 		}
-		if hot > 0 && v.NativeInvocations >= uint64(hot) {
-			return function.LevelOptimized
+		if hot > 0 && v.Rungs[quick].Served >= uint64(hot) {
+			d.Make = optimized
 		}
-		return v.Level
 	}
-	if v.Level == function.LevelNone && v.Recent.Exceeds(now, v.Params.Window, v.Params.Threshold) {
-		if p.First == function.LevelNone {
-			return function.LevelQuick
-		}
-		return p.First
-	}
-	return v.Level
+	return d
 }
 
-// Priority is the same for all: first come, first built.
-func (p *Paper) Priority(int64, *View) float64 { return 0 }
+// binaries are the rungs that this policy knows: a first binary and a better one; First if there
+// is none.
+func (p *Paper) binaries(l *ladder.Ladder) (quick, optimized ladder.ID) {
+	for i := max(1, int(p.First)); i < len(l.Rungs); i++ {
+		if l.Rungs[i].Artifact != ladder.ArtifactBinary {
+			continue
+		}
+		if quick == ladder.First {
+			quick = ladder.ID(i)
+		} else {
+			return quick, ladder.ID(i)
+		}
+	}
+	return quick, ladder.First
+}
 
-// DeoptBackoff is 1 min, 2, 4 ... up to a day. The first deoptimization waits least: a code
+// top is the highest rung of the ladder.
+func top(v *View) ladder.ID { return ladder.ID(len(v.Ladder.Rungs) - 1) }
+
+// Start is always: the paper's model has no waiting for a busy worker.
+func (p *Paper) Start(int64, *View) bool { return true }
+
+// Priority is the same for all: first come, first built.
+func (p *Paper) Priority(int64, *View, ladder.ID) float64 { return 0 }
+
+// Worth is the same for all.
+func (p *Paper) Worth(int64, *View, ladder.ID) float64 { return 0 }
+
+// FallBackoff is 1 min, 2, 4 ... up to a day. The first deoptimization waits least: a code
 // path that tracing had not seen is the ordinary case.
-func (p *Paper) DeoptBackoff(n int32) int64 {
+func (p *Paper) FallBackoff(n int32) int64 {
 	return Exponential(int64(time.Minute), int64(24*time.Hour), n)
 }
 
@@ -77,5 +105,5 @@ func Exponential(base, limit int64, n int32) int64 {
 // Never is no optimization at all: the baseline. It embeds Paper for all else.
 type Never struct{ Paper }
 
-// Promote never asks for a build.
-func (*Never) Promote(_ int64, v *View) function.Level { return v.Level }
+// Decide records and makes nothing.
+func (*Never) Decide(_ int64, v *View) Decision { return Decision{Serve: top(v)} }

@@ -6,10 +6,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 )
-
-const second = int64(time.Second)
 
 // TestPaper is the criterion of the paper (4.2): more than 10 cold starts within a minute.
 func TestPaper(t *testing.T) {
@@ -17,44 +15,44 @@ func TestPaper(t *testing.T) {
 		name  string
 		every int64
 		n     int
-		want  function.Level
+		want  ladder.ID
 	}{
-		{"ten are not more than ten", second, 10, function.LevelNone},
-		{"eleven are", second, 11, function.LevelQuick},
-		{"eleven in just under a minute are", 5999 * second / 1000, 11, function.LevelQuick},
-		{"eleven in a minute and a bit are not", 6001 * second / 1000, 11, function.LevelNone},
-		{"many, but always ten in a minute", 6 * second, 100, function.LevelNone},
+		{"ten are not more than ten", second, 10, hotspot},
+		{"eleven are", second, 11, native},
+		{"eleven in just under a minute are", 5999 * second / 1000, 11, native},
+		{"eleven in a minute and a bit are not", 6001 * second / 1000, 11, hotspot},
+		{"many, but always ten in a minute", 6 * second, 100, hotspot},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var w Window
-			v := &View{Params: DefaultParams(), Recent: &w}
+			v := view(0)
 			now := int64(0)
 			for range tt.n {
 				now += tt.every
-				w.Add(now, v.Params.Threshold)
+				v.Recent.Add(now, v.Params.Threshold)
 			}
-			if got := (&Paper{}).Promote(now, v); got != tt.want {
-				t.Errorf("got %s, want %s", got, tt.want)
+			if got := (&Paper{}).Decide(now, v); got.Make != tt.want || got.Record != ladder.RecordingMetadata {
+				t.Errorf("got %+v, want rung %d and the tracer", got, tt.want)
 			}
-			if got := (&Never{}).Promote(now, v); got != function.LevelNone {
-				t.Errorf("Never wants %s", got)
+			if got := (&Never{}).Decide(now, v); got.Make != hotspot || got.Record != ladder.RecordingNone {
+				t.Errorf("Never wants %+v", got)
 			}
 		})
 	}
 }
 
 func TestLevels(t *testing.T) {
-	v := &View{Params: DefaultParams(), Recent: &Window{}, Level: function.LevelQuick, NativeInvocations: 999}
+	v := view(0, native)
+	v.Rungs[native].Served = 999
 	p := &Paper{}
-	if got := p.Promote(0, v); got != function.LevelQuick {
-		t.Errorf("after 999 invocations: %s", got)
+	if got := p.Decide(0, v).Make; got != hotspot {
+		t.Errorf("after 999 invocations: rung %d", got)
 	}
-	v.NativeInvocations = 1000
-	if got := p.Promote(0, v); got != function.LevelOptimized {
-		t.Errorf("after 1000 invocations: %s", got)
+	v.Rungs[native].Served = 1000
+	if got := p.Decide(0, v).Make; got != optimized {
+		t.Errorf("after 1000 invocations: rung %d", got)
 	}
-	if got := (&Paper{HotInvocations: -1}).Promote(0, v); got != function.LevelQuick {
-		t.Errorf("without a second level: %s", got)
+	if got := (&Paper{HotInvocations: -1}).Decide(0, v).Make; got != hotspot {
+		t.Errorf("without a second level: rung %d", got)
 	}
 }
 
@@ -62,14 +60,14 @@ func TestBackoff(t *testing.T) {
 	p := &Paper{}
 	last := int64(0)
 	for n := int32(1); n < 100; n++ {
-		d, b := p.DeoptBackoff(n), p.BuildBackoff(n)
+		d, b := p.FallBackoff(n), p.BuildBackoff(n)
 		if d < last || d > int64(24*time.Hour) || b > int64(6*time.Hour) || d <= 0 || b <= 0 {
 			t.Fatalf("%d: %s and %s", n, time.Duration(d), time.Duration(b))
 		}
 		last = d
 	}
-	if d := p.DeoptBackoff(3); d != int64(4*time.Minute) {
-		t.Errorf("the third deoptimization waits %s, want 4m", time.Duration(d))
+	if d := p.FallBackoff(3); d != 4*minute {
+		t.Errorf("the third fall waits %s, want 4m", time.Duration(d))
 	}
 }
 

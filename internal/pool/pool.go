@@ -1,12 +1,12 @@
 // Package pool keeps the workers of a node: which are starting, idle, busy and stopping, in
 // which order idle ones are used, expire and are evicted, and how much memory they reserve.
 //
-// It decides nothing about invocations or tiers, reads no clock and starts no worker: it is
+// It decides nothing about invocations or rungs, reads no clock and starts no worker: it is
 // the bookkeeping under the engine, made of slices and intrusive lists so that no
 // event allocates once they have grown.
 package pool
 
-import "github.com/cloudjit/cloudjit/internal/function"
+import "github.com/cloudjit/cloudjit/internal/ladder"
 
 type (
 	// WorkerID is the index of a worker; it is used again after the worker is gone.
@@ -61,11 +61,14 @@ type Worker struct {
 	// Draining: it takes nothing more.
 	Draining bool
 	// Why it drains: a note of the caller.
-	Why   uint8
-	Tier  function.Tier
-	Level function.Level
-	// Check: it is the start-up check of a new binary.
+	Why uint8
+	// Rung and Recording are how it runs.
+	Rung      ladder.ID
+	Recording ladder.Recording
+	// Check: it is the start-up check of a new artifact.
 	Check bool
+	// Since is a time of the caller's, ns.
+	Since int64
 	// expiry is when an idle worker's keep-alive ends, ns.
 	expiry int64
 }
@@ -76,6 +79,7 @@ type group struct {
 	partial        WorkerID // some slots busy, some free
 	live           int32    // starting, ready and stopping
 	starting       int32
+	stopping       int32
 	idles          int32
 	// at is the time in the heap of expiries, not later than the first that is due; slot is
 	// the heap's index of the group, -1 if it is not there.
@@ -123,7 +127,7 @@ func (p *Pool) Get(id WorkerID) *Worker {
 }
 
 // Start adds a worker that is starting. Memory is reserved at once, budget or not: ask Fits first.
-func (p *Pool) Start(g GroupID, tier function.Tier, level function.Level, mib, slots int32) WorkerID {
+func (p *Pool) Start(g GroupID, rung ladder.ID, recording ladder.Recording, mib, slots int32) WorkerID {
 	id := p.free
 	if id == None {
 		id = WorkerID(len(p.workers))
@@ -133,7 +137,7 @@ func (p *Pool) Start(g GroupID, tier function.Tier, level function.Level, mib, s
 	}
 	p.workers[id] = Worker{
 		prev: None, next: None, lruPrev: None, lruNext: None, Running: -1,
-		Group: g, Slots: max(slots, 1), MiB: mib, State: Starting, Tier: tier, Level: level,
+		Group: g, Slots: max(slots, 1), MiB: mib, State: Starting, Rung: rung, Recording: recording,
 	}
 	gr := &p.groups[g]
 	gr.live++
@@ -246,6 +250,7 @@ func (p *Pool) Stop(id WorkerID) {
 		p.starting--
 	}
 	w.State = Stopping
+	p.groups[w.Group].stopping++
 	p.stopping += int64(w.MiB)
 }
 
@@ -260,6 +265,7 @@ func (p *Pool) Gone(id WorkerID) {
 		gr.starting--
 		p.starting--
 	case Stopping:
+		gr.stopping--
 		p.stopping -= int64(w.MiB)
 	}
 	p.unlist(id, w)
@@ -315,10 +321,15 @@ func (p *Pool) NextPartial(id WorkerID) WorkerID { return p.workers[id].next }
 // Idle reports whether the worker is in the list of idle ones.
 func (w *Worker) Idle() bool { return w.list == idleList }
 
-// Live, InStart and Idles count the workers of a group: all, starting, idle.
+// Live, InStart, Idles and Working count the workers of a group: all, starting, idle, and those that are
+// none of these and do not stop.
 func (p *Pool) Live(g GroupID) int32    { return p.groups[g].live }
 func (p *Pool) InStart(g GroupID) int32 { return p.groups[g].starting }
 func (p *Pool) Idles(g GroupID) int32   { return p.groups[g].idles }
+func (p *Pool) Working(g GroupID) int32 {
+	gr := &p.groups[g]
+	return gr.live - gr.starting - gr.stopping - gr.idles
+}
 
 // Workers counts all workers of the node; Starting those that start.
 func (p *Pool) Workers() int  { return p.live }

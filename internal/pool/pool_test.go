@@ -5,11 +5,9 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
-
-	"github.com/cloudjit/cloudjit/internal/function"
 )
 
-const tier, level = function.TierHotSpot, function.LevelNone
+const tier, level = 0, 0
 
 // TestOrder: a busy worker with a free slot is used first, then the one used last; the one that
 // was idle longest is evicted first, whatever its group.

@@ -22,6 +22,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/client"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/guest"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
@@ -34,7 +35,7 @@ import (
 // a provided runtime and in Java as a handler.
 //
 // CLOUDJIT_BENCH_DATA names a folder to keep the server's data in. With it, and a toolchain, the
-// native tier is measured too: its binary is built at the first run, which takes minutes.
+// native rung is measured too: its binary is built at the first run, which takes minutes.
 
 const runtimeJAR = "../assets/files/runtime.jar"
 
@@ -70,12 +71,14 @@ type platform struct {
 	pid int
 }
 
-// serve builds cloudjit and starts it.
+// onDemand is a configuration under which only what a benchmark asks for is built, and not beside what
+// it measures.
+const onDemand = "policy:\n  name: paper\n  threshold: 1000000\n  optimizeAfter: 0\n"
+
+// serve builds cloudjit and starts it; its data is kept from run to run, where that was asked for.
 func serve(b *testing.B) *platform {
 	b.Helper()
-	dir := b.TempDir()
-	exe := build(b, dir, "cloudjit", "../../cmd/cloudjit")
-	data := filepath.Join(dir, "data")
+	data := filepath.Join(b.TempDir(), "data")
 	if kept := os.Getenv("CLOUDJIT_BENCH_DATA"); kept != "" {
 		runtime, err := os.ReadFile(runtimeJAR)
 		if err != nil {
@@ -83,9 +86,16 @@ func serve(b *testing.B) *platform {
 		}
 		data = filepath.Join(kept, fmt.Sprintf("%.6x", sha256.Sum256(runtime))) // a binary holds its runtime client
 	}
+	return serveWith(b, onDemand, data)
+}
+
+// serveWith starts a server with a configuration.
+func serveWith(b *testing.B, configuration, data string) *platform {
+	b.Helper()
+	dir := b.TempDir()
+	exe := build(b, dir, "cloudjit", "../../cmd/cloudjit")
 	conf := filepath.Join(dir, "config.yaml")
-	// Only what a benchmark asks for is built, and not beside what it measures.
-	if err := os.WriteFile(conf, []byte("policy:\n  threshold: 1000000\n  optimizeAfter: 0\n"), 0o644); err != nil {
+	if err := os.WriteFile(conf, []byte(configuration), 0o644); err != nil {
 		b.Fatal(err)
 	}
 	url, pid := run(b, exec.Command(exe, "serve", "--config", conf, "--listen", "127.0.0.1:0", "--data", data, "--log-level", "error"))
@@ -130,22 +140,22 @@ func run(b *testing.B, cmd *exec.Cmd) (url string, pid int) {
 	return strings.TrimSpace(line), cmd.Process.Pid
 }
 
-// echo is the function in one tier, and a plain HTTP server around the same code.
+// echo is the function in one rung, and a plain HTTP server around the same code.
 type echo struct {
-	tier     function.Tier
+	rung     function.Rung
 	name     string
 	platform *platform
 	bare     string           // URL of the plain server
 	alone    func() *exec.Cmd // the runtime without a platform
 }
 
-// inTier deploys the function that runs in a tier.
-func inTier(b *testing.B, p *platform, tier function.Tier) *echo {
+// onRung deploys the function that runs in a rung.
+func onRung(b *testing.B, p *platform, rung function.Rung) *echo {
 	b.Helper()
-	if tier == function.TierDirect {
+	if rung == ladder.Direct {
 		return provided(b, p)
 	}
-	return handler(b, p, tier)
+	return handler(b, p, rung)
 }
 
 // provided deploys the one in Go.
@@ -157,7 +167,7 @@ func provided(b *testing.B, p *platform) *echo {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e := &echo{tier: function.TierDirect, name: "echo-go", platform: p}
+	e := &echo{rung: ladder.Direct, name: "echo-go", platform: p}
 	e.deploy(b, ziptest.Of(b, "bootstrap", string(code)), "provided.al2023", "bootstrap")
 	e.bare, _ = run(b, exec.Command(exe, "127.0.0.1:0"))
 	e.alone = func() *exec.Cmd { return exec.Command(exe) }
@@ -165,13 +175,13 @@ func provided(b *testing.B, p *platform) *echo {
 }
 
 // handler deploys the one in Java. It is skipped where there is no JDK.
-func handler(b *testing.B, p *platform, tier function.Tier) *echo {
+func handler(b *testing.B, p *platform, rung function.Rung) *echo {
 	b.Helper()
 	jdks := toolchain.FindJDKs(toolchain.FindOptions{})
 	if len(jdks) == 0 {
 		b.Skip("SKIPPED: no JDK")
 	}
-	if tier == function.TierNative && os.Getenv("CLOUDJIT_BENCH_DATA") == "" {
+	if rung == ladder.Native && os.Getenv("CLOUDJIT_BENCH_DATA") == "" {
 		b.Skip("SKIPPED: CLOUDJIT_BENCH_DATA names no folder to keep a native binary in")
 	}
 	dir, core := b.TempDir(), runtimeJAR
@@ -183,8 +193,8 @@ func handler(b *testing.B, p *platform, tier function.Tier) *echo {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e := &echo{tier: tier, name: "echo-java", platform: p}
-	if tier == function.TierNative {
+	e := &echo{rung: rung, name: "echo-java", platform: p}
+	if rung == ladder.Native {
 		e.name = "echo-native"
 	}
 	e.deploy(b, ziptest.Of(b, "Echo.class", string(class)), "java21", "Echo")
@@ -194,10 +204,10 @@ func handler(b *testing.B, p *platform, tier function.Tier) *echo {
 			"-XX:TieredStopAtLevel=1", "-Xmx72m", "-cp", core + ":" + dir}, args...)...)
 	}
 	e.bare, _ = run(b, java("-Dsun.net.httpserver.nodelay=true", "Echo"))
-	if tier == function.TierHotSpot {
+	if rung == ladder.HotSpot {
 		e.alone = func() *exec.Cmd { return java(launch.RuntimeMain, "Echo") }
 	}
-	if tier == function.TierNative {
+	if rung == ladder.Native {
 		e.optimize(b)
 	}
 	return e
@@ -237,7 +247,7 @@ func (e *echo) optimize(b *testing.B) {
 		if err := e.platform.Call(b.Context(), http.MethodGet, path+"/revisions/latest", nil, &r); err != nil {
 			b.Fatal(err)
 		}
-		if r.Pipeline != nil && r.Pipeline.Tier == function.TierNative {
+		if r.Pipeline != nil && r.Pipeline.Rung == ladder.Native {
 			break
 		}
 		if n := len(r.Builds); asked && n > 0 && r.Builds[n-1].State == "failed" {
@@ -245,7 +255,7 @@ func (e *echo) optimize(b *testing.B) {
 		}
 		if !asked {
 			asked = true
-			if err := e.platform.Call(b.Context(), http.MethodPost, path+"/optimize", map[string]string{"level": "quick"}, nil); err != nil {
+			if err := e.platform.Call(b.Context(), http.MethodPost, path+"/optimize", map[string]string{"rung": string(ladder.Native)}, nil); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -266,10 +276,10 @@ func (e *echo) ask() asker {
 	})
 }
 
-// warm asks until workers are there for so many clients, of the tier that is to be measured, and have found their speed.
+// warm asks until workers are there for so many clients, of the rung that is to be measured, and have found their speed.
 func (e *echo) warm(b *testing.B, clients, requests int) {
 	b.Helper()
-	for _, alive := range []time.Duration{0, time.Hour} { // workers of other tiers go first
+	for _, alive := range []time.Duration{0, time.Hour} { // workers of other rungs go first
 		e.keep(b, alive)
 		if err := e.ask()(); err != nil {
 			b.Fatal(err)
@@ -326,9 +336,9 @@ func at(times []time.Duration, percent int) float64 {
 // server around the same handler, in turn. added-p50-ms is the difference, x-bare the ratio.
 func BenchmarkWarm(b *testing.B) {
 	p := serve(b)
-	for _, tier := range []function.Tier{function.TierDirect, function.TierHotSpot, function.TierNative} {
-		b.Run(tier.String(), func(b *testing.B) {
-			e := inTier(b, p, tier)
+	for _, rung := range []function.Rung{ladder.Direct, ladder.HotSpot, ladder.Native} {
+		b.Run(string(rung), func(b *testing.B) {
+			e := onRung(b, p, rung)
 			bare := func() asker { return to(e.bare, func(*http.Response) error { return nil }) }
 			for _, clients := range []int{1, 8, 64} {
 				// C1 compiles a method after 200 calls (Tier3InvocationThreshold).
@@ -371,11 +381,11 @@ func (e *echo) memory(b *testing.B) worker.Memory {
 		b.Fatal(err)
 	}
 	for _, w := range all {
-		if string(w.Function) == e.name && w.Tier == e.tier {
+		if string(w.Function) == e.name && w.Rung == e.rung {
 			return w.Memory
 		}
 	}
-	b.Fatalf("no worker of tier %s", e.tier)
+	b.Fatalf("no worker of rung %s", e.rung)
 	return worker.Memory{}
 }
 
@@ -384,9 +394,9 @@ func (e *echo) memory(b *testing.B) worker.Memory {
 // platform. The difference is the platform's own share; the phases are the node's own account.
 func BenchmarkColdStart(b *testing.B) {
 	p := serve(b)
-	for _, tier := range []function.Tier{function.TierDirect, function.TierHotSpot, function.TierNative} {
-		b.Run(tier.String(), func(b *testing.B) {
-			e := inTier(b, p, tier)
+	for _, rung := range []function.Rung{ladder.Direct, ladder.HotSpot, ladder.Native} {
+		b.Run(string(rung), func(b *testing.B) {
+			e := onRung(b, p, rung)
 			e.warm(b, 1, 1)
 			e.keep(b, 0)
 			cold := ""
@@ -394,7 +404,7 @@ func BenchmarkColdStart(b *testing.B) {
 			if err := ask(); err != nil { // ends the worker that was warm
 				b.Fatal(err)
 			}
-			before := phases(b, p, tier)
+			before := phases(b, p, rung)
 			var ours, bare []time.Duration
 			for b.Loop() {
 				time.Sleep(20 * time.Millisecond) // the last worker's end is not this one's start
@@ -422,7 +432,7 @@ func BenchmarkColdStart(b *testing.B) {
 				b.ReportMetric(at(bare, 50), "bare-p50-ms")
 				b.ReportMetric(at(ours, 50)-at(bare, 50), "share-p50-ms")
 			}
-			for phase, after := range phases(b, p, tier) {
+			for phase, after := range phases(b, p, rung) {
 				if was := before[phase]; after.count > was.count {
 					b.ReportMetric((after.sum-was.sum)/(after.count-was.count)*1000, phase+"-mean-ms")
 				}
@@ -434,8 +444,8 @@ func BenchmarkColdStart(b *testing.B) {
 // phase is a histogram's sum in seconds and its count.
 type phase struct{ sum, count float64 }
 
-// phases reads the parts of a tier's cold starts from the server's metrics.
-func phases(b *testing.B, p *platform, tier function.Tier) map[string]phase {
+// phases reads the parts of a rung's cold starts from the server's metrics.
+func phases(b *testing.B, p *platform, rung function.Rung) map[string]phase {
 	b.Helper()
 	res, err := http.Get(p.Endpoint() + "/metrics")
 	if err != nil {
@@ -452,7 +462,7 @@ func phases(b *testing.B, p *platform, tier function.Tier) map[string]phase {
 		}
 		for _, kind := range []string{"sum", "count"} {
 			labels, ok := strings.CutPrefix(series, "cloudjit_cold_start_seconds_"+kind+"{")
-			if !ok || !strings.Contains(labels, `tier="`+tier.String()+`"`) {
+			if !ok || !strings.Contains(labels, `rung="`+string(rung)+`"`) {
 				continue
 			}
 			_, name, _ = strings.Cut(labels, `phase="`)
@@ -505,18 +515,18 @@ func BenchmarkMemory(b *testing.B) {
 		report(b, statistics(b, p.pid))
 	})
 	hotspot := 0.0
-	for _, tier := range []function.Tier{function.TierDirect, function.TierHotSpot, function.TierNative} {
-		b.Run(tier.String(), func(b *testing.B) {
-			e := inTier(b, p, tier)
+	for _, rung := range []function.Rung{ladder.Direct, ladder.HotSpot, ladder.Native} {
+		b.Run(string(rung), func(b *testing.B) {
+			e := onRung(b, p, rung)
 			e.warm(b, 1, 1000)
 			time.Sleep(time.Second)
 			m := e.memory(b)
 			e.keep(b, 0)
 			report(b, m)
-			switch pss := float64(m.PSS); tier {
-			case function.TierHotSpot:
+			switch pss := float64(m.PSS); rung {
+			case ladder.HotSpot:
 				hotspot = pss
-			case function.TierNative:
+			case ladder.Native:
 				if hotspot > 0 {
 					b.ReportMetric(pss/hotspot, "vs-hotspot")
 				}

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/cloudjit/cloudjit/internal/artifact"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/launch"
 )
 
 // code unpacks uploaded archives, each once, and knows what is in them.
@@ -21,14 +24,21 @@ type code struct {
 
 // unpacked is an archive on disk.
 type unpacked struct {
-	dir  string // what the sandbox sees as /var/task
-	info *jar.Info
+	dir     string // what the sandbox sees as /var/task
+	classes string // JAR of the classes in dir itself; empty: there are none, or they must stay there
+	info    *jar.Info
 }
 
 const (
-	codeFolder = "code"
-	infoFile   = "info.json"
+	codeFolder    = "code"
+	classesFolder = "classes"
+	classesFile   = "classes.jar"
+	infoFile      = "info.json"
 )
+
+// unpackedAt is the time of all JARs on a class path: a JVM compares it with what its cache was made of, and
+// code that is unpacked a second time is the same.
+var unpackedAt = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // open returns an archive's folder, unpacking it first where that was not done yet.
 func (c *code) open(ctx context.Context, sha string) (unpacked, error) {
@@ -47,6 +57,11 @@ func (c *code) open(ctx context.Context, sha string) (unpacked, error) {
 		if err != nil {
 			return err
 		}
+		for _, p := range info.ClassPath(folder) {
+			if err := os.Chtimes(p, unpackedAt, unpackedAt); err != nil {
+				return err
+			}
+		}
 		b, err := json.Marshal(info)
 		if err != nil {
 			return err
@@ -64,6 +79,48 @@ func (c *code) open(ctx context.Context, sha string) (unpacked, error) {
 	if err := json.Unmarshal(b, u.info); err != nil {
 		return unpacked{}, fmt.Errorf("read what is known of code %s: %w", sha, err)
 	}
+	if slices.Contains(u.info.Paths, ".") {
+		if u.classes, err = packClasses(tree); err != nil {
+			return unpacked{}, fmt.Errorf("pack the classes of code %s: %w", sha, err)
+		}
+	}
 	c.known.Store(sha, u)
 	return u, nil
+}
+
+// packClasses returns the JAR of the classes that lie in the folder of code itself, and makes it where an
+// earlier version unpacked the archive without.
+func packClasses(tree string) (string, error) {
+	final := filepath.Join(tree, classesFolder)
+	file := filepath.Join(final, classesFile)
+	if _, err := os.Stat(final); err == nil {
+		if _, err := os.Stat(file); err != nil {
+			return "", nil // found out before that they must stay
+		}
+		return file, nil
+	}
+	tmp, err := os.MkdirTemp(tree, ".classes-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	ok, err := jar.PackClasses(filepath.Join(tree, codeFolder), filepath.Join(tmp, classesFile), launch.TaskDir)
+	if err == nil {
+		err = os.Chmod(tmp, 0o755)
+	}
+	if err == nil && ok {
+		err = os.Chtimes(filepath.Join(tmp, classesFile), unpackedAt, unpackedAt)
+	}
+	if err != nil {
+		return "", err
+	}
+	if err := os.Rename(tmp, final); err != nil {
+		if _, statErr := os.Stat(final); statErr != nil {
+			return "", err
+		} // another one was first
+	}
+	if !ok {
+		return "", nil
+	}
+	return file, nil
 }

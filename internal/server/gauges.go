@@ -14,18 +14,18 @@ func gauges(n *node.Node, s *store.Store) []telemetry.Gauge {
 		return func(put func(float64, ...string)) { put(read(n.Snapshot())) }
 	}
 	return []telemetry.Gauge{
-		{Name: "cloudjit_workers", Help: "Workers, by tier and state.", Labels: []string{"tier", "state"},
+		{Name: "cloudjit_workers", Help: "Workers, by rung and state.", Labels: []string{"rung", "state"},
 			Read: func(put func(float64, ...string)) {
-				for tier, states := range n.Snapshot().WorkersBy {
+				for rung, states := range n.Snapshot().WorkersBy {
 					for state, count := range states {
-						put(float64(count), tier.String(), state)
+						put(float64(count), string(rung), state)
 					}
 				}
 			}},
-		{Name: "cloudjit_revisions", Help: "Revisions, by state of their pipeline.", Labels: []string{"state"},
+		{Name: "cloudjit_revisions", Help: "Revisions, by the rung of new workers.", Labels: []string{"rung"},
 			Read: func(put func(float64, ...string)) {
-				for state, count := range n.Snapshot().RevisionsBy {
-					put(float64(count), state)
+				for rung, count := range n.Snapshot().RevisionsBy {
+					put(float64(count), string(rung))
 				}
 			}},
 		{Name: "cloudjit_invocations_in_flight", Help: "Invocations that wait or run.",
@@ -34,6 +34,8 @@ func gauges(n *node.Node, s *store.Store) []telemetry.Gauge {
 			Read: snapshot(func(v node.Snapshot) float64 { return float64(v.Waiting) })},
 		{Name: "cloudjit_memory_reserved_bytes", Help: "Memory that workers have reserved.",
 			Read: snapshot(func(v node.Snapshot) float64 { return float64(v.ReservedMiB) * (1 << 20) })},
+		{Name: "cloudjit_artifacts_bytes", Help: "Disk that the caches and binaries in use take.",
+			Read: snapshot(func(v node.Snapshot) float64 { return v.ArtifactMB * 1e6 })},
 		{Name: "cloudjit_builds_running", Help: "Builds that run.",
 			Read: snapshot(func(v node.Snapshot) float64 { return float64(v.BuildsRunning) })},
 		{Name: "cloudjit_builds_queued", Help: "Builds that wait for a builder.",

@@ -136,7 +136,7 @@ func (s *storm) ask(name, id, tag string, ms int) {
 		}
 	default:
 		s.answers.Add(1)
-		if head.Get("X-Cloudjit-Tier") == "native" {
+		if head.Get("X-Cloudjit-Rung") == "native" {
 			s.native.Add(1)
 		}
 		var got struct{ ID, Tag string }

@@ -2,9 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/aot/javacache"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
@@ -20,30 +25,81 @@ type launcher struct {
 	tracer        string
 	image         string
 	platform      launch.Platform
+	caches        *javacache.Builder
 }
 
+// Launch implements node.Launcher. The error wraps aot.ErrStale where the artifact is a cache that no longer
+// fits. A function that cannot be recorded for a cache runs all the same, and leaves no recording.
 func (l *launcher) Launch(ctx context.Context, n node.Launch) (worker.Spec, error) {
-	u, err := l.code.open(ctx, n.Revision.CodeSHA256)
+	request := l.java
+	if n.Rung.Artifact == ladder.ArtifactBinary || n.Revision.Kind == function.KindProvided {
+		request = l.request
+	}
+	r, err := request(ctx, n.Revision)
 	if err != nil {
 		return worker.Spec{}, err
 	}
-	paths := launch.Paths{
-		Code: u.dir, ClassPath: u.info.Paths, MainClass: u.info.MainClass, ModuleOptions: u.info.ModuleOptions(),
-		Runtime: l.runtime, Serialization: l.serialization, Tracer: l.tracer,
-		Trace: n.Trace, Native: n.Native,
-	}
-	if n.Tier == function.TierHotSpot || n.Tier == function.TierHotSpotAgent {
-		if paths.JDK, err = launch.SelectJDK(l.jdks, u.info.JavaVersion); err != nil {
+	r.ID, r.Rung, r.Recording, r.Check, r.Survey, r.Limits = n.ID, n.Rung, n.Recording, n.Check, n.Survey, n.Limits
+	r.Paths.Artifact, r.Paths.Record = n.Artifact, n.Record
+	if n.Rung.Artifact == ladder.ArtifactCache && n.Recording == ladder.RecordingNone {
+		if l.caches == nil {
+			return worker.Spec{}, fmt.Errorf("%w: nothing here makes caches", aot.ErrStale)
+		}
+		if err := l.caches.Check(n.Artifact, &r); err != nil {
 			return worker.Spec{}, err
 		}
-		if paths.JDK.Agent {
-			paths.Tracer = ""
-		}
 	}
-	return launch.Worker(launch.Request{
-		ID: n.ID, Revision: n.Revision, Tier: n.Tier, Paths: paths, Platform: l.platform,
-		Survey: n.Survey, Now: time.Now(), Limits: n.Limits,
-	})
+	spec, err := launch.Worker(r)
+	if errors.Is(err, launch.ErrUnsuited) {
+		r.Recording = ladder.RecordingNone
+		spec, err = launch.Worker(r)
+	}
+	return spec, err
+}
+
+// Recorded implements node.Launcher.
+func (l *launcher) Recorded(what ladder.Recording, dir string) (string, bool) {
+	return launch.RecordingFile(what, dir)
+}
+
+// Uses implements node.Launcher.
+func (l *launcher) Uses(w worker.Worker, rung ladder.Rung, artifact string) bool {
+	if rung.Artifact != ladder.ArtifactCache {
+		return true
+	}
+	used, known := launch.CacheUsed(w, artifact)
+	return used || !known
+}
+
+// request is how workers of a revision are started here, whatever they run on, but for the JDK.
+func (l *launcher) request(ctx context.Context, rev *function.Spec) (launch.Request, error) {
+	u, err := l.code.open(ctx, rev.CodeSHA256)
+	if err != nil {
+		return launch.Request{}, err
+	}
+	return launch.Request{Revision: rev, Platform: l.platform, Now: time.Now(), Paths: launch.Paths{
+		Code: u.dir, Classes: u.classes, ClassPath: u.info.Paths, MainClass: u.info.MainClass, ModuleOptions: u.info.ModuleOptions(),
+		Runtime: l.runtime, Serialization: l.serialization, Tracer: l.tracer,
+	}}, nil
+}
+
+// java is request with the JDK that the revision runs on.
+func (l *launcher) java(ctx context.Context, rev *function.Spec) (launch.Request, error) {
+	r, err := l.request(ctx, rev)
+	if err != nil {
+		return r, err
+	}
+	u, err := l.code.open(ctx, rev.CodeSHA256)
+	if err != nil {
+		return r, err
+	}
+	if r.Paths.JDK, err = launch.SelectJDK(l.jdks, u.info.JavaVersion); err != nil {
+		return r, err
+	}
+	if r.Paths.JDK.Agent {
+		r.Paths.Tracer = ""
+	}
+	return r, nil
 }
 
 // prepare fails for a revision that can never run here.

@@ -27,7 +27,8 @@ func memoryBudget(c config.Config) budget {
 func nodeLimits(c config.Config, m budget) engine.NodeConfig {
 	return engine.NodeConfig{
 		MemoryMiB: int64(m.workers), Starts: int32(c.Workers.Starts), Concurrency: int32(c.Workers.Concurrency),
-		QueueLimit: int32(c.Workers.Queue), Builders: int32(c.Builder.Parallel), TraceLimit: int32(c.Policy.TraceInvocations),
+		QueueLimit: int32(c.Workers.Queue), Builders: int32(c.Builder.Parallel), LightBuilders: int32(c.Builder.Light),
+		ArtifactMB: int64(c.Artifacts.DiskMB), TraceLimit: int32(c.Policy.TraceInvocations),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/aot/javacache"
 	"github.com/cloudjit/cloudjit/internal/aot/metarepo"
 	"github.com/cloudjit/cloudjit/internal/aot/nativeimage"
 	"github.com/cloudjit/cloudjit/internal/config"
@@ -21,8 +22,27 @@ func newDriver(c config.Config, data string) (worker.Driver, error) {
 	return process.New(process.Options{Dir: filepath.Join(data, "workers"), ShareNetwork: c.Workers.Network == "host"})
 }
 
-// newBuilder makes the builder on the best tool chain here; nil without one.
-func newBuilder(opt Options, l *launcher, limits jar.Limits) (aot.Builder, error) {
+// newBuilders makes the builders that this machine has what it takes for.
+func newBuilders(opt Options, l *launcher, driver worker.Driver, limits jar.Limits) ([]aot.Builder, error) {
+	var builders []aot.Builder
+	if len(l.jdks) > 0 {
+		runner, _ := driver.(worker.Runner)
+		caches, err := javacache.New(javacache.Options{Cache: filepath.Join(opt.Cache, "aot"), Request: l.java, Runner: runner})
+		if err != nil {
+			return nil, fmt.Errorf("start the builder of AOT caches: %w", err)
+		}
+		l.caches = caches
+		builders = append(builders, caches)
+	}
+	native, err := newNative(opt, l, limits)
+	if native != nil {
+		builders = append(builders, native)
+	}
+	return builders, err
+}
+
+// newNative makes the builder of binaries on the best tool chain here; nil without one.
+func newNative(opt Options, l *launcher, limits jar.Limits) (aot.Builder, error) {
 	found, rejected := toolchain.Find(toolchain.FindOptions{GraalVMHome: opt.Config.Builder.GraalVM, Cache: opt.Cache})
 	if opt.Config.Builder.GraalVM != "" && (len(found) == 0 || found[0].Home != opt.Config.Builder.GraalVM) {
 		for _, r := range rejected {
@@ -32,7 +52,7 @@ func newBuilder(opt Options, l *launcher, limits jar.Limits) (aot.Builder, error
 		}
 	}
 	if len(found) == 0 {
-		opt.Log.Warn("no native-image found: nothing will be optimized",
+		opt.Log.Warn("no native-image found: no function gets a binary",
 			"hint", `install one with "cloudjit toolchain install", and start again`)
 		return nil, nil
 	}

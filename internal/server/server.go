@@ -107,20 +107,17 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	builder, err := newBuilder(opt, l, limits)
+	builders, err := newBuilders(opt, l, s.driver, limits)
 	if err != nil {
 		return nil, err
 	}
 	m := memoryBudget(opt.Config)
 	nodeOptions := node.Options{
 		Driver: s.driver, Launcher: l, State: s.store, Code: artifacts.Path, Logs: s.logs, Metrics: metrics,
-		Policy: decide, Defaults: defaultPolicy(opt.Config), Limits: nodeLimits(opt.Config, m),
+		Builders: builders, Policy: decide, Defaults: defaultPolicy(opt.Config), Limits: nodeLimits(opt.Config, m),
 		BuildLimits:  buildLimits(opt.Config, m),
 		WorkerLimits: worker.Limits{CPUs: opt.Config.Workers.CPUs},
-		Dir:          filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
-	}
-	if builder != nil {
-		nodeOptions.Builder = builder
+		RecordMiB:    launch.RecordingMiB, Dir: filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
 	}
 	if s.tracer != nil {
 		nodeOptions.Tracer = s.tracer
@@ -235,9 +232,13 @@ func defaultPolicy(c config.Config) store.Policy {
 	if err := onMissing.UnmarshalText([]byte(c.Policy.OnMissing)); err != nil {
 		panic(err) // checked with the configuration
 	}
-	window, keepAlive := store.Duration(c.Policy.Window), store.Duration(c.Workers.KeepAlive)
+	var prepare policy.Prepare
+	if err := prepare.UnmarshalText([]byte(c.Policy.Prepare)); err != nil {
+		panic(err) // checked with the configuration
+	}
+	window, keepAlive, maxWait := store.Duration(c.Policy.Window), store.Duration(c.Workers.KeepAlive), store.Duration(c.Policy.MaxWait)
 	return store.Policy{
 		Optimize: &c.Policy.Enabled, Threshold: &c.Policy.Threshold, Window: &window, KeepAlive: &keepAlive,
-		OnMissing: &onMissing, QueueLimit: &c.Workers.Queue,
+		OnMissing: &onMissing, QueueLimit: &c.Workers.Queue, Prepare: &prepare, MaxWait: &maxWait,
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/client"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/experiment/live"
-	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/sample"
 	"github.com/cloudjit/cloudjit/internal/server"
 	"github.com/cloudjit/cloudjit/internal/store"
@@ -70,8 +70,8 @@ func TestFunctionsRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := ask(t, f, 0)
-		if !first.Cold || first.Tier != function.TierHotSpotAgent {
-			t.Errorf("%s: the first request was served by %s, cold %t: want a cold start on hotspot-agent", name, first.Tier, first.Cold)
+		if !first.Cold || first.Rung != ladder.HotSpot {
+			t.Errorf("%s: the first request was served by %s, cold %t: want a cold start on hotspot", name, first.Rung, first.Cold)
 		}
 		var burst sync.WaitGroup
 		for i := range 8 {
@@ -82,17 +82,17 @@ func TestFunctionsRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tracing := 0
+		recording := 0
 		for _, w := range workers {
-			if w.Tier == function.TierHotSpotAgent {
-				tracing++
+			if w.Recording != ladder.RecordingNone {
+				recording++
 			}
 			if w.State == "idle" && w.Memory.PSS == 0 {
 				t.Errorf("%s: worker %s has no memory", name, w.ID)
 			}
 		}
-		if tracing > 1 {
-			t.Errorf("%s: %d tracing workers, want one at most", name, tracing)
+		if recording > 1 {
+			t.Errorf("%s: %d recorders, want one at most", name, recording)
 		}
 	}
 	stop(t, s)

@@ -47,14 +47,14 @@ func TestTelemetryOfAColdStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`cloudjit_cold_starts_total{function="echo",tier="direct"} 1`,
-		`cloudjit_cold_start_seconds_count{phase="queue",tier="direct"} 1`,
-		`cloudjit_cold_start_seconds_count{phase="sandbox",tier="direct"} 1`,
-		`cloudjit_cold_start_seconds_count{phase="runtime",tier="direct"} 1`,
-		`cloudjit_cold_start_seconds_count{phase="init",tier="direct"} 1`,
-		`cloudjit_cold_start_seconds_count{phase="handler",tier="direct"} 1`,
-		`cloudjit_invocations_total{function="echo",outcome="ok",tier="direct"} 2`,
-		`cloudjit_workers{state="idle",tier="direct"} 1`,
+		`cloudjit_cold_starts_total{function="echo",rung="direct"} 1`,
+		`cloudjit_cold_start_seconds_count{phase="queue",rung="direct"} 1`,
+		`cloudjit_cold_start_seconds_count{phase="sandbox",rung="direct"} 1`,
+		`cloudjit_cold_start_seconds_count{phase="runtime",rung="direct"} 1`,
+		`cloudjit_cold_start_seconds_count{phase="init",rung="direct"} 1`,
+		`cloudjit_cold_start_seconds_count{phase="handler",rung="direct"} 1`,
+		`cloudjit_invocations_total{function="echo",outcome="ok",rung="direct"} 2`,
+		`cloudjit_workers{rung="direct",state="idle"} 1`,
 		`cloudjit_revisions{state="direct"} 1`,
 		`cloudjit_builds_running 0`,
 		`cloudjit_async_queue_length 0`,
@@ -73,7 +73,7 @@ func TestTelemetryOfAColdStart(t *testing.T) {
 	}
 	for _, labels := range regexp.MustCompile(`(?m)^cloudjit_\w+\{(.*)\}`).FindAllStringSubmatch(string(metrics), -1) {
 		for _, label := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(labels[1], -1) {
-			if !strings.Contains(" function tier outcome phase reason level result end state le version ", " "+label[1]+" ") {
+			if !strings.Contains(" function rung outcome phase reason result end state le version ", " "+label[1]+" ") {
 				t.Errorf("label %s: is the number of its values bounded? (worker, request and revision are not)", label[1])
 			}
 		}

@@ -3,8 +3,8 @@ package sim
 import (
 	"time"
 
-	"github.com/cloudjit/cloudjit/internal/engine"
-	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 )
 
 // metrics are the present numbers of a cluster and the seconds that are past. Memory is in
@@ -23,22 +23,50 @@ type metrics struct {
 	coldsNative, colds                uint64
 	building                          int32
 	optimized                         int32
-	builds                            int
-	buildNs                           int64
+	artifactKB                        int64 // of all artifacts that serve
+	dropped                           int
+	startNs, aheadNs                  int64 // of all starts, and of those ahead of an invocation
+	recorders                         uint64
+	rungs                             []rungMetrics // by column
 
 	arrivals, finished, rejected, failed, deopts, events uint64
 
 	response, wait histogram
 }
 
-func (m *metrics) init(seconds int) {
+// rungMetrics are those of one rung.
+type rungMetrics struct {
+	resident, cold            int32 // now, and in this second
+	colds, ahead, invocations uint64
+	waited                    int64 // ns
+	builds                    int
+	buildNs, buildUs          int64 // time, and CPU time
+	buildMBms                 int64
+}
+
+func (m *metrics) init(seconds int, columns []function.Rung) {
 	m.seconds = seconds
 	m.ends = int64(time.Second)
+	m.rungs = make([]rungMetrics, len(columns))
 	s := &m.series
+	for _, name := range columns {
+		s.Rungs = append(s.Rungs, RungSeries{Rung: name})
+	}
 	for _, v := range s.counts() {
 		*v = make([]int32, 0, seconds)
 	}
-	s.RunningMB, s.ResidentMB = make([]float64, 0, seconds), make([]float64, 0, seconds)
+	for _, v := range s.sizes() {
+		*v = make([]float64, 0, seconds)
+	}
+}
+
+// book notes what a build costs.
+func (m *metrics) book(column uint8, cost *ladder.Cost) {
+	r := &m.rungs[column]
+	r.builds++
+	r.buildNs += int64(cost.Wall)
+	r.buildUs += cost.CPU.Microseconds()
+	r.buildMBms += int64(cost.MemoryMB * float64(cost.Wall.Milliseconds()))
 }
 
 func (m *metrics) active(optimized bool) {
@@ -74,6 +102,16 @@ func (m *metrics) sample(c *cluster) {
 		s.Builds = append(s.Builds, m.building)
 		s.BuildsQueued = append(s.BuildsQueued, int32(counts.BuildsQueued))
 		s.OptimizedFunctions = append(s.OptimizedFunctions, m.optimized)
+		s.ArtifactMB = append(s.ArtifactMB, float64(m.artifactKB))
+		for i := range m.rungs {
+			s.Rungs[i].Resident = append(s.Rungs[i].Resident, m.rungs[i].resident)
+			s.Rungs[i].Cold = append(s.Rungs[i].Cold, m.rungs[i].cold)
+		}
+	}
+	for i := range m.rungs {
+		r := &m.rungs[i]
+		r.colds += uint64(r.cold)
+		r.cold = 0
 	}
 	m.coldsNative += uint64(m.coldNative)
 	m.colds += uint64(m.coldNative) + uint64(m.coldOther)
@@ -86,9 +124,10 @@ func (m *metrics) sample(c *cluster) {
 
 // toMB turns the memory columns from kB, whose sums are exact, into MB.
 func (s *Series) toMB() {
-	for i := range s.RunningMB {
-		s.RunningMB[i] /= 1000
-		s.ResidentMB[i] /= 1000
+	for _, column := range s.sizes() {
+		for i := range *column {
+			(*column)[i] /= 1000
+		}
 	}
 }
 
@@ -96,8 +135,13 @@ func (s *Series) toMB() {
 func (m *metrics) add(o *metrics) {
 	m.colds += o.colds
 	m.coldsNative += o.coldsNative
-	m.builds += o.builds
-	m.buildNs += o.buildNs
+	m.dropped += o.dropped
+	m.startNs += o.startNs
+	m.aheadNs += o.aheadNs
+	m.recorders += o.recorders
+	for i := range m.rungs {
+		m.rungs[i].add(&o.rungs[i])
+	}
 	m.arrivals += o.arrivals
 	m.finished += o.finished
 	m.rejected += o.rejected
@@ -112,34 +156,38 @@ func (m *metrics) add(o *metrics) {
 			(*mine[i])[s] += (*theirs[i])[s]
 		}
 	}
-	for s := range m.series.RunningMB {
-		m.series.RunningMB[s] += o.series.RunningMB[s]
-		m.series.ResidentMB[s] += o.series.ResidentMB[s]
+	sizes, others := m.series.sizes(), o.series.sizes()
+	for i := range sizes {
+		for s := range *sizes[i] {
+			(*sizes[i])[s] += (*others[i])[s]
+		}
 	}
+}
+
+func (r *rungMetrics) add(o *rungMetrics) {
+	r.colds += o.colds
+	r.ahead += o.ahead
+	r.invocations += o.invocations
+	r.waited += o.waited
+	r.builds += o.builds
+	r.buildNs += o.buildNs
+	r.buildUs += o.buildUs
+	r.buildMBms += o.buildMBms
 }
 
 // counts are the columns of whole numbers.
 func (s *Series) counts() []*[]int32 {
-	return []*[]int32{
+	all := []*[]int32{
 		&s.ActiveOptimized, &s.ActiveOther, &s.RunningOptimized, &s.RunningOther, &s.Invocations, &s.ResidentNative,
 		&s.Resident, &s.ColdOptimized, &s.ColdOther, &s.Builds, &s.BuildsQueued, &s.OptimizedFunctions,
 	}
+	for i := range s.Rungs {
+		all = append(all, &s.Rungs[i].Resident, &s.Rungs[i].Cold)
+	}
+	return all
 }
 
-// pipelineMoved follows a pipeline: only what begins or ends the native stage matters here.
-func (c *cluster) pipelineMoved(a *engine.Action) {
-	f := &c.fns[a.Revision]
-	native := a.To.Stage == pipeline.StageNative
-	if native == f.optimized {
-		return
-	}
-	f.optimized = native
-	if native {
-		c.m.optimized++
-		if !f.wasOptimized {
-			f.wasOptimized = true
-		}
-	} else {
-		c.m.optimized--
-	}
+// sizes are the columns of memory and disk.
+func (s *Series) sizes() []*[]float64 {
+	return []*[]float64{&s.RunningMB, &s.ResidentMB, &s.ArtifactMB}
 }

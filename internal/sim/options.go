@@ -3,10 +3,12 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
@@ -15,9 +17,12 @@ import (
 type Options struct {
 	// Trace says how counts become invocations, and seeds everything that is random.
 	Trace trace.Options `json:"trace"`
-	// Params are every function's keep-alive, threshold and window.
+	// Params are every function's keep-alive, threshold and window, and when its light artifacts are
+	// made: with policy.PrepareDeploy they are there when the trace begins.
 	Params policy.Params `json:"params"`
-	Model  Model         `json:"model"`
+	// Ladder of every function that has none of its own in Functions.
+	Ladder *ladder.Ladder `json:"ladder"`
+	Model  Model          `json:"model"`
 	// Policies are simulated side by side over the same invocations; see PolicyNames. The
 	// first is what the others are compared with.
 	Policies []string `json:"policies"`
@@ -37,37 +42,46 @@ type Options struct {
 	Sequential bool `json:"-"`
 }
 
-// Model is what the simulator assumes where the live platform measures.
+// Model is what the simulator assumes where the live platform measures, besides the ladder: how long
+// a worker of a rung takes to start, what it uses and what its artifact costs are the ladder's.
 type Model struct {
-	// ColdStart is how long a worker of each tier takes to be ready.
-	ColdStart [function.TierCount]time.Duration `json:"coldStartNs"`
-	// ColdSpread is the sigma of a lognormal around ColdStart's median; 0: always the same.
+	// ColdSpread is the sigma of a lognormal around the median of starts; 0: always the same.
 	ColdSpread float64 `json:"coldSpread"`
-	// Slowdown is an invocation's duration on a tier over the trace's.
-	Slowdown [function.TierCount]float64 `json:"slowdown"`
-	// FirstSlowdown is that of the first invocation of a worker, while code is cold.
-	FirstSlowdown [function.TierCount]float64 `json:"firstSlowdown"`
-	// Overhead is what an invocation takes on a tier beyond that: the way to the worker and back.
-	// FirstOverhead is that of the first one of a worker.
-	Overhead      [function.TierCount]time.Duration `json:"overheadNs"`
-	FirstOverhead [function.TierCount]time.Duration `json:"firstOverheadNs"`
-	// NativeMemory is a native worker's memory over a HotSpot worker's (paper, 5.1: 0.375).
-	NativeMemory float64 `json:"nativeMemory"`
+	// RecordStart and RecordSpeed are by how much a worker that records starts later and answers later.
+	RecordStart [ladder.RecordingCount]float64 `json:"recordStart"`
+	RecordSpeed [ladder.RecordingCount]float64 `json:"recordSpeed"`
+	// FirstExtra is how much longer the first invocation of a worker of the first rung takes; of
+	// other rungs it is this times their First.
+	FirstExtra time.Duration `json:"firstExtraNs"`
+	// Starts are measured ones, in the place of the ladder's.
+	Starts map[Way]time.Duration `json:"startNs,omitempty"`
+	// Overhead is what an invocation takes beyond its duration: the way to the worker and back.
+	// FirstOverhead is that of the first one of a worker, in the place of FirstExtra. None: 0.
+	Overhead      map[Way]time.Duration `json:"overheadNs,omitempty"`
+	FirstOverhead map[Way]time.Duration `json:"firstOverheadNs,omitempty"`
 	// SandboxMB is what the virtualization stack adds to every worker. The paper's simulation
 	// left it out, and names that as a reason why its execution saved less (5.2): summaries
 	// give memory without it and with it.
 	SandboxMB float64 `json:"sandboxMB"`
-	// BuildTimes are the builds' lengths; a function always has the same one of them.
+	// BuildTimes, if there are any, are the lengths of builds that are not light, in the place of the
+	// ladder's: a function always has the same one of them. Their CPU time is the ladder's, in proportion.
 	BuildTimes []time.Duration `json:"buildTimesNs"`
-	// BuildMB is a running builder's memory, BuildCPUs the cores that it keeps busy.
-	BuildMB   float64 `json:"buildMB"`
-	BuildCPUs float64 `json:"buildCPUs"`
-	// Builders is how many builds run at once; 0: no limit; -1: none.
-	Builders int `json:"builders"`
+	// Builders is how many builds run at once; 0: no limit; -1: none. LightBuilders is the same for
+	// light artifacts.
+	Builders      int `json:"builders"`
+	LightBuilders int `json:"lightBuilders"`
+	// ArtifactMB is how much disk all artifacts together may take; 0: no limit.
+	ArtifactMB float64 `json:"artifactMB"`
+	// StartCores is how many cores a start keeps busy, for what starts cost in CPU time. CPUPrice
+	// is what a second of a core is worth in MB*s; the oracle alone weighs with it.
+	StartCores float64 `json:"startCores"`
+	CPUPrice   float64 `json:"cpuPriceMBs"`
 	// TraceLimit is how many invocations the tracing worker serves (paper, 4.1: 1000).
 	TraceLimit int `json:"traceLimit"`
-	// TraceDelay is how long after its first invocation begins the tracer's findings are there.
+	// TraceDelay is how long after its first invocation begins the tracer's findings are there,
+	// RecordEnd how long a worker takes to end whose recording is there only at its end.
 	TraceDelay time.Duration `json:"traceDelayNs"`
+	RecordEnd  time.Duration `json:"recordEndNs"`
 	// Deoptimize is the probability that an invocation of a native worker meets an element
 	// that its binary has no metadata for.
 	Deoptimize float64 `json:"deoptimize"`
@@ -76,6 +90,30 @@ type Model struct {
 	// MemoryMB is what all workers together may reserve; 0: no limit. Functions reserve
 	// whole MiB.
 	MemoryMB float64 `json:"memoryMB"`
+}
+
+// Way is how a worker runs.
+type Way struct {
+	Rung      function.Rung
+	Recording ladder.Recording
+}
+
+// MarshalText writes "hotspot", "hotspot+metadata".
+func (w Way) MarshalText() ([]byte, error) {
+	if w.Recording == ladder.RecordingNone {
+		return []byte(w.Rung), nil
+	}
+	return []byte(string(w.Rung) + "+" + w.Recording.String()), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (w *Way) UnmarshalText(b []byte) error {
+	rung, recording, ok := strings.Cut(string(b), "+")
+	*w = Way{Rung: function.Rung(rung)}
+	if !ok {
+		return nil
+	}
+	return w.Recording.UnmarshalText([]byte(recording))
 }
 
 // SetParams changes the parameters of all functions.
@@ -88,28 +126,27 @@ func (o *Options) SetParams(change func(*policy.Params)) {
 }
 
 // DefaultOptions are the paper's values: keep-alive 10 min, a build after more than 10 cold
-// starts in 1 min, native memory 0.375 of HotSpot's, build times of Table 1 and the mean of
-// its memory. The paper gives no numbers for starts (Fig. 1.b is a plot): those are what a
-// small function with a JSON library was measured at, 1.1 s on HotSpot and 35 ms native; the
-// tracer adds a third. Nor does it name a number of builders: there is no limit.
+// starts in 1 min, and PaperLadder with the build times of Table 1. Nor does it name a number of
+// builders: there is no limit.
+//
+// CPUPrice is what clouds ask: 0.0405 dollars for an hour of a core and 0.00445 for that of a
+// GB (AWS Fargate, us-east-1), so a core is worth 9.1 GB.
 func DefaultOptions() Options {
-	var m Model
-	m.ColdStart[function.TierHotSpotAgent] = 1500 * time.Millisecond
-	m.ColdStart[function.TierHotSpot] = 1100 * time.Millisecond
-	m.ColdStart[function.TierNative] = 35 * time.Millisecond
-	m.ColdStart[function.TierDirect] = 100 * time.Millisecond
-	for t := range m.Slowdown {
-		m.Slowdown[t], m.FirstSlowdown[t] = 1, 1
+	m := Model{
+		SandboxMB:  40,
+		BuildTimes: PaperBuildTimes(),
+		StartCores: 1.5,
+		CPUPrice:   9100,
+		TraceLimit: 1000,
+		TraceDelay: time.Second,
+		RecordEnd:  time.Second,
 	}
-	m.NativeMemory = 0.375
-	m.SandboxMB = 40
-	m.BuildTimes = []time.Duration{97 * time.Second, 200 * time.Second, 87 * time.Second}
-	m.BuildMB = 6977 // the mean of 6.41, 8.21 and 6.31 GB
-	m.BuildCPUs = 4
-	m.TraceLimit = 1000
-	m.TraceDelay = time.Second
+	for x := range m.RecordStart {
+		m.RecordStart[x], m.RecordSpeed[x] = ladder.Recording(x).Start(), 1
+	}
 	return Options{
 		Params:   policy.DefaultParams(),
+		Ladder:   PaperLadder(),
 		Model:    m,
 		Policies: []string{"none", "paper"},
 	}
@@ -118,26 +155,36 @@ func DefaultOptions() Options {
 // validate refuses what would make a simulation meaningless or endless.
 func (o *Options) validate() error {
 	m := &o.Model
-	for t := range m.ColdStart {
-		if m.ColdStart[t] < 0 || m.Overhead[t] < 0 || m.FirstOverhead[t] < 0 || !(m.Slowdown[t] > 0) || !(m.FirstSlowdown[t] > 0) {
-			return fmt.Errorf("simulate: tier %v: start %v, slowdown %g and %g: want a start and overheads of 0 or more and slowdowns over 0",
-				function.Tier(t), m.ColdStart[t], m.Slowdown[t], m.FirstSlowdown[t])
+	if o.Ladder == nil {
+		return fmt.Errorf("simulate: no ladder")
+	}
+	if err := checkLadder(o.Ladder); err != nil {
+		return fmt.Errorf("simulate: %w", err)
+	}
+	for x := range m.RecordStart {
+		if !(m.RecordStart[x] >= 0) || !(m.RecordSpeed[x] > 0) {
+			return fmt.Errorf("simulate: recording %v: start times %g, duration times %g: want a start of 0 or more and a duration over 0", ladder.Recording(x), m.RecordStart[x], m.RecordSpeed[x])
+		}
+	}
+	for _, times := range []map[Way]time.Duration{m.Starts, m.Overhead, m.FirstOverhead} {
+		for way, d := range times {
+			if d < 0 {
+				return fmt.Errorf("simulate: %v of workers of rung %q: want 0 or more", d, way.Rung)
+			}
 		}
 	}
 	switch {
-	case !(m.NativeMemory > 0):
-		return fmt.Errorf("simulate: native memory is %g of HotSpot's: want more than 0", m.NativeMemory)
 	case !(m.Deoptimize >= 0 && m.Deoptimize <= 1):
 		return fmt.Errorf("simulate: deoptimization with probability %g: want 0..1", m.Deoptimize)
 	case !(m.ColdSpread >= 0 && m.ColdSpread < 5):
 		return fmt.Errorf("simulate: spread of starts %g: want 0..5", m.ColdSpread)
-	case len(m.BuildTimes) == 0:
-		return fmt.Errorf("simulate: no build times")
-	case m.TraceDelay < 0 || m.Stop < 0:
+	case m.TraceDelay < 0 || m.RecordEnd < 0 || m.Stop < 0 || m.FirstExtra < 0:
 		return fmt.Errorf("simulate: times below zero")
-	case o.Params.KeepAlive < 0 || o.Params.Window <= 0 || o.Params.Threshold < 0:
-		return fmt.Errorf("simulate: keep-alive %v, window %v, threshold %d: want none below zero, and a window",
-			time.Duration(o.Params.KeepAlive), time.Duration(o.Params.Window), o.Params.Threshold)
+	case !(m.ArtifactMB >= 0 && m.SandboxMB >= 0 && m.StartCores >= 0 && m.CPUPrice >= 0):
+		return fmt.Errorf("simulate: disk %g MB, sandbox %g MB, %g cores a start, price of a core %g: want 0 or more", m.ArtifactMB, m.SandboxMB, m.StartCores, m.CPUPrice)
+	case o.Params.KeepAlive < 0 || o.Params.Window <= 0 || o.Params.Threshold < 0 || o.Params.MaxWait < 0:
+		return fmt.Errorf("simulate: keep-alive %v, window %v, threshold %d, longest wait %v: want none below zero, and a window",
+			time.Duration(o.Params.KeepAlive), time.Duration(o.Params.Window), o.Params.Threshold, time.Duration(o.Params.MaxWait))
 	case o.Record != nil && !o.Sequential:
 		return fmt.Errorf("simulate: recording wants Sequential: parts have engines of their own")
 	case len(o.Policies) == 0:

@@ -14,7 +14,8 @@ const (
 	dueReady                     // id: worker
 	dueExit                      // id: worker
 	dueMetadata                  // id: revision
-	dueBuilt                     // id: revision
+	dueBuilt                     // id: build
+	dueAdded                     // id: revision
 )
 
 // event is something that happens at a time. Equal times are taken in order of their

@@ -7,13 +7,15 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/engine"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
 
-// TestRecordingPredictsItsOwnColdStarts records an engine's log, reads durations, starts and
-// builds from it as from a live platform's, and simulates them: the cold starts are the same.
-func TestRecordingPredictsItsOwnColdStarts(t *testing.T) {
+// thin is a quarter of an hour of 400 functions, a twentieth of their invocations.
+func thin(t *testing.T) trace.Trace {
+	t.Helper()
 	g, err := trace.Generate{Functions: 400, Minutes: 15, StartMinute: 480, Seed: 2}.New()
 	if err != nil {
 		t.Fatal(err)
@@ -22,17 +24,17 @@ func TestRecordingPredictsItsOwnColdStarts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return tr
+}
+
+// recordRun simulates, and reads the engine's log as a live platform's.
+func recordRun(t *testing.T, tr trace.Trace, o Options) (Summary, *Recording) {
+	t.Helper()
 	var log bytes.Buffer
 	w, err := engine.NewLogWriter(&log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := DefaultOptions()
-	o.Policies = []string{"paper"}
-	o.Params.Threshold = 1
-	o.Params.KeepAlive = int64(2 * time.Minute)
-	o.Model.BuildTimes = []time.Duration{30 * time.Second, time.Minute}
-	o.Model.Builders = 1
 	o.Sequential, o.Record = true, w.Record
 	live, err := Run(context.Background(), tr, o)
 	if err != nil {
@@ -49,8 +51,20 @@ func TestRecordingPredictsItsOwnColdStarts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rec.Trace.Close()
-	s := live.Runs[0].Summary
+	t.Cleanup(func() { rec.Trace.Close() })
+	return live.Runs[0].Summary, rec
+}
+
+// TestRecordingPredictsItsOwnColdStarts records an engine's log, reads durations, starts and
+// builds from it as from a live platform's, and simulates them: the cold starts are the same.
+func TestRecordingPredictsItsOwnColdStarts(t *testing.T) {
+	o := DefaultOptions()
+	o.Policies = []string{"paper"}
+	o.Params.Threshold = 1
+	o.Params.KeepAlive = int64(2 * time.Minute)
+	o.Model.BuildTimes = []time.Duration{30 * time.Second, time.Minute}
+	o.Model.Builders = 1
+	s, rec := recordRun(t, thin(t), o)
 	if rec.Live.ColdStarts != int(s.ColdStarts) || rec.Live.ColdStartsNative != int(s.ColdStartsNative) || rec.Live.Builds != s.Builds || s.Builds == 0 {
 		t.Errorf("the log counts %+v: the run has %d cold starts, %d native, %d builds", rec.Live, s.ColdStarts, s.ColdStartsNative, s.Builds)
 	}
@@ -69,5 +83,52 @@ func TestRecordingPredictsItsOwnColdStarts(t *testing.T) {
 	}
 	if rec.Options.Functions[0].Function.Params != (policy.Params{KeepAlive: int64(2 * time.Minute), Threshold: 1, Window: int64(time.Minute)}) {
 		t.Errorf("parameters %+v", rec.Options.Functions[0].Function.Params)
+	}
+}
+
+// TestRecordingKnowsEveryRung records a run in which all functions were prepared at their deployment: the
+// light rung's starts, builds and recorders are measured as well, and the simulation has the same.
+func TestRecordingKnowsEveryRung(t *testing.T) {
+	tr := thin(t)
+	o := DefaultOptions()
+	o.Policies = []string{"paper"}
+	o.Ladder, _ = NamedLadder("measured")
+	o.Params.Threshold = 1
+	o.Params.KeepAlive = int64(time.Minute)
+	o.Params.Prepare = policy.PrepareDeploy
+	o.Model.BuildTimes, o.Model.Builders, o.Model.LightBuilders = nil, 1, 2
+	o.Model.RecordEnd = 1700 * time.Millisecond
+	o.Functions = make([]FunctionOptions, len(tr.Functions()))
+	for i := range o.Functions {
+		own := &o.Functions[i]
+		own.Function = engine.FunctionConfig{Reserved: -1, Params: o.Params}
+		own.Builds = map[function.Rung]ladder.Cost{ladder.AOTCache: {Wall: time.Duration(500+i) * time.Millisecond, DiskMB: float64(i)}}
+	}
+	want, rec := recordRun(t, tr, o)
+	if rec.Options.Model.RecordEnd != o.Model.RecordEnd {
+		t.Errorf("recorders end within %v: want %v", rec.Options.Model.RecordEnd, o.Model.RecordEnd)
+	}
+	own := &rec.Options.Functions[7]
+	if b := own.Builds[ladder.AOTCache]; b.Wall != 507*time.Millisecond || b.DiskMB != 7 {
+		t.Errorf("the build of function 7 cost %+v: want 507 ms and 7 MB", b)
+	}
+	if way := (Way{ladder.HotSpot, ladder.RecordingConfiguration}); len(own.Starts[way]) != 1 {
+		t.Errorf("recorders of function 7 started %v: want one", own.Starts[way])
+	}
+	rec.Options.Policies = []string{"paper"}
+	again, err := Run(context.Background(), rec.Trace, rec.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := again.Runs[0].Summary
+	for i, w := range want.Rungs {
+		g := got.Rungs[i]
+		// Invocations that had not ended with the log are missing: they may have started a worker each.
+		if d := int(w.ColdStarts) - int(g.ColdStarts); g.Rung != w.Rung || g.Builds != w.Builds || d < 0 || d > rec.Live.Skipped || rec.Live.ColdByRung[w.Rung] != int(w.ColdStarts) {
+			t.Errorf("%s: simulated %d cold starts and %d builds: the run had %d, by its log %d, and %d", w.Rung, g.ColdStarts, g.Builds, w.ColdStarts, rec.Live.ColdByRung[w.Rung], w.Builds)
+		}
+	}
+	if want.Rungs[1].Builds != len(tr.Functions()) || want.Rungs[1].ColdStarts == 0 {
+		t.Errorf("the trace tests little: %+v", want.Rungs)
 	}
 }

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
 
@@ -67,6 +68,17 @@ type Series struct {
 	BuildsQueued []int32
 	// OptimizedFunctions have a binary that serves.
 	OptimizedFunctions []int32
+	// ArtifactMB is the disk that all artifacts which serve take.
+	ArtifactMB []float64
+	// Rungs are what is counted by rung, the lowest first.
+	Rungs []RungSeries
+}
+
+// RungSeries is one value for each second, of one rung: its workers at the end of it, and the cold
+// starts in it.
+type RungSeries struct {
+	Rung           function.Rung
+	Resident, Cold []int32
 }
 
 // Len is the number of seconds.
@@ -138,8 +150,38 @@ type Summary struct {
 	// Response is arrival to end; Wait is arrival to begin, of those that had to wait at all.
 	Response Latency `json:"response"`
 	Wait     Latency `json:"wait"`
-	// WaitedSeconds is the sum of all waits.
+	// WaitedSeconds is the sum of all waits, for a start or for a worker that was busy.
 	WaitedSeconds float64 `json:"waitedSeconds"`
+	// Rungs are the same by rung, the lowest first.
+	Rungs []RungSummary `json:"rungs"`
+	// StartsAhead are workers that were started ahead of an invocation, Recorders those that recorded.
+	// CPU time is that of starts, the model's cores each; AheadCPUSeconds is part of StartCPUSeconds.
+	StartsAhead     uint64  `json:"startsAhead"`
+	Recorders       uint64  `json:"recorders"`
+	StartCPUSeconds float64 `json:"startCPUSeconds"`
+	AheadCPUSeconds float64 `json:"aheadCPUSeconds"`
+	// MeanArtifactMB and PeakArtifactMB are the disk of all artifacts that serve; Dropped were given up
+	// for it.
+	MeanArtifactMB float64 `json:"meanArtifactMB"`
+	PeakArtifactMB float64 `json:"peakArtifactMB"`
+	Dropped        int     `json:"droppedArtifacts"`
 	// Events that the engine took.
 	Events uint64 `json:"events"`
+}
+
+// RungSummary is what one rung did.
+type RungSummary struct {
+	Rung function.Rung `json:"rung"`
+	// Functions had the rung's artifact serve, and were invoked. Of the first rung: all that were.
+	Functions   int     `json:"functions"`
+	ColdStarts  uint64  `json:"coldStarts"`
+	StartsAhead uint64  `json:"startsAhead"`
+	Invocations uint64  `json:"invocations"`
+	MeanWorkers float64 `json:"meanWorkers"`
+	// WaitedSeconds is the sum of the waits of invocations that its workers took.
+	WaitedSeconds float64 `json:"waitedSeconds"`
+	// Builds and what they took; those that were done before the trace began count.
+	Builds          int     `json:"builds"`
+	BuildSeconds    float64 `json:"buildSeconds"`
+	BuildCPUSeconds float64 `json:"buildCPUSeconds"`
 }

@@ -49,11 +49,15 @@ func Run(ctx context.Context, t trace.Trace, o Options) (*Result, error) {
 	if len(now) == 0 {
 		return nil, errors.New("simulate: the oracle learns the future from another policy's run: name one before it, such as \"none\"")
 	}
-	if err := r.pass(ctx, t, now, nil); err != nil {
+	if err := r.pass(ctx, t, now, nil, nil); err != nil {
 		return nil, err
 	}
 	if len(later) > 0 {
-		if err := r.pass(ctx, t, later, r.foresee(t)); err != nil {
+		next, err := r.lookAhead(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.pass(ctx, t, later, r.foresee(t), next); err != nil {
 			return nil, err
 		}
 	}
@@ -65,12 +69,12 @@ func Run(ctx context.Context, t trace.Trace, o Options) (*Result, error) {
 }
 
 // pass simulates some of the policies over one pass of the trace.
-func (r *Result) pass(ctx context.Context, t trace.Trace, which []int, native []bool) error {
+func (r *Result) pass(ctx context.Context, t trace.Trace, which []int, seen []foresight, next *future) error {
 	parts := r.Options.parts(len(t.Functions()))
 	var clusters []*cluster
 	for _, p := range which {
 		for _, part := range parts {
-			made, err := newPolicy(r.Options.Policies[p], &r.Options)
+			made, err := newPolicy(r.Options.Policies[p], next)
 			if err != nil {
 				return err
 			}
@@ -78,7 +82,7 @@ func (r *Result) pass(ctx context.Context, t trace.Trace, which []int, native []
 			if p > 0 {
 				record = nil
 			}
-			clusters = append(clusters, newCluster(t, &r.Options, made, native, part, record))
+			clusters = append(clusters, newCluster(t, &r.Options, made, seen, part, record))
 		}
 	}
 	s, err := t.Open(ctx, r.Options.Trace)
@@ -113,10 +117,13 @@ type partition struct {
 }
 
 // parts says how the functions are divided among engines. Without a shared limit (memory,
-// builders) no function matters to another one, so engines of their own give each exactly what
-// one for all does, on several cores; with such a limit there is one engine. A test holds that.
+// builders, disk) no function matters to another one, so engines of their own give each exactly what
+// one for all does, on several cores; with such a limit there is one engine. A test holds that. In a
+// recording the engine learns from one function's builds what to expect of another's.
 func (o *Options) parts(functions int) []partition {
-	if o.Sequential || o.Model.MemoryMB > 0 || o.Model.Builders != 0 || o.Node != (engine.NodeConfig{}) || functions < 64 {
+	m := &o.Model
+	shared := m.MemoryMB > 0 || m.Builders != 0 || m.LightBuilders != 0 || m.ArtifactMB > 0 || o.Node != (engine.NodeConfig{})
+	if o.Sequential || shared || o.Functions != nil || functions < 64 {
 		return []partition{{}}
 	}
 	const shift = 2
@@ -247,6 +254,7 @@ func outcome(name string, parts []*cluster, model *Model, functions int) Outcome
 	s := &m.series
 	run := Outcome{Policy: name, Series: *s, PerFunction: make([]FunctionUse, functions)}
 	sum := &run.Summary
+	sum.Rungs = make([]RungSummary, len(m.rungs))
 	optimizedInvocations := uint64(0)
 	waited := time.Duration(0)
 	for _, c := range parts {
@@ -259,6 +267,11 @@ func outcome(name string, parts []*cluster, model *Model, functions int) Outcome
 				continue
 			}
 			sum.Invoked++
+			for id, column := range c.climbs[f.climb].column {
+				if id == 0 || f.had>>id&1 != 0 {
+					sum.Rungs[column].Functions++
+				}
+			}
 			if f.wasOptimized {
 				sum.Optimized++
 				optimizedInvocations += uint64(f.use.Invocations)
@@ -273,7 +286,7 @@ func outcome(name string, parts []*cluster, model *Model, functions int) Outcome
 	sum.NativeColdShare = ratio(float64(m.coldsNative), float64(m.colds))
 	sum.OptimizedShare = ratio(float64(sum.Optimized), float64(sum.Invoked))
 	sum.OptimizedInvocations = ratio(float64(optimizedInvocations), float64(m.arrivals))
-	sum.Builds, sum.Deoptimizations = m.builds, m.deopts
+	sum.Deoptimizations, sum.Dropped, sum.Recorders = m.deopts, m.dropped, m.recorders
 	last := s.Len() * 2 / 3
 	native, other := total(s.ColdOptimized[last:]), total(s.ColdOther[last:])
 	sum.SteadyNativeColdShare = ratio(native, native+other)
@@ -286,13 +299,32 @@ func outcome(name string, parts []*cluster, model *Model, functions int) Outcome
 	sum.MeanResident = workers
 	if s.Len() > 0 {
 		sum.PeakResidentMB, sum.PeakResident, sum.PeakBuilds = slices.Max(s.ResidentMB), slices.Max(s.Resident), slices.Max(s.Builds)
+		sum.PeakArtifactMB = slices.Max(s.ArtifactMB)
 	}
-	sum.BuildSeconds = time.Duration(m.buildNs).Seconds()
-	sum.BuildCPUSeconds = sum.BuildSeconds * model.BuildCPUs
-	sum.BuildGBSeconds = sum.BuildSeconds * model.BuildMB / 1000
+	sum.StartCPUSeconds = time.Duration(m.startNs).Seconds() * model.StartCores
+	sum.AheadCPUSeconds = time.Duration(m.aheadNs).Seconds() * model.StartCores
+	sum.MeanArtifactMB = total(s.ArtifactMB) / seconds
+	for i := range m.rungs {
+		sum.rung(i, &m.rungs[i], &s.Rungs[i], seconds)
+	}
 	sum.Response, sum.Wait = m.response.latency(), m.wait.latency()
 	sum.Events = m.events
 	return run
+}
+
+// rung fills in what one rung did, and adds it to the whole.
+func (sum *Summary) rung(i int, m *rungMetrics, s *RungSeries, seconds float64) {
+	r := RungSummary{
+		Rung: s.Rung, Functions: sum.Rungs[i].Functions, ColdStarts: m.colds, StartsAhead: m.ahead, Invocations: m.invocations,
+		MeanWorkers: total(s.Resident) / seconds, WaitedSeconds: time.Duration(m.waited).Seconds(),
+		Builds: m.builds, BuildSeconds: time.Duration(m.buildNs).Seconds(), BuildCPUSeconds: float64(m.buildUs) / 1e6,
+	}
+	sum.Rungs[i] = r
+	sum.StartsAhead += r.StartsAhead
+	sum.Builds += r.Builds
+	sum.BuildSeconds += r.BuildSeconds
+	sum.BuildCPUSeconds += r.BuildCPUSeconds
+	sum.BuildGBSeconds += float64(m.buildMBms) / 1e6
 }
 
 // compare fills in what a run saved against the first one.

@@ -8,8 +8,6 @@ import (
 	"os/exec"
 	"testing"
 	"time"
-
-	"github.com/cloudjit/cloudjit/internal/function"
 )
 
 // simfaas runs SimFaaS (Mahmoudi, Khazaei, CLOSER'21; PyPI: simfaas) on one function with
@@ -46,7 +44,7 @@ func BenchmarkAgainstSimFaaS(b *testing.B) {
 	o := DefaultOptions()
 	o.Policies = []string{"none"}
 	o.Sequential = true
-	o.Model.ColdStart = [function.TierCount]time.Duration{}
+	o.Ladder.Start = 0
 	n := uint64(0)
 	var s Summary
 	for b.Loop() {

@@ -30,6 +30,9 @@ type Pipeline struct {
 // Transition is one step of a pipeline.
 type Transition struct {
 	At time.Time `json:"at"`
+	// Rung whose artifact moved, or Recording that did; a step of an earlier version has neither.
+	Rung      function.Rung `json:"rung,omitempty"`
+	Recording string        `json:"recording,omitempty"`
 	// From, To and Event are the pipeline's names for its states and events.
 	From   string `json:"from,omitempty"`
 	To     string `json:"to"`
@@ -144,20 +147,22 @@ type Build struct {
 	Revision function.RevisionID `json:"revision"`
 	Function function.Name       `json:"function"`
 	Builder  string              `json:"builder,omitempty"`
-	Level    function.Level      `json:"level"`
+	// Rung is the one that the artifact is of.
+	Rung function.Rung `json:"rung"`
 	// State is queued, running, succeeded, failed or cancelled.
 	State string `json:"state"`
 	// Phase is what the builder said last that it does.
 	Phase string `json:"phase,omitempty"`
 	// Trigger is why it was started, for people.
-	Trigger         string     `json:"trigger,omitempty"`
-	MetadataVersion int        `json:"metadataVersion,omitempty"`
-	QueuedAt        time.Time  `json:"queuedAt"`
-	StartedAt       *time.Time `json:"startedAt,omitempty"`
-	EndedAt         *time.Time `json:"endedAt,omitempty"`
-	Key             aot.Key    `json:"key,omitempty"`
-	Cached          bool       `json:"cached,omitempty"`
-	Cost            aot.Cost   `json:"cost"`
+	Trigger string `json:"trigger,omitempty"`
+	// RecordingVersion is the version of the recording that it is made from.
+	RecordingVersion int        `json:"recordingVersion,omitempty"`
+	QueuedAt         time.Time  `json:"queuedAt"`
+	StartedAt        *time.Time `json:"startedAt,omitempty"`
+	EndedAt          *time.Time `json:"endedAt,omitempty"`
+	Key              aot.Key    `json:"key,omitempty"`
+	Cached           bool       `json:"cached,omitempty"`
+	Cost             aot.Cost   `json:"cost"`
 	// Class, Reason and Hint say why it failed.
 	Class  aot.Class `json:"class,omitempty"`
 	Reason string    `json:"reason,omitempty"`

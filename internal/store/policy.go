@@ -8,17 +8,23 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/policy"
 )
 
 // Policy says when a function is optimized and how long its workers are kept. A nil field
 // leaves the decision to the next wider scope: function, platform, configuration file.
 type Policy struct {
-	// Optimize false keeps the function on plain HotSpot: no tracing, no builds.
+	// Optimize false keeps the function on its first rung: nothing is recorded, nothing is built.
 	Optimize *bool `json:"optimize,omitempty"`
 	// Threshold: more cold starts than this inside Window ask for a build.
 	Threshold *int      `json:"threshold,omitempty"`
 	Window    *Duration `json:"window,omitempty"`
-	// KeepAlive of an idle worker; 0: stopped at once.
+	// Prepare says when what makes it start sooner is made: at "deploy", before the first invocation;
+	// at "first-use"; or "never".
+	Prepare *policy.Prepare `json:"prepare,omitempty"`
+	// MaxWait bounds the latency that a shorter keep-alive may add to an invocation; 0: no bound.
+	MaxWait *Duration `json:"maxWait,omitempty"`
+	// KeepAlive of an idle worker, at most; 0: stopped at once.
 	KeepAlive *Duration `json:"keepAlive,omitempty"`
 	// OnMissing is what happens to an invocation that meets missing metadata.
 	OnMissing *function.DeoptMode `json:"onMissing,omitempty"`
@@ -51,6 +57,8 @@ func (p *Policy) Check() error {
 		return errors.New("window: want 1s..24h")
 	case p.KeepAlive != nil && (*p.KeepAlive < 0 || *p.KeepAlive > Duration(30*24*time.Hour)):
 		return errors.New("keepAlive: want 0s..720h")
+	case p.MaxWait != nil && (*p.MaxWait < 0 || *p.MaxWait > Duration(15*time.Minute)):
+		return errors.New("maxWait: want 0s..15m")
 	case p.QueueLimit != nil && (*p.QueueLimit < 0 || *p.QueueLimit > 1_000_000):
 		return errors.New("queueLimit: want 0..1000000")
 	}
@@ -63,6 +71,7 @@ func (p Policy) Over(wider Policy) Policy {
 		Optimize: first(p.Optimize, wider.Optimize), Threshold: first(p.Threshold, wider.Threshold),
 		Window: first(p.Window, wider.Window), KeepAlive: first(p.KeepAlive, wider.KeepAlive),
 		OnMissing: first(p.OnMissing, wider.OnMissing), QueueLimit: first(p.QueueLimit, wider.QueueLimit),
+		Prepare: first(p.Prepare, wider.Prepare), MaxWait: first(p.MaxWait, wider.MaxWait),
 	}
 }
 

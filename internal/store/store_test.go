@@ -68,7 +68,7 @@ func TestEverythingSurvivesAReopen(t *testing.T) {
 	if _, err := s.PutMetadata(ctx, id, []byte(`{"reflection":[]}`), "first flush"); err != nil {
 		t.Fatal(err)
 	}
-	b := &Build{ID: "01B", Revision: id, Function: f.Name, State: "succeeded", Level: function.LevelQuick, QueuedAt: f.CreatedAt}
+	b := &Build{ID: "01B", Revision: id, Function: f.Name, State: "succeeded", Rung: "native", QueuedAt: f.CreatedAt}
 	if err := s.PutBuild(ctx, b); err != nil {
 		t.Fatal(err)
 	}

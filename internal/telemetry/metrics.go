@@ -39,6 +39,7 @@ type Metrics struct {
 	buildCPU    *prometheus.CounterVec
 	buildRSS    *prometheus.GaugeVec
 	deopts      *prometheus.CounterVec
+	falls       *prometheus.CounterVec
 	async       *prometheus.CounterVec
 }
 
@@ -50,37 +51,39 @@ func NewMetrics() *Metrics {
 	m := &Metrics{
 		reg: prometheus.NewRegistry(),
 		invocations: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "cloudjit_invocations_total", Help: "Invocations that ended, by function, tier and outcome."},
-			[]string{"function", "tier", "outcome"}),
+			Name: "cloudjit_invocations_total", Help: "Invocations that ended, by function, rung and outcome."},
+			[]string{"function", "rung", "outcome"}),
 		coldStarts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "cloudjit_cold_starts_total", Help: "Invocations that waited for a new worker, by function and tier."},
-			[]string{"function", "tier"}),
+			Name: "cloudjit_cold_starts_total", Help: "Invocations that waited for a new worker, by function and rung."},
+			[]string{"function", "rung"}),
 		coldPhase: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "cloudjit_cold_start_seconds", Help: "Parts of a cold start, by tier and phase (queue, sandbox, runtime, init, handler).",
-			Buckets: startBuckets}, []string{"tier", "phase"}),
+			Name: "cloudjit_cold_start_seconds", Help: "Parts of a cold start, by rung and phase (queue, sandbox, runtime, init, handler).",
+			Buckets: startBuckets}, []string{"rung", "phase"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "cloudjit_invocation_seconds", Help: "Time of an invocation in its worker, by tier.",
-			Buckets: []float64{.0001, .0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5, 30, 300, 900}}, []string{"tier"}),
+			Name: "cloudjit_invocation_seconds", Help: "Time of an invocation in its worker, by rung.",
+			Buckets: []float64{.0001, .0002, .0005, .001, .002, .005, .01, .05, .1, .5, 1, 5, 30, 300, 900}}, []string{"rung"}),
 		rejections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cloudjit_rejections_total", Help: "Invocations that were refused, by reason."}, []string{"reason"}),
 		workerEnds: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "cloudjit_worker_ends_total", Help: "Workers that ended, by tier and reason."}, []string{"tier", "reason"}),
+			Name: "cloudjit_worker_ends_total", Help: "Workers that ended, by rung and reason."}, []string{"rung", "reason"}),
 		builds: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "cloudjit_builds_total", Help: "Builds that ended, by level and result (ok, cached, or the class of the failure)."}, []string{"level", "result"}),
+			Name: "cloudjit_builds_total", Help: "Builds that ended, by rung and result (ok, cached, or the class of the failure)."}, []string{"rung", "result"}),
 		buildWall: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "cloudjit_build_seconds", Help: "Duration of builds, by level.",
-			Buckets: []float64{10, 20, 30, 60, 90, 120, 180, 300, 600, 1200, 1800}}, []string{"level"}),
+			Name: "cloudjit_build_seconds", Help: "Duration of builds, by rung.",
+			Buckets: []float64{.5, 1, 2, 5, 10, 20, 30, 60, 90, 120, 180, 300, 600, 1200, 1800}}, []string{"rung"}),
 		buildCPU: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "cloudjit_build_cpu_seconds_total", Help: "CPU time of builds, by level."}, []string{"level"}),
+			Name: "cloudjit_build_cpu_seconds_total", Help: "CPU time of builds, by rung."}, []string{"rung"}),
 		buildRSS: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "cloudjit_build_last_peak_rss_bytes", Help: "Peak memory of the last build, by level."}, []string{"level"}),
+			Name: "cloudjit_build_last_peak_rss_bytes", Help: "Peak memory of the last build, by rung."}, []string{"rung"}),
 		deopts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cloudjit_deoptimizations_total", Help: "Deoptimizations, by function."}, []string{"function"}),
+		falls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_falls_total", Help: "Artifacts that turned out wrong in service, by rung and reason."}, []string{"rung", "reason"}),
 		async: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cloudjit_async_events_total", Help: "Asynchronous events, by what became of them (accepted, succeeded, retried, dead)."}, []string{"end"}),
 	}
 	m.reg.MustRegister(m.invocations, m.coldStarts, m.coldPhase, m.duration, m.rejections, m.workerEnds,
-		m.builds, m.buildWall, m.buildCPU, m.buildRSS, m.deopts, m.async,
+		m.builds, m.buildWall, m.buildCPU, m.buildRSS, m.deopts, m.falls, m.async,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -91,16 +94,16 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // Invocation counts one that ended after d in its worker.
-func (m *Metrics) Invocation(fn function.Name, tier function.Tier, outcome function.Outcome, d time.Duration) {
-	m.invocations.WithLabelValues(string(fn), tier.String(), outcome.String()).Inc()
-	m.duration.WithLabelValues(tier.String()).Observe(d.Seconds())
+func (m *Metrics) Invocation(fn function.Name, rung function.Rung, outcome function.Outcome, d time.Duration) {
+	m.invocations.WithLabelValues(string(fn), string(rung), outcome.String()).Inc()
+	m.duration.WithLabelValues(string(rung)).Observe(d.Seconds())
 }
 
 // ColdStart counts one; phases are by name, as above.
-func (m *Metrics) ColdStart(fn function.Name, tier function.Tier, phases map[string]time.Duration) {
-	m.coldStarts.WithLabelValues(string(fn), tier.String()).Inc()
+func (m *Metrics) ColdStart(fn function.Name, rung function.Rung, phases map[string]time.Duration) {
+	m.coldStarts.WithLabelValues(string(fn), string(rung)).Inc()
 	for phase, d := range phases {
-		m.coldPhase.WithLabelValues(tier.String(), phase).Observe(d.Seconds())
+		m.coldPhase.WithLabelValues(string(rung), phase).Observe(d.Seconds())
 	}
 }
 
@@ -108,23 +111,29 @@ func (m *Metrics) ColdStart(fn function.Name, tier function.Tier, phases map[str
 func (m *Metrics) Rejection(reason string) { m.rejections.WithLabelValues(reason).Inc() }
 
 // WorkerEnd counts a worker that ended.
-func (m *Metrics) WorkerEnd(tier function.Tier, reason string) {
-	m.workerEnds.WithLabelValues(tier.String(), reason).Inc()
+func (m *Metrics) WorkerEnd(rung function.Rung, reason string) {
+	m.workerEnds.WithLabelValues(string(rung), reason).Inc()
 }
 
 // Build counts a build that ended; result is "ok", "cached" or an aot.Class.
-func (m *Metrics) Build(level function.Level, result string, wall, cpu time.Duration, peakRSS int64) {
-	m.builds.WithLabelValues(level.String(), result).Inc()
+func (m *Metrics) Build(rung function.Rung, result string, wall, cpu time.Duration, peakRSS int64) {
+	m.builds.WithLabelValues(string(rung), result).Inc()
 	if result == "cached" {
 		return
 	}
-	m.buildWall.WithLabelValues(level.String()).Observe(wall.Seconds())
-	m.buildCPU.WithLabelValues(level.String()).Add(cpu.Seconds())
-	m.buildRSS.WithLabelValues(level.String()).Set(float64(peakRSS))
+	m.buildWall.WithLabelValues(string(rung)).Observe(wall.Seconds())
+	m.buildCPU.WithLabelValues(string(rung)).Add(cpu.Seconds())
+	m.buildRSS.WithLabelValues(string(rung)).Set(float64(peakRSS))
 }
 
 // Deoptimization counts one.
 func (m *Metrics) Deoptimization(fn function.Name) { m.deopts.WithLabelValues(string(fn)).Inc() }
+
+// Fall counts an artifact that turned out wrong while it served. There may be many functions: the
+// log and the history say which one fell.
+func (m *Metrics) Fall(_ function.Name, rung function.Rung, reason string) {
+	m.falls.WithLabelValues(string(rung), reason).Inc()
+}
 
 // Async counts what became of an asynchronous event.
 func (m *Metrics) Async(end string) { m.async.WithLabelValues(end).Inc() }

@@ -23,18 +23,24 @@ func scrape(m *telemetry.Metrics) string {
 
 func TestMetricsSayWhatHappened(t *testing.T) {
 	m := telemetry.NewMetrics()
-	m.ColdStart("f", function.TierNative, map[string]time.Duration{telemetry.PhaseSandbox: 4 * time.Millisecond})
-	m.Invocation("f", function.TierNative, function.OutcomeOK, time.Millisecond)
-	m.Build(function.LevelQuick, "ok", 90*time.Second, 170*time.Second, 1<<30)
-	m.Gauges(telemetry.Gauge{Name: "cloudjit_workers", Help: "Workers, by tier.", Labels: []string{"tier"},
+	m.ColdStart("f", "native", map[string]time.Duration{telemetry.PhaseSandbox: 4 * time.Millisecond})
+	m.Invocation("f", "native", function.OutcomeOK, time.Millisecond)
+	m.Build("native", "ok", 90*time.Second, 170*time.Second, 1<<30)
+	m.WorkerEnd("aot-cache", "expired")
+	m.Deoptimization("f")
+	m.Fall("f", "aot-cache", "unusable")
+	m.Gauges(telemetry.Gauge{Name: "cloudjit_workers", Help: "Workers, by rung.", Labels: []string{"rung"},
 		Read: func(put func(float64, ...string)) { put(3, "hotspot") }})
 	got := scrape(m)
 	for _, want := range []string{
-		`cloudjit_cold_starts_total{function="f",tier="native"} 1`,
-		`cloudjit_cold_start_seconds_bucket{phase="sandbox",tier="native",le="0.005"} 1`,
-		`cloudjit_invocations_total{function="f",outcome="ok",tier="native"} 1`,
-		`cloudjit_build_cpu_seconds_total{level="quick"} 170`,
-		`cloudjit_workers{tier="hotspot"} 3`,
+		`cloudjit_cold_starts_total{function="f",rung="native"} 1`,
+		`cloudjit_cold_start_seconds_bucket{phase="sandbox",rung="native",le="0.005"} 1`,
+		`cloudjit_invocations_total{function="f",outcome="ok",rung="native"} 1`,
+		`cloudjit_build_cpu_seconds_total{rung="native"} 170`,
+		`cloudjit_builds_total{result="ok",rung="native"} 1`,
+		`cloudjit_worker_ends_total{reason="expired",rung="aot-cache"} 1`,
+		`cloudjit_falls_total{reason="unusable",rung="aot-cache"} 1`,
+		`cloudjit_workers{rung="hotspot"} 3`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in\n%s", want, got)

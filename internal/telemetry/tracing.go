@@ -162,7 +162,7 @@ type Invocation struct {
 	Request  string
 	// TraceID is the X-Ray header that came with it: its parent where the context has none (a queued event).
 	TraceID string
-	Tier    function.Tier
+	Rung    function.Rung
 	Outcome function.Outcome
 	// Reason says why no worker ran it.
 	Reason string
@@ -193,7 +193,7 @@ func (t *Tracer) Invocation(ctx context.Context, i *Invocation) {
 	ctx, span := t.tracer.Start(ctx, "invocation", trace.WithTimestamp(arrived), trace.WithAttributes(
 		attribute.String("faas.name", string(i.Function)), attribute.String("faas.instance", i.Worker),
 		attribute.String("faas.invocation_id", i.Request), attribute.Bool("faas.coldstart", i.Cold),
-		attribute.String("cloudjit.revision", string(i.Revision)), attribute.String("cloudjit.tier", i.Tier.String()),
+		attribute.String("cloudjit.revision", string(i.Revision)), attribute.String("cloudjit.rung", string(i.Rung)),
 		attribute.String("cloudjit.outcome", i.Outcome.String())))
 	if i.Outcome != function.OutcomeOK {
 		span.SetStatus(codes.Error, cmp.Or(i.Reason, i.Outcome.String()))
@@ -227,7 +227,7 @@ type Build struct {
 	ID       string
 	Function function.Name
 	Revision function.RevisionID
-	Level    function.Level
+	Rung     function.Rung
 	// Result is "ok", "cached" or an aot.Class, Reason of a failure.
 	Result, Reason string
 	Began, Ended   time.Time
@@ -245,7 +245,7 @@ type BuildPhase struct {
 func (t *Tracer) Build(b *Build) {
 	ctx, span := t.tracer.Start(context.Background(), "build", trace.WithTimestamp(b.Began), trace.WithAttributes(
 		attribute.String("faas.name", string(b.Function)), attribute.String("cloudjit.build", b.ID),
-		attribute.String("cloudjit.revision", string(b.Revision)), attribute.String("cloudjit.level", b.Level.String()),
+		attribute.String("cloudjit.revision", string(b.Revision)), attribute.String("cloudjit.rung", string(b.Rung)),
 		attribute.String("cloudjit.result", b.Result)))
 	if b.Result != "ok" && b.Result != "cached" {
 		span.SetStatus(codes.Error, b.Reason)

@@ -30,7 +30,7 @@ func TestTraceOfAnInvocation(t *testing.T) {
 	mux.HandleFunc("POST /functions/{name}", func(_ http.ResponseWriter, r *http.Request) {
 		w3c, xray = r.Header.Get("Traceparent"), r.Header.Get("X-Amzn-Trace-Id")
 		tracer.Invocation(r.Context(), &telemetry.Invocation{
-			Function: "f", Tier: function.TierNative, Outcome: function.OutcomeOK, Cold: true,
+			Function: "f", Rung: "native", Outcome: function.OutcomeOK, Cold: true,
 			Arrived: at(0), Began: at(50), Ended: at(57),
 			Sandbox: 8 * time.Millisecond, Runtime: 20 * time.Millisecond, Init: 2 * time.Millisecond,
 		})
@@ -42,7 +42,7 @@ func TestTraceOfAnInvocation(t *testing.T) {
 
 	// A queued event runs later, without a request: its X-Ray header says where it belongs.
 	tracer.Invocation(context.Background(), &telemetry.Invocation{
-		Function: "f", Tier: function.TierNative, Outcome: function.OutcomeTimeout, TraceID: xray,
+		Function: "f", Rung: "native", Outcome: function.OutcomeTimeout, TraceID: xray,
 		Arrived: at(100), Began: at(101), Ended: at(150),
 	})
 	if err := tracer.Stop(t.Context()); err != nil {
@@ -79,7 +79,7 @@ func TestTraceOfABuild(t *testing.T) {
 	}
 	begin := time.Now()
 	at := func(s int) time.Time { return begin.Add(time.Duration(s) * time.Second) }
-	tracer.Build(&telemetry.Build{Function: "f", Level: function.LevelQuick, Result: "tool", Reason: "out of memory", Began: at(0), Ended: at(90),
+	tracer.Build(&telemetry.Build{Function: "f", Rung: "native", Result: "tool", Reason: "out of memory", Began: at(0), Ended: at(90),
 		Phases: []telemetry.BuildPhase{{Name: "prepare", At: at(1)}, {Name: "analysis", At: at(10)}}})
 	if err := tracer.Stop(t.Context()); err != nil {
 		t.Fatal(err)

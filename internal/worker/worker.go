@@ -1,6 +1,6 @@
 // Package worker is the contract between the node and what makes sandboxes.
 //
-// A Driver starts a sandbox for one revision in one tier; the Worker that it returns runs
+// A Driver starts a sandbox for one revision on one rung; the Worker that it returns runs
 // one invocation at a time (a web function may take several requests at once). The package
 // knows nothing of policies, pools or the network API; drivers stand in packages below it
 // and are held to the same behaviour by workertest.
@@ -53,7 +53,8 @@ type Spec struct {
 	// ID is global and never used again (a ULID).
 	ID       string
 	Revision *function.Spec
-	Tier     function.Tier
+	// Rung is what the sandbox runs the revision on, for logs.
+	Rung function.Rung
 	// Path and Args are the command inside the sandbox (Args without argv[0]); Dir its folder.
 	Path string
 	Args []string
@@ -64,8 +65,9 @@ type Spec struct {
 	// libraries where the driver runs host binaries.
 	Mounts []Mount
 	Limits Limits
-	// TraceDir, if set, is where the runtime leaves its trace inside the sandbox; Worker.Trace reads it.
-	TraceDir string
+	// RecordDir, if set, is the folder inside the sandbox where the runtime leaves its recording: one of
+	// Mounts, writable. Worker.Trace reads the tracer's from there while the worker runs.
+	RecordDir string
 	// Output takes what the runtime writes to stdout and stderr, as it comes. The driver never
 	// blocks the runtime on it. May be nil.
 	Output io.Writer
@@ -219,6 +221,32 @@ func (e *StartError) Unwrap() error { return e.Err }
 type Peaker interface {
 	// Peak is in bytes; 0: not known. May be called from Start's return until Stop returned.
 	Peak() int64
+}
+
+// Mapper is implemented by workers that know which files their runtime has in its memory.
+type Mapper interface {
+	// Maps reports whether the runtime maps the host's file. It tells an artifact that is used from one
+	// that the runtime turned down without a word. It may be called once Start has returned.
+	Maps(file string) (bool, error)
+}
+
+// Runner is implemented by drivers that also run commands that are no workers: jobs, such as a builder's
+// tool, which handles what a function wrote and so needs the containment of that function's workers.
+type Runner interface {
+	// Run makes a sandbox as Start does, but without any network, runs the command in it to its end at a
+	// low priority, and returns when nothing is left of it. How the command ended is in Finished; the error
+	// is non-nil only when it did not end by itself: a *StartError, ErrClosed, or ctx's error. What the
+	// command made is in the writable ones of spec.Mounts, and hostile until checked.
+	Run(ctx context.Context, spec Spec) (*Finished, error)
+}
+
+// Finished is a job that ended by itself, or by the kernel's hand at a limit.
+type Finished struct {
+	Exit Exit
+	Wall time.Duration // from the command's start to its end
+	CPU  time.Duration // user and system time of all its processes
+	// PeakRSS is the most memory that its processes had, in bytes.
+	PeakRSS int64
 }
 
 // Snapshotter is implemented by workers whose driver can save and restore them.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/aot/keep"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/metadata"
@@ -20,7 +21,7 @@ import (
 type job struct {
 	b       *Builder
 	req     *aot.Request
-	scratch *scratch
+	scratch *keep.Scratch
 	limiter limiter
 	log     *keptLog
 	usage   usage
@@ -32,7 +33,7 @@ type job struct {
 // build makes the binary of a key that is not there, alone among all processes that share the cache.
 func (b *Builder) build(ctx context.Context, key aot.Key, req *aot.Request) (*aot.Result, error) {
 	req.Progress("waiting")
-	release, err := b.store.lock(ctx, key)
+	release, err := b.store.Lock(ctx, key)
 	if err != nil {
 		return nil, b.end(ctx, err, nil)
 	}
@@ -40,20 +41,20 @@ func (b *Builder) build(ctx context.Context, key aot.Key, req *aot.Request) (*ao
 	if r, ok := b.store.lookup(key); ok {
 		return r, nil // another process made it
 	}
-	sc, err := b.store.scratch()
+	sc, err := b.store.Scratch()
 	if err != nil {
 		return nil, b.end(ctx, err, nil)
 	}
 	j := &job{b: b, req: req, scratch: sc, log: newKeptLog(req.Log), begin: time.Now()}
-	j.limiter = newLimiter(sc.name(), req.Limits)
+	j.limiter = newLimiter(sc.Name(), req.Limits)
 	if j.limiter.why != nil {
 		fmt.Fprintf(j.log, "cloudjit: the build runs without limits of memory and CPU: %v\n", j.limiter.why)
 	}
 	result, err := j.do(ctx, key)
 	// First what runs, then where it ran.
-	cleanErr := errors.Join(j.limiter.close(), sc.remove())
+	cleanErr := errors.Join(j.limiter.close(), sc.Remove())
 	if err != nil {
-		_ = os.WriteFile(filepath.Join(b.store.dir, "logs", string(key)+".log"), j.log.bytes(), 0o644)
+		_ = os.WriteFile(b.store.failed(key), j.log.bytes(), 0o644)
 		return nil, b.end(ctx, err, j)
 	}
 	if cleanErr != nil {
@@ -69,7 +70,7 @@ func (b *Builder) end(ctx context.Context, err error, j *job) *aot.Error {
 	switch {
 	case errors.As(err, &e):
 	case ctx.Err() != nil:
-		e = cancelled(ctx.Err())
+		e = keep.Cancelled(ctx.Err())
 	case errors.Is(err, context.DeadlineExceeded):
 		e = &aot.Error{
 			Class: aot.ClassTime, Reason: fmt.Sprintf("the build took longer than %s", j.req.Limits.Time),
@@ -93,12 +94,12 @@ func (j *job) do(ctx context.Context, key aot.Key) (*aot.Result, error) {
 		defer cancel()
 	}
 	for _, d := range []string{"tmp", "home", "out", "metadata"} {
-		if err := os.Mkdir(filepath.Join(j.scratch.dir, d), 0o755); err != nil {
+		if err := os.Mkdir(filepath.Join(j.scratch.Dir, d), 0o755); err != nil {
 			return nil, fmt.Errorf("make scratch folder: %w", err)
 		}
 	}
 	j.req.Progress("unpack")
-	root := filepath.Join(j.scratch.dir, "code")
+	root := filepath.Join(j.scratch.Dir, "code")
 	info, err := jar.Extract(j.req.Code, root, j.b.opts.Archive)
 	if err != nil {
 		return nil, err
@@ -122,11 +123,11 @@ func (j *job) do(ctx context.Context, key aot.Key) (*aot.Result, error) {
 // plan gathers the class path, the metadata and the framework's own preparations.
 func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, error) {
 	opts := &j.b.opts
-	set, err := parseMetadata(j.req.Metadata)
+	set, err := parseMetadata(j.req.Recording.Document)
 	if err != nil {
 		return nil, err
 	}
-	folder := metadataFolder{filepath.Join(j.scratch.dir, "metadata")}
+	folder := metadataFolder{filepath.Join(j.scratch.Dir, "metadata")}
 	if err := j.addSet(folder, "traced", set); err != nil {
 		return nil, err
 	}
@@ -136,9 +137,9 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 		return nil, err
 	}
 	im := &image{
-		mainClass: info.MainClass, output: filepath.Join(j.scratch.dir, "out", binaryName),
-		level: j.req.Level, optimize: opts.Optimize, march: opts.March,
-		tmp: filepath.Join(j.scratch.dir, "tmp"), limits: j.req.Limits, extra: opts.Extra,
+		mainClass: info.MainClass, output: filepath.Join(j.scratch.Dir, "out", binaryName),
+		level: j.req.Rung.Options, optimize: opts.Optimize, march: opts.March,
+		tmp: filepath.Join(j.scratch.Dir, "tmp"), limits: j.req.Limits, extra: opts.Extra,
 	}
 	switch j.req.Revision.Kind {
 	case function.KindHandler:
@@ -182,7 +183,7 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	}
 	im.excludes = append(append(im.excludes, knownBad...), replaced...)
 	if opts.Image != "" {
-		if im.features, err = ImageOptions(j.lambdas, j.scratch.dir); err != nil {
+		if im.features, err = ImageOptions(j.lambdas, j.scratch.Dir); err != nil {
 			return nil, err
 		}
 		im.classPath = append(im.classPath, opts.Image)
@@ -230,7 +231,7 @@ func (j *job) registerHandler(folder metadataFolder, app []string) error {
 
 // keep publishes what the image's build left in the folder "out".
 func (j *job) keep(key aot.Key) (*aot.Result, error) {
-	out := filepath.Join(j.scratch.dir, "out")
+	out := filepath.Join(j.scratch.Dir, "out")
 	entries, err := os.ReadDir(out)
 	if err != nil {
 		return nil, fmt.Errorf("keep build: %w", err)
@@ -298,8 +299,8 @@ func (j *job) failed(what string, e ending) *aot.Error {
 func (j *job) env() []string {
 	return environment(map[string]string{
 		"PATH":      "/usr/local/bin:/usr/bin:/bin",
-		"HOME":      filepath.Join(j.scratch.dir, "home"),
-		"TMPDIR":    filepath.Join(j.scratch.dir, "tmp"),
+		"HOME":      filepath.Join(j.scratch.Dir, "home"),
+		"TMPDIR":    filepath.Join(j.scratch.Dir, "tmp"),
 		"JAVA_HOME": j.b.opts.JDK,
 		"LANG":      "C.UTF-8",
 	})
@@ -307,7 +308,7 @@ func (j *job) env() []string {
 
 // jvmOptions are for the JVMs that run beside native-image.
 func (j *job) jvmOptions() []string {
-	options := []string{"-Djava.io.tmpdir=" + filepath.Join(j.scratch.dir, "tmp"), "-XX:-UsePerfData"}
+	options := []string{"-Djava.io.tmpdir=" + filepath.Join(j.scratch.Dir, "tmp"), "-XX:-UsePerfData"}
 	if heap := heapMiB(j.req.Limits.MemoryMiB); heap > 0 {
 		options = append(options, fmt.Sprintf("-Xmx%dm", heap))
 	}

@@ -25,9 +25,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/aot/keep"
 	"github.com/cloudjit/cloudjit/internal/aot/metarepo"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
@@ -60,8 +60,8 @@ type Options struct {
 	Repository *metarepo.Source
 	// March is native-image's -march; empty: "compatibility", so that a binary may move to another machine.
 	March string
-	// Optimize is the option of the optimized level; empty: "-O2".
-	Optimize string
+	// Optimize are the options of the optimized level; none: Optimized.
+	Optimize []string
 	// Extra are more options of native-image, after all others.
 	Extra []string
 	// Archive are the limits that code was accepted with.
@@ -75,9 +75,7 @@ type Builder struct {
 	runtime string // hash of the runtime client and its library
 	tracer  string // hash of the tracer
 	image   string // hash of the JAR Image
-
-	mu       sync.Mutex
-	building map[aot.Key]*call
+	flight  keep.Flight
 }
 
 var _ aot.Builder = (*Builder)(nil)
@@ -98,10 +96,10 @@ func New(opts Options) (*Builder, error) {
 	if opts.March == "" {
 		opts.March = "compatibility"
 	}
-	if opts.Optimize == "" {
-		opts.Optimize = "-O2"
+	if len(opts.Optimize) == 0 {
+		opts.Optimize = Optimized
 	}
-	b := &Builder{opts: opts, building: map[aot.Key]*call{}}
+	b := &Builder{opts: opts}
 	var err error
 	if b.runtime, err = hashFiles(opts.Runtime, opts.Serialization); err != nil {
 		return nil, fmt.Errorf("open native-image builder: read runtime client: %w", err)
@@ -137,7 +135,7 @@ type recipe struct {
 	Tracer     string            `json:"tracer"`
 	Image      string            `json:"image"`
 	Repository string            `json:"repository"`
-	Level      function.Level    `json:"level"`
+	Level      string            `json:"level"`
 	Options    []string          `json:"options"`
 	Env        map[string]string `json:"env"`
 }
@@ -146,14 +144,19 @@ const format = 5
 
 // Key implements aot.Builder.
 func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
-	set, err := parseMetadata(req.Metadata)
+	set, err := parseMetadata(req.Recording.Document)
 	if err != nil {
 		return "", err
 	}
+	// The first option of the optimized level was always part of a key, and the keys of quick binaries stay.
+	options := append([]string{b.opts.March}, b.opts.Optimize[:1]...)
+	if req.Rung.Options == levelOptimized {
+		options = append(options, b.opts.Optimize[1:]...)
+	}
 	r := recipe{
 		Format: format, Code: req.Revision.CodeSHA256, Kind: req.Revision.Kind,
-		Metadata: set.Hash(), Toolchain: b.opts.ID, Image: b.image, Level: req.Level,
-		Options: append([]string{b.opts.March, b.opts.Optimize}, b.opts.Extra...),
+		Metadata: set.Hash(), Toolchain: b.opts.ID, Image: b.image, Level: req.Rung.Options,
+		Options: append(options, b.opts.Extra...),
 	}
 	if b.opts.Repository != nil {
 		r.Repository = b.opts.Repository.Version
@@ -190,20 +193,11 @@ func (b *Builder) Lookup(key aot.Key) (*aot.Result, bool) { return b.store.looku
 // failed try. At most 1 MiB; fs.ErrNotExist if there is none.
 func (b *Builder) Log(key aot.Key) ([]byte, error) { return b.store.log(key) }
 
-// Remove deletes a finished build that nothing uses any more.
-func (b *Builder) Remove(key aot.Key) error { return b.store.remove(key) }
+// Drop implements aot.Builder.
+func (b *Builder) Drop(key aot.Key) error { return b.store.Remove(key) }
 
 // Keys are the finished builds, in no order.
-func (b *Builder) Keys() ([]aot.Key, error) { return b.store.keys() }
-
-// call is a build that one or more callers wait for.
-type call struct {
-	done    chan struct{}
-	cancel  context.CancelFunc
-	waiting int
-	result  *aot.Result
-	err     error
-}
+func (b *Builder) Keys() ([]aot.Key, error) { return b.store.Keys() }
 
 // Build implements aot.Builder. Callers of an equal key wait for the first one's build, whose
 // Log and Progress alone are used; it is cancelled when all of them have gone.
@@ -215,48 +209,6 @@ func (b *Builder) Build(ctx context.Context, req *aot.Request) (*aot.Result, err
 	if r, ok := b.store.lookup(key); ok {
 		return r, nil
 	}
-	if ctx.Err() != nil {
-		return nil, cancelled(ctx.Err())
-	}
-	b.mu.Lock()
-	c := b.building[key]
-	if c == nil {
-		c = b.start(key, req)
-	}
-	c.waiting++
-	b.mu.Unlock()
-
-	select {
-	case <-c.done:
-		return c.result, c.err
-	case <-ctx.Done():
-	}
-	b.mu.Lock()
-	c.waiting--
-	last := c.waiting == 0
-	if last {
-		// Nobody may join a build that ends.
-		if b.building[key] == c {
-			delete(b.building, key)
-		}
-		c.cancel()
-	}
-	b.mu.Unlock()
-	if last {
-		<-c.done // nothing is left behind when Build returns
-		if c.err == nil {
-			return c.result, nil
-		}
-	}
-	return nil, cancelled(ctx.Err())
-}
-
-// start is called with mu held.
-func (b *Builder) start(key aot.Key, req *aot.Request) *call {
-	// The build belongs to all its callers, so it outlives the first one's context.
-	ctx, cancel := context.WithCancel(context.Background())
-	c := &call{done: make(chan struct{}), cancel: cancel}
-	b.building[key] = c
 	own := *req
 	if own.Log == nil {
 		own.Log = io.Discard
@@ -264,22 +216,7 @@ func (b *Builder) start(key aot.Key, req *aot.Request) *call {
 	if own.Progress == nil {
 		own.Progress = func(string) {}
 	}
-	go func() {
-		defer cancel()
-		result, err := b.build(ctx, key, &own)
-		b.mu.Lock()
-		c.result, c.err = result, err
-		if b.building[key] == c {
-			delete(b.building, key)
-		}
-		b.mu.Unlock()
-		close(c.done)
-	}()
-	return c
-}
-
-func cancelled(err error) *aot.Error {
-	return &aot.Error{Class: aot.ClassCancelled, Reason: "the build was cancelled", Err: err}
+	return b.flight.Do(ctx, key, func(ctx context.Context) (*aot.Result, error) { return b.build(ctx, key, &own) })
 }
 
 // hashFiles joins the hashes of the files that are named.

@@ -20,6 +20,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
@@ -85,8 +86,8 @@ func request(t testing.TB, files map[string][]byte, spec function.Spec) *aot.Req
 	sum := sha256.Sum256(b)
 	spec.CodeSHA256, spec.Function = hex.EncodeToString(sum[:]), "shop"
 	return &aot.Request{
-		Revision: &spec, Code: code, Level: function.LevelQuick,
-		Metadata: []byte(`{"reflection":[{"type":"shop.Traced"}]}`),
+		Revision: &spec, Code: code, Rung: ladder.Rung{Options: "quick"},
+		Recording: aot.Recording{Document: []byte(`{"reflection":[{"type":"shop.Traced"}]}`)},
 	}
 }
 
@@ -158,7 +159,7 @@ func TestBuildKeepsBinaryUnderItsKey(t *testing.T) {
 	if keys, err := f.Keys(); err != nil || !slices.Equal(keys, []aot.Key{key}) {
 		t.Errorf("keys: %q, %v", keys, err)
 	}
-	if err := f.Remove(key); err != nil {
+	if err := f.Drop(key); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := f.Lookup(key); ok {
@@ -184,8 +185,8 @@ func TestKeyCountsEverythingThatMatters(t *testing.T) {
 	}
 	for name, edit := range map[string]func(*aot.Request, *function.Spec){
 		"code":     func(_ *aot.Request, s *function.Spec) { s.CodeSHA256 = strings.Repeat("0", 64) },
-		"level":    func(r *aot.Request, _ *function.Spec) { r.Level = function.LevelOptimized },
-		"metadata": func(r *aot.Request, _ *function.Spec) { r.Metadata = []byte(`{}`) },
+		"level":    func(r *aot.Request, _ *function.Spec) { r.Rung.Options = levelOptimized },
+		"metadata": func(r *aot.Request, _ *function.Spec) { r.Recording.Document = []byte(`{}`) },
 		"main":     func(_ *aot.Request, s *function.Spec) { s.MainClass = "x.Y" },
 		"env":      func(_ *aot.Request, s *function.Spec) { s.Environment = map[string]string{"A": "b"} },
 	} {
@@ -197,7 +198,7 @@ func TestKeyCountsEverythingThatMatters(t *testing.T) {
 		"limits":   func(r *aot.Request, _ *function.Spec) { r.Limits.MemoryMiB = 5 },
 		"revision": func(_ *aot.Request, s *function.Spec) { s.ID, s.Version, s.MemoryMiB = "x", "7", 512 },
 		"metadata form": func(r *aot.Request, _ *function.Spec) {
-			r.Metadata = []byte(` { "reflection" : [ {"type":"shop.Traced"} ] } `)
+			r.Recording.Document = []byte(` { "reflection" : [ {"type":"shop.Traced"} ] } `)
 		},
 	} {
 		if same(edit) != base {
@@ -254,7 +255,7 @@ func TestCodeThatCannotBeCompiled(t *testing.T) {
 		t.Fatal(err)
 	}
 	metadata := handlerRequest(t)
-	metadata.Metadata = []byte(`{"reflection":`)
+	metadata.Recording.Document = []byte(`{"reflection":`)
 	for name, tt := range map[string]struct {
 		req   *aot.Request
 		class aot.Class
@@ -360,31 +361,6 @@ func TestEqualKeysAreBuiltOnce(t *testing.T) {
 	}
 }
 
-func TestOneCallerGoingAwayDoesNotCancelTheOthers(t *testing.T) {
-	f, req := newFixture(t, "slow"), webRequest(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	first := make(chan error, 1)
-	go func() { _, err := f.Build(ctx, req); first <- err }()
-	waitFor(t, "the first caller", func() bool { f.mu.Lock(); defer f.mu.Unlock(); return len(f.building) == 1 })
-	second := make(chan error, 1)
-	go func() { _, err := f.Build(t.Context(), req); second <- err }()
-	waitFor(t, "the second caller", func() bool {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		for _, c := range f.building {
-			return c.waiting == 2
-		}
-		return false
-	})
-	cancel()
-	if err := <-first; err == nil {
-		t.Error("the first caller got a result")
-	}
-	if err := <-second; err != nil {
-		t.Error(err)
-	}
-}
-
 func TestNewCleansWhatAKilledBuilderLeft(t *testing.T) {
 	f, req := newFixture(t, "hang"), webRequest(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -473,7 +449,7 @@ func TestStandInsComeFirstAndLambdasHaveAFeature(t *testing.T) {
 		t.Fatal(err)
 	}
 	req := handlerRequest(t)
-	req.Metadata = []byte(`{"reflection":[{"type":"shop.Traced"},{"type":{"lambda":{"declaringClass":"shop.Checkout","interfaces":["java.lang.Runnable"]}}}]}`)
+	req.Recording.Document = []byte(`{"reflection":[{"type":"shop.Traced"},{"type":{"lambda":{"declaringClass":"shop.Checkout","interfaces":["java.lang.Runnable"]}}}]}`)
 	r, err := f.Build(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)

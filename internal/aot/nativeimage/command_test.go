@@ -7,19 +7,18 @@ import (
 	"testing"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
-	"github.com/cloudjit/cloudjit/internal/function"
 )
 
 func TestArgumentsByLevelAndLimits(t *testing.T) {
 	im := image{
-		classPath: []string{"a.jar", "b"}, mainClass: "x.Main", output: "out/function", optimize: "-O2", march: "compatibility", tmp: "tmp",
+		classPath: []string{"a.jar", "b"}, mainClass: "x.Main", output: "out/function", optimize: Optimized, march: "compatibility", tmp: "tmp",
 		limits: aot.Limits{MemoryMiB: 4096, CPUs: 0.5}, needs: needs{locales: []string{"de", "fr-CA"}, urls: true}, extra: []string{"-H:+X"},
-		excludes: []exclusion{{jars: ".*", resources: "/y"}}, level: function.LevelOptimized,
+		excludes: []exclusion{{jars: ".*", resources: "/y"}}, level: levelOptimized,
 	}
 	got := im.arguments()
 	for _, want := range [][]string{
 		{"-cp", "a.jar:b", "-o", "out/function"},
-		{"--exact-reachability-metadata"}, {"-O2"}, {"-J-Xmx3072m"}, {"-J-XX:ActiveProcessorCount=1"},
+		{"--exact-reachability-metadata"}, Optimized, {"-J-Xmx3072m"}, {"-J-XX:ActiveProcessorCount=1"},
 		{"--exclude-config", ".*", "/y"}, {"-H:IncludeLocales=de,fr-CA"}, {"--enable-url-protocols=http,https"},
 		{"-H:+X", "x.Main"},
 	} {
@@ -28,9 +27,9 @@ func TestArgumentsByLevelAndLimits(t *testing.T) {
 			t.Errorf("no %q in %q", want, got)
 		}
 	}
-	plain := image{mainClass: "x.Main", level: function.LevelQuick}
+	plain := image{mainClass: "x.Main", level: "quick"}
 	if got := plain.arguments(); !slices.Contains(got, "-Ob") || slices.ContainsFunc(got, func(a string) bool {
-		return strings.HasPrefix(a, "-J-Xmx") || strings.HasPrefix(a, "--enable-url") || strings.HasPrefix(a, "-H:IncludeLocales")
+		return strings.HasPrefix(a, "-J-Xmx") || strings.Contains(a, "Trivial") || strings.HasPrefix(a, "--enable-url") || strings.HasPrefix(a, "-H:IncludeLocales")
 	}) {
 		t.Errorf("got %q", got)
 	}

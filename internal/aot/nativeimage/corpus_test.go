@@ -28,6 +28,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot/metarepo"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
@@ -94,10 +95,10 @@ func TestCorpus(t *testing.T) {
 			r := &corpusRun{
 				t: t, name: name, home: home, archive: abs(t, filepath.Join(corpusDir, c.archive)), requests: c.requests,
 				tracer: abs(t, java+"tracer/target/tracer.jar"), runtime: abs(t, java+"runtime/target/runtime.jar"),
-				dir: t.TempDir(), level: function.LevelQuick,
+				dir: t.TempDir(), level: "quick",
 			}
 			if os.Getenv("CLOUDJIT_CORPUS_LEVEL") == "optimized" {
-				r.level = function.LevelOptimized
+				r.level = levelOptimized
 			}
 			r.spec = function.Spec{Kind: function.KindWeb, Function: function.Name(name)}
 			if c.handler != "" {
@@ -125,7 +126,7 @@ type corpusRun struct {
 	name, home             string
 	archive, tracer        string
 	runtime, dir           string
-	level                  function.Level
+	level                  string
 	spec                   function.Spec
 	requests               []corpusRequest
 	info                   *jar.Info
@@ -198,7 +199,7 @@ func (r *corpusRun) run() {
 			t.Errorf("request %d:\nHotSpot: %s\nnative:  %s", i, want, r.answersNat[min(i, len(r.answersNat)-1)])
 		}
 	}
-	r.report.Name, r.report.Level, r.report.Metadata = r.name, r.level.String(), set.Len()
+	r.report.Name, r.report.Level, r.report.Metadata = r.name, r.level, set.Len()
 	line, _ := json.Marshal(r.report)
 	t.Logf("%s", line)
 	if out := os.Getenv("CLOUDJIT_CORPUS_OUT"); out != "" {
@@ -251,7 +252,7 @@ func (r *corpusRun) build(b *Builder, set *metadata.Set) *aot.Result {
 	}
 	var log bytes.Buffer
 	res, err := b.Build(r.t.Context(), &aot.Request{
-		Revision: &r.spec, Code: r.archive, Metadata: set.JSON(), Level: r.level, Log: &log,
+		Revision: &r.spec, Code: r.archive, Rung: ladder.Rung{Options: r.level}, Recording: aot.Recording{Document: set.JSON()}, Log: &log,
 		Limits: aot.Limits{MemoryMiB: 8192, Time: 30 * time.Minute},
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ var featureFailed = regexp.MustCompile(`(?m)^Error: Feature defined by ([\w.$]+)
 func (j *job) image(ctx context.Context, im *image) (ending, error) {
 	for {
 		e, err := j.run(ctx, command{
-			path: filepath.Join(j.b.opts.Home, "bin", "native-image"), args: im.arguments(), env: j.env(), dir: j.scratch.dir,
+			path: filepath.Join(j.b.opts.Home, "bin", "native-image"), args: im.arguments(), env: j.env(), dir: j.scratch.Dir,
 		})
 		if err != nil || e.ok() {
 			return e, err

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/aot/keep"
 	"github.com/cloudjit/cloudjit/internal/cgroup"
 )
 
@@ -61,7 +62,7 @@ exec "$@"`
 
 // run runs a tool in its own process group to its end. When ctx ends, everything that it started
 // is killed. It returns when nothing of it runs any more.
-func run(ctx context.Context, c command, sc *scratch, lim limiter, log io.Writer, use *usage) (ending, error) {
+func run(ctx context.Context, c command, sc *keep.Scratch, lim limiter, log io.Writer, use *usage) (ending, error) {
 	if ctx.Err() != nil {
 		return ending{}, ctx.Err()
 	}
@@ -133,8 +134,8 @@ func endingOf(cmd *exec.Cmd, waitErr error, lim limiter) (ending, error) {
 	return e, nil
 }
 
-func prepare(pid int, sc *scratch, lim limiter) error {
-	if err := sc.remember(pid); err != nil {
+func prepare(pid int, sc *keep.Scratch, lim limiter) error {
+	if err := remember(sc.Dir, pid); err != nil {
 		return err
 	}
 	if lim.group != nil {

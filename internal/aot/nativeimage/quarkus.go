@@ -58,7 +58,7 @@ func (j *job) quarkus(app []string) ([]string, error) {
 		if filepath.Ext(path) != ".jar" {
 			continue
 		}
-		to := filepath.Join(j.scratch.dir, fmt.Sprintf("quarkus-%d.jar", i))
+		to := filepath.Join(j.scratch.Dir, fmt.Sprintf("quarkus-%d.jar", i))
 		left, err := withoutSubstitutions(path, to)
 		if err != nil {
 			return nil, fmt.Errorf("prepare Quarkus application: %w", err)

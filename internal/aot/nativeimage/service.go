@@ -42,7 +42,7 @@ func (j *job) withoutServices(app []string, folder metadataFolder) ([]string, er
 		doc.Resources = append(doc.Resources, glob{servicesFolder + s}) // that it is not there is known
 	}
 	for i, p := range app {
-		to := filepath.Join(j.scratch.dir, fmt.Sprintf("services-%d.jar", i))
+		to := filepath.Join(j.scratch.Dir, fmt.Sprintf("services-%d.jar", i))
 		had, err := withoutFiles(p, to, files)
 		if err != nil {
 			return nil, fmt.Errorf("take services out of %s: %w", filepath.Base(p), err)

@@ -44,7 +44,7 @@ func (j *job) springAOT(ctx context.Context, folder metadataFolder, app []string
 		}
 	}
 	j.req.Progress("spring-aot")
-	dir := filepath.Join(j.scratch.dir, "spring")
+	dir := filepath.Join(j.scratch.Dir, "spring")
 	sources, resources, classes := filepath.Join(dir, "sources"), filepath.Join(dir, "resources"), filepath.Join(dir, "classes")
 	for _, d := range []string{sources, resources, classes} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -57,7 +57,7 @@ func (j *job) springAOT(ctx context.Context, folder metadataFolder, app []string
 		path: filepath.Join(j.b.opts.JDK, "bin", "java"),
 		args: append(j.jvmOptions(), "-Dspring.aot.processing=true", "-cp", strings.Join(app, ":"), springProcessor,
 			info.MainClass, sources, resources, classes, "cloudjit", string(j.req.Revision.Function)),
-		env: env, dir: j.scratch.dir,
+		env: env, dir: j.scratch.Dir,
 	})
 	if err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func (j *job) rehearseSpring(ctx context.Context, folder metadataFolder, cp []st
 // returns what it recorded and whether the application ended well. What went wrong with the
 // application is logged and no error.
 func (j *job) rehearse(ctx context.Context, name string, args []string) (shown *metadata.Set, ok bool, err error) {
-	out := filepath.Join(j.scratch.dir, name)
+	out := filepath.Join(j.scratch.Dir, name)
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, false, fmt.Errorf("rehearse application: %w", err)
 	}
@@ -166,7 +166,7 @@ func (j *job) rehearse(ctx context.Context, name string, args []string) (shown *
 	e, err := j.run(ctx, command{
 		path: filepath.Join(j.b.opts.JDK, "bin", "java"),
 		args: append(append(j.jvmOptions(), option), args...),
-		env:  append(environment(j.req.Revision.Environment), append(j.env(), "PORT=0")...), dir: j.scratch.dir,
+		env:  append(environment(j.req.Revision.Environment), append(j.env(), "PORT=0")...), dir: j.scratch.Dir,
 	})
 	ok = err == nil && e.ok()
 	if !ok {
@@ -185,7 +185,7 @@ func (j *job) rehearse(ctx context.Context, name string, args []string) (shown *
 
 // compile runs javac over a folder of generated sources.
 func (j *job) compile(ctx context.Context, app []string, sources, classes string) error {
-	list := filepath.Join(j.scratch.dir, "sources.txt")
+	list := filepath.Join(j.scratch.Dir, "sources.txt")
 	n, err := listSources(sources, list)
 	if err != nil {
 		return fmt.Errorf("compile generated sources: %w", err)
@@ -201,7 +201,7 @@ func (j *job) compile(ctx context.Context, app []string, sources, classes string
 		path: filepath.Join(j.b.opts.JDK, "bin", "javac"),
 		args: append(options, "-nowarn", "-proc:none", "-parameters", "-encoding", "UTF-8",
 			"-cp", strings.Join(append([]string{classes}, app...), ":"), "-d", classes, "@"+list),
-		env: j.env(), dir: j.scratch.dir,
+		env: j.env(), dir: j.scratch.Dir,
 	})
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func (j *job) standIns(ctx context.Context, im *image, folder metadataFolder) er
 		return nil
 	}
 	j.req.Progress("link")
-	out := filepath.Join(j.scratch.dir, "stand-ins")
+	out := filepath.Join(j.scratch.Dir, "stand-ins")
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return fmt.Errorf("link application: %w", err)
 	}
@@ -39,7 +39,7 @@ func (j *job) standIns(ctx context.Context, im *image, folder metadataFolder) er
 			"--add-modules=jdk.internal.vm.ci",
 			"--add-exports=jdk.internal.vm.ci/jdk.vm.ci.meta=ALL-UNNAMED", "--add-exports=jdk.internal.vm.ci/jdk.vm.ci.runtime=ALL-UNNAMED",
 			"-cp", j.b.opts.Image, linkerMain, out, strings.Join(im.classPath, ":")),
-		env: j.env(), dir: j.scratch.dir,
+		env: j.env(), dir: j.scratch.Dir,
 	})
 	if err != nil {
 		return err

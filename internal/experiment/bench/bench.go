@@ -1,5 +1,5 @@
 // Package bench is the paper's Figure 1, Table 1 and Figure 2 as numbers: what is measured of
-// each application in each tier, its statistics, and the report. It is pure; package measure,
+// each application on each rung, its statistics, and the report. It is pure; package measure,
 // below it, does the measuring. It must not know how a server is reached nor how a process is
 // started.
 package bench
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
@@ -21,7 +22,7 @@ const (
 	Figure2 Part = "figure2"
 )
 
-// Metric is one thing that is measured, again and again, of an application in a tier.
+// Metric is one thing that is measured, again and again, of an application on a rung.
 type Metric struct {
 	// Key names it in CSV and JSON and ends in its unit.
 	Key string
@@ -95,10 +96,10 @@ type Settings struct {
 	// begins to be counted, and PeakWindow for how long.
 	PeakAfter  time.Duration `json:"peakAfter"`
 	PeakWindow time.Duration `json:"peakWindow"`
-	// ColdStarts through the platform, of each tier in each repetition.
+	// ColdStarts through the platform, of each rung in each repetition.
 	ColdStarts int `json:"coldStarts"`
-	// Levels of native builds.
-	Levels []function.Level `json:"levels"`
+	// Rungs above the first that are measured.
+	Rungs []function.Rung `json:"rungs"`
 }
 
 // App is an application with all that is known of it.
@@ -116,16 +117,17 @@ type App struct {
 	Failed []string `json:"failed,omitempty"`
 	// Notes are what a reader should know beside the numbers.
 	Notes  []string `json:"notes,omitempty"`
-	Tiers  []*Tier  `json:"tiers,omitempty"`
+	Rungs  []*Rung  `json:"rungs,omitempty"`
 	Builds []Build  `json:"builds,omitempty"`
 	// Metadata that was traced; nil: none was.
 	Metadata *metadata.Counts `json:"metadata,omitempty"`
 }
 
-// Tier is a way to run an application.
-type Tier struct {
-	// Name is short: "hotspot", "native".
-	Name string `json:"name"`
+// Rung is a way to run an application.
+type Rung struct {
+	// Name is the ladder's, as "hotspot" or "native", or of one that the platform does not
+	// have: HotSpot of another JDK.
+	Name function.Rung `json:"name"`
 	// Runtime says what runs it.
 	Runtime string `json:"runtime"`
 	// Command is how it is started outside the platform.
@@ -136,19 +138,19 @@ type Tier struct {
 	Answers    int64  `json:"answers"`
 	Wrong      int64  `json:"wrongAnswers"`
 	FirstWrong string `json:"firstWrongAnswer,omitempty"`
-	// Failed says why a tier has no or fewer values.
+	// Failed says why a rung has no or fewer values.
 	Failed string `json:"failed,omitempty"`
 }
 
-// Build is the record of one native build.
+// Build is the record of one build.
 type Build struct {
-	Level  function.Level `json:"level"`
-	Wall   time.Duration  `json:"wall"`
-	CPU    time.Duration  `json:"cpu"`
-	RSS    int64          `json:"peakRss"` // bytes
-	Size   int64          `json:"size"`    // bytes, of the binary
-	Cached bool           `json:"cached,omitempty"`
-	At     time.Time      `json:"at"`
+	Rung   function.Rung `json:"rung"`
+	Wall   time.Duration `json:"wall"`
+	CPU    time.Duration `json:"cpu"`
+	RSS    int64         `json:"peakRss"` // bytes
+	Size   int64         `json:"size"`    // bytes, of the artifact
+	Cached bool          `json:"cached,omitempty"`
+	At     time.Time     `json:"at"`
 	// State is the platform's: succeeded or failed; Reason says why it failed.
 	State  string `json:"state"`
 	Reason string `json:"reason,omitempty"`
@@ -157,31 +159,39 @@ type Build struct {
 // Has reports whether a part was asked for.
 func (r *Result) Has(p Part) bool { return slices.Contains(r.Parts, p) }
 
-// Tier returns the application's tier of a name, nil if it has none.
-func (a *App) Tier(name string) *Tier {
-	for _, t := range a.Tiers {
-		if t.Name == name {
-			return t
+// Rung returns the application's rung of a name, nil if it has none.
+func (a *App) Rung(name function.Rung) *Rung {
+	for _, r := range a.Rungs {
+		if r.Name == name {
+			return r
 		}
 	}
 	return nil
 }
 
-// Add records one value.
-func (t *Tier) Add(m Metric, v float64) {
-	if t.Values == nil {
-		t.Values = map[string][]float64{}
+// native is the highest binary's rung, nil if there is none.
+func (a *App) native() *Rung {
+	if r := a.Rung(ladder.NativeOptimized); r != nil {
+		return r
 	}
-	t.Values[m.Key] = append(t.Values[m.Key], v)
+	return a.Rung(ladder.Native)
 }
 
-// TierNames are the names of all tiers of the result, in the order in which they first stand.
-func (r *Result) TierNames() []string {
-	var names []string
+// Add records one value.
+func (r *Rung) Add(m Metric, v float64) {
+	if r.Values == nil {
+		r.Values = map[string][]float64{}
+	}
+	r.Values[m.Key] = append(r.Values[m.Key], v)
+}
+
+// RungNames are the names of all rungs of the result, in the order in which they first stand.
+func (r *Result) RungNames() []function.Rung {
+	var names []function.Rung
 	for _, a := range r.Apps {
-		for _, t := range a.Tiers {
-			if !slices.Contains(names, t.Name) {
-				names = append(names, t.Name)
+		for _, rung := range a.Rungs {
+			if !slices.Contains(names, rung.Name) {
+				names = append(names, rung.Name)
 			}
 		}
 	}

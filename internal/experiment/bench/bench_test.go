@@ -16,6 +16,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/experiment/bench"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
@@ -77,11 +78,11 @@ func TestEveryElementIsOneParameter(t *testing.T) {
 	}
 }
 
-// fixture is a run with everything that a run can have: spread, a tier that failed, an
+// fixture is a run with everything that a run can have: spread, a rung that failed, an
 // application that could not be built, names that must be escaped.
 func fixture() *bench.Result {
-	tier := func(name, runtime string, scale float64) *bench.Tier {
-		t := &bench.Tier{Name: name, Runtime: runtime, Answers: 1000}
+	rung := func(name function.Rung, runtime string, scale float64) *bench.Rung {
+		t := &bench.Rung{Name: name, Runtime: runtime, Answers: 1000}
 		for i := range 3 {
 			x := scale * (1 + float64(i)/10)
 			t.Add(bench.BareFirst, 900*x)
@@ -95,7 +96,7 @@ func fixture() *bench.Result {
 		return t
 	}
 	counts := &metadata.Counts{Total: 11, ByKind: map[metadata.Kind]int{metadata.KindType: 5, metadata.KindMethod: 3, metadata.KindResource: 2, metadata.KindJNI: 1}}
-	broken := tier("native", "native image, quick build (-Ob)", 0.05)
+	broken := rung(ladder.Native, "native image, quick build (-Ob)", 0.05)
 	broken.Wrong, broken.FirstWrong = 3, "a page: status 500, want 200"
 	return &bench.Result{
 		Parts: []bench.Part{bench.Figure1, bench.Table1, bench.Figure2},
@@ -103,20 +104,20 @@ func fixture() *bench.Result {
 		Command:  "cloudjit bench all --report out/bench",
 		Machine:  bench.Machine{CPU: "A processor", Cores: 2, MemoryBytes: 24e9, Kernel: "6.12", OS: "Debian", LoadBefore: 0.1, LoadAfter: 1.5},
 		Versions: bench.Versions{CloudJIT: "1.0", Builder: "native-image 25.0.2 (assembled, community)", JDK: "25.0.3 (Eclipse Adoptium)"},
-		Settings: bench.Settings{Repeat: 3, Connections: 4, Settle: 3 * time.Second, PeakAfter: 15 * time.Second, PeakWindow: 5 * time.Second, ColdStarts: 3, Levels: []function.Level{function.LevelQuick}},
+		Settings: bench.Settings{Repeat: 3, Connections: 4, Settle: 3 * time.Second, PeakAfter: 15 * time.Second, PeakWindow: 5 * time.Second, ColdStarts: 3, Rungs: []function.Rung{ladder.AOTCache, ladder.Native}},
 		Apps: []*bench.App{
 			{
 				Name: "shopcart", Archive: "shopcart.jar", ArchiveBytes: 12_500_000, SHA256: "0123456789abcdef", Kind: "web", Framework: "micronaut 4.10", MemoryMiB: 256, Requests: 6,
 				Notes:    []string{"the binary of try 1 met an element that tracing had not seen, and was built again with it"},
-				Tiers:    []*bench.Tier{tier("hotspot", "JDK 25", 1), {Name: "hotspot-aot-cache", Runtime: "JDK 25 with an AOT cache", Failed: "train: the JVM left no cache"}, broken},
-				Builds:   []bench.Build{{Level: function.LevelQuick, Wall: 87 * time.Second, CPU: 160 * time.Second, RSS: 3_310_000_000, Size: 69_400_000, State: "succeeded"}},
+				Rungs:    []*bench.Rung{rung(ladder.HotSpot, "JDK 25", 1), {Name: ladder.AOTCache, Runtime: "JDK 25 with an AOT cache", Failed: "train: the JVM left no cache"}, broken},
+				Builds:   []bench.Build{{Rung: ladder.Native, Wall: 87 * time.Second, CPU: 160 * time.Second, RSS: 3_310_000_000, Size: 69_400_000, State: "succeeded"}},
 				Metadata: counts,
 			},
 			{
 				Name: "documents", Archive: "<&>.jar", ArchiveBytes: 67_000_000, SHA256: "fedcba9876543210", Kind: "web", Framework: "quarkus", MemoryMiB: 512, Requests: 4,
-				Failed: []string{"no native image (quick): the build failed after 5m0s (user-error): <cannot> be built"},
-				Tiers:  []*bench.Tier{tier("hotspot", "JDK 25", 1.5)},
-				Builds: []bench.Build{{Level: function.LevelQuick, State: "failed", Reason: "user-error: <cannot> be built"}},
+				Failed: []string{"no native: the build failed after 5m0s (user-error): <cannot> be built"},
+				Rungs:  []*bench.Rung{rung(ladder.HotSpot, "JDK 25", 1.5)},
+				Builds: []bench.Build{{Rung: ladder.Native, State: "failed", Reason: "user-error: <cannot> be built"}},
 			},
 		},
 	}
@@ -153,7 +154,7 @@ func TestReportIsWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	html := read(t, dir, "report.html")
-	for _, want := range []string{"hotspot-aot-cache", "&lt;cannot&gt; be built", "wrong answers: 3 of 1000", "A processor", "cloudjit bench all --report out/bench"} {
+	for _, want := range []string{"aot-cache", "&lt;cannot&gt; be built", "wrong answers: 3 of 1000", "A processor", "cloudjit bench all --report out/bench"} {
 		if !strings.Contains(html, want) {
 			t.Errorf("%q is not in report.html", want)
 		}
@@ -173,7 +174,7 @@ func TestReportIsWhole(t *testing.T) {
 			t.Errorf("figure-%s.svg draws what is no number", name)
 		}
 	}
-	if md := read(t, dir, "tables.md"); !strings.Contains(md, "| shopcart | quick | 87 | 160 | 3.31 | 69.4 |") {
+	if md := read(t, dir, "tables.md"); !strings.Contains(md, "| shopcart | native | 87 | 160 | 3.31 | 69.4 |") {
 		t.Errorf("tables.md lacks the build:\n%s", md)
 	}
 	for name, rows := range map[string]int{"measurements.csv": 3 * 3 * 7, "builds.csv": 2, "metadata.csv": len(bench.Parameters)} {
@@ -183,7 +184,7 @@ func TestReportIsWhole(t *testing.T) {
 		}
 	}
 	var again bench.Result
-	if err := json.Unmarshal([]byte(read(t, dir, "result.json")), &again); err != nil || again.Apps[0].Tier("native").Of(bench.Peak) != fixture().Apps[0].Tier("native").Of(bench.Peak) {
+	if err := json.Unmarshal([]byte(read(t, dir, "result.json")), &again); err != nil || again.Apps[0].Rung("native").Of(bench.Peak) != fixture().Apps[0].Rung("native").Of(bench.Peak) {
 		t.Errorf("result.json does not come back: %v", err)
 	}
 }
@@ -192,7 +193,7 @@ func TestReportIsWhole(t *testing.T) {
 func TestARunThatWasCutShortReports(t *testing.T) {
 	r := fixture()
 	r.Interrupted = true
-	r.Apps[0].Tiers[0].Values, r.Apps[0].Tiers[2].Values, r.Apps[1].Tiers, r.Apps[0].Metadata, r.Apps[0].Builds = nil, nil, nil, nil, nil
+	r.Apps[0].Rungs[0].Values, r.Apps[0].Rungs[2].Values, r.Apps[1].Rungs, r.Apps[0].Metadata, r.Apps[0].Builds = nil, nil, nil, nil, nil
 	dir := t.TempDir()
 	if err := bench.Write(dir, r); err != nil {
 		t.Fatal(err)

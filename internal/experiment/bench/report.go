@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/experiment/report"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 )
 
 // paperBuilds is the paper's Table 1: application, RSS in GB, time in s, size in MB.
@@ -151,7 +153,7 @@ func Page(r *Result) *report.Page {
 		page.Sections = append(page.Sections, s)
 	}
 	if r.Has(Table1) {
-		page.Sections = append(page.Sections, report.Section{Heading: "Native builds (the paper's Table 1)", Tables: []report.Table{buildTable(r)}})
+		page.Sections = append(page.Sections, report.Section{Heading: "Builds (the paper's Table 1)", Tables: []report.Table{buildTable(r)}})
 	}
 	if r.Has(Figure2) {
 		s := report.Section{Heading: "Metadata that the tracer found (the paper's Figure 2)", Tables: []report.Table{metadataTable(r)}}
@@ -167,19 +169,20 @@ func title(parts []Part) string {
 		return "figures 1 and 2 and table 1, measured"
 	}
 	return map[Part]string{
-		Figure1: "HotSpot and native image", Table1: "native builds", Figure2: "metadata",
+		Figure1: "HotSpot and native image", Table1: "builds", Figure2: "metadata",
 	}[parts[0]]
 }
 
 func method(r *Result) []string {
 	s := r.Settings
-	return []string{fmt.Sprintf("Each application runs in each tier %d times, the tiers taking turns, after one start of each that is not counted. "+
+	return []string{fmt.Sprintf("Each application runs on each rung %d times, the rungs taking turns, after one start of each that is not counted. "+
 		"Bare is the process started directly with the very options of the platform, without a sandbox. One start is measured idle: first right answer, then memory after %s. "+
 		"Another is under load from its start: %d connections ask the application's requests in turn, each again as soon as it has its answer (a handler takes one event at a time). "+
 		"Memory under load is the greatest while the peak is counted, which begins %s after the first answer and lasts %s. "+
-		"Through the platform, %d cold starts of each tier in each repetition.",
+		"Through the platform, %d cold starts of each rung in each repetition. "+
+		"The AOT cache of the bare process is made by a run of its own, for the platform's is for the paths inside of its sandbox.",
 		s.Repeat, s.Settle, s.Connections, s.PeakAfter, s.PeakWindow, s.ColdStarts),
-		"The load comes from the same machine and takes its share of the cores, of every tier alike."}
+		"The load comes from the same machine and takes its share of the cores, of every rung alike."}
 }
 
 // panelsOf says which metrics a figure shows beside each other.
@@ -198,11 +201,14 @@ var panelsOf = []struct {
 func figures(r *Result) map[string][]byte {
 	out := map[string][]byte{}
 	if r.Has(Figure1) {
-		tiers := r.TierNames()
+		rungs := r.RungNames()
 		for _, f := range panelsOf {
-			bars := report.Bars{Title: f.title, Series: tiers, SameScale: f.same}
+			bars := report.Bars{Title: f.title, SameScale: f.same}
+			for _, name := range rungs {
+				bars.Series = append(bars.Series, string(name))
+			}
 			for _, m := range f.metrics {
-				if p, any := panel(r, m, tiers, f.log); any {
+				if p, any := panel(r, m, rungs, f.log); any {
 					bars.Panels = append(bars.Panels, p)
 				}
 			}
@@ -231,18 +237,18 @@ func figures(r *Result) map[string][]byte {
 }
 
 // panel draws a metric of all applications; any is false if it was measured of none.
-func panel(r *Result, m Metric, tiers []string, log bool) (p report.Panel, any bool) {
+func panel(r *Result, m Metric, rungs []function.Rung, log bool) (p report.Panel, any bool) {
 	p = report.Panel{Title: m.Title, Log: log, Format: func(v float64) string { return decimals(v, decimalsOf(m, v)) }}
 	for _, a := range r.Apps {
 		var group []report.Bar
-		for _, name := range tiers {
-			t := a.Tier(name)
-			s := t.Of(m)
+		for _, name := range rungs {
+			rung := a.Rung(name)
+			s := rung.Of(m)
 			b := report.Bar{Value: s.Median, Low: s.Min, High: s.Max}
 			switch {
 			case s.N > 0:
 				any = true
-			case t != nil && t.Failed != "":
+			case rung != nil && rung.Failed != "":
 				b.Missing = "failed"
 			default:
 				b.Missing = "not measured"
@@ -276,29 +282,32 @@ func show(m Metric, s Spread) string {
 	return fmt.Sprintf("%s (%s to %s)", decimals(s.Median, n), decimals(s.Min, n), decimals(s.Max, n))
 }
 
-// appTable has a column for each tier, and what native is of HotSpot.
+// appTable has a column for each rung, and what those above the first are of HotSpot.
 func appTable(a *App) report.Table {
 	t := report.Table{Caption: a.Name + ": median (least to greatest)", Head: []string{a.Name}}
-	for _, tier := range a.Tiers {
-		t.Head = append(t.Head, tier.Name)
+	for _, rung := range a.Rungs {
+		t.Head = append(t.Head, string(rung.Name))
 	}
-	hotspot, native := a.Tier(HotSpot), a.Tier(Native)
-	compare := hotspot != nil && native != nil
-	if compare {
-		t.Head = append(t.Head, "native / hotspot")
+	hotspot := a.Rung(ladder.HotSpot)
+	var compared []*Rung
+	for _, rung := range []*Rung{a.Rung(ladder.AOTCache), a.native()} {
+		if rung != nil && hotspot != nil {
+			compared = append(compared, rung)
+			t.Head = append(t.Head, string(rung.Name)+" / hotspot")
+		}
 	}
 	for _, m := range Metrics {
 		row, measured := []string{m.label()}, false
-		for _, tier := range a.Tiers {
-			s := tier.Of(m)
+		for _, rung := range a.Rungs {
+			s := rung.Of(m)
 			measured = measured || s.N > 0
 			row = append(row, show(m, s))
 		}
 		if !measured {
 			continue
 		}
-		if compare {
-			row = append(row, ratio(native.Of(m), hotspot.Of(m)))
+		for _, rung := range compared {
+			row = append(row, ratio(rung.Of(m), hotspot.Of(m)))
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -313,12 +322,6 @@ func (m Metric) label() string {
 	return m.Title + ", " + m.Unit
 }
 
-// Names of the tiers that are compared.
-const (
-	HotSpot = "hotspot"
-	Native  = "native"
-)
-
 func ratio(a, b Spread) string {
 	if a.N == 0 || b.N == 0 || b.Median == 0 {
 		return "–"
@@ -332,7 +335,7 @@ func paperTable(r *Result) report.Table {
 	t := report.Table{Caption: "Native over HotSpot, medians, beside the paper (Fig. 1 and section 5.1)", Head: []string{"native / hotspot"}}
 	var measured []*App
 	for _, a := range r.Apps {
-		if a.Tier(HotSpot) != nil && a.Tier(Native) != nil && len(a.Tier(Native).Values) > 0 {
+		if a.Rung(ladder.HotSpot) != nil && a.native() != nil && len(a.native().Values) > 0 {
 			measured = append(measured, a)
 			t.Head = append(t.Head, a.Name)
 		}
@@ -350,7 +353,7 @@ func paperTable(r *Result) report.Table {
 	} {
 		cells := []string{row.Title}
 		for _, a := range measured {
-			cells = append(cells, ratio(a.Tier(Native).Of(row.Metric), a.Tier(HotSpot).Of(row.Metric)))
+			cells = append(cells, ratio(a.native().Of(row.Metric), a.Rung(ladder.HotSpot).Of(row.Metric)))
 		}
 		t.Rows = append(t.Rows, append(cells, row.paper))
 	}
@@ -358,7 +361,7 @@ func paperTable(r *Result) report.Table {
 }
 
 func buildTable(r *Result) report.Table {
-	t := report.Table{Caption: "Native builds", Head: []string{"application", "level", "time, s", "CPU, s", "peak RSS, GB", "binary, MB", "archive, MB", "paper: RSS, time, size"}}
+	t := report.Table{Caption: "Builds", Head: []string{"application", "rung", "time, s", "CPU, s", "peak RSS, GB", "artifact, MB", "archive, MB", "paper: RSS, time, size"}}
 	for _, a := range r.Apps {
 		paper := "–"
 		for _, p := range paperBuilds {
@@ -373,12 +376,15 @@ func buildTable(r *Result) report.Table {
 				continue
 			}
 			any = true
-			level := b.Level.String()
-			if b.Cached {
-				level += " (of an earlier run)"
+			rung, beside := string(b.Rung), paper
+			if b.Rung == ladder.AOTCache {
+				beside = "–"
 			}
-			t.Rows = append(t.Rows, []string{a.Name, level, decimals(b.Wall.Seconds(), 0), decimals(b.CPU.Seconds(), 0),
-				decimals(float64(b.RSS)/1e9, 2), decimals(float64(b.Size)/1e6, 1), archive, paper})
+			if b.Cached {
+				rung += " (of an earlier run)"
+			}
+			t.Rows = append(t.Rows, []string{a.Name, rung, seconds(b.Wall), seconds(b.CPU),
+				decimals(float64(b.RSS)/1e9, 2), decimals(float64(b.Size)/1e6, 1), archive, beside})
 		}
 		if !any {
 			t.Rows = append(t.Rows, []string{a.Name, "not built", "–", "–", "–", "–", archive, paper})
@@ -421,12 +427,13 @@ func problemTable(r *Result) report.Table {
 		for _, f := range a.Failed {
 			add(a.Name, f)
 		}
-		for _, tier := range a.Tiers {
-			if tier.Failed != "" {
-				add(a.Name+", "+tier.Name, tier.Failed)
+		for _, rung := range a.Rungs {
+			who := a.Name + ", " + string(rung.Name)
+			if rung.Failed != "" {
+				add(who, rung.Failed)
 			}
-			if tier.Wrong > 0 {
-				add(a.Name+", "+tier.Name, fmt.Sprintf("wrong answers: %d of %d, the first: %s", tier.Wrong, tier.Answers, tier.FirstWrong))
+			if rung.Wrong > 0 {
+				add(who, fmt.Sprintf("wrong answers: %d of %d, the first: %s", rung.Wrong, rung.Answers, rung.FirstWrong))
 			}
 		}
 		for _, n := range a.Notes {
@@ -484,12 +491,12 @@ func apps(r *Result) report.Table {
 
 func writeMeasurements(w io.Writer, r *Result) error {
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"application", "tier", "runtime", "metric", "repetition", "value"}) // Flush says it
+	_ = out.Write([]string{"application", "rung", "runtime", "metric", "repetition", "value"}) // Flush says it
 	for _, a := range r.Apps {
-		for _, t := range a.Tiers {
+		for _, rung := range a.Rungs {
 			for _, m := range Metrics {
-				for i, v := range t.Values[m.Key] {
-					_ = out.Write([]string{a.Name, t.Name, t.Runtime, m.Key, strconv.Itoa(i + 1), strconv.FormatFloat(v, 'f', -1, 64)})
+				for i, v := range rung.Values[m.Key] {
+					_ = out.Write([]string{a.Name, string(rung.Name), rung.Runtime, m.Key, strconv.Itoa(i + 1), strconv.FormatFloat(v, 'f', -1, 64)})
 				}
 			}
 		}
@@ -500,10 +507,10 @@ func writeMeasurements(w io.Writer, r *Result) error {
 
 func writeBuilds(w io.Writer, r *Result) error {
 	out := csv.NewWriter(w)
-	_ = out.Write([]string{"application", "level", "state", "cached", "wall_seconds", "cpu_seconds", "peak_rss_bytes", "binary_bytes", "archive_bytes", "reason"})
+	_ = out.Write([]string{"application", "rung", "state", "cached", "wall_seconds", "cpu_seconds", "peak_rss_bytes", "artifact_bytes", "archive_bytes", "reason"})
 	for _, a := range r.Apps {
 		for _, b := range a.Builds {
-			_ = out.Write([]string{a.Name, b.Level.String(), b.State, strconv.FormatBool(b.Cached), decimals(b.Wall.Seconds(), 3), decimals(b.CPU.Seconds(), 3),
+			_ = out.Write([]string{a.Name, string(b.Rung), b.State, strconv.FormatBool(b.Cached), decimals(b.Wall.Seconds(), 3), decimals(b.CPU.Seconds(), 3),
 				strconv.FormatInt(b.RSS, 10), strconv.FormatInt(b.Size, 10), strconv.FormatInt(a.ArchiveBytes, 10), b.Reason})
 		}
 	}
@@ -524,6 +531,14 @@ func writeMetadata(w io.Writer, r *Result) error {
 	}
 	out.Flush()
 	return out.Error()
+}
+
+// seconds have a decimal where there are few of them.
+func seconds(d time.Duration) string {
+	if d < 10*time.Second {
+		return decimals(d.Seconds(), 1)
+	}
+	return decimals(d.Seconds(), 0)
 }
 
 func decimals(v float64, n int) string { return strconv.FormatFloat(v, 'f', n, 64) }

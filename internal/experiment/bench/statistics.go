@@ -25,12 +25,12 @@ func SpreadOf(values []float64) Spread {
 	return Spread{N: n, Min: v[0], Median: (v[(n-1)/2] + v[n/2]) / 2, Max: v[n-1]}
 }
 
-// Of is the spread of a tier's values; a nil tier has none.
-func (t *Tier) Of(m Metric) Spread {
-	if t == nil {
+// Of is the spread of a rung's values; a nil rung has none.
+func (r *Rung) Of(m Metric) Spread {
+	if r == nil {
 		return Spread{}
 	}
-	return SpreadOf(t.Values[m.Key])
+	return SpreadOf(r.Values[m.Key])
 }
 
 // Between counts the answers that came from one age of the process (included) to another

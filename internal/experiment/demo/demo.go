@@ -1,7 +1,7 @@
-// Package demo drives sample functions on a running platform through every tier and measures
+// Package demo takes sample functions on a running platform up the ladder, rung by rung, and measures
 // what their users see: cold starts, warm invocations, memory, and that no answer was wrong on
-// the way. Nothing in it is scripted: the platform decides by its ordinary rules, and what is
-// printed is what was measured. It must not know what is behind the platform's API.
+// the way. What is printed is what was measured, and every wish that a user would not have is said.
+// It must not know what is behind the platform's API.
 package demo
 
 import (
@@ -16,6 +16,8 @@ import (
 	"github.com/cloudjit/cloudjit/internal/client"
 	"github.com/cloudjit/cloudjit/internal/experiment/live"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/sample"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
@@ -28,34 +30,42 @@ type Options struct {
 	Names   []string // of the functions, for Samples
 	// Out takes what happens, as it happens.
 	Out io.Writer
-	// ColdStarts and Warm are how many of each are measured for each tier.
+	// ColdStarts and Warm are how many of each are measured on each rung.
 	ColdStarts, Warm int
 	// BuildTime is how long a function may take to become native.
 	BuildTime time.Duration
 }
 
-// Tier is what was measured of one tier.
-type Tier struct {
-	Tier    function.Tier `json:"tier"`
+// rungs that are shown, in their order.
+var rungs = []function.Rung{ladder.HotSpot, ladder.AOTCache, ladder.Native}
+
+// Rung is what was measured of one rung.
+type Rung struct {
+	Rung    function.Rung `json:"rung"`
 	ColdP50 float64       `json:"cold_p50_ms"`
 	WarmP50 float64       `json:"warm_p50_ms"`
 	// Memory is the mean PSS of an idle worker.
 	Memory float64 `json:"memory_mib"`
 	Colds  int     `json:"cold_starts"`
 	Warms  int     `json:"warm_invocations"`
+	// After is how long it took until the rung served, from the first invocation with the optimizer
+	// (aot-cache) or from the wish for it (native).
+	After float64 `json:"ready_after_s,omitempty"`
 }
 
 // Function is what was measured of one function.
 type Function struct {
-	Name   string             `json:"name"`
-	Tiers  []Tier             `json:"tiers"`
-	Builds []*store.Build     `json:"builds"`
-	Steps  []store.Transition `json:"pipeline"`
+	Name  string `json:"name"`
+	Rungs []Rung `json:"rungs"`
+	// Recording is the cold start of the worker that recorded for the AOT cache.
+	Recording float64            `json:"recording_cold_ms"`
+	Builds    []*store.Build     `json:"builds"`
+	Steps     []store.Transition `json:"pipeline"`
 }
 
-// Report is what out/demo.json holds. Tiers are those of the first function.
+// Report is what out/demo.json holds. Rungs are those of the first function.
 type Report struct {
-	Tiers            []Tier     `json:"tiers"`
+	Rungs            []Rung     `json:"rungs"`
 	Functions        []Function `json:"functions"`
 	Deoptimizations  int        `json:"deoptimizations"`
 	Invocations      int        `json:"invocations"`
@@ -65,28 +75,37 @@ type Report struct {
 
 // run is one function on its way.
 type run struct {
-	o  *Options
-	fn *live.Function
+	o         *Options
+	fn        *live.Function
+	recording time.Duration
+	at        map[function.Rung]*measured
 
 	mu       sync.Mutex
 	asked    int
 	wrong    []error
-	measured bool // answers count for the table
-	cold     map[function.Tier][]time.Duration
-	warm     map[function.Tier][]time.Duration
-	memory   map[function.Tier]float64
+	counting function.Rung // whose answers count for the table; empty: none's
 }
 
-// Run takes all samples through the pipeline. The error says what kept it from its end; the
+// measured is what was seen of a rung.
+type measured struct {
+	cold, warm []time.Duration
+	memory     float64 // MiB
+	after      time.Duration
+}
+
+// Run takes all samples up the ladder. The error says what kept it from its end; the
 // report has what was measured until then.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	report := &Report{}
 	var runs []*run
 	for i, s := range o.Samples {
-		r := &run{o: &o, cold: map[function.Tier][]time.Duration{}, warm: map[function.Tier][]time.Duration{}, memory: map[function.Tier]float64{}}
+		r := &run{o: &o, at: map[function.Rung]*measured{}}
+		for _, rung := range rungs {
+			r.at[rung] = &measured{}
+		}
 		runs = append(runs, r)
 		o.say("\n%s", o.Names[i])
-		if err := r.optimize(ctx, o.Names[i], s); err != nil {
+		if err := r.climb(ctx, o.Names[i], s); err != nil {
 			return o.finish(ctx, report, runs), err
 		}
 	}
@@ -110,89 +129,212 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 
 func (o *Options) say(format string, args ...any) { fmt.Fprintf(o.Out, format+"\n", args...) }
 
-// policy of the demonstration: promotes after more than threshold cold starts in a minute.
-func policy(threshold int, keepAlive time.Duration) store.Policy {
-	on, window, keep := true, store.Duration(time.Minute), store.Duration(keepAlive)
-	return store.Policy{Optimize: &on, Threshold: &threshold, Window: &window, KeepAlive: &keep}
+// policy of the demonstration: the platform's own, but for how long an idle worker is kept at most.
+func policy(optimize bool, keepAlive time.Duration) store.Policy {
+	keep := store.Duration(keepAlive)
+	return store.Policy{Optimize: &optimize, KeepAlive: &keep}
 }
 
 const (
-	notYet   = 100_000 // cold starts: the policy waits until the HotSpot tier is measured
-	eager    = 2       // cold starts: the paper's live policy
 	kept     = 10 * time.Minute
 	parallel = 4 // requests of a burst
 
-	// burstPause lets the workers of the last burst go, so that the next one starts cold.
-	burstPause = 1500 * time.Millisecond
-	// buildPause leaves most of a small machine to the builder: four JVMs that start every
-	// two seconds keep two cores busy, and the builder is the one that waits.
-	buildPause = 15 * time.Second
+	// cacheTime is how long the recording and the making of an AOT cache may take.
+	cacheTime = 2 * time.Minute
+	// traceTime is how long it may take until the tracer has seen enough for a build.
+	traceTime = 2 * time.Minute
+	// burstPause leaves most of a small machine to the builder: JVMs that start every two seconds
+	// keep two cores busy, and the builder is the one that waits.
+	burstPause = 15 * time.Second
+	look       = 200 * time.Millisecond
 )
 
-func (r *run) optimize(ctx context.Context, name string, s *sample.Sample) (err error) {
-	if r.fn, err = live.Deploy(ctx, r.o.Client, name, s, policy(notYet, kept)); err != nil {
+// climb takes the function from rung to rung.
+func (r *run) climb(ctx context.Context, name string, s *sample.Sample) (err error) {
+	if r.fn, err = live.Deploy(ctx, r.o.Client, name, s, policy(false, kept)); err != nil {
 		return err
 	}
-	r.o.say("  deployed; ordinary traffic runs on HotSpot with the tracer")
-	r.measured = true
-	if err := r.sequence(ctx, max(20, 5*len(s.Requests))); err != nil {
+	ordinary := max(20, 5*len(s.Requests))
+	r.o.say("  deployed, with the optimizer off for now: what HotSpot alone does")
+	if err := r.sequence(ctx, ordinary); err != nil {
 		return err
 	}
-	if err := r.weigh(ctx); err != nil {
+	if err := r.measure(ctx, false, ladder.HotSpot); err != nil {
 		return err
 	}
-	if err := r.measure(ctx, notYet, function.TierHotSpot); err != nil {
+	if err := r.cache(ctx, ordinary); err != nil {
 		return err
 	}
+	if err := r.measure(ctx, true, ladder.AOTCache); err != nil {
+		return err
+	}
+	if err := r.native(ctx); err != nil {
+		return err
+	}
+	return r.measure(ctx, true, ladder.Native)
+}
 
-	r.o.say("  the policy is told to optimize after %d cold starts in a minute; bursts of %d requests until it did", eager, parallel)
-	r.measured = false
-	if err := r.fn.SetPolicy(ctx, policy(eager, time.Second)); err != nil {
+// cache turns the optimizer on and waits for the AOT cache, which comes by itself.
+func (r *run) cache(ctx context.Context, ordinary int) error {
+	// The worker that is there goes with its next answer, so that the one after it finds none.
+	if err := r.fn.SetPolicy(ctx, policy(false, 0)); err != nil {
+		return err
+	}
+	if _, err := r.ask(ctx, 0); err != nil {
+		return err
+	}
+	if err := r.fn.SetPolicy(ctx, policy(true, kept)); err != nil {
+		return err
+	}
+	r.o.say("  the optimizer is on, as it is by default; %d requests, then nobody asks for a while", ordinary)
+	begin := time.Now()
+	first, err := r.ask(ctx, 0)
+	if err != nil {
+		return err
+	}
+	r.recording = first.Latency
+	r.o.say("  %5.1f s  first answer, from %s, after %.0f ms: its worker records what it loads", time.Since(begin).Seconds(), first.Rung, ms(first.Latency))
+	if err := r.sequence(ctx, ordinary-1); err != nil {
+		return err
+	}
+	return r.until(ctx, begin, ladder.AOTCache, ready, cacheTime, func(int) error { return nil })
+}
+
+// native asks for a binary, lets the tracer see ordinary traffic until a build begins, and goes on
+// asking now and then until it serves.
+func (r *run) native(ctx context.Context) error {
+	r.o.say("  asked for native, as \"cloudjit optimize\" does: by itself the policy builds where minutes of building pay")
+	if err := r.fn.SetPolicy(ctx, policy(true, kept)); err != nil {
 		return err
 	}
 	begin := time.Now()
-	if err := r.untilNative(ctx, begin); err != nil {
+	if err := r.fn.Optimize(ctx, ladder.Native); err != nil {
+		return err
+	}
+	begun := func(p pipeline.Phase) bool { return p.Making() || ready(p) }
+	err := r.until(ctx, begin, ladder.Native, begun, traceTime, func(int) error { return r.sequence(ctx, len(r.fn.Sample.Requests)) })
+	if err != nil {
+		return err
+	}
+	last := time.Now()
+	err = r.until(ctx, begin, ladder.Native, ready, r.o.BuildTime, func(i int) error {
+		if time.Since(last) < burstPause {
+			return nil
+		}
+		last = time.Now()
+		return r.burst(ctx, i)
+	})
+	if err != nil {
 		return err
 	}
 	r.o.say("  native after %s, while every request was answered", time.Since(begin).Round(time.Second))
-	r.measured = true
-	return r.measure(ctx, notYet, function.TierNative)
+	return nil
+}
+
+func ready(p pipeline.Phase) bool { return p == pipeline.PhaseReady }
+
+// until looks at the function's rung until its phase is one that is wanted, and does something between
+// two looks.
+func (r *run) until(ctx context.Context, begin time.Time, want function.Rung, reached func(pipeline.Phase) bool, limit time.Duration, meanwhile func(i int) error) error {
+	shown := ""
+	for i := 0; ; i++ {
+		rev, err := r.fn.Revision(ctx)
+		if err != nil {
+			return err
+		}
+		var build store.Build
+		if n := len(rev.Builds); n > 0 {
+			build = *rev.Builds[n-1]
+		}
+		if p := rev.Pipeline; p != nil {
+			state := p.State()
+			if build.State == "running" && build.Phase != "" {
+				state += ": " + build.Phase
+			}
+			if state != shown {
+				r.o.say("  %5.1f s  %s", time.Since(begin).Seconds(), state)
+				shown = state
+			}
+			rung := p.Of(want)
+			if rung == nil {
+				return fmt.Errorf("%s has no rung %s", r.fn.Name, want)
+			}
+			if reached(rung.Phase) {
+				r.at[want].after = time.Since(begin)
+				return nil
+			}
+		}
+		if build.Rung == want && build.State == "failed" {
+			return fmt.Errorf("the build of %s for %s failed (%s): %s", want, r.fn.Name, build.Class, build.Reason)
+		}
+		if time.Since(begin) > limit {
+			return fmt.Errorf("%s: %s is not there after %s", r.fn.Name, want, limit)
+		}
+		if err := meanwhile(i); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // measure takes cold starts one after the other, with workers that are not kept at all, and
 // then warm invocations of one that is.
-func (r *run) measure(ctx context.Context, threshold int, want function.Tier) error {
-	if err := r.fn.SetPolicy(ctx, policy(threshold, 0)); err != nil {
+func (r *run) measure(ctx context.Context, optimize bool, rung function.Rung) error {
+	if err := r.fn.SetPolicy(ctx, policy(optimize, 0)); err != nil {
 		return err
 	}
-	// Workers that were kept until now go, and one that runs this tier comes.
+	// Workers that were kept until now go, and one of this rung comes.
 	for range 50 {
 		a, err := r.ask(ctx, 0)
 		if err != nil {
 			return err
 		}
-		if a.Cold && a.Tier == want && len(r.cold[want]) >= 2 {
+		if a.Cold && a.Rung == rung {
 			break
 		}
 	}
+	r.count(rung)
+	defer r.count("")
 	if err := r.sequence(ctx, r.o.ColdStarts); err != nil {
 		return err
 	}
-	if err := r.fn.SetPolicy(ctx, policy(threshold, kept)); err != nil {
+	if err := r.fn.SetPolicy(ctx, policy(optimize, kept)); err != nil {
 		return err
 	}
 	if err := r.sequence(ctx, r.o.Warm); err != nil {
 		return err
 	}
-	if err := r.weigh(ctx); err != nil {
+	if err := r.weigh(ctx, rung); err != nil {
 		return err
 	}
-	t := r.tier(want)
-	r.o.say("  %-14s cold start p50 %8.1f ms   warm p50 %6.2f ms   %5.0f MiB", want, t.ColdP50, t.WarmP50, t.Memory)
+	t := r.rung(rung)
+	r.o.say("  %-10s cold start p50 %8.1f ms   warm p50 %6.2f ms   %5.0f MiB", rung, t.ColdP50, t.WarmP50, t.Memory)
 	if t.Colds == 0 {
-		return fmt.Errorf("%s: no cold start was on %s", r.fn.Name, want)
+		return fmt.Errorf("%s: no cold start was on %s", r.fn.Name, rung)
 	}
 	return nil
+}
+
+// count lets the answers of a rung count for the table from now on.
+func (r *run) count(rung function.Rung) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counting = rung
+}
+
+// burst asks some requests at once.
+func (r *run) burst(ctx context.Context, i int) error {
+	var all sync.WaitGroup
+	errs := make([]error, parallel)
+	for k := range parallel {
+		all.Go(func() { _, errs[k] = r.ask(ctx, i*parallel+k) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // sequence asks n requests, one after the other.
@@ -221,80 +363,32 @@ func (r *run) askFor(ctx context.Context, request *sample.Request) (live.Answer,
 	if a.Wrong != nil {
 		r.wrong = append(r.wrong, a.Wrong)
 	}
-	if r.measured && a.Wrong == nil {
+	if a.Rung == r.counting && r.counting != "" && a.Wrong == nil {
+		at := r.at[a.Rung]
 		if a.Cold {
-			r.cold[a.Tier] = append(r.cold[a.Tier], a.Latency)
+			at.cold = append(at.cold, a.Latency)
 		} else {
-			r.warm[a.Tier] = append(r.warm[a.Tier], a.Latency)
+			at.warm = append(at.warm, a.Latency)
 		}
 	}
 	return a, nil
 }
 
-// untilNative sends bursts, a second apart so that workers of the last one have gone, until
-// new workers are native.
-func (r *run) untilNative(ctx context.Context, begin time.Time) error {
-	shown := ""
-	for i := 0; ; i++ {
-		var burst sync.WaitGroup
-		errs := make([]error, parallel)
-		for k := range parallel {
-			burst.Go(func() { _, errs[k] = r.ask(ctx, i*parallel+k) })
-		}
-		burst.Wait()
-		if err := errors.Join(errs...); err != nil {
-			return err
-		}
-		rev, err := r.fn.Revision(ctx)
-		if err != nil {
-			return err
-		}
-		pause := burstPause
-		if p := rev.Pipeline; p != nil {
-			if p.Phase != "idle" && p.Phase != "" {
-				pause = buildPause
-			}
-			state := p.State()
-			if n := len(rev.Builds); n > 0 && rev.Builds[n-1].State == "running" && rev.Builds[n-1].Phase != "" {
-				state += ": " + rev.Builds[n-1].Phase
-			}
-			if state != shown {
-				r.o.say("  %5.0f s  %s", time.Since(begin).Seconds(), state)
-				shown = state
-			}
-			if p.Tier == function.TierNative {
-				return nil
-			}
-		}
-		if n := len(rev.Builds); n > 0 && rev.Builds[n-1].State == "failed" {
-			return fmt.Errorf("the build of %s failed (%s): %s", r.fn.Name, rev.Builds[n-1].Class, rev.Builds[n-1].Reason)
-		}
-		if time.Since(begin) > r.o.BuildTime {
-			return fmt.Errorf("%s is not native after %s", r.fn.Name, r.o.BuildTime)
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// weigh measures idle workers.
-func (r *run) weigh(ctx context.Context) error {
+// weigh measures the idle workers of a rung.
+func (r *run) weigh(ctx context.Context, rung function.Rung) error {
 	workers, err := r.fn.Workers(ctx)
 	if err != nil {
 		return err
 	}
-	sum, count := map[function.Tier]float64{}, map[function.Tier]float64{}
+	var sum, count float64
 	for _, w := range workers {
-		if w.State == "idle" {
-			sum[w.Tier] += float64(w.Memory.PSS) / (1 << 20)
-			count[w.Tier]++
+		if w.State == "idle" && w.Rung == rung && w.Recording == ladder.RecordingNone && w.Memory.PSS > 0 {
+			sum += float64(w.Memory.PSS) / (1 << 20)
+			count++
 		}
 	}
-	for tier := range sum {
-		r.memory[tier] = sum[tier] / count[tier]
+	if count > 0 {
+		r.at[rung].memory = sum / count
 	}
 	return nil
 }
@@ -303,7 +397,6 @@ func (r *run) weigh(ctx context.Context) error {
 func (r *run) deoptimize(ctx context.Context) error {
 	request := &r.fn.Sample.Rare[0]
 	r.o.say("\n%s\n  a request that reaches code which the tracer never saw: %s", r.fn.Name, request.Name)
-	r.measured = false
 	a, err := r.askFor(ctx, request)
 	if err != nil {
 		return err
@@ -316,15 +409,16 @@ func (r *run) deoptimize(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.o.say("  answered by %s after %s, the answer is %s", a.Tier, a.Latency.Round(time.Millisecond), verdict)
+	r.o.say("  answered by %s after %s, the answer is %s", a.Rung, a.Latency.Round(time.Millisecond), verdict)
 	if p := rev.Pipeline; p != nil {
-		r.o.say("  deoptimizations: %d; new workers are %s (%s)", p.Deoptimizations, p.Tier, p.Reason)
+		r.o.say("  deoptimizations: %d; now %s (%s)", p.Deoptimizations, p.State(), p.Reason)
 	}
 	return r.sequence(ctx, 10) // ordinary traffic goes on
 }
 
-func (r *run) tier(t function.Tier) Tier {
-	return Tier{Tier: t, ColdP50: p50(r.cold[t]), WarmP50: p50(r.warm[t]), Memory: r.memory[t], Colds: len(r.cold[t]), Warms: len(r.warm[t])}
+func (r *run) rung(rung function.Rung) Rung {
+	m := r.at[rung]
+	return Rung{Rung: rung, ColdP50: p50(m.cold), WarmP50: p50(m.warm), Memory: m.memory, Colds: len(m.cold), Warms: len(m.warm), After: m.after.Seconds()}
 }
 
 // p50 is the median in ms; 0 of nothing.
@@ -333,16 +427,18 @@ func p50(d []time.Duration) float64 {
 		return 0
 	}
 	d = slices.Sorted(slices.Values(d))
-	return float64(d[len(d)/2].Microseconds()) / 1000
+	return ms(d[len(d)/2])
 }
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // finish fills the report with what the runs have.
 func (o *Options) finish(ctx context.Context, report *Report, runs []*run) *Report {
 	for i, r := range runs {
-		f := Function{Name: o.Names[i]}
-		for _, t := range []function.Tier{function.TierHotSpotAgent, function.TierHotSpot, function.TierNative} {
-			if tier := r.tier(t); tier.Colds+tier.Warms > 0 {
-				f.Tiers = append(f.Tiers, tier)
+		f := Function{Name: o.Names[i], Recording: ms(r.recording)}
+		for _, name := range rungs {
+			if rung := r.rung(name); rung.Colds+rung.Warms > 0 {
+				f.Rungs = append(f.Rungs, rung)
 			}
 		}
 		report.Invocations += r.asked
@@ -361,7 +457,7 @@ func (o *Options) finish(ctx context.Context, report *Report, runs []*run) *Repo
 		report.Functions = append(report.Functions, f)
 	}
 	if len(report.Functions) > 0 {
-		report.Tiers = report.Functions[0].Tiers
+		report.Rungs = report.Functions[0].Rungs
 	}
 	return report
 }

@@ -27,7 +27,8 @@ type Function struct {
 
 // Answer is what came back, and how.
 type Answer struct {
-	Tier function.Tier
+	// Rung of the worker that answered; empty: the platform did not say.
+	Rung function.Rung
 	// Cold: the invocation waited for a new worker.
 	Cold bool
 	// Latency is what the client measured, from the request to the answer's last byte.
@@ -106,6 +107,22 @@ func (f *Function) SetPolicy(ctx context.Context, p store.Policy) error {
 	return nil
 }
 
+// Optimize asks for the artifact of a rung, whatever the policy says.
+func (f *Function) Optimize(ctx context.Context, rung function.Rung) error {
+	if err := f.client.Call(ctx, http.MethodPost, client.OwnFunction(f.Name)+"/optimize", map[string]any{"rung": rung}, nil); err != nil {
+		return fmt.Errorf("ask for %s of %s: %w", rung, f.Name, err)
+	}
+	return nil
+}
+
+// Deoptimize asks that the tracer records again.
+func (f *Function) Deoptimize(ctx context.Context) error {
+	if err := f.client.Call(ctx, http.MethodPost, client.OwnFunction(f.Name)+"/deoptimize", struct{}{}, nil); err != nil {
+		return fmt.Errorf("deoptimize %s: %w", f.Name, err)
+	}
+	return nil
+}
+
 // Ask sends one request of the sample and checks the answer. The error says that there was
 // none: the platform refused, or broke.
 func (f *Function) Ask(ctx context.Context, r *sample.Request) (Answer, error) {
@@ -163,9 +180,9 @@ func (f *Function) fetch(ctx context.Context, r *sample.Request, payload []byte)
 }
 
 func answer(resp *http.Response, begin time.Time) Answer {
-	a := Answer{Latency: time.Since(begin), Cold: resp.Header.Get("X-Cloudjit-Cold") == "true"}
-	_ = a.Tier.UnmarshalText([]byte(resp.Header.Get("X-Cloudjit-Tier"))) // else unknown
-	return a
+	return Answer{
+		Rung: function.Rung(resp.Header.Get("X-Cloudjit-Rung")), Cold: resp.Header.Get("X-Cloudjit-Cold") == "true", Latency: time.Since(begin),
+	}
 }
 
 // Workers are the function's workers now.

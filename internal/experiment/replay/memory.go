@@ -9,6 +9,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/client"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/sim"
 )
 
 // sampler measures the memory of all workers each second, or more seldom where that takes
@@ -21,7 +22,7 @@ type sampler struct {
 	megabytes []int
 
 	samples []Sample
-	fits    [function.TierCount]fit
+	fits    map[sim.Way]*fit
 	failed  int
 }
 
@@ -29,13 +30,21 @@ type sampler struct {
 type Sample struct {
 	At time.Duration
 	// Resident is the PSS of all workers that are up, Running of those that run an invocation, in
-	// MB; Native the part of Resident that native workers have.
-	Resident, Running, Native float64
-	Workers, NativeWorkers    int
+	// MB.
+	Resident, Running float64
+	Workers           int
+	// Rungs are the parts of Resident and Workers that workers of each rung have.
+	Rungs map[function.Rung]RungSample
 	// Took is how long it took.
 	Took time.Duration
 	// Busy is how many of the machine's cores were busy since the last one, with anything.
 	Busy float64
+}
+
+// RungSample is the part of a rung.
+type RungSample struct {
+	MB      float64
+	Workers int
 }
 
 const (
@@ -70,6 +79,7 @@ func (s *sampler) run(ctx context.Context) {
 }
 
 func (s *sampler) add(m Sample, workers []client.Worker) {
+	m.Rungs = map[function.Rung]RungSample{}
 	for i := range workers {
 		w := &workers[i]
 		mb := float64(w.Memory.PSS) / 1e6
@@ -78,15 +88,13 @@ func (s *sampler) add(m Sample, workers []client.Worker) {
 		}
 		m.Workers++
 		m.Resident += mb
-		if w.Tier == function.TierNative {
-			m.Native += mb
-			m.NativeWorkers++
-		}
+		rung := m.Rungs[w.Rung]
+		m.Rungs[w.Rung] = RungSample{rung.MB + mb, rung.Workers + 1}
 		if w.State == "busy" {
 			m.Running += mb
 		}
-		if f, ok := s.number[string(w.Function)]; ok && int(w.Tier) < len(s.fits) {
-			s.fits[w.Tier].add(float64(s.megabytes[f]), mb)
+		if f, ok := s.number[string(w.Function)]; ok {
+			at(s.fits, sim.Way{Rung: w.Rung, Recording: w.Recording}).add(float64(s.megabytes[f]), mb)
 		}
 	}
 	s.samples = append(s.samples, m)
@@ -119,7 +127,7 @@ func (f *fit) add(x, y float64) {
 
 // line is base + slope*x; a mean where the x are all alike, zeros without samples.
 func (f *fit) line() (base, slope float64) {
-	if f.n == 0 {
+	if f == nil || f.n == 0 {
 		return 0, 0
 	}
 	if spread := f.xx - f.x*f.x/f.n; spread > 1e-9*f.xx+1e-9 {

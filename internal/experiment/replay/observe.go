@@ -5,34 +5,50 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/sim"
 )
 
-// observation is what the log of the live engine says of the time of the trace: the seconds, by
+// observation is what the log of an engine says of the time of the trace: the seconds, by
 // the simulator's own definitions, and what the simulator wants to know of durations.
 type observation struct {
 	series    sim.Series
 	optimized int // functions that had a binary that serves, and an invocation
-	builds    int // begun
 	deopts    int
 	evicted   int // workers stopped for the memory of others
+
+	// rungs are the names of all rungs, as the functions' ladders order them.
+	rungs  []function.Rung
+	onRung map[function.Rung]int // functions that had the rung's artifact, and an invocation
+	builds map[function.Rung]int // begun
+	colds  map[function.Rung]int // cold starts
+	waited []coldStart
 
 	// functions and node are as the platform told its engine.
 	functions []sim.FunctionOptions
 	node      engine.NodeConfig
 
-	starts   [function.TierCount]moments // of the logarithm of seconds
-	overhead [function.TierCount]moments // seconds beyond the trace's duration, of warm invocations
-	first    [function.TierCount]moments // the same of the first invocation of a worker
-	build    moments                     // seconds
-	buildOf  map[int]time.Duration
-	tracing  moments // from a tracing worker's first invocation to its findings, seconds
-	stop     moments // from the order to stop to the worker's end, seconds
+	starts   map[sim.Way]*moments // of the logarithm of seconds
+	overhead map[sim.Way]*moments // seconds beyond the trace's duration, of warm invocations
+	first    map[sim.Way]*moments // the same of the first invocation of a worker
+	costs    map[function.Rung]*costs
+	costOf   []map[function.Rung]ladder.Cost // by function
+	tracing  moments                         // from a tracing worker's first invocation to its findings, seconds
+	stop     moments                         // from the order to stop to the worker's end, seconds
+	recorded moments                         // the same of workers whose recording is there only then
+}
+
+// coldStart is what an invocation that waited for a new worker took beyond the trace's duration.
+type coldStart struct {
+	fn   int
+	rung function.Rung
+	took time.Duration
 }
 
 // moments sum up a distribution.
@@ -40,24 +56,58 @@ type moments struct{ n, sum, squares float64 }
 
 func (m *moments) add(v float64) { m.n++; m.sum += v; m.squares += v * v }
 
-func (m *moments) join(o moments) { m.n += o.n; m.sum += o.sum; m.squares += o.squares }
+func (m *moments) join(o *moments) { m.n += o.n; m.sum += o.sum; m.squares += o.squares }
 
 func (m *moments) mean() float64 {
-	if m.n == 0 {
+	if m == nil || m.n == 0 {
 		return 0
 	}
 	return m.sum / m.n
 }
 
+// count is how many values there are.
+func (m *moments) count() int {
+	if m == nil {
+		return 0
+	}
+	return int(m.n)
+}
+
 // variance around the mean; 0 of less than two.
 func (m *moments) variance() float64 {
-	if m.n < 2 {
+	if m == nil || m.n < 2 {
 		return 0
 	}
 	return max(m.squares/m.n-m.mean()*m.mean(), 0)
 }
 
-// observer follows a log.
+// costs sum up those of builds that came to their end.
+type costs struct {
+	n   int
+	sum ladder.Cost
+}
+
+func (c *costs) add(v ladder.Cost) {
+	c.n++
+	c.sum = ladder.Cost{Wall: c.sum.Wall + v.Wall, CPU: c.sum.CPU + v.CPU, MemoryMB: c.sum.MemoryMB + v.MemoryMB, DiskMB: c.sum.DiskMB + v.DiskMB}
+}
+
+func (c *costs) mean() ladder.Cost {
+	n := time.Duration(c.n)
+	return ladder.Cost{Wall: c.sum.Wall / n, CPU: c.sum.CPU / n, MemoryMB: c.sum.MemoryMB / float64(c.n), DiskMB: c.sum.DiskMB / float64(c.n)}
+}
+
+// at is the entry of a key, made if there is none.
+func at[K comparable, V any](m map[K]*V, key K) *V {
+	v := m[key]
+	if v == nil {
+		v = new(V)
+		m[key] = v
+	}
+	return v
+}
+
+// observer follows what an engine does.
 type observer struct {
 	observation
 	start, end int64 // of the trace, in the log's time
@@ -69,28 +119,42 @@ type observer struct {
 	number   map[engine.RevisionID]int
 	workers  map[engine.WorkerID]*liveWorker
 	calls    map[engine.InvocationID]*liveCall
-	building map[engine.RevisionID]int64
+	building map[liveBuild]int64
 
 	running, resident, residentNative int32
 	coldNative, coldOther             int32
 	activeNative, activeOther         int32
 	fnsNative, fnsOther               int32
 	queued, optimizedNow              int32
+	artifactKB                        int64
+	byRung                            map[function.Rung]*liveRung
 }
 
+// liveRung is a rung's workers now, and its cold starts in the second at hand.
+type liveRung struct{ resident, cold int32 }
+
 type liveFunction struct {
+	ladder                  *ladder.Ladder
 	arrived                 int // how many of the planned ones
 	native, other           int32
 	seen                    int
-	optimized, wasOptimized bool
-	queued                  bool
+	ready                   map[function.Rung]bool // rungs whose artifact serves
+	had                     map[function.Rung]bool // or did in the time of the trace
+	optimized, wasOptimized bool                   // by a binary
 	tracedSince             int64
-	overhead, first         [function.TierCount]moments
+	overhead, first         map[sim.Way]*moments
+	waited                  []coldStart
+}
+
+// binary reports whether a rung is one.
+func (f *liveFunction) binary(rung ladder.ID) bool {
+	return int(rung) < len(f.ladder.Rungs) && f.ladder.Rungs[rung].Artifact == ladder.ArtifactBinary
 }
 
 type liveWorker struct {
 	fn              int
-	tier            function.Tier
+	way             sim.Way
+	native          bool
 	since, stopping int64
 	served          bool
 }
@@ -98,57 +162,91 @@ type liveWorker struct {
 type liveCall struct {
 	fn      int
 	planned time.Duration // below zero: not known
+	arrived int64
 	worker  engine.WorkerID
 	since   int64
 	first   bool
+	cold    bool // it waited for a new worker
 	running bool
 	native  bool // runs on a native worker
 }
 
-// observe reads the log of a run from its begin. Start is when the trace began, in the log's
-// time. Planned are the durations of each function's invocations in the order in which they were
-// sent; of a function whose log has another number of arrivals, overheads are not known.
-func observe(l *engine.LogReader, start time.Time, length time.Duration, planned [][]time.Duration) (*observation, error) {
-	o := &observer{
-		start: start.UnixNano(), end: start.Add(length).UnixNano(), planned: planned,
+type liveBuild struct {
+	revision engine.RevisionID
+	rung     ladder.ID
+}
+
+// newObserver follows an engine from its begin. Start is when the trace begins, in the engine's
+// time. Planned are the durations of each function's invocations in the order in which they
+// arrive; of a function that has another number of arrivals, overheads are not known.
+func newObserver(start int64, length time.Duration, planned [][]time.Duration) *observer {
+	return &observer{
+		observation: observation{
+			onRung: map[function.Rung]int{}, builds: map[function.Rung]int{}, colds: map[function.Rung]int{}, costs: map[function.Rung]*costs{},
+			starts: map[sim.Way]*moments{}, overhead: map[sim.Way]*moments{}, first: map[sim.Way]*moments{},
+		},
+		start: start, end: start + int64(length), planned: planned,
 		number: map[engine.RevisionID]int{}, workers: map[engine.WorkerID]*liveWorker{},
-		calls: map[engine.InvocationID]*liveCall{}, building: map[engine.RevisionID]int64{},
-		configs: map[engine.FunctionID]engine.FunctionConfig{},
+		calls: map[engine.InvocationID]*liveCall{}, building: map[liveBuild]int64{},
+		configs: map[engine.FunctionID]engine.FunctionConfig{}, byRung: map[function.Rung]*liveRung{},
 	}
-	o.buildOf = map[int]time.Duration{}
+}
+
+// observe reads the log of a run from its begin; see newObserver.
+func observe(l *engine.LogReader, start time.Time, length time.Duration, planned [][]time.Duration) (*observation, error) {
+	o := newObserver(start.UnixNano(), length, planned)
 	for {
 		now, ev, actions, err := l.Next()
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			break
+			return o.finish()
 		}
 		if err != nil {
 			return nil, fmt.Errorf("observe run: %w", err)
 		}
-		for o.second < o.seconds() && now >= o.start+int64(o.second+1)*int64(time.Second) {
-			o.sample()
-		}
-		o.event(now, &ev, actions)
-		for i := range actions {
-			o.action(now, &actions[i])
-		}
+		o.step(now, ev, actions)
 	}
+}
+
+// step takes an event and what the engine said to it.
+func (o *observer) step(now int64, ev engine.Event, actions []engine.Action) {
+	for o.second < o.seconds() && now >= o.start+int64(o.second+1)*int64(time.Second) {
+		o.sample()
+	}
+	o.event(now, &ev, actions)
+	for i := range actions {
+		o.action(now, &actions[i])
+	}
+}
+
+// finish sums up.
+func (o *observer) finish() (*observation, error) {
 	for o.second < o.seconds() {
 		o.sample()
 	}
-	if len(o.fns) != len(planned) {
-		return nil, fmt.Errorf("observe run: the log has %d functions, the plan %d", len(o.fns), len(planned))
+	if len(o.fns) != len(o.planned) {
+		return nil, fmt.Errorf("observe run: the log has %d functions, the plan %d", len(o.fns), len(o.planned))
 	}
 	for i := range o.fns {
 		f := &o.fns[i]
-		if f.wasOptimized && f.arrived > 0 {
+		if f.arrived == 0 {
+			continue
+		}
+		if f.wasOptimized {
 			o.optimized++
 		}
-		if f.arrived == len(planned[i]) {
-			for t := range f.first {
-				o.first[t].join(f.first[t])
-				o.overhead[t].join(f.overhead[t])
-			}
+		for rung := range f.had {
+			o.onRung[rung]++
 		}
+		if f.arrived != len(o.planned[i]) {
+			continue
+		}
+		for way, m := range f.first {
+			at(o.first, way).join(m)
+		}
+		for way, m := range f.overhead {
+			at(o.overhead, way).join(m)
+		}
+		o.waited = append(o.waited, f.waited...)
 	}
 	return &o.observation, nil
 }
@@ -174,6 +272,15 @@ func (o *observer) sample() {
 	s.Builds = append(s.Builds, int32(len(o.building)))
 	s.BuildsQueued = append(s.BuildsQueued, o.queued)
 	s.OptimizedFunctions = append(s.OptimizedFunctions, o.optimizedNow)
+	s.ArtifactMB = append(s.ArtifactMB, float64(o.artifactKB)/1000)
+	for i, name := range o.rungs {
+		if i == len(s.Rungs) { // nothing was deployed of it in earlier seconds
+			s.Rungs = append(s.Rungs, sim.RungSeries{Rung: name, Resident: make([]int32, o.second), Cold: make([]int32, o.second)})
+		}
+		r := at(o.byRung, name)
+		s.Rungs[i].Resident, s.Rungs[i].Cold = append(s.Rungs[i].Resident, r.resident), append(s.Rungs[i].Cold, r.cold)
+		r.cold = 0
+	}
 	o.coldNative, o.coldOther = 0, 0
 	o.activeNative, o.activeOther = o.fnsNative, o.fnsOther
 	o.second++
@@ -190,15 +297,10 @@ func (o *observer) event(now int64, ev *engine.Event, actions []engine.Action) {
 			o.configs[ev.Function] = *ev.FunctionConfig
 		}
 	case engine.EventRevisionAdded:
-		if ev.RevisionConfig == nil {
-			return
-		}
-		o.number[ev.Revision] = len(o.fns)
-		o.fns = append(o.fns, liveFunction{seen: -1})
-		o.functions = append(o.functions, sim.FunctionOptions{Function: o.configs[ev.RevisionConfig.Function], Revision: *ev.RevisionConfig})
+		o.added(ev)
 	case engine.EventArrived:
 		if i, ok := o.number[ev.Revision]; ok {
-			c := &liveCall{fn: i, planned: -1, worker: -1}
+			c := &liveCall{fn: i, planned: -1, arrived: now, worker: -1}
 			if n := o.fns[i].arrived; i < len(o.planned) && n < len(o.planned[i]) {
 				c.planned = o.planned[i][n]
 			}
@@ -207,33 +309,62 @@ func (o *observer) event(now int64, ev *engine.Event, actions []engine.Action) {
 		}
 	case engine.EventWorkerReady:
 		if w := o.workers[ev.Worker]; w != nil {
-			o.starts[w.tier].add(math.Log(max(float64(now-w.since)/1e9, 1e-6)))
+			at(o.starts, w.way).add(math.Log(max(float64(now-w.since)/1e9, 1e-6)))
 		}
 	case engine.EventWorkerFailed, engine.EventWorkerExited:
 		if w := o.workers[ev.Worker]; w != nil {
 			if w.stopping > 0 && ev.Kind == engine.EventWorkerExited {
-				o.stop.add(float64(now-w.stopping) / 1e9)
+				took := float64(now-w.stopping) / 1e9
+				if w.way.Recording.AtEnd() {
+					o.recorded.add(took)
+				} else {
+					o.stop.add(took)
+				}
 			}
 			o.resident--
-			if w.tier == function.TierNative {
+			at(o.byRung, w.way.Rung).resident--
+			if w.native {
 				o.residentNative--
 			}
 			delete(o.workers, ev.Worker)
 		}
-	case engine.EventMetadata:
-		if i, ok := o.number[ev.Revision]; ok && o.fns[i].tracedSince > 0 {
+	case engine.EventRecording:
+		if i, ok := o.number[ev.Revision]; ok && ev.Recording == ladder.RecordingMetadata && o.fns[i].tracedSince > 0 {
 			o.tracing.add(float64(now-o.fns[i].tracedSince) / 1e9)
 			o.fns[i].tracedSince = 0
 		}
 	case engine.EventFinished:
 		o.finished(now, ev, actions)
 	case engine.EventBuildDone, engine.EventBuildFailed:
-		if at, ok := o.building[ev.Revision]; ok && ev.Kind == engine.EventBuildDone {
-			o.build.add(float64(now-at) / 1e9)
-			o.buildOf[o.number[ev.Revision]] = time.Duration(now - at)
+		b := liveBuild{ev.Revision, ev.Rung}
+		if begun, ok := o.building[b]; ok && ev.Kind == engine.EventBuildDone {
+			i := o.number[ev.Revision]
+			name, cost := o.fns[i].ladder.RungName(ev.Rung), ev.Cost
+			cost.Wall = time.Duration(now - begun)
+			at(o.costs, name).add(cost)
+			o.costOf[i][name] = cost
 		}
-		delete(o.building, ev.Revision)
+		delete(o.building, b)
 	}
+}
+
+func (o *observer) added(ev *engine.Event) {
+	c := ev.RevisionConfig
+	if c == nil || c.Ladder == nil {
+		return
+	}
+	for i := range c.Ladder.Rungs {
+		if name := c.Ladder.Rungs[i].Name; !slices.Contains(o.rungs, name) {
+			o.rungs = append(o.rungs, name)
+		}
+	}
+	o.number[ev.Revision] = len(o.fns)
+	o.fns = append(o.fns, liveFunction{
+		ladder: c.Ladder, seen: -1, ready: map[function.Rung]bool{}, had: map[function.Rung]bool{},
+		overhead: map[sim.Way]*moments{}, first: map[sim.Way]*moments{},
+	})
+	o.functions = append(o.functions, sim.FunctionOptions{Function: o.configs[c.Function], Revision: *c})
+	o.costOf = append(o.costOf, map[function.Rung]ladder.Cost{})
 }
 
 func (o *observer) finished(now int64, ev *engine.Event, actions []engine.Action) {
@@ -244,11 +375,15 @@ func (o *observer) finished(now int64, ev *engine.Event, actions []engine.Action
 	w := o.workers[c.worker]
 	o.stopRunning(c)
 	if w != nil && c.planned >= 0 && ev.Outcome == function.OutcomeOK {
+		f := &o.fns[c.fn]
 		over := float64(now-c.since)/1e9 - c.planned.Seconds()
 		if c.first {
-			o.fns[c.fn].first[w.tier].add(over)
+			at(f.first, w.way).add(over)
 		} else {
-			o.fns[c.fn].overhead[w.tier].add(over)
+			at(f.overhead, w.way).add(over)
+		}
+		if c.cold && o.counts(now) {
+			f.waited = append(f.waited, coldStart{c.fn, w.way.Rung, time.Duration(now-c.arrived) - c.planned})
 		}
 	}
 	if ev.Outcome == function.OutcomeDeoptimized && o.counts(now) {
@@ -267,25 +402,10 @@ func (o *observer) finished(now int64, ev *engine.Event, actions []engine.Action
 func (o *observer) action(now int64, a *engine.Action) {
 	switch a.Kind {
 	case engine.ActionStart:
-		i, ok := o.number[a.Revision]
-		if !ok {
-			return
-		}
-		o.workers[a.Worker] = &liveWorker{fn: i, tier: a.Tier, since: now}
-		o.resident++
-		native := a.Tier == function.TierNative
-		if native {
-			o.residentNative++
-		}
-		if a.Cold && o.counts(now) {
-			if native {
-				o.coldNative++
-			} else {
-				o.coldOther++
-			}
-		}
+		o.started(now, a)
 	case engine.ActionAssign:
 		if c, w := o.calls[a.Invocation], o.workers[a.Worker]; c != nil && w != nil {
+			c.cold = c.cold || a.Cold
 			o.startRunning(now, c, a.Worker, w)
 		}
 	case engine.ActionStop:
@@ -303,45 +423,90 @@ func (o *observer) action(now int64, a *engine.Action) {
 			delete(o.calls, a.Invocation)
 		}
 	case engine.ActionBuild:
-		o.building[a.Revision] = now
-		if o.counts(now) {
-			o.builds++
+		if i, ok := o.number[a.Revision]; ok {
+			o.building[liveBuild{a.Revision, a.Rung}] = now
+			if o.counts(now) {
+				o.builds[o.fns[i].ladder.RungName(a.Rung)]++
+			}
 		}
 	case engine.ActionRecord:
 		o.moved(a)
 	}
 }
 
-// moved follows a pipeline.
-func (o *observer) moved(a *engine.Action) {
+func (o *observer) started(now int64, a *engine.Action) {
 	i, ok := o.number[a.Revision]
 	if !ok {
 		return
 	}
 	f := &o.fns[i]
-	if queued := a.To.Phase == pipeline.PhaseQueued; queued != f.queued {
-		f.queued = queued
-		if queued {
-			o.queued++
+	w := &liveWorker{fn: i, way: sim.Way{Rung: f.ladder.RungName(a.Rung), Recording: a.Recording}, native: f.binary(a.Rung), since: now}
+	o.workers[a.Worker] = w
+	o.resident++
+	rung := at(o.byRung, w.way.Rung)
+	rung.resident++
+	if w.native {
+		o.residentNative++
+	}
+	if a.Cold && o.counts(now) {
+		o.colds[w.way.Rung]++
+		rung.cold++
+		if w.native {
+			o.coldNative++
 		} else {
-			o.queued--
+			o.coldOther++
 		}
 	}
-	if native := a.To.Stage == pipeline.StageNative; native != f.optimized {
-		f.optimized = native
-		if native {
-			o.optimizedNow++
-			f.wasOptimized = f.wasOptimized || o.second < o.seconds()
-		} else {
-			o.optimizedNow--
+}
+
+// moved follows a pipeline: what waits for a builder, and what begins or ends an artifact's service.
+func (o *observer) moved(a *engine.Action) {
+	i, ok := o.number[a.Revision]
+	if !ok || a.Rung == ladder.First || a.From == a.To {
+		return
+	}
+	switch pipeline.PhaseQueued {
+	case a.To:
+		o.queued++
+	case a.From:
+		o.queued--
+	}
+	f := &o.fns[i]
+	name := f.ladder.RungName(a.Rung)
+	disk := int64(o.costOf[i][name].DiskMB * 1000)
+	switch pipeline.PhaseReady {
+	case a.To:
+		f.ready[name] = true
+		o.artifactKB += disk
+		if o.second < o.seconds() {
+			f.had[name] = true
 		}
+	case a.From:
+		delete(f.ready, name)
+		o.artifactKB -= disk
+	default:
+		return
+	}
+	native := false
+	for id := range f.ladder.Rungs {
+		native = native || f.binary(ladder.ID(id)) && f.ready[f.ladder.Rungs[id].Name]
+	}
+	if native == f.optimized {
+		return
+	}
+	f.optimized = native
+	if native {
+		o.optimizedNow++
+		f.wasOptimized = f.wasOptimized || o.second < o.seconds()
+	} else {
+		o.optimizedNow--
 	}
 }
 
 func (o *observer) startRunning(now int64, c *liveCall, id engine.WorkerID, w *liveWorker) {
 	f := &o.fns[c.fn]
-	c.worker, c.since, c.running, c.first, c.native = id, now, true, !w.served, w.tier == function.TierNative
-	if !w.served && w.tier == function.TierHotSpotAgent && f.tracedSince == 0 {
+	c.worker, c.since, c.running, c.first, c.native = id, now, true, !w.served, w.native
+	if !w.served && w.way.Recording == ladder.RecordingMetadata && f.tracedSince == 0 {
 		f.tracedSince = now
 	}
 	w.served = true

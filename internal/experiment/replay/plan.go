@@ -244,6 +244,17 @@ func (p *Plan) trace(length time.Duration) (*trace.Recorded, error) {
 	return trace.NewRecorded(slices.Clone(p.Functions), slices.Clone(p.Invocations[:n]), length)
 }
 
+// durations are those of each function's invocations up to a time, in their order.
+func (p *Plan) durations(length time.Duration) [][]time.Duration {
+	planned := make([][]time.Duration, len(p.Functions))
+	for _, inv := range p.Invocations {
+		if inv.At < length {
+			planned[inv.Function] = append(planned[inv.Function], inv.Duration)
+		}
+	}
+	return planned
+}
+
 // MemoryMiB is the limit that a worker needs: the heap must hold what one invocation allocates
 // beside what the last one left behind, and the runtime comes on top (internal/launch takes a
 // quarter off, 56 MiB at least).

@@ -44,6 +44,8 @@ type Options struct {
 	Start func(ctx context.Context, optimize bool, record *engine.LogWriter) (*Platform, error)
 	// Modes are the runs, in their order: true is with the optimizer.
 	Modes []bool
+	// Policy is the name of the optimizer's policy.
+	Policy string
 	// Params are the policy's, of all functions, before Plan.Scaling.Speed compresses them.
 	Params policy.Params
 	// Node is the platform's limits, for Predict; runs tell their own.
@@ -67,7 +69,7 @@ type Call struct {
 	Sent         bool
 	Late         time.Duration // sent so much after its time
 	Response     time.Duration // from its time in the plan to the answer
-	Tier         function.Tier
+	Rung         function.Rung
 	Cold         bool
 	// Kind is why there is no right answer; empty: there is one.
 	Kind string
@@ -133,7 +135,7 @@ func modeName(optimizer bool) string {
 func Run(ctx context.Context, o Options) (*Result, error) {
 	speed := o.Plan.Scaling.Speed
 	o.Params.KeepAlive, o.Params.Window = int64(float64(o.Params.KeepAlive)/speed), int64(float64(o.Params.Window)/speed)
-	r := &Result{Plan: o.Plan, Params: o.Params, ShareBuilds: o.ShareBuilds, Machine: o.Machine}
+	r := &Result{Plan: o.Plan, Policy: o.Policy, Params: o.Params, ShareBuilds: o.ShareBuilds, Machine: o.Machine}
 	for _, mode := range o.Modes {
 		if ctx.Err() != nil {
 			break
@@ -242,7 +244,7 @@ func (o *Options) eventFile(optimizer bool) (*os.File, error) {
 func (o *Options) drive(ctx context.Context, c *client.Client, optimizer bool) (*Live, *sampler, [][]time.Duration) {
 	plan := o.Plan
 	l := &Live{Optimizer: optimizer, Calls: make([]Call, len(plan.Invocations)), Answers: Answers{Other: map[string]int64{}}}
-	s := &sampler{client: c, number: map[string]int{}, megabytes: plan.Megabytes}
+	s := &sampler{client: c, number: map[string]int{}, megabytes: plan.Megabytes, fits: map[sim.Way]*fit{}}
 	functions := make([]*target, len(plan.Functions))
 	for i := range functions {
 		functions[i] = newTarget(c, name(i), plan.Megabytes[i], int(math.Round(100*plan.Scaling.Busy)))
@@ -332,23 +334,22 @@ func (l *Live) finish(seen *observation, s *sampler) {
 		if c.At+c.Response < length {
 			within = append(within, c.Response)
 		}
-		group := c.Tier.String() + ", warm"
+		group := string(c.Rung) + ", warm"
 		if c.Cold {
-			group = c.Tier.String() + ", cold"
+			group = string(c.Rung) + ", cold"
 		}
 		groups[group] = append(groups[group], c.Response-c.Duration)
 	}
 	l.Responses = append(l.Responses, distribution("all, duration included", right))
-	for _, tier := range []function.Tier{function.TierHotSpotAgent, function.TierHotSpot, function.TierNative} {
+	for _, rung := range seen.rungs {
 		for _, how := range []string{", cold", ", warm"} {
-			if d := groups[tier.String()+how]; len(d) > 0 {
-				l.Responses = append(l.Responses, distribution(tier.String()+how, d))
+			if d := groups[string(rung)+how]; len(d) > 0 {
+				l.Responses = append(l.Responses, distribution(string(rung)+how, d))
 			}
 		}
 	}
-	l.Figures = figures(&l.Series, seen.optimized, seen.builds, seen.deopts)
+	l.Figures = figures(&l.Series, seen)
 	l.Figures.Response = distribution(answeredWithin, within)
-	l.Figures.Evicted = seen.evicted
 	n := len(s.samples)
 	l.Sampling = Sampling{Count: n, Failed: s.failed}
 	for i := range s.samples {

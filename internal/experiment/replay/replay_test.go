@@ -7,10 +7,16 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/engine"
+	"github.com/cloudjit/cloudjit/internal/experiment"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/sim"
 	"github.com/cloudjit/cloudjit/internal/trace"
 	"github.com/cloudjit/cloudjit/internal/ziptest"
@@ -48,10 +54,13 @@ func TestSecondsAreTheSimulators(t *testing.T) {
 	}
 	o := sim.DefaultOptions()
 	o.Policies, o.Sequential, o.Record = []string{"paper"}, true, w.Record
+	o.Ladder = ladder.Of(function.KindHandler).Clone()
 	o.Params.Threshold, o.Params.Window, o.Params.KeepAlive = 0, int64(10*time.Minute), int64(time.Minute)
 	o.Model.Builders, o.Model.BuildTimes, o.Model.Stop = 2, []time.Duration{20 * time.Second}, 50*time.Millisecond
-	o.Model.Overhead[1], o.Model.FirstOverhead[1] = 2*time.Millisecond, 30*time.Millisecond
-	o.Model.Overhead[2], o.Model.FirstOverhead[2] = 2*time.Millisecond, 30*time.Millisecond
+	plain, traced := sim.Way{Rung: ladder.HotSpot}, sim.Way{Rung: ladder.HotSpot, Recording: ladder.RecordingMetadata}
+	native := sim.Way{Rung: ladder.Native}
+	o.Model.Overhead = map[sim.Way]time.Duration{plain: 2 * time.Millisecond, traced: 2 * time.Millisecond}
+	o.Model.FirstOverhead = map[sim.Way]time.Duration{plain: 30 * time.Millisecond, traced: 30 * time.Millisecond}
 	r, err := sim.Run(context.Background(), tr, o)
 	if err != nil {
 		t.Fatal(err)
@@ -76,21 +85,36 @@ func TestSecondsAreTheSimulators(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", gotSeries.Type().Field(i).Name, g, w)
 		}
 	}
-	if got.optimized != want.Summary.Optimized || got.builds != want.Summary.Builds || got.optimized == 0 {
-		t.Errorf("got %d functions optimized and %d builds, want %d and %d", got.optimized, got.builds, want.Summary.Optimized, want.Summary.Builds)
+	if got.optimized != want.Summary.Optimized || got.optimized == 0 {
+		t.Errorf("got %d functions optimized, want %d", got.optimized, want.Summary.Optimized)
+	}
+	for _, r := range want.Summary.Rungs {
+		if r.Rung == ladder.HotSpot {
+			r.Functions = 0 // it has no artifact
+		}
+		if got.onRung[r.Rung] != r.Functions || got.builds[r.Rung] != r.Builds || got.colds[r.Rung] != int(r.ColdStarts) {
+			t.Errorf("%s: got %d functions, %d builds and %d cold starts, want %+v", r.Rung, got.onRung[r.Rung], got.builds[r.Rung], got.colds[r.Rung], r)
+		}
 	}
 	near := func(what string, got, want float64) {
 		if math.Abs(got-want) > 1e-6 {
 			t.Errorf("%s: got %g s, want %g s", what, got, want)
 		}
 	}
-	near("build", got.build.mean(), 20)
+	near("build", got.costs[ladder.Native].mean().Wall.Seconds(), 20)
 	near("stop", got.stop.mean(), 0.05)
 	near("findings of the tracer", got.tracing.mean(), 1)
-	near("start on HotSpot", math.Exp(got.starts[2].mean()), 1.1)
-	near("overhead", got.overhead[2].mean(), 0.002)
-	near("overhead of the first", got.first[2].mean(), 0.03)
-	near("overhead of native workers", got.overhead[3].mean(), 0)
+	near("start on HotSpot", math.Exp(got.starts[plain].mean()), 1.1)
+	near("overhead", got.overhead[plain].mean(), 0.002)
+	near("overhead of the first", got.first[plain].mean(), 0.03)
+	near("overhead of native workers", got.overhead[native].mean(), 0)
+	var colds []time.Duration
+	for _, c := range got.waited {
+		if c.rung == ladder.HotSpot {
+			colds = append(colds, c.took)
+		}
+	}
+	near("cold start on HotSpot", median(colds).Seconds(), 1.13)
 }
 
 func TestPlanFits(t *testing.T) {
@@ -171,5 +195,114 @@ func TestMemoryIsALine(t *testing.T) {
 	same.add(8, 80)
 	if base, slope := same.line(); base != 75 || slope != 0 {
 		t.Errorf("got %g + %g x, want 75", base, slope)
+	}
+}
+
+// TestASimulationIsSimulated takes a simulation for a live run: what is read from its log, simulated again,
+// must come near to it, and be reported.
+func TestASimulationIsSimulated(t *testing.T) {
+	plan, err := NewPlan(context.Background(), generated(t, 2000, 12), trace.Options{Seed: 1}, paper(trace.ScaleStratified, 150, 20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := plan.trace(plan.Length)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	o := Options{Plan: plan, Policy: "paper", Modes: []bool{true, false}, Params: policy.Params{Window: int64(10 * time.Minute), KeepAlive: int64(time.Minute)}}
+	r := &Result{Plan: plan, Policy: o.Policy, Params: o.Params}
+	for _, optimizer := range o.Modes {
+		watch := newObserver(0, plan.Length, plan.durations(plan.Length))
+		s := o.model(&Live{Optimizer: optimizer})
+		s.Record = watch.step
+		for i := range s.Functions {
+			s.Functions[i].Builds = map[function.Rung]ladder.Cost{ladder.Native: {Wall: 20 * time.Second}}
+		}
+		run, err := sim.Run(context.Background(), tr, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, err := watch.finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := &Live{Optimizer: optimizer, Measured: measure(seen, &sampler{}), Series: run.Runs[0].Series, Figures: figures(&run.Runs[0].Series, seen)}
+		again, err := o.simulate(context.Background(), l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Runs = append(r.Runs, Pair{Live: l, Simulated: again, Errors: compare(&l.Figures, &again.Figures)})
+		for what, off := range map[string]float64{
+			"cold starts": r.Runs[len(r.Runs)-1].Errors.ColdStarts, "workers": r.Runs[len(r.Runs)-1].Errors.Workers,
+			"native functions": r.Runs[len(r.Runs)-1].Errors.Functions[ladder.Native],
+		} {
+			if math.Abs(off) > 0.05 {
+				t.Errorf("optimizer %t, %s: off by %.3f, want 0.05 at most", optimizer, what, off)
+			}
+		}
+	}
+	r.finish()
+	if s := r.Saved; s.ColdBelowHalf <= 0 || math.Abs(s.ColdBelowHalf-s.ColdBelowHalfSimulated) > 0.05 || math.Abs(s.ColdSeconds-s.ColdSecondsSimulated) > 0.05 {
+		t.Errorf("got %+v: want some cold starts below half, and the simulation near it", s)
+	}
+	dir := t.TempDir()
+	if err := Write(dir, r, experiment.Source{Name: "a trace"}); err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"functions with native ", "cold start on hotspot, p50, ms", "took less than half"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &text)
+		}
+	}
+}
+
+// TestColdStartsBelowHalf compares each with those of its own function.
+func TestColdStartsBelowHalf(t *testing.T) {
+	of := func(fn int, took ...time.Duration) (colds []coldStart) {
+		for _, d := range took {
+			colds = append(colds, coldStart{fn: fn, took: d * time.Millisecond})
+		}
+		return colds
+	}
+	others := slices.Concat(of(0, 100, 300, 200), of(1, 1000))
+	for _, c := range []struct {
+		colds []coldStart
+		want  float64
+	}{
+		{nil, 0},
+		{of(0, 99, 100, 101), 1. / 3},
+		{slices.Concat(of(0, 250), of(1, 250)), 0.5},
+		{slices.Concat(of(2, 1), of(1, 1)), 1}, // of function 2 nothing is known
+	} {
+		if got := belowHalf(c.colds, others); math.Abs(got-c.want) > 1e-9 {
+			t.Errorf("%v: got %g, want %g", c.colds, got, c.want)
+		}
+	}
+}
+
+// TestWhatWasNotMeasuredFollowsFromTheLadder, and from workers that recorded, if there were no others.
+func TestWhatWasNotMeasuredFollowsFromTheLadder(t *testing.T) {
+	recording := sim.Way{Rung: ladder.HotSpot, Recording: ladder.RecordingConfiguration}
+	x := Measured{Ways: []WayMeasured{
+		{Rung: recording.Rung, Recording: recording.Recording, Start: 1350, Starts: 1, FirstOverhead: 40, First: 1},
+		{Rung: ladder.AOTCache, Start: 300, Starts: 2},
+	}}
+	m := sim.DefaultOptions().Model
+	x.times(&m)
+	for way, want := range map[sim.Way]time.Duration{
+		recording: 1350 * time.Millisecond, {Rung: ladder.HotSpot}: time.Second, {Rung: ladder.AOTCache}: 300 * time.Millisecond,
+		{Rung: ladder.Native}: 32 * time.Millisecond,
+	} {
+		if got := m.Starts[way]; (got - want).Abs() > time.Millisecond {
+			t.Errorf("%+v: a start of %v, want %v", way, got, want)
+		}
+	}
+	if m.FirstExtra != 40*time.Millisecond {
+		t.Errorf("first invocations take %v longer, want 40 ms", m.FirstExtra)
 	}
 }

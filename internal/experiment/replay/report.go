@@ -16,6 +16,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/experiment"
 	"github.com/cloudjit/cloudjit/internal/experiment/report"
+	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/sim"
 )
 
@@ -88,10 +89,19 @@ func (r *Result) writeFunctions(w io.Writer) error {
 
 func (l *Live) writeMemory(w io.Writer) error {
 	out := csv.NewWriter(w)
-	out.Write([]string{"seconds", "resident_pss_mb", "running_pss_mb", "native_pss_mb", "workers", "native_workers", "took_ms", "busy_cores"})
+	head := []string{"seconds", "resident_pss_mb", "running_pss_mb", "workers", "took_ms", "busy_cores"}
+	for i := range handlers.Rungs {
+		name := string(handlers.Rungs[i].Name)
+		head = append(head, name+"_pss_mb", name+"_workers")
+	}
+	out.Write(head)
 	for _, s := range l.Samples {
-		out.Write([]string{number(s.At.Seconds(), 3), number(s.Resident, 3), number(s.Running, 3), number(s.Native, 3), strconv.Itoa(s.Workers),
-			strconv.Itoa(s.NativeWorkers), number(ms(s.Took), 1), number(s.Busy, 2)})
+		row := []string{number(s.At.Seconds(), 3), number(s.Resident, 3), number(s.Running, 3), strconv.Itoa(s.Workers), number(ms(s.Took), 1), number(s.Busy, 2)}
+		for i := range handlers.Rungs {
+			rung := s.Rungs[handlers.Rungs[i].Name]
+			row = append(row, number(rung.MB, 3), strconv.Itoa(rung.Workers))
+		}
+		out.Write(row)
 	}
 	out.Flush()
 	return out.Error()
@@ -99,14 +109,14 @@ func (l *Live) writeMemory(w io.Writer) error {
 
 func (l *Live) writeCalls(w io.Writer) error {
 	out := csv.NewWriter(w)
-	out.Write([]string{"function", "at_us", "duration_us", "sent", "late_us", "response_us", "tier", "cold", "problem"})
+	out.Write([]string{"function", "at_us", "duration_us", "sent", "late_us", "response_us", "rung", "cold", "problem"})
 	for i := range l.Calls {
 		c := &l.Calls[i]
 		if !c.Sent {
 			out.Write([]string{"", "", "", "false", "", "", "", "", ""})
 			continue
 		}
-		out.Write([]string{name(int(c.Function)), micros(c.At), micros(c.Duration), "true", micros(c.Late), micros(c.Response), c.Tier.String(), strconv.FormatBool(c.Cold), c.Kind})
+		out.Write([]string{name(int(c.Function)), micros(c.At), micros(c.Duration), "true", micros(c.Late), micros(c.Response), string(c.Rung), strconv.FormatBool(c.Cold), c.Kind})
 	}
 	out.Flush()
 	return out.Error()
@@ -171,20 +181,17 @@ func (r *Result) figures() (map[string][]byte, []report.Figure, error) {
 	mean := func(v []float64) []float64 { return smooth(v, averaged, false) }
 	count := func(v []float64) []float64 { return smooth(v, perBar, true) }
 	mode := modeName(first.Live.Optimizer) + " the optimizer"
-	running := drawing{"5a-running", fmt.Sprintf("Functions that ran an invocation in each second, by whether they were optimized, averaged over %d s (Fig. 5.a). Solid: live; dashed: simulated.", averaged), averaged, report.Plot{
+	running := drawing{"5a-running", fmt.Sprintf("Functions that ran an invocation in each second, by whether they had a binary, averaged over %d s (Fig. 5.a). Solid: live; dashed: simulated.", averaged), averaged, report.Plot{
 		Title: "Running functions, " + mode, Y: "functions", Lines: []report.Line{
-			{Name: "optimized, live", Values: mean(report.Floats(x.ActiveOptimized)), Color: 1},
-			{Name: "not optimized, live", Values: mean(report.Floats(x.ActiveOther)), Color: 2},
-			{Name: "optimized, simulated", Values: mean(report.Floats(y.ActiveOptimized)), Color: 1, Dashed: true},
-			{Name: "not optimized, simulated", Values: mean(report.Floats(y.ActiveOther)), Color: 2, Dashed: true},
+			{Name: "native, live", Values: mean(report.Floats(x.ActiveOptimized)), Color: 1},
+			{Name: "others, live", Values: mean(report.Floats(x.ActiveOther)), Color: 2},
+			{Name: "native, simulated", Values: mean(report.Floats(y.ActiveOptimized)), Color: 1, Dashed: true},
+			{Name: "others, simulated", Values: mean(report.Floats(y.ActiveOther)), Color: 2, Dashed: true},
 		}}}
-	cold := drawing{"5c-cold", "Cold starts in each " + unit + ", of native workers and of others (Fig. 5.c). Solid: live; dashed: simulated.", perBar, report.Plot{
-		Title: "Cold starts, " + mode, Y: "cold starts in " + unit, Lines: []report.Line{
-			{Name: "native, live", Values: count(report.Floats(x.ColdOptimized)), Color: 1},
-			{Name: "others, live", Values: count(report.Floats(x.ColdOther)), Color: 2},
-			{Name: "native, simulated", Values: count(report.Floats(y.ColdOptimized)), Color: 1, Dashed: true},
-			{Name: "others, simulated", Values: count(report.Floats(y.ColdOther)), Color: 2, Dashed: true},
-		}}}
+	cold := drawing{"5c-cold", "Cold starts in each " + unit + ", by the rung of the new worker (Fig. 5.c). Solid: live; dashed: simulated.", perBar, report.Plot{
+		Title: "Cold starts, " + mode, Y: "cold starts in " + unit, Lines: byRung(x, y, func(s *sim.RungSeries) []float64 { return count(report.Floats(s.Cold)) })}}
+	workers := drawing{"workers", fmt.Sprintf("Workers by rung, averaged over %d s. Solid: live; dashed: simulated.", averaged), averaged, report.Plot{
+		Title: "Workers, " + mode, Y: "workers", Lines: byRung(x, y, func(s *sim.RungSeries) []float64 { return mean(report.Floats(s.Resident)) })}}
 	memory := drawing{"5b-memory", fmt.Sprintf("Memory of all workers that are up (PSS), averaged over %d s (Fig. 5.b). Solid: measured; dashed: simulated.", averaged), averaged, report.Plot{Title: "Memory of all workers", Y: "MB"}}
 	busy := drawing{"5b-memory-running", "The same of those workers that run an invocation.", averaged, report.Plot{Title: "Memory of running workers", Y: "MB"}}
 	colds := drawing{"cold-so-far", "All cold starts since the begin. Solid: live; dashed: simulated.", 1, report.Plot{Title: "Cold starts so far", Y: "cold starts"}}
@@ -210,7 +217,7 @@ func (r *Result) figures() (map[string][]byte, []report.Figure, error) {
 			colds.plot.Lines = append(colds.plot.Lines, line(soFar(plus(s.series.ColdOptimized, s.series.ColdOther))))
 		}
 	}
-	drawings := []drawing{running, memory, busy, cold, colds}
+	drawings := []drawing{running, memory, busy, cold, colds, workers}
 	if first.Live.Optimizer {
 		drawings = append(drawings, builds)
 	}
@@ -226,6 +233,24 @@ func (r *Result) figures() (map[string][]byte, []report.Figure, error) {
 		list = append(list, report.Figure{SVG: svg, Caption: d.caption})
 	}
 	return files, list, nil
+}
+
+// byRung has two lines for each rung that had anything: live, and simulated in the same color.
+func byRung(live, simulated *sim.Series, values func(*sim.RungSeries) []float64) []report.Line {
+	var lines []report.Line
+	for i := range live.Rungs {
+		name := live.Rungs[i].Rung
+		all := []report.Line{{Name: string(name) + ", live", Values: values(&live.Rungs[i]), Color: i + 1}}
+		for k := range simulated.Rungs {
+			if simulated.Rungs[k].Rung == name {
+				all = append(all, report.Line{Name: string(name) + ", simulated", Values: values(&simulated.Rungs[k]), Color: i + 1, Dashed: true})
+			}
+		}
+		if slices.ContainsFunc(all, func(l report.Line) bool { return total(l.Values) > 0 }) {
+			lines = append(lines, all...)
+		}
+	}
+	return lines
 }
 
 func (r *Result) page(src experiment.Source) (*report.Page, map[string][]byte, error) {
@@ -277,29 +302,61 @@ func (r *Result) Table() report.Table {
 		t.Rows = append(t.Rows, cells)
 	}
 	row("cold starts", func(f *Figures) string { return strconv.Itoa(f.ColdStarts) }, func(e *Errors) float64 { return e.ColdStarts })
-	row("of them native", func(f *Figures) string { return strconv.Itoa(f.ColdStartsNative) }, nil)
-	row("native share after the first binary", func(f *Figures) string { return share(f.ColdShare) }, nil)
-	row("functions optimized", func(f *Figures) string { return strconv.Itoa(f.Optimized) }, func(e *Errors) float64 { return e.Optimized })
-	row("first binary serves after, s", func(f *Figures) string {
-		if f.FirstOptimized == 0 {
-			return "–"
-		}
-		return number(f.FirstOptimized, 0)
-	}, nil)
-	row("optimized share of running functions, after a third of the time", func(f *Figures) string { return share(f.RunningShare) }, nil)
+	names := r.rungs()
+	for _, name := range names {
+		row("on "+string(name), func(f *Figures) string { return strconv.Itoa(f.Rung(name).ColdStarts) }, nil)
+	}
+	for _, name := range names {
+		row("cold start on "+string(name)+", p50, ms", func(f *Figures) string { return orNone(f.Rung(name).ColdP50) }, nil)
+	}
+	row("all cold starts together, s", func(f *Figures) string { return number(f.ColdSeconds, 1) }, nil)
+	for _, name := range names[1:] {
+		row("functions with "+string(name), func(f *Figures) string { return strconv.Itoa(f.Rung(name).Functions) }, func(e *Errors) float64 { return e.Functions[name] })
+		row("builds of "+string(name), func(f *Figures) string { return strconv.Itoa(f.Rung(name).Builds) }, nil)
+	}
+	row("first binary serves after, s", func(f *Figures) string { return orNone(f.FirstOptimized) }, nil)
+	row("native share of cold starts after it", func(f *Figures) string { return share(f.ColdShare) }, nil)
+	row("native share of running functions, after a third of the time", func(f *Figures) string { return share(f.RunningShare) }, nil)
 	row("memory of all workers, mean MB", func(f *Figures) string { return number(f.ResidentMB, 0) }, func(e *Errors) float64 { return e.Memory })
 	row("memory of running workers, mean MB", func(f *Figures) string { return number(f.RunningMB, 0) }, func(e *Errors) float64 { return e.RunningMemory })
 	row("workers, mean", func(f *Figures) string { return number(f.Workers, 1) }, func(e *Errors) float64 { return e.Workers })
 	row("workers, at most", func(f *Figures) string { return strconv.Itoa(int(f.PeakWorkers)) }, nil)
-	row("builds begun", func(f *Figures) string { return strconv.Itoa(f.Builds) }, nil)
 	row("deoptimizations", func(f *Figures) string { return strconv.Itoa(f.Deoptimizations) }, nil)
 	row("response p50, ms", func(f *Figures) string { return number(f.Response.P50, 1) }, func(e *Errors) float64 { return e.ResponseP50 })
 	row("response p99, ms", func(f *Figures) string { return number(f.Response.P99, 1) }, func(e *Errors) float64 { return e.ResponseP99 })
 	if s := r.Saved; s != nil {
-		t.Caption = fmt.Sprintf("The optimizer saved %s of the memory of all workers (simulated %s), in the last two thirds of the time %s (simulated %s); of running workers %s and %s.",
-			share(s.Resident), share(s.ResidentSimulated), share(s.ResidentLater), share(s.ResidentLaterSimulated), share(s.Running), share(s.RunningLater))
+		t.Caption = fmt.Sprintf("The optimizer saved %s of the memory of all workers (simulated %s), in the last two thirds of the time %s (simulated %s); of running workers %s and %s. "+
+			"%s of its cold starts took less than half of what those of the same function took on HotSpot (simulated %s); all together took %s less (simulated %s).",
+			share(s.Resident), share(s.ResidentSimulated), share(s.ResidentLater), share(s.ResidentLaterSimulated), share(s.Running), share(s.RunningLater),
+			share(s.ColdBelowHalf), share(s.ColdBelowHalfSimulated), share(s.ColdSeconds), share(s.ColdSecondsSimulated))
 	}
 	return t
+}
+
+// rungs are the first one and those that anything is to be said of, the lowest first: all functions
+// have the same.
+func (r *Result) rungs() []function.Rung {
+	var names []function.Rung
+	for i, f := range r.Runs[0].Live.Figures.Rungs {
+		used := i == 0
+		for k := range r.Runs {
+			for _, x := range []RungFigures{r.Runs[k].Live.Figures.Rung(f.Rung), r.Runs[k].Simulated.Figures.Rung(f.Rung)} {
+				used = used || x.ColdStarts+x.Functions+x.Builds > 0
+			}
+		}
+		if used {
+			names = append(names, f.Rung)
+		}
+	}
+	return names
+}
+
+// orNone is a number; a dash for 0.
+func orNone(v float64) string {
+	if v == 0 {
+		return "–"
+	}
+	return number(v, 0)
 }
 
 func (r *Result) answersTable() report.Table {
@@ -330,10 +387,10 @@ func (r *Result) responsesTable() report.Table {
 
 func (r *Result) measuredTable() report.Table {
 	t := report.Table{Caption: "A start is from the order to ready (geometric mean); memory is a line through what functions allocate (MiB) and what their workers had; overhead is beyond the trace's duration.",
-		Head: []string{"run", "tier", "starts", "start, ms", "overhead, ms", "of a first invocation, ms", "memory, MB", "per MiB allocated", "measurements"}}
+		Head: []string{"run", "rung", "recording", "starts", "start, ms", "overhead, ms", "of a first invocation, ms", "memory, MB", "per MiB allocated", "measurements"}}
 	for _, p := range r.Runs {
-		for _, m := range p.Live.Measured.Tiers {
-			t.Rows = append(t.Rows, []string{modeName(p.Live.Optimizer), m.Tier.String(), strconv.Itoa(m.Starts), number(m.Start, 1), number(m.Overhead, 2), number(m.First, 2),
+		for _, m := range p.Live.Measured.Ways {
+			t.Rows = append(t.Rows, []string{modeName(p.Live.Optimizer), string(m.Rung), m.Recording.String(), strconv.Itoa(m.Starts), number(m.Start, 1), number(m.Overhead, 2), number(m.FirstOverhead, 2),
 				number(m.BaseMB, 1), number(m.AllocatedMB, 2), strconv.Itoa(m.Samples)})
 		}
 	}
@@ -341,7 +398,7 @@ func (r *Result) measuredTable() report.Table {
 }
 
 func (r *Result) buildsTable() report.Table {
-	t := report.Table{Head: []string{"function", "asked for after, s", "result", "wall, s", "CPU, s", "peak memory, MB", "binary, MB", "shared"}}
+	t := report.Table{Head: []string{"function", "rung", "asked for after, s", "result", "wall, s", "CPU, s", "peak memory, MB", "artifact, MB", "shared"}}
 	p := r.Find(true)
 	if p == nil {
 		return t
@@ -354,7 +411,7 @@ func (r *Result) buildsTable() report.Table {
 		if b.Class != "" {
 			result += " (" + string(b.Class) + ")"
 		}
-		t.Rows = append(t.Rows, []string{string(b.Function), number(b.QueuedAt.Sub(p.Live.Begun).Seconds(), 0), result, number(b.Cost.Wall.Seconds(), 1),
+		t.Rows = append(t.Rows, []string{string(b.Function), string(b.Rung), number(b.QueuedAt.Sub(p.Live.Begun).Seconds(), 0), result, number(b.Cost.Wall.Seconds(), 1),
 			number(b.Cost.CPU.Seconds(), 1), number(float64(b.Cost.PeakRSS)/1e6, 0), number(float64(b.Cost.Size)/1e6, 1), strconv.FormatBool(b.Cached)})
 	}
 	waiting := int32(0)
@@ -381,18 +438,15 @@ func (r *Result) setting(src experiment.Source) report.Table {
 	}
 	m := &r.Machine
 	add("trace", "%s (%s)", src.Name, src.Kind)
-	add("policy", "more than %d cold starts in %v; keep-alive %v", r.Params.Threshold, time.Duration(r.Params.Window), time.Duration(r.Params.KeepAlive))
+	add("policy", "%s; keep-alive %v at most; threshold of %d cold starts in %v, where it goes by that", r.Policy, time.Duration(r.Params.KeepAlive), r.Params.Threshold, time.Duration(r.Params.Window))
 	if r.ShareBuilds {
-		add("builds", "all functions share one binary: the first build pays for all")
+		add("builds", "all functions share their artifacts: the first builds pay for all")
 	} else {
-		add("builds", "each function pays for a build of its own")
+		add("builds", "each function pays for builds of its own")
 	}
 	if p := r.Find(true); p != nil {
-		switch x := &p.Live.Measured; {
-		case x.Builds > 0:
-			add("build times", "%.0f s on average of %d: one builder makes %.0f in half an hour", x.Build, x.Builds, 1800/x.Build)
-		case p.Live.Figures.Builds > 0:
-			add("build times", "no build came to its end; the simulation's do neither")
+		for _, b := range p.Live.Measured.Builds {
+			add("builds of "+string(b.Rung), "%.1f s and %.1f s of CPU on average of %d that ended", b.Cost.Wall.Seconds(), b.Cost.CPU.Seconds(), b.Count)
 		}
 	}
 	add("machine", "%s, %d cores, %.1f GB, Linux %s; load before: %.2f", m.CPU, m.Cores, float64(m.MemoryBytes)/1e9, m.Kernel, m.Load)

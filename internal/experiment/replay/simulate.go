@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/experiment/report"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/sim"
 )
@@ -18,6 +20,7 @@ import (
 // Result of a replay.
 type Result struct {
 	Plan        *Plan         `json:"plan"`
+	Policy      string        `json:"policy"`
 	Params      policy.Params `json:"params"`
 	ShareBuilds bool          `json:"shareBuilds"`
 	Machine     Machine       `json:"machine"`
@@ -49,15 +52,20 @@ type Simulated struct {
 	Figures Figures     `json:"figures"`
 	Options sim.Options `json:"options"`
 	Series  sim.Series  `json:"-"`
+
+	waited []coldStart
 }
 
 // Figures are what live and simulated runs are compared by, over the time of the trace.
 type Figures struct {
 	ColdStarts       int `json:"coldStarts"`
 	ColdStartsNative int `json:"coldStartsNative"`
+	// ColdSeconds is the sum of what cold starts took, beyond the trace's durations.
+	ColdSeconds float64 `json:"coldSeconds"`
+	// Rungs are the figures of each rung, the lowest first.
+	Rungs []RungFigures `json:"rungs"`
 	// Optimized functions: a binary served, and they were invoked.
 	Optimized       int `json:"optimizedFunctions"`
-	Builds          int `json:"builds"`
 	Deoptimizations int `json:"deoptimizations"`
 	// Evicted workers were stopped early because others needed their memory.
 	Evicted int `json:"evictedWorkers"`
@@ -79,9 +87,41 @@ type Figures struct {
 	Response Distribution `json:"response"`
 }
 
-// figures computes those that follow from the seconds.
-func figures(s *sim.Series, optimized, builds, deopts int) Figures {
-	f := Figures{Optimized: optimized, Builds: builds, Deoptimizations: deopts}
+// RungFigures are those of one rung.
+type RungFigures struct {
+	Rung       function.Rung `json:"rung"`
+	ColdStarts int           `json:"coldStarts"`
+	// ColdP50 is the median of what its cold starts took beyond the trace's durations; 0: there was none.
+	ColdP50 float64 `json:"coldP50Ms"`
+	// Functions had the rung's artifact, and were invoked; 0 of the first rung.
+	Functions int `json:"functions"`
+	// Builds that were begun.
+	Builds int `json:"builds"`
+}
+
+// Rung are the figures of a rung; all zero if there are none.
+func (f *Figures) Rung(name function.Rung) RungFigures {
+	for _, r := range f.Rungs {
+		if r.Rung == name {
+			return r
+		}
+	}
+	return RungFigures{Rung: name}
+}
+
+// figures computes those that follow from what was seen.
+func figures(s *sim.Series, seen *observation) Figures {
+	f := Figures{Optimized: seen.optimized, Deoptimizations: seen.deopts, Evicted: seen.evicted}
+	took := map[function.Rung][]time.Duration{}
+	for _, c := range seen.waited {
+		f.ColdSeconds += c.took.Seconds()
+		took[c.rung] = append(took[c.rung], c.took)
+	}
+	for _, name := range seen.rungs {
+		f.Rungs = append(f.Rungs, RungFigures{
+			Rung: name, ColdStarts: seen.colds[name], ColdP50: ms(median(took[name])), Functions: seen.onRung[name], Builds: seen.builds[name],
+		})
+	}
 	n := s.Len()
 	if n == 0 {
 		return f
@@ -119,11 +159,11 @@ type Errors struct {
 	// Memory is that of the integral of all workers' memory, RunningMemory of those that run.
 	Memory        float64 `json:"residentMemory"`
 	RunningMemory float64 `json:"runningMemory"`
-	// Optimized functions; 0 where there was none on both sides.
-	Optimized   float64 `json:"optimizedFunctions"`
-	Workers     float64 `json:"meanWorkers"`
-	ResponseP50 float64 `json:"responseP50"`
-	ResponseP99 float64 `json:"responseP99"`
+	// Functions by rung; 0 where there was none on both sides.
+	Functions   map[function.Rung]float64 `json:"functions"`
+	Workers     float64                   `json:"meanWorkers"`
+	ResponseP50 float64                   `json:"responseP50"`
+	ResponseP99 float64                   `json:"responseP99"`
 }
 
 func compare(live, simulated *Figures) Errors {
@@ -136,11 +176,15 @@ func compare(live, simulated *Figures) Errors {
 		}
 		return 1 // of nothing: all of it is wrong
 	}
+	functions := map[function.Rung]float64{}
+	for _, r := range live.Rungs {
+		functions[r.Rung] = relative(float64(simulated.Rung(r.Rung).Functions), float64(r.Functions))
+	}
 	return Errors{
 		ColdStarts:    relative(float64(simulated.ColdStarts), float64(live.ColdStarts)),
 		Memory:        relative(simulated.ResidentGBs, live.ResidentGBs),
 		RunningMemory: relative(simulated.RunningGBs, live.RunningGBs),
-		Optimized:     relative(float64(simulated.Optimized), float64(live.Optimized)),
+		Functions:     functions,
 		Workers:       relative(simulated.Workers, live.Workers),
 		ResponseP50:   relative(simulated.Response.P50, live.Response.P50),
 		ResponseP99:   relative(simulated.Response.P99, live.Response.P99),
@@ -154,7 +198,14 @@ type Saved struct {
 	Running       float64 `json:"running"`
 	ResidentLater float64 `json:"residentLastTwoThirds"`
 	RunningLater  float64 `json:"runningLastTwoThirds"`
+	// ColdBelowHalf is the share of cold starts that took less than half of what those of the same function
+	// take on HotSpot, in the run without the optimizer; ColdSeconds is what was saved of what all
+	// of them took.
+	ColdBelowHalf float64 `json:"coldBelowHalf"`
+	ColdSeconds   float64 `json:"coldSeconds"`
 	// Simulated is the same of the simulations.
+	ColdBelowHalfSimulated float64 `json:"coldBelowHalfSimulated"`
+	ColdSecondsSimulated   float64 `json:"coldSecondsSimulated"`
 	ResidentSimulated      float64 `json:"residentSimulated"`
 	ResidentLaterSimulated float64 `json:"residentLastTwoThirdsSimulated"`
 }
@@ -178,37 +229,70 @@ func (r *Result) finish() {
 		Resident: whole(a.ResidentMB, b.ResidentMB), Running: whole(a.RunningMB, b.RunningMB),
 		ResidentLater: later(a.ResidentMB, b.ResidentMB), RunningLater: later(a.RunningMB, b.RunningMB),
 		ResidentSimulated: whole(x.ResidentMB, y.ResidentMB), ResidentLaterSimulated: later(x.ResidentMB, y.ResidentMB),
+		ColdBelowHalf:          belowHalf(with.Live.Measured.seen.waited, without.Live.Measured.seen.waited),
+		ColdBelowHalfSimulated: belowHalf(with.Simulated.waited, without.Simulated.waited),
+		ColdSeconds:            1 - ratio(with.Live.Figures.ColdSeconds, without.Live.Figures.ColdSeconds),
+		ColdSecondsSimulated:   1 - ratio(with.Simulated.Figures.ColdSeconds, without.Simulated.Figures.ColdSeconds),
 	}
+}
+
+// belowHalf is the share of cold starts that took less than half of the median of the same function's
+// in another run. Those of functions that have none there do not count.
+func belowHalf(colds, others []coldStart) float64 {
+	took := map[int][]time.Duration{}
+	for _, c := range others {
+		took[c.fn] = append(took[c.fn], c.took)
+	}
+	var below, all float64
+	for _, c := range colds {
+		if len(took[c.fn]) == 0 {
+			continue
+		}
+		all++
+		if 2*c.took < median(took[c.fn]) {
+			below++
+		}
+	}
+	return ratio(below, all)
+}
+
+// median of durations; 0 of none.
+func median(d []time.Duration) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(d))[len(d)/2]
 }
 
 // Measured is what the simulation of a run takes from it.
 type Measured struct {
-	Tiers []TierMeasured `json:"tiers"`
-	// StartSpread is the sigma of the logarithm of start times, around each tier's median.
+	Ways []WayMeasured `json:"ways"`
+	// StartSpread is the sigma of the logarithm of start times, around each way's median.
 	StartSpread float64 `json:"startSpread"`
-	// Build is the mean of finished builds, in seconds, and how many there were.
-	Build  float64 `json:"buildSeconds"`
-	Builds int     `json:"builds"`
+	// Builds are the means of those that came to their end.
+	Builds []BuildMeasured `json:"builds"`
 	// Tracing is how long after its first invocation begins a tracing worker's findings are there;
-	// Stop how long a worker takes to end.
-	Tracing float64 `json:"tracingSeconds"`
-	Stop    float64 `json:"stopSeconds"`
+	// RecordEnd how long a worker takes to end whose recording is there only then, and Stop any other.
+	Tracing   float64 `json:"tracingSeconds"`
+	RecordEnd float64 `json:"recordEndSeconds"`
+	Stop      float64 `json:"stopSeconds"`
 
-	buildOf   map[int]time.Duration
-	functions []sim.FunctionOptions
-	node      engine.NodeConfig
+	seen *observation
 }
 
-// TierMeasured is what was measured of a tier.
-type TierMeasured struct {
-	Tier function.Tier `json:"tier"`
+// WayMeasured is what was measured of workers that run in one way.
+type WayMeasured struct {
+	Rung      function.Rung    `json:"rung"`
+	Recording ladder.Recording `json:"recording"`
 	// Start is the geometric mean of the time from the order to start to ready, of Starts workers.
 	Start  float64 `json:"startMs"`
 	Starts int     `json:"starts"`
-	// Overhead is what a warm invocation took beyond the trace's duration, First what the first
-	// of a worker did: means, seen from the engine.
-	Overhead float64 `json:"overheadMs"`
-	First    float64 `json:"firstOverheadMs"`
+	// Overhead is what Warm invocations took beyond the trace's duration, FirstOverhead what the First
+	// first ones of a worker did: means, seen from the engine.
+	Overhead      float64 `json:"overheadMs"`
+	Warm          int     `json:"warmInvocations"`
+	FirstOverhead float64 `json:"firstOverheadMs"`
+	First         int     `json:"firstInvocations"`
 	// A worker has BaseMB and AllocatedMB times what its function allocates (MiB): least squares over
 	// Samples measurements.
 	BaseMB      float64 `json:"baseMB"`
@@ -216,24 +300,41 @@ type TierMeasured struct {
 	Samples     int     `json:"memorySamples"`
 }
 
-var tiers = []function.Tier{function.TierHotSpotAgent, function.TierHotSpot, function.TierNative}
+// BuildMeasured is the mean of a rung's builds.
+type BuildMeasured struct {
+	Rung  function.Rung `json:"rung"`
+	Count int           `json:"count"`
+	Cost  ladder.Cost   `json:"mean"`
+}
+
+func (w *WayMeasured) way() sim.Way { return sim.Way{Rung: w.Rung, Recording: w.Recording} }
 
 func measure(o *observation, s *sampler) Measured {
-	m := Measured{Build: o.build.mean(), Builds: int(o.build.n), Tracing: o.tracing.mean(), Stop: o.stop.mean(), buildOf: o.buildOf, functions: o.functions, node: o.node}
+	m := Measured{Tracing: o.tracing.mean(), RecordEnd: o.recorded.mean(), Stop: o.stop.mean(), seen: o}
 	var squares, n float64
-	for _, t := range tiers {
-		x := TierMeasured{
-			Tier: t, Starts: int(o.starts[t].n), Overhead: 1e3 * max(o.overhead[t].mean(), 0), First: 1e3 * max(o.first[t].mean(), 0),
-			Samples: int(s.fits[t].n),
+	for _, name := range o.rungs {
+		for x := range ladder.RecordingCount {
+			way := sim.Way{Rung: name, Recording: ladder.Recording(x)}
+			starts, warm, first := o.starts[way], o.overhead[way], o.first[way]
+			w := WayMeasured{
+				Rung: way.Rung, Recording: way.Recording, Starts: starts.count(),
+				Overhead: 1e3 * max(warm.mean(), 0), Warm: warm.count(), FirstOverhead: 1e3 * max(first.mean(), 0), First: first.count(),
+			}
+			if w.Starts > 0 {
+				w.Start = 1e3 * math.Exp(starts.mean())
+			}
+			if fit := s.fits[way]; fit != nil {
+				w.Samples = int(fit.n)
+				w.BaseMB, w.AllocatedMB = fit.line()
+			}
+			squares += starts.variance() * float64(w.Starts)
+			n += float64(w.Starts)
+			if w.Starts+w.Samples > 0 {
+				m.Ways = append(m.Ways, w)
+			}
 		}
-		if x.Starts > 0 {
-			x.Start = 1e3 * math.Exp(o.starts[t].mean())
-		}
-		x.BaseMB, x.AllocatedMB = s.fits[t].line()
-		squares += o.starts[t].variance() * o.starts[t].n
-		n += o.starts[t].n
-		if x.Starts+x.Samples > 0 {
-			m.Tiers = append(m.Tiers, x)
+		if c := o.costs[name]; c != nil {
+			m.Builds = append(m.Builds, BuildMeasured{name, c.n, c.mean()})
 		}
 	}
 	if n > 0 {
@@ -242,61 +343,121 @@ func measure(o *observation, s *sampler) Measured {
 	return m
 }
 
+// handlers is the ladder of all functions of a replay.
+var handlers = ladder.Of(function.KindHandler)
+
 // model turns what was measured into the simulator's options. What a run did not show (native
-// workers of a run that ended before the first binary) stays as the simulator has it.
+// workers of a run that ended before the first binary) follows from the ladder and what it did show.
 func (o *Options) model(l *Live) sim.Options {
 	s := sim.DefaultOptions()
 	s.Params, s.Sequential, s.Trace.Seed = o.Params, true, o.Plan.Scaling.Seed
-	s.Policies = []string{"paper"}
+	s.Policies, s.Ladder = []string{o.Policy}, handlers
 	if !l.Optimizer {
 		s.Policies = []string{"none"}
 	}
-	m := &s.Model
+	m, x := &s.Model, &l.Measured
 	m.SandboxMB = 0 // it is in what was measured
-	x := &l.Measured
+	m.BuildTimes = nil
 	m.ColdSpread = min(x.StartSpread, 2)
-	s.Functions, s.Node = slices.Clone(x.functions), x.node
-	if s.Functions == nil {
+	if x.seen != nil {
+		s.Functions, s.Node = slices.Clone(x.seen.functions), x.seen.node
+	} else {
 		s.Functions, s.Node = o.assumed(l.Optimizer), o.Node
 	}
-	m.Builders, m.TraceLimit, m.MemoryMB = max(int(s.Node.Builders), 1), engine.DefaultTraceLimit, float64(s.Node.MemoryMiB)*(1<<20)/1e6
+	m.Builders, m.LightBuilders = orOne(s.Node.Builders), orOne(s.Node.LightBuilders)
+	m.TraceLimit, m.MemoryMB, m.ArtifactMB = engine.DefaultTraceLimit, float64(s.Node.MemoryMiB)*(1<<20)/1e6, float64(s.Node.ArtifactMB)
 	if s.Node.TraceLimit > 0 {
 		m.TraceLimit = int(s.Node.TraceLimit)
-	}
-	for i := range s.Functions {
-		s.Functions[i].BuildTime = x.buildOf[i]
-	}
-	for _, t := range x.Tiers {
-		if t.Starts > 0 {
-			m.ColdStart[t.Tier] = milliseconds(t.Start)
-		}
-		m.Overhead[t.Tier], m.FirstOverhead[t.Tier] = milliseconds(t.Overhead), milliseconds(t.First)
-		for i := range s.Functions {
-			if t.Samples > 0 {
-				s.Functions[i].MemoryMB[t.Tier] = max(t.BaseMB+t.AllocatedMB*float64(o.Plan.Megabytes[i]), 0)
-			}
-		}
-	}
-	for i := range s.Functions {
-		// A tier that did not come up is like the one next to it.
-		mb := &s.Functions[i].MemoryMB
-		if mb[function.TierHotSpot] == 0 {
-			mb[function.TierHotSpot] = mb[function.TierHotSpotAgent]
-		}
-		if mb[function.TierNative] == 0 {
-			mb[function.TierNative] = m.NativeMemory * mb[function.TierHotSpot]
-		}
-	}
-	if x.Builds > 0 {
-		m.BuildTimes = []time.Duration{time.Duration(x.Build * 1e9)}
-	} else if l.Figures.Builds > 0 {
-		m.BuildTimes = []time.Duration{o.Plan.Length} // none came to its end
 	}
 	if x.Tracing > 0 {
 		m.TraceDelay = time.Duration(x.Tracing * 1e9)
 	}
+	if x.RecordEnd > 0 {
+		m.RecordEnd = time.Duration(x.RecordEnd * 1e9)
+	}
 	m.Stop = time.Duration(x.Stop * 1e9)
+	x.times(m)
+	for i := range s.Functions {
+		f := &s.Functions[i]
+		if f.MemoryMB == nil {
+			f.MemoryMB = map[sim.Way]float64{}
+		}
+		for k := range x.Ways {
+			if w := &x.Ways[k]; w.Samples > 0 {
+				f.MemoryMB[w.way()] = max(w.BaseMB+w.AllocatedMB*float64(o.Plan.Megabytes[i]), 0)
+			}
+		}
+		fill(f.MemoryMB, func(r *ladder.Rung) float64 { return r.Memory }, func(ladder.Recording) float64 { return 1 })
+		f.Builds = o.costs(l, i)
+	}
 	return s
+}
+
+// times are those of starts and invocations.
+func (x *Measured) times(m *sim.Model) {
+	m.Starts, m.Overhead, m.FirstOverhead = map[sim.Way]time.Duration{}, map[sim.Way]time.Duration{}, map[sim.Way]time.Duration{}
+	for i := range x.Ways {
+		w := &x.Ways[i]
+		if w.Starts > 0 {
+			m.Starts[w.way()] = milliseconds(w.Start)
+		}
+		if w.Warm > 0 {
+			m.Overhead[w.way()] = milliseconds(w.Overhead)
+		}
+		if w.First > 0 {
+			m.FirstOverhead[w.way()] = milliseconds(w.FirstOverhead)
+			if w.Rung == handlers.Rungs[ladder.First].Name && m.FirstExtra == 0 {
+				m.FirstExtra = milliseconds(max(w.FirstOverhead-w.Overhead, 0))
+			}
+		}
+	}
+	fill(m.Starts, func(r *ladder.Rung) float64 { return r.Start }, func(r ladder.Recording) float64 { return m.RecordStart[r] })
+}
+
+// fill adds what was not measured of rungs, relative to the first one; what was measured of that
+// only of workers that record stands for it.
+func fill[T time.Duration | float64](values map[sim.Way]T, factor func(*ladder.Rung) float64, recording func(ladder.Recording) float64) {
+	first := sim.Way{Rung: handlers.Rungs[ladder.First].Name}
+	for x := range ladder.RecordingCount {
+		if v := values[sim.Way{Rung: first.Rung, Recording: ladder.Recording(x)}]; v > 0 && values[first] == 0 {
+			values[first] = T(float64(v) / recording(ladder.Recording(x)))
+		}
+	}
+	if values[first] == 0 {
+		return
+	}
+	for i := range handlers.Rungs {
+		way := sim.Way{Rung: handlers.Rungs[i].Name}
+		if values[way] == 0 {
+			values[way] = T(float64(values[first]) * factor(&handlers.Rungs[i]))
+		}
+	}
+}
+
+// costs are those of a function's builds: its own, else the mean of the rung's. Where none came to its
+// end, none does.
+func (o *Options) costs(l *Live, i int) map[function.Rung]ladder.Cost {
+	costs := map[function.Rung]ladder.Cost{}
+	for _, r := range l.Figures.Rungs {
+		if r.Builds > 0 {
+			costs[r.Rung] = ladder.Cost{Wall: o.Plan.Length}
+		}
+	}
+	for _, b := range l.Measured.Builds {
+		costs[b.Rung] = b.Cost
+	}
+	if l.Measured.seen != nil {
+		maps.Copy(costs, l.Measured.seen.costOf[i])
+	}
+	return costs
+}
+
+// orOne is the number of builders of which the engine is told.
+func orOne(builders int32) int {
+	if builders == 0 {
+		return 1
+	}
+	return int(builders)
 }
 
 // assumed is what the platform will tell its engine of the plan's functions.
@@ -305,10 +466,11 @@ func (o *Options) assumed(optimizer bool) []sim.FunctionOptions {
 	for i := range functions {
 		f := &functions[i]
 		f.Function = engine.FunctionConfig{Reserved: -1, Params: o.Params, NoOptimize: !optimizer}
-		for t := range f.Revision.MemoryMiB {
-			f.Revision.MemoryMiB[t] = int32(o.Plan.MemoryMiB(i))
+		f.Revision.Ladder = handlers
+		for range handlers.Rungs {
+			f.Revision.MemoryMiB = append(f.Revision.MemoryMiB, int32(o.Plan.MemoryMiB(i)))
 		}
-		f.MemoryMB[function.TierHotSpot] = 60 + float64(o.Plan.Megabytes[i])
+		f.MemoryMB = map[sim.Way]float64{{Rung: handlers.Rungs[ladder.First].Name}: 60 + float64(o.Plan.Megabytes[i])}
 	}
 	return functions
 }
@@ -321,14 +483,20 @@ func (o *Options) simulate(ctx context.Context, l *Live) (*Simulated, error) {
 	}
 	defer t.Close()
 	options := o.model(l)
+	// What happens is read as a live engine's log is.
+	watch := newObserver(0, t.Length(), o.Plan.durations(t.Length()))
+	options.Record = watch.step
 	r, err := sim.Run(ctx, t, options)
 	if err != nil {
 		return nil, err
 	}
+	seen, err := watch.finish()
+	if err != nil {
+		return nil, err
+	}
 	run := &r.Runs[0]
-	out := &Simulated{Options: options, Series: run.Series}
+	out := &Simulated{Options: options, Series: run.Series, Figures: figures(&run.Series, seen), waited: seen.waited}
 	s := &run.Summary
-	out.Figures = figures(&run.Series, s.Optimized, s.Builds, int(s.Deoptimizations))
 	out.Figures.Response = Distribution{
 		Of: answeredWithin, Count: int(s.Response.Count), Mean: ms(s.Response.Mean), P50: ms(s.Response.P50), P90: ms(s.Response.P90),
 		P99: ms(s.Response.P99), Max: ms(s.Response.Max),
@@ -379,11 +547,24 @@ func Predict(ctx context.Context, o Options) (*Prediction, error) {
 
 // WriteText writes what a terminal shows.
 func (p *Prediction) WriteText(w io.Writer) error {
-	t := report.Table{Head: []string{"expected by the simulator", "cold starts", "native", "functions optimized", "builds", "workers, mean", "at most", "response p99, ms"}}
+	t := report.Table{Head: []string{"expected by the simulator", "cold starts"}}
+	for i := range handlers.Rungs {
+		t.Head = append(t.Head, "on "+string(handlers.Rungs[i].Name))
+	}
+	for i := range handlers.Rungs[1:] {
+		t.Head = append(t.Head, "functions with "+string(handlers.Rungs[i+1].Name))
+	}
+	t.Head = append(t.Head, "memory, mean MB", "workers, mean", "at most", "response p99, ms")
 	for i := range p.Runs {
 		f := &p.Runs[i].Figures
-		t.Rows = append(t.Rows, []string{p.Runs[i].Options.Policies[0], strconv.Itoa(f.ColdStarts), strconv.Itoa(f.ColdStartsNative), strconv.Itoa(f.Optimized),
-			strconv.Itoa(f.Builds), number(f.Workers, 1), strconv.Itoa(int(f.PeakWorkers)), number(f.Response.P99, 1)})
+		row := []string{p.Runs[i].Options.Policies[0], strconv.Itoa(f.ColdStarts)}
+		for i := range handlers.Rungs {
+			row = append(row, strconv.Itoa(f.Rung(handlers.Rungs[i].Name).ColdStarts))
+		}
+		for i := range handlers.Rungs[1:] {
+			row = append(row, strconv.Itoa(f.Rung(handlers.Rungs[i+1].Name).Functions))
+		}
+		t.Rows = append(t.Rows, append(row, number(f.ResidentMB, 0), number(f.Workers, 1), strconv.Itoa(int(f.PeakWorkers)), number(f.Response.P99, 1)))
 	}
 	return t.WriteText(w)
 }

@@ -15,11 +15,12 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
 // name is that of a function of the plan on the platform.
-func name(function int) string { return fmt.Sprintf("trace-%04d", function) }
+func name(number int) string { return fmt.Sprintf("trace-%04d", number) }
 
 // deploy makes each function of the plan one of the platform, one after the other: their order
 // is that of the engine's log.
@@ -128,7 +129,7 @@ func (t *target) ask(ctx context.Context, call *Call) {
 		return
 	}
 	defer resp.Body.Close()
-	_ = call.Tier.UnmarshalText([]byte(resp.Header.Get("X-Cloudjit-Tier"))) // else unknown
+	call.Rung = function.Rung(resp.Header.Get("X-Cloudjit-Rung"))
 	call.Cold = resp.Header.Get("X-Cloudjit-Cold") == "true"
 	body, err := io.ReadAll(resp.Body)
 	switch {

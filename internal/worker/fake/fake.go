@@ -34,6 +34,11 @@ type Program struct {
 	Memory worker.Memory
 	// Trace is what the tracer has written when it is asked for; nil: nothing.
 	Trace func() []byte
+	// Job runs the specification as a job; nil: it ends at once with code 0. ctx ends when the caller gives
+	// up or the driver is closed.
+	Job func(ctx context.Context) worker.Finished
+	// Maps is whether the runtime maps a file; nil: every one.
+	Maps func(file string) bool
 	// Stop is how long the worker takes to obey SIGTERM; longer than the grace: it is killed then.
 	Stop time.Duration
 }
@@ -42,6 +47,7 @@ type Program struct {
 type Driver struct {
 	programs func(worker.Spec) Program
 	caps     worker.Capabilities
+	closing  chan struct{}
 
 	mu      sync.Mutex
 	closed  bool
@@ -54,6 +60,7 @@ func New(programs func(worker.Spec) Program) *Driver {
 	return &Driver{
 		programs: programs,
 		caps:     worker.Capabilities{MemoryLimit: true, CPULimit: true, Isolated: true},
+		closing:  make(chan struct{}),
 		workers:  map[*Worker]struct{}{},
 	}
 }
@@ -109,6 +116,9 @@ func (d *Driver) Start(ctx context.Context, spec worker.Spec) (worker.Worker, er
 // Close implements worker.Driver.
 func (d *Driver) Close() error {
 	d.mu.Lock()
+	if !d.closed {
+		close(d.closing)
+	}
 	d.closed = true
 	var left []*Worker
 	for w := range d.workers {
@@ -119,6 +129,35 @@ func (d *Driver) Close() error {
 		_ = w.Stop(context.Background(), 0)
 	}
 	return nil
+}
+
+// Run implements worker.Runner.
+func (d *Driver) Run(ctx context.Context, spec worker.Spec) (*worker.Finished, error) {
+	if d.isClosed() {
+		return nil, worker.ErrClosed
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	job := d.programs(spec).Job
+	if job == nil {
+		return &worker.Finished{}, nil
+	}
+	jctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan worker.Finished, 1)
+	go func() { ended <- job(jctx) }()
+	select {
+	case f := <-ended:
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return &f, nil
+	case <-d.closing:
+		cancel()
+		<-ended
+		return nil, worker.ErrClosed
+	}
 }
 
 func (d *Driver) isClosed() bool { d.mu.Lock(); defer d.mu.Unlock(); return d.closed }
@@ -288,6 +327,11 @@ func (w *Worker) Memory(context.Context) (worker.Memory, error) { return w.progr
 
 // Peak implements worker.Peaker.
 func (w *Worker) Peak() int64 { return w.program.Memory.Peak }
+
+// Maps implements worker.Mapper.
+func (w *Worker) Maps(file string) (bool, error) {
+	return w.program.Maps == nil || w.program.Maps(file), nil
+}
 
 // Stop implements worker.Worker.
 func (w *Worker) Stop(ctx context.Context, grace time.Duration) error {

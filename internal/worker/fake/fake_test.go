@@ -74,6 +74,12 @@ func program(spec worker.Spec) fake.Program {
 		p.Init = time.Hour
 	case workertest.Stubborn:
 		p.Stop = time.Hour
+	case workertest.JobExit:
+		p.Job = func(context.Context) worker.Finished {
+			return worker.Finished{Exit: worker.Exit{Code: 5, Stderr: "its reason"}, Wall: time.Millisecond}
+		}
+	case workertest.JobHang:
+		p.Job = func(ctx context.Context) worker.Finished { <-ctx.Done(); return worker.Finished{} }
 	}
 	return p
 }

@@ -184,19 +184,15 @@ func (d *Driver) Probe(ctx context.Context) error {
 
 // Start implements worker.Driver.
 func (d *Driver) Start(ctx context.Context, spec worker.Spec) (worker.Worker, error) {
-	d.mu.Lock()
-	if d.closed {
-		d.mu.Unlock()
+	if !d.enter() {
 		return nil, worker.ErrClosed
 	}
-	d.starts.Add(1)
-	d.mu.Unlock()
 	defer d.starts.Done()
 	began := time.Now()
 	if err := ctx.Err(); err != nil {
 		return nil, &worker.StartError{Phase: "sandbox", Err: err}
 	}
-	h, err := d.launch(ctx, spec, began)
+	h, err := d.launch(ctx, spec, false, began)
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +203,16 @@ func (d *Driver) Start(ctx context.Context, spec worker.Spec) (worker.Worker, er
 		return nil, err
 	}
 	return h, nil
+}
+
+// enter holds up Close until d.starts.Done; false once it was called.
+func (d *Driver) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.starts.Add(1)
+	}
+	return !d.closed
 }
 
 // plan is the plan of one worker, all but its descriptors.

@@ -22,6 +22,7 @@ import (
 type handle struct {
 	driver *Driver
 	spec   worker.Spec
+	job    bool          // neither api nor web
 	group  *cgroup.Group // nil without control groups
 	child  *child
 	out    *output
@@ -33,6 +34,7 @@ type handle struct {
 	phases          worker.Phases
 	stopping        atomic.Bool
 	exit            worker.Exit
+	cpu, wall       time.Duration // of a job
 	done            chan struct{} // exit is known
 	removed         chan struct{} // nothing is left
 	removal         error
@@ -113,7 +115,7 @@ func (h *handle) explain(err error) error {
 
 // watch waits for the end of the runtime and removes what the worker had.
 func (h *handle) watch() {
-	code, signal := h.child.wait()
+	code, signal, cpu := h.child.wait()
 	// With the first process the kernel has killed all others of the namespace, so that what is
 	// in the sockets and pipes now is all there will be.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -125,6 +127,12 @@ func (h *handle) watch() {
 	h.exit = worker.Exit{Code: code, Signal: signal, Stopped: h.stopping.Load(), Stderr: h.out.stderr()}
 	if h.group != nil && (signal != "" || code != 0) && h.group.Stats().OOMKills > 0 {
 		h.exit.OutOfMemory = true
+	}
+	if h.job {
+		h.cpu, h.wall = cpu, time.Since(h.executed)
+		if h.group != nil { // which knows of children that nobody waited for
+			h.cpu = max(cpu, h.group.Stats().CPU)
+		}
 	}
 	close(h.done)
 
@@ -213,6 +221,22 @@ func (h *handle) pids() []int {
 		return h.group.Procs()
 	}
 	return tree(h.child.pid)
+}
+
+// Maps implements worker.Mapper.
+func (h *handle) Maps(file string) (bool, error) {
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", h.child.pid))
+	if err == nil && h.ended() {
+		err = errors.New("the runtime has ended") // and the number may be another's
+	}
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Stat(file, &st)
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for %s in the memory of worker %s: %w", file, h.spec.ID, err)
+	}
+	return mapped(maps, st.Ino), nil
 }
 
 // Stop implements worker.Worker.

@@ -17,9 +17,9 @@ import (
 	"github.com/cloudjit/cloudjit/internal/worker/process/script"
 )
 
-// launch makes the sandbox and executes the command. What it acquires is released when it
-// fails, and belongs to the handle when it does not.
-func (d *Driver) launch(ctx context.Context, spec worker.Spec, began time.Time) (_ *handle, err error) {
+// launch makes the sandbox and executes the command; a job has neither the Runtime API nor a port. What
+// it acquires is released when it fails, and belongs to the handle when it does not.
+func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began time.Time) (_ *handle, err error) {
 	defer func() {
 		var known *worker.StartError
 		if err != nil && !errors.As(err, &known) {
@@ -30,7 +30,11 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, began time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	h := &handle{driver: d, spec: spec, began: began, done: make(chan struct{}), removed: make(chan struct{})}
+	p.job = job
+	if job {
+		p.shareNet = false
+	}
+	h := &handle{driver: d, spec: spec, job: job, began: began, done: make(chan struct{}), removed: make(chan struct{})}
 	var undo, inherited closers
 	defer func() {
 		inherited.close() // the child has them, or is gone
@@ -85,6 +89,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, began time.Time) 
 	var api net.Listener
 	port := webPort
 	switch {
+	case job:
 	case p.shareNet:
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -104,9 +109,12 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, began time.Time) 
 	}
 	// A full slice: the caller's array is not written to.
 	env := spec.Env[:len(spec.Env):len(spec.Env)]
-	if web {
+	switch {
+	case job:
+		p.env = env
+	case web:
 		p.env = append(env, fmt.Sprintf("PORT=%d", port))
-	} else {
+	default:
 		p.env = append(env, fmt.Sprintf("AWS_LAMBDA_RUNTIME_API=127.0.0.1:%d", port))
 	}
 	options.Flags = p.flags()
@@ -134,7 +142,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, began time.Time) 
 	if err == nil && stopped {
 		err = ctx.Err()
 	}
-	if err == nil && api == nil && !p.shareNet && len(fds) != max(p.sockets, 1) {
+	if err == nil && api == nil && !p.shareNet && !job && len(fds) != max(p.sockets, 1) {
 		err = errors.New("make sandbox: the child ended early")
 	}
 	if err == nil && p.listen {
@@ -159,6 +167,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, began time.Time) 
 	h.phases.Sandbox = h.executed.Sub(began)
 	h.out = newOutput(spec.Output, stdout, stderr)
 	switch {
+	case job:
 	case api != nil:
 		h.api = guest.Serve(api, guest.NewRuntime())
 	case p.shareNet:

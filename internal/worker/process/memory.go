@@ -46,6 +46,19 @@ func peak(pids []int) (sum int64) {
 	return sum
 }
 
+// mapped looks in /proc/PID/maps (proc_pid_maps(5)) for a file's inode. Neither devices, which are not those
+// of stat on every file system, nor paths, which are the sandbox's, can be compared; a runtime maps so few
+// files that another one with the same number is not to be expected.
+func mapped(maps []byte, inode uint64) bool {
+	want := []byte(strconv.FormatUint(inode, 10))
+	for line := range bytes.SplitSeq(maps, []byte("\n")) {
+		if f := bytes.Fields(line); len(f) > 4 && bytes.Equal(f[4], want) {
+			return true
+		}
+	}
+	return false
+}
+
 // kilobytes reads "name  123 kB" of a file of /proc and returns bytes; 0 if it is not there.
 func kilobytes(b []byte, name string) int64 {
 	for line := range bytes.SplitSeq(b, []byte("\n")) {

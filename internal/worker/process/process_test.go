@@ -35,7 +35,7 @@ func guestSpec(t testing.TB, g workertest.Guest) worker.Spec {
 			{Source: exe, Target: "/var/task/guest"},
 			{Source: trace, Target: "/trace", Writable: true},
 		},
-		TraceDir: "/trace",
+		RecordDir: "/trace",
 	}
 }
 

@@ -31,6 +31,13 @@ func TestServerToBeKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	job := guestSpec(t, workertest.JobHang)
+	job.ID, job.Revision = "killed-job", revision(false)
+	job.Env = append(job.Env, "MARK="+filepath.Base(dir))
+	go func() { _, _ = d.Run(t.Context(), job) }()
+	for _, err := os.Stat(d.mark(job.ID)); err != nil; _, err = os.Stat(d.mark(job.ID)) {
+		time.Sleep(time.Millisecond)
+	}
 	fmt.Println("started")
 	time.Sleep(time.Minute)
 }
@@ -74,8 +81,8 @@ func TestKilledServer(t *testing.T) {
 				_ = cmd.Wait()
 				t.Fatalf("child server: %s", said.String())
 			}
-			if n := marked(filepath.Base(dir)); n != 3 {
-				t.Errorf("%d workers run before the kill, want 3", n)
+			if n := marked(filepath.Base(dir)); n != 4 {
+				t.Errorf("%d workers and jobs run before the kill, want 4", n)
 			}
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
@@ -88,8 +95,8 @@ func TestKilledServer(t *testing.T) {
 
 			next := newDriver(t, Options{Dir: dir})
 			defer next.Close()
-			if n, err := next.Clean(t.Context()); err != nil || n != 3 {
-				t.Errorf("clean: got %d, %v, want 3", n, err)
+			if n, err := next.Clean(t.Context()); err != nil || n != 4 {
+				t.Errorf("clean: got %d, %v, want 4", n, err)
 			}
 			if n, err := next.Clean(t.Context()); err != nil || n != 0 {
 				t.Errorf("clean again: got %d, %v, want 0", n, err)

@@ -22,6 +22,7 @@ type plan struct {
 	userNS     bool // whether user namespaces can be had; always when not privileged
 	uid, gid   int  // on the host
 	shareNet   bool // the host's network
+	job        bool // runs behind everything that serves
 
 	staging string // an empty folder of the host to build the root on
 	etc     string // the folder that is shown as /etc
@@ -283,6 +284,12 @@ func (b *builder) process() {
 	for _, kind := range kinds {
 		l := limits[kind]
 		b.Do("limit resources", unix.SYS_PRLIMIT64, 0, kind, script.Keep(&b.Script, &l), 0)
+	}
+	if p.job {
+		// A third of what a server's process gets that wants the same processor, and the disk last.
+		const whoProcess, classBestEffortLowest = 1, 2<<13 | 7 // ioprio_set(2)
+		b.Try("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, 5)
+		b.Try("lower the priority of the disk", unix.SYS_IOPRIO_SET, whoProcess, 0, classBestEffortLowest)
 	}
 	b.Do("set the file mode mask", unix.SYS_UMASK, 0o022)
 	b.Do("connect standard input", unix.SYS_DUP3, p.sink, 0, 0)

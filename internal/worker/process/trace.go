@@ -13,19 +13,19 @@ import (
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
-// TraceFile is what the tracer writes in Spec.TraceDir.
+// TraceFile is what the tracer writes in Spec.RecordDir.
 const TraceFile = "reachability-metadata.json"
 
 // maxTrace is the largest trace that is read; real ones have some hundred kilobytes.
 const maxTrace = 64 << 20
 
-// traceDir is the host's folder that is TraceDir inside, empty if there is none.
+// traceDir is the host's folder that is RecordDir inside, empty if there is none.
 func traceDir(spec *worker.Spec) string {
-	if spec.TraceDir == "" {
+	if spec.RecordDir == "" {
 		return ""
 	}
 	for _, m := range spec.Mounts {
-		if path.Clean(m.Target) == path.Clean(spec.TraceDir) {
+		if path.Clean(m.Target) == path.Clean(spec.RecordDir) {
 			return m.Source
 		}
 	}

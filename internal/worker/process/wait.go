@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -26,9 +27,11 @@ func newChild(pid, pidfd int) *child {
 	return &child{pid: pid, raw: pidfd, file: os.NewFile(uintptr(pidfd), "pidfd")}
 }
 
-// wait reaps the process and closes the descriptor.
-func (c *child) wait() (code int, signal string) {
+// wait reaps the process and closes the descriptor. cpu is the time that it and those that it waited for
+// took.
+func (c *child) wait() (code int, signal string, cpu time.Duration) {
 	var info unix.Siginfo
+	var use unix.Rusage
 	defer c.file.Close()
 	rc, err := c.file.SyscallConn()
 	if err == nil {
@@ -36,7 +39,7 @@ func (c *child) wait() (code int, signal string) {
 			// WNOHANG: the poller calls this first without knowing.
 			info = unix.Siginfo{}
 			for {
-				werr := unix.Waitid(unix.P_PIDFD, int(fd), &info, unix.WEXITED|unix.WNOHANG, nil)
+				werr := unix.Waitid(unix.P_PIDFD, int(fd), &info, unix.WEXITED|unix.WNOHANG, &use)
 				if werr == unix.EINTR {
 					continue
 				}
@@ -45,15 +48,16 @@ func (c *child) wait() (code int, signal string) {
 		})
 	}
 	if err != nil || info.Signo == 0 {
-		_ = unix.Waitid(unix.P_PID, c.pid, &info, unix.WEXITED, nil)
+		_ = unix.Waitid(unix.P_PID, c.pid, &info, unix.WEXITED, &use)
 	}
 	// siginfo_t of SIGCHLD: after three ints and padding, pid, uid and status.
 	status := *(*int32)(unsafe.Add(unsafe.Pointer(&info), 24))
+	cpu = time.Duration(use.Utime.Nano() + use.Stime.Nano())
 	const cldExited = 1
 	if info.Code == cldExited {
-		return int(status), ""
+		return int(status), "", cpu
 	}
-	return -1, signalName(unix.Signal(status))
+	return -1, signalName(unix.Signal(status)), cpu
 }
 
 func signalName(s unix.Signal) string { return s.String() }

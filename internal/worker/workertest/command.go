@@ -19,6 +19,19 @@ const (
 	Hang Guest = "hang"
 	// Web listens on $PORT.
 	Web Guest = "web"
+
+	// The guests that are jobs: they ask for nothing and end by themselves.
+
+	// JobExit writes "a job" to stdout and "its reason" to stderr, and exits with code 5.
+	JobExit Guest = "job-exit"
+	// JobHang never ends, and ignores SIGTERM.
+	JobHang Guest = "job-hang"
+	// JobBusy takes 200 ms of a processor's time and 64 MiB, and leaves children that ignore SIGTERM.
+	JobBusy Guest = "job-busy"
+	// JobGreedy takes 300 MiB.
+	JobGreedy Guest = "job-greedy"
+	// JobCurious exits with code 0 if it finds a way out of its sandbox, and says which.
+	JobCurious Guest = "job-curious"
 )
 
 // Env is the name of the environment variable that tells the test program its Guest.

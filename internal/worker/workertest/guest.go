@@ -43,6 +43,8 @@ func Main() {
 		}
 	case Web:
 		serveWeb()
+	case JobExit, JobHang, JobBusy, JobGreedy, JobCurious:
+		os.Exit(job(g))
 	default:
 		if g == "sleeper" {
 			signal.Ignore(syscall.SIGTERM)

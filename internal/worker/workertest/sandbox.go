@@ -188,6 +188,32 @@ func (s Suite) isolation(t *testing.T) {
 	})
 }
 
+// maps asks which files the runtime has in its memory.
+func (s Suite) maps(t *testing.T) {
+	w := s.worker(t, s.driver(t), s.spec(t, Handler))
+	m, ok := w.(worker.Mapper)
+	if !ok {
+		t.Skip("CAPABILITY worker.Mapper IS LACKING IN THIS DRIVER")
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := t.TempDir() + "/guest"
+	if err := os.WriteFile(other, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]bool{exe: true, other: false} {
+		if got, err := m.Maps(file); err != nil || got != want {
+			t.Errorf("%s: got %v, %v, want %v", file, got, err, want)
+		}
+	}
+	_ = w.Stop(t.Context(), 0)
+	if got, err := m.Maps(exe); err == nil {
+		t.Errorf("after the end: got %v, want an error", got)
+	}
+}
+
 // leaks counts what the test process and the machine hold before and after many workers.
 func (s Suite) leaks(t *testing.T) {
 	d := s.driver(t)

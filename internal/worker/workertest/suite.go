@@ -28,7 +28,7 @@ import (
 type Suite struct {
 	// New returns a driver with a data folder of its own. The suite closes it.
 	New func(t testing.TB) worker.Driver
-	// Spec fills in how the driver runs the test program: Path, Args, Env, Mounts, TraceDir.
+	// Spec fills in how the driver runs the test program: Path, Args, Env, Mounts, RecordDir.
 	Spec func(t testing.TB, g Guest) worker.Spec
 	// InMemory drivers have no sandbox: isolation, leaks and kernel limits are not asked of them.
 	InMemory bool
@@ -45,6 +45,7 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("Web", s.web)
 	t.Run("Close", s.close)
 	t.Run("Burst", s.burst)
+	t.Run("Job", s.job)
 	if s.InMemory {
 		return
 	}
@@ -52,6 +53,7 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("Memory", s.memory)
 	t.Run("Limits", s.limits)
 	t.Run("Isolation", s.isolation)
+	t.Run("Maps", s.maps)
 	t.Run("Leaks", s.leaks)
 }
 
@@ -82,7 +84,7 @@ func (s Suite) spec(t testing.TB, g Guest) worker.Spec {
 			Kind: kind, Handler: string(g), MemoryMiB: 256, TmpMiB: 512, Timeout: 3 * time.Second, Concurrency: 8,
 		}
 	}
-	spec.Tier = function.TierDirect
+	spec.Rung = "conformance"
 	return spec
 }
 

@@ -15,7 +15,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
@@ -23,7 +22,6 @@ import (
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/experiment/bench"
 	"github.com/cloudjit/cloudjit/internal/experiment/live"
-	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 	"github.com/cloudjit/cloudjit/internal/sample"
@@ -32,8 +30,8 @@ import (
 
 // Application is one to measure.
 type Application struct {
-	// Name of the functions it becomes: "bench-NAME", and "bench-NAME-hotspot", which is never
-	// optimized.
+	// Name of the functions it becomes: "bench-NAME", which becomes native; "bench-NAME-hotspot", which is
+	// never optimized; and "bench-NAME-aot-cache", which gets an AOT cache.
 	Name   string
 	Sample *sample.Sample
 }
@@ -43,7 +41,7 @@ type Options struct {
 	Client *client.Client
 	Parts  []bench.Part
 	Apps   []Application
-	// Settings of the measurement; its levels are at least one.
+	// Settings of the measurement; its rungs are at least one.
 	Settings bench.Settings
 	// Fresh traces anew, and builds what that asks for, instead of using what an earlier run left.
 	Fresh bool
@@ -53,8 +51,6 @@ type Options struct {
 	BuildTime time.Duration
 	// JDKs are homes of further JDKs to measure, as processes of their own.
 	JDKs []string
-	// AOTCache measures HotSpot with an AOT cache too (JEP 483 and 514, Java 25).
-	AOTCache bool
 	// Dir keeps unpacked archives and AOT caches.
 	Dir string
 	// Binary finds the folder of a finished native build on this machine.
@@ -85,8 +81,9 @@ type app struct {
 	sha      string
 	asks     *requests
 	fn       *live.Function // the one that becomes native
-	hotspot  *live.Function // the one that never does
-	tiers    []*tier
+	hotspot  *live.Function // the one that never leaves HotSpot
+	cached   *live.Function // the one that gets an AOT cache
+	rungs    []*rung
 	prepared bool
 }
 
@@ -214,54 +211,63 @@ func framework(info *jar.Info) string {
 
 // collect takes builds and metadata from the platform's records.
 func (a *app) collect(ctx context.Context) {
-	if a.fn == nil {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // an interrupted run reports too
 	defer cancel()
-	rev, err := a.fn.Revision(ctx)
-	if err != nil {
-		a.failed("read builds: %v", err)
-		return
-	}
-	newest := map[function.Level]*store.Build{}
-	var failure *store.Build
-	for _, b := range rev.Builds {
-		switch b.State {
-		case "succeeded":
-			newest[b.Level], failure = b, nil
-		case "failed":
-			failure = b
+	for _, fn := range []*live.Function{a.cached, a.fn} {
+		if fn == nil {
+			continue
+		}
+		rev, err := fn.Revision(ctx)
+		if err != nil {
+			a.failed("read builds: %v", err)
+			continue
+		}
+		a.collectBuilds(rev)
+		if fn == a.fn && len(rev.Metadata) > 0 {
+			if err := a.collectMetadata(ctx, rev); err != nil {
+				a.failed("read metadata: %v", err)
+			}
 		}
 	}
-	if failure != nil {
-		newest[function.LevelNone] = failure
-	}
-	for _, l := range []function.Level{function.LevelQuick, function.LevelOptimized, function.LevelNone} {
-		if b := newest[l]; b != nil && (l == function.LevelNone || slices.Contains(a.run.Settings.Levels, l)) {
-			a.out.Builds = append(a.out.Builds, bench.Build{Level: b.Level, Wall: b.Cost.Wall, CPU: b.Cost.CPU, RSS: b.Cost.PeakRSS, Size: b.Cost.Size,
-				Cached: b.Cached, At: b.QueuedAt, State: b.State, Reason: strings.TrimSpace(string(b.Class) + ": " + b.Reason)})
+}
+
+// collectBuilds takes the newest build of each rung that succeeded, and the one that failed after it.
+func (a *app) collectBuilds(rev *client.Revision) {
+	for _, name := range a.run.Settings.Rungs {
+		var done, failed *store.Build
+		for _, b := range rev.Builds {
+			switch {
+			case b.Rung != name:
+			case b.State == "succeeded":
+				done, failed = b, nil
+			case b.State == "failed":
+				failed = b
+			}
+		}
+		for _, b := range []*store.Build{done, failed} {
+			if b == nil {
+				continue
+			}
+			out := bench.Build{Rung: b.Rung, Wall: b.Cost.Wall, CPU: b.Cost.CPU, RSS: b.Cost.PeakRSS, Size: b.Cost.Size, Cached: b.Cached, At: b.QueuedAt, State: b.State}
+			if b == failed {
+				out.Reason = string(b.Class) + ": " + b.Reason
+			}
+			a.out.Builds = append(a.out.Builds, out)
 		}
 	}
-	for i := range a.out.Builds {
-		if a.out.Builds[i].State == "succeeded" {
-			a.out.Builds[i].Reason = ""
-		}
-	}
-	if len(rev.Metadata) == 0 {
-		return
-	}
+}
+
+func (a *app) collectMetadata(ctx context.Context, rev *client.Revision) error {
 	var doc json.RawMessage
-	newestDoc := fmt.Sprintf("%s/revisions/%s/metadata/%d", client.OwnFunction(a.function()), rev.ID, rev.Metadata[len(rev.Metadata)-1].Number)
-	err = a.run.Client.Call(ctx, http.MethodGet, newestDoc, nil, &doc)
-	if err == nil {
-		var set *metadata.Set
-		if set, err = metadata.Parse(doc); err == nil {
-			counts := set.Counts()
-			a.out.Metadata = &counts
-		}
+	newest := fmt.Sprintf("%s/revisions/%s/metadata/%d", client.OwnFunction(a.function()), rev.ID, rev.Metadata[len(rev.Metadata)-1].Number)
+	if err := a.run.Client.Call(ctx, http.MethodGet, newest, nil, &doc); err != nil {
+		return err
 	}
+	set, err := metadata.Parse(doc)
 	if err != nil {
-		a.failed("read metadata: %v", err)
+		return err
 	}
+	counts := set.Counts()
+	a.out.Metadata = &counts
+	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/cloudjit/cloudjit/internal/experiment/bench"
 	"github.com/cloudjit/cloudjit/internal/experiment/live"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
@@ -19,27 +21,53 @@ const (
 	// never is a threshold of cold starts that a measurement does not reach: builds are asked for.
 	never = 1_000_000
 	kept  = time.Hour
-	// attempts is how many binaries of one level are built before it is given up: each that
+	// attempts is how many binaries of one rung are built before it is given up: each that
 	// met a missing element is followed by one with it.
 	attempts = 5
 	// goneTime is how long workers may take to go when they are not kept any more.
 	goneTime = 45 * time.Second
-	// tracing is the stage of a revision whose metadata is not complete.
-	tracing = "hotspot-agent"
+	// cacheTime is how long the recording for an AOT cache and the cache may take.
+	cacheTime = 3 * time.Minute
 )
+
+// tracing says that the tracer has not seen all that it is to see.
+func tracing(p *client.Pipeline) bool {
+	return p != nil && slices.ContainsFunc(p.Recordings, func(r client.Recording) bool {
+		return r.Recording == ladder.RecordingMetadata && r.Phase == pipeline.PhaseRecording
+	})
+}
+
+// phase of a rung's artifact.
+func phase(rev *client.Revision, name function.Rung) pipeline.Phase {
+	if p := rev.Pipeline; p != nil {
+		if r := p.Of(name); r != nil {
+			return r.Phase
+		}
+	}
+	return pipeline.PhaseAbsent
+}
 
 func policy(optimize bool, keepAlive time.Duration) store.Policy {
 	threshold, window, keep, missing := never, store.Duration(time.Minute), store.Duration(keepAlive), function.DeoptReexecute
 	return store.Policy{Optimize: &optimize, Threshold: &threshold, Window: &window, KeepAlive: &keep, OnMissing: &missing}
 }
 
-// prepare leaves the application traced and, where a part needs it, native in all levels.
-func (a *app) prepare(ctx context.Context) error {
+// prepare leaves the application traced and, where a part needs it, on all rungs.
+func (a *app) prepare(ctx context.Context) (err error) {
 	figure1 := slices.Contains(a.run.Parts, bench.Figure1)
+	built := figure1 || slices.Contains(a.run.Parts, bench.Table1)
 	if figure1 {
-		if err := a.deployHotSpot(ctx); err != nil {
+		if a.hotspot, err = a.open(ctx, a.function()+"-hotspot", policy(false, 0)); err != nil {
 			return err
 		}
+	}
+	if built && slices.Contains(a.run.Settings.Rungs, ladder.AOTCache) {
+		if err := a.cache(ctx); err != nil {
+			a.failed("no %s: %v", ladder.AOTCache, err)
+		}
+	}
+	if len(a.binaries()) == 0 && !slices.Contains(a.run.Parts, bench.Figure2) {
+		return nil // nothing needs the tracer
 	}
 	reused, err := a.deploy(ctx)
 	if err != nil {
@@ -50,34 +78,108 @@ func (a *app) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if !figure1 && !slices.Contains(a.run.Parts, bench.Table1) {
+	if !built {
 		return nil
 	}
-	for _, l := range slices.Sorted(slices.Values(a.run.Settings.Levels)) {
-		if err := a.build(ctx, l); err != nil {
-			return fmt.Errorf("no native image (%s): %w", l, err)
+	for _, name := range a.binaries() {
+		if err := a.build(ctx, name); err != nil {
+			return fmt.Errorf("no %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
+// binaries are the native rungs that are asked for, the lowest first.
+func (a *app) binaries() []function.Rung {
+	var names []function.Rung
+	for _, name := range []function.Rung{ladder.Native, ladder.NativeOptimized} {
+		if slices.Contains(a.run.Settings.Rungs, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 func (a *app) function() string { return "bench-" + a.Name }
 
-// deployHotSpot makes the function that is never optimized.
-func (a *app) deployHotSpot(ctx context.Context) error {
-	name := a.function() + "-hotspot"
+// open takes a function that an earlier run left with the same code, or deploys it.
+func (a *app) open(ctx context.Context, name string, p store.Policy) (*live.Function, error) {
+	rev, err := revision(ctx, a.run.Client, name)
+	if err != nil {
+		return nil, err
+	}
+	if rev == nil || !a.same(rev) {
+		return live.Deploy(ctx, a.run.Client, name, a.Sample, p)
+	}
+	fn, err := live.Open(ctx, a.run.Client, name, a.Sample)
+	if err != nil {
+		return nil, err
+	}
+	return fn, fn.SetPolicy(ctx, p)
+}
+
+// cache makes the function that gets an AOT cache, and waits for it.
+func (a *app) cache(ctx context.Context) error {
+	name := a.function() + "-" + string(ladder.AOTCache)
 	rev, err := revision(ctx, a.run.Client, name)
 	if err != nil {
 		return err
 	}
-	if rev != nil && a.same(rev) {
-		if a.hotspot, err = live.Open(ctx, a.run.Client, name, a.Sample); err != nil {
+	reused := rev != nil && !a.run.Fresh && a.same(rev) && phase(rev, ladder.AOTCache) == pipeline.PhaseReady
+	if !reused {
+		if err := a.forget(ctx, name); err != nil {
 			return err
 		}
-		return a.hotspot.SetPolicy(ctx, policy(false, 0))
 	}
-	a.hotspot, err = live.Deploy(ctx, a.run.Client, name, a.Sample, policy(false, 0))
-	return err
+	fn, err := a.open(ctx, name, policy(true, kept))
+	if err != nil {
+		return err
+	}
+	a.cached = fn
+	if reused {
+		a.run.say("  %s is there from an earlier run: %s", name, rev.Pipeline.State())
+		return dismiss(ctx, fn, true)
+	}
+	a.run.say("  recording for an AOT cache")
+	// It has no worker yet: the first is the one that records, and ends when it is idle.
+	if err := fn.Optimize(ctx, ladder.AOTCache); err != nil {
+		return err
+	}
+	if err := a.askAll(ctx, fn, a.run.Rounds); err != nil {
+		return err
+	}
+	for begin := time.Now(); ; {
+		if rev, err = fn.Revision(ctx); err != nil {
+			return err
+		}
+		if n := len(rev.Builds); n > 0 && rev.Builds[n-1].State == "failed" {
+			return fmt.Errorf("the build failed (%s): %s", rev.Builds[n-1].Class, rev.Builds[n-1].Reason)
+		}
+		switch p := phase(rev, ladder.AOTCache); {
+		case p == pipeline.PhaseReady:
+			a.run.say("  %s: there after %s", ladder.AOTCache, time.Since(begin).Round(100*time.Millisecond))
+			return dismiss(ctx, fn, true)
+		case p == pipeline.PhaseFailed:
+			return fmt.Errorf("no worker came up with it: %s", rev.Pipeline.Of(ladder.AOTCache).Reason)
+		case time.Since(begin) > cacheTime:
+			return fmt.Errorf("it is not there after %s: %s", cacheTime, rev.Pipeline.State())
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// forget deletes a function, if it is there.
+func (a *app) forget(ctx context.Context, name string) error {
+	rev, err := revision(ctx, a.run.Client, name)
+	if err != nil || rev == nil {
+		return err
+	}
+	if err := a.run.Client.Call(ctx, http.MethodDelete, client.FunctionPath(name), nil, nil); err != nil {
+		return fmt.Errorf("delete %s: %w", name, err)
+	}
+	return nil
 }
 
 // deploy makes the function that becomes native. reused says that an earlier run left it,
@@ -95,10 +197,8 @@ func (a *app) deploy(ctx context.Context) (reused bool, err error) {
 		}
 		return true, a.fn.SetPolicy(ctx, policy(true, 0))
 	}
-	if rev != nil { // of other code, or stuck: a new one begins from nothing
-		if err := c.Call(ctx, http.MethodDelete, client.FunctionPath(a.function()), nil, nil); err != nil {
-			return false, fmt.Errorf("delete %s: %w", a.function(), err)
-		}
+	if err := a.forget(ctx, a.function()); err != nil { // of other code, or stuck: a new one begins from nothing
+		return false, err
 	}
 	a.fn, err = live.Deploy(ctx, c, a.function(), a.Sample, policy(true, kept))
 	return false, err
@@ -125,15 +225,15 @@ func (a *app) same(rev *client.Revision) bool {
 }
 
 // reusable says that an earlier run's function can serve this one: it was traced, and no binary
-// of a higher level stands in the way of one that is missing.
+// of a higher rung stands in the way of one that is missing.
 func (a *app) reusable(rev *client.Revision) bool {
-	if a.run.Fresh || rev.Pipeline == nil || len(rev.Metadata) == 0 || rev.Pipeline.Stage == tracing {
+	if a.run.Fresh || rev.Pipeline == nil || len(rev.Metadata) == 0 || tracing(rev.Pipeline) {
 		return false
 	}
 	higher := false
-	for _, l := range []function.Level{function.LevelOptimized, function.LevelQuick} {
-		_, built := a.binary(rev, l)
-		if slices.Contains(a.run.Settings.Levels, l) && !built && higher {
+	for _, name := range []function.Rung{ladder.NativeOptimized, ladder.Native} {
+		_, built := a.binary(rev, name)
+		if slices.Contains(a.run.Settings.Rungs, name) && !built && higher {
 			return false
 		}
 		higher = higher || built
@@ -141,24 +241,37 @@ func (a *app) reusable(rev *client.Revision) bool {
 	return true
 }
 
-// binary is the newest build of a level whose result is on this machine.
-func (a *app) binary(rev *client.Revision, l function.Level) (dir string, ok bool) {
+// binary is the newest build of a rung whose result is on this machine.
+func (a *app) binary(rev *client.Revision, name function.Rung) (dir string, ok bool) {
 	for _, b := range slices.Backward(rev.Builds) {
-		if b.Level == l && b.State == "succeeded" {
+		if b.Rung == name && b.State == "succeeded" {
 			return a.run.Binary(b.Key)
 		}
 	}
 	return "", false
 }
 
-// trace lets the tracer see ordinary traffic, and then end.
+// trace lets the tracer see ordinary traffic, and then end. It comes when it is asked for, after a
+// deoptimization by itself.
 func (a *app) trace(ctx context.Context) error {
 	a.run.say("  tracing: each of %d requests %d times", len(a.Sample.Requests), a.run.Rounds)
 	if err := a.fn.SetPolicy(ctx, policy(true, kept)); err != nil { // one worker sees all
 		return err
 	}
 	begin := time.Now()
-	if err := a.askAll(ctx, a.run.Rounds); err != nil {
+	rev, err := a.fn.Revision(ctx)
+	if err != nil {
+		return err
+	}
+	if p := rev.Pipeline; p != nil && p.Of(ladder.Native) == nil && p.Of(ladder.NativeOptimized) == nil {
+		return errors.New("nothing can be traced: this node has no builder of native images")
+	}
+	if !tracing(rev.Pipeline) {
+		if err := a.fn.Deoptimize(ctx); err != nil {
+			return err
+		}
+	}
+	if err := a.askAll(ctx, a.fn, a.run.Rounds); err != nil {
 		return err
 	}
 	if err := dismiss(ctx, a.fn, true); err != nil {
@@ -170,7 +283,7 @@ func (a *app) trace(ctx context.Context) error {
 			return err
 		}
 		traced := len(rev.Metadata) > 0
-		if p := rev.Pipeline; traced && p != nil && p.Stage != tracing {
+		if traced && !tracing(rev.Pipeline) {
 			a.run.say("  traced in %s", time.Since(begin).Round(time.Second))
 			return nil
 		}
@@ -187,49 +300,49 @@ func (a *app) trace(ctx context.Context) error {
 }
 
 // askAll asks every request so many times through the platform. Wrong answers are noted.
-func (a *app) askAll(ctx context.Context, rounds int) error {
+func (a *app) askAll(ctx context.Context, fn *live.Function, rounds int) error {
 	for range rounds {
 		for i := range a.Sample.Requests {
-			answer, err := a.fn.Ask(ctx, &a.Sample.Requests[i])
+			answer, err := fn.Ask(ctx, &a.Sample.Requests[i])
 			if err != nil {
 				return err
 			}
 			if answer.Wrong != nil {
-				a.note("a wrong answer of the platform on %s: %v", answer.Tier, answer.Wrong)
+				a.note("a wrong answer of the platform on %s: %v", answer.Rung, answer.Wrong)
 			}
 		}
 	}
 	return nil
 }
 
-// build leaves a binary of a level that answers all requests. One that meets an element that
+// build leaves a binary of a rung that answers all requests. One that meets an element that
 // tracing had not seen is built again with it, as the platform would.
-func (a *app) build(ctx context.Context, l function.Level) error {
+func (a *app) build(ctx context.Context, name function.Rung) error {
 	for try := 1; ; try++ {
-		if err := a.buildOnce(ctx, l); err != nil {
+		if err := a.buildOnce(ctx, name); err != nil {
 			return err
 		}
 		rev, err := a.fn.Revision(ctx)
 		if err != nil {
 			return err
 		}
-		if rev.Pipeline != nil && rev.Pipeline.Tier == function.TierNative { // else it did not even start
-			if err := a.askAll(ctx, 2); err != nil {
+		if phase(rev, name) == pipeline.PhaseReady { // else it did not even start
+			if err := a.askAll(ctx, a.fn, 2); err != nil {
 				return err
 			}
 			if rev, err = a.fn.Revision(ctx); err != nil {
 				return err
 			}
 		}
-		if _, built := a.binary(rev, l); rev.Pipeline != nil && rev.Pipeline.Tier == function.TierNative {
-			if !built {
-				a.note("the binary (%s) is not on this machine, so it is measured through the platform alone", l)
+		if phase(rev, name) == pipeline.PhaseReady {
+			if _, built := a.binary(rev, name); !built {
+				a.note("the binary (%s) is not on this machine, so it is measured through the platform alone", name)
 			}
 			return nil
 		}
 		why := "deoptimized"
 		for _, t := range rev.History {
-			if t.To == tracing { // only a deoptimization leads there again
+			if t.Event == pipeline.EventDeoptimized.String() {
 				why = t.Reason
 			}
 		}
@@ -244,52 +357,52 @@ func (a *app) build(ctx context.Context, l function.Level) error {
 	}
 }
 
-// buildOnce waits until the revision is native with a binary of at least a level.
-func (a *app) buildOnce(ctx context.Context, l function.Level) error {
+// buildOnce waits until the revision has a binary of a rung.
+func (a *app) buildOnce(ctx context.Context, name function.Rung) error {
 	rev, err := a.fn.Revision(ctx)
 	if err != nil {
 		return err
 	}
-	if _, built := a.binary(rev, l); built && rev.Pipeline != nil && rev.Pipeline.Tier == function.TierNative && (rev.Pipeline.Phase == "idle" || rev.Pipeline.Phase == "") {
+	if _, built := a.binary(rev, name); built && phase(rev, name) == pipeline.PhaseReady {
 		return nil
 	}
 	known := map[string]bool{}
 	for _, b := range rev.Builds {
-		known[b.ID] = b.State != "running"
+		known[b.ID] = b.State != "running" && b.State != "queued"
 	}
-	if err := a.run.Client.Call(ctx, http.MethodPost, client.OwnFunction(a.function())+"/optimize", map[string]any{"level": l}, nil); err != nil {
-		return fmt.Errorf("ask for a build: %w", err)
+	if err := a.fn.Optimize(ctx, name); err != nil {
+		return err
 	}
 	begin, shown, told := time.Now(), "", time.Now()
 	for {
 		if rev, err = a.fn.Revision(ctx); err != nil {
 			return err
 		}
-		var b *store.Build
+		var b store.Build // the one that was asked for, once it is there
 		if n := len(rev.Builds); n > 0 && !known[rev.Builds[n-1].ID] {
-			b = rev.Builds[n-1]
+			b = *rev.Builds[n-1]
+		}
+		p := phase(rev, name)
+		switch {
+		case b.State == "failed":
+			return fmt.Errorf("the build failed after %s (%s): %s", b.Cost.Wall.Round(time.Second), b.Class, b.Reason)
+		case b.State == "cancelled":
+			return errors.New("the build was cancelled")
+		case b.State == "succeeded" && p == pipeline.PhaseReady:
+			a.run.say("  %s: built in %s, %.1f MB", name, b.Cost.Wall.Round(time.Second), float64(b.Cost.Size)/1e6)
+			return nil
+		case b.State == "succeeded" && !p.Making():
+			if tracing(rev.Pipeline) {
+				return nil // it met a missing element while it started: the caller traces
+			}
+			return fmt.Errorf("the binary did not come up: %s", rev.Pipeline.Of(name).Reason)
 		}
 		state := "waiting"
-		if p := rev.Pipeline; p != nil {
-			state = p.State()
-			switch {
-			case b == nil || b.State == "running":
-				if b != nil && b.Phase != "" {
-					state += ": " + b.Phase
-				}
-			case b.State == "failed":
-				return fmt.Errorf("the build failed after %s (%s): %s", b.Cost.Wall.Round(time.Second), b.Class, b.Reason)
-			case b.State == "succeeded" && p.Phase == "idle" && p.Tier == function.TierNative:
-				a.run.say("  native (%s): built in %s, %.1f MB", l, b.Cost.Wall.Round(time.Second), float64(b.Cost.Size)/1e6)
-				return nil
-			case b.State == "succeeded" && p.Phase == "idle":
-				if n := len(rev.History); n > 0 && p.Stage != tracing {
-					return fmt.Errorf("the binary did not come up: %s", rev.History[n-1].Reason)
-				}
-				return nil // it met a missing element while it started: the caller traces
-			case b.State == "cancelled":
-				return errors.New("the build was cancelled")
-			}
+		if rev.Pipeline != nil {
+			state = rev.Pipeline.State()
+		}
+		if b.State == "running" && b.Phase != "" {
+			state += ": " + b.Phase
 		}
 		if state != shown || time.Since(told) > time.Minute {
 			a.run.say("  %s", state)
@@ -305,13 +418,20 @@ func (a *app) buildOnce(ctx context.Context, l function.Level) error {
 }
 
 // dismiss lets a function keep no worker any more. One that is idle already goes only after it
-// has served once more, so one request is asked.
+// has served once more, so each is asked something.
 func dismiss(ctx context.Context, fn *live.Function, optimize bool) error {
 	if err := fn.SetPolicy(ctx, policy(optimize, 0)); err != nil {
 		return err
 	}
-	_, err := fn.Ask(ctx, &fn.Sample.Requests[0])
-	return err
+	for {
+		workers, err := fn.Workers(ctx)
+		if err != nil || !slices.ContainsFunc(workers, func(w client.Worker) bool { return w.State == "idle" }) {
+			return err
+		}
+		if _, err := fn.Ask(ctx, &fn.Sample.Requests[0]); err != nil {
+			return err
+		}
+	}
 }
 
 // pause waits, or returns the context's error.

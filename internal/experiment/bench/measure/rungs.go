@@ -14,28 +14,29 @@ import (
 	"github.com/cloudjit/cloudjit/internal/experiment/bench"
 	"github.com/cloudjit/cloudjit/internal/experiment/live"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
 )
 
-// tier is a way to run an application.
-type tier struct {
+// rung is a way to run an application.
+type rung struct {
 	app *app
-	out *bench.Tier
+	out *bench.Rung
 	cmd *command       // nil: it is not run outside the platform
 	fn  *live.Function // nil: it is not run by the platform
-	// want is the tier that the platform must answer from.
-	want function.Tier
+	// want is the rung that the platform must answer from.
+	want function.Rung
 	// train, if not nil, is run once before all: it leaves what cmd needs.
 	train func(context.Context) error
 	off   bool // a measurement has failed: no more of them
 }
 
-// aotCacheSince is the first Java release that makes a cache in one run (JEP 514).
+// aotCacheSince is the first Java release that makes an AOT cache in one run (JEP 514).
 const aotCacheSince = 25
 
-// addTiers finds all ways to run the application.
-func (a *app) addTiers(ctx context.Context) error {
+// addRungs finds all ways to run the application.
+func (a *app) addRungs(ctx context.Context) error {
 	jdks, err := a.run.jdks()
 	if err != nil {
 		return err
@@ -45,16 +46,14 @@ func (a *app) addTiers(ctx context.Context) error {
 		return err
 	}
 	own := jdks[slices.IndexFunc(jdks, func(j toolchain.JDK) bool { return j.Home == jdk.Home })]
-	cmd, err := a.command(function.TierHotSpot, own, "")
+	cmd, err := a.command(ladder.HotSpot, own, "")
 	if err != nil {
 		return err
 	}
-	a.add(&tier{cmd: cmd, fn: a.hotspot, want: function.TierHotSpot}, bench.HotSpot, named(own))
-	if a.run.AOTCache {
-		if own.Feature() < aotCacheSince {
-			a.note("no AOT cache: it needs Java %d, and the newest JDK is %d", aotCacheSince, own.Feature())
-		} else {
-			a.addCached(cmd, own)
+	a.add(&rung{cmd: cmd, fn: a.hotspot, want: ladder.HotSpot}, ladder.HotSpot, named(own))
+	if slices.Contains(a.run.Settings.Rungs, ladder.AOTCache) {
+		if err := a.addCached(ctx, cmd, own); err != nil {
+			return err
 		}
 	}
 	for _, home := range a.run.JDKs {
@@ -62,11 +61,11 @@ func (a *app) addTiers(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		cmd, err := a.command(function.TierHotSpot, j, "")
+		cmd, err := a.command(ladder.HotSpot, j, "")
 		if err != nil {
 			return err
 		}
-		t := a.add(&tier{cmd: cmd}, a.free(fmt.Sprintf("hotspot-jdk%d", j.Feature())), named(j))
+		t := a.add(&rung{cmd: cmd}, a.free(function.Rung(fmt.Sprintf("hotspot-jdk%d", j.Feature()))), named(j))
 		if j.Feature() < a.info.JavaVersion {
 			t.fail(fmt.Errorf("the code needs Java %d", a.info.JavaVersion))
 		}
@@ -82,24 +81,17 @@ func (a *app) addNative(ctx context.Context, jdk toolchain.JDK) error {
 	if err != nil {
 		return err
 	}
-	levels := slices.Sorted(slices.Values(a.run.Settings.Levels))
-	serving := rev.Pipeline != nil && rev.Pipeline.Tier == function.TierNative
-	for i, l := range levels {
-		last := i == len(levels)-1 // what the platform serves
-		name := bench.Native
-		if !last {
-			name += "-" + l.String()
-		}
-		t := &tier{want: function.TierNative}
-		if last && serving {
+	for _, name := range a.binaries() {
+		t := &rung{want: name}
+		if rev.Pipeline != nil && rev.Pipeline.Rung == name {
 			t.fn = a.fn
 		}
-		if dir, ok := a.binary(rev, l); ok {
-			if t.cmd, err = a.command(function.TierNative, jdk, dir); err != nil {
+		if dir, ok := a.binary(rev, name); ok {
+			if t.cmd, err = a.command(name, jdk, dir); err != nil {
 				return err
 			}
 		}
-		a.add(t, name, "native image, "+map[function.Level]string{function.LevelQuick: "quick build (-Ob)", function.LevelOptimized: "optimized build"}[l])
+		a.add(t, name, "native image, "+map[function.Rung]string{ladder.Native: "quick build (-Ob)", ladder.NativeOptimized: "optimized build"}[name])
 		if t.fn == nil && t.cmd == nil {
 			t.fail(errors.New("there is no binary"))
 		}
@@ -107,16 +99,43 @@ func (a *app) addNative(ctx context.Context, jdk toolchain.JDK) error {
 	return nil
 }
 
-// addCached adds HotSpot with a cache of what a training run loaded and linked.
-func (a *app) addCached(plain *command, jdk toolchain.JDK) {
-	file := filepath.Join(a.run.Dir, "aot", a.sha[:16]+"-"+a.free("hotspot-aot-cache")+".aot")
+// addCached adds HotSpot with a cache: the platform's, and of the bare process, whose paths are others
+// than those inside the platform's sandbox, one of what a training run loaded and linked.
+func (a *app) addCached(ctx context.Context, plain *command, jdk toolchain.JDK) error {
+	t := &rung{want: ladder.AOTCache}
+	if a.cached != nil {
+		rev, err := a.cached.Revision(ctx)
+		if err != nil {
+			return err
+		}
+		if rev.Pipeline != nil && rev.Pipeline.Rung == ladder.AOTCache {
+			t.fn = a.cached
+		}
+	}
+	a.add(t, ladder.AOTCache, named(jdk)+" with an AOT cache")
+	switch {
+	case jdk.Feature() >= aotCacheSince:
+		t.bareCache(plain)
+	case t.fn != nil:
+		a.note("no AOT cache of the bare process: it needs Java %d, and the newest JDK is %d", aotCacheSince, jdk.Feature())
+	default:
+		t.fail(errors.New("there is no cache"))
+	}
+	return nil
+}
+
+// bareCache makes the rung's command one with a cache, and its training the run that leaves it.
+func (t *rung) bareCache(plain *command) {
+	a := t.app
+	file := filepath.Join(a.run.Dir, "aot", a.sha[:16]+".aot")
 	with := func(options ...string) *command {
 		c := *plain
 		c.args = append(slices.Clone(options), plain.args...)
 		return &c
 	}
 	// Mode "on" ends the JVM if the cache cannot be used, instead of measuring without it.
-	t := a.add(&tier{cmd: with("-XX:AOTMode=on", "-XX:AOTCache="+file)}, a.free("hotspot-aot-cache"), named(jdk)+" with an AOT cache")
+	t.cmd = with("-XX:AOTMode=on", "-XX:AOTCache="+file)
+	t.out.Command = t.cmd.String()
 	t.train = func(ctx context.Context) error {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			return err
@@ -140,33 +159,33 @@ func (a *app) addCached(plain *command, jdk toolchain.JDK) {
 		if err != nil {
 			return fmt.Errorf("the JVM left no cache: %s", p.output.String())
 		}
-		a.note("AOT cache: %.0f MB, trained with each request %d times", float64(info.Size())/1e6, a.run.Rounds)
+		a.note("AOT cache of the bare process: %.0f MB, trained with each request %d times", float64(info.Size())/1e6, a.run.Rounds)
 		return nil
 	}
 }
 
-// free makes a tier's name unlike all others.
-func (a *app) free(name string) string {
+// free makes a rung's name unlike all others.
+func (a *app) free(name function.Rung) function.Rung {
 	for n, candidate := 2, name; ; n++ {
-		if a.out.Tier(candidate) == nil {
+		if a.out.Rung(candidate) == nil {
 			return candidate
 		}
-		candidate = fmt.Sprintf("%s-%d", name, n)
+		candidate = function.Rung(fmt.Sprintf("%s-%d", name, n))
 	}
 }
 
-func (a *app) add(t *tier, name, runtime string) *tier {
+func (a *app) add(t *rung, name function.Rung, runtime string) *rung {
 	t.app = a
-	t.out = &bench.Tier{Name: name, Runtime: runtime, Values: map[string][]float64{}}
+	t.out = &bench.Rung{Name: name, Runtime: runtime, Values: map[string][]float64{}}
 	if t.cmd != nil {
 		t.out.Command = t.cmd.String()
 	}
-	a.out.Tiers, a.tiers = append(a.out.Tiers, t.out), append(a.tiers, t)
+	a.out.Rungs, a.rungs = append(a.out.Rungs, t.out), append(a.rungs, t)
 	return t
 }
 
 // command is what the platform would run in a sandbox, outside of one.
-func (a *app) command(t function.Tier, jdk toolchain.JDK, native string) (*command, error) {
+func (a *app) command(name function.Rung, jdk toolchain.JDK, artifact string) (*command, error) {
 	spec := &function.Spec{
 		ID: "bench", Function: function.Name(a.function()), Version: "$LATEST", Runtime: "java21", Handler: a.Sample.Handler,
 		CodeSHA256: a.sha, MemoryMiB: a.out.MemoryMiB, TmpMiB: 512, Timeout: answerTime,
@@ -176,7 +195,7 @@ func (a *app) command(t function.Tier, jdk toolchain.JDK, native string) (*comma
 	}
 	paths := launch.Paths{
 		Code: a.code(), ClassPath: a.info.Paths, MainClass: a.info.MainClass, ModuleOptions: a.info.ModuleOptions(),
-		JDK: launch.JDK{Home: jdk.Home, Version: jdk.Feature()}, Native: native,
+		JDK: launch.JDK{Home: jdk.Home, Version: jdk.Feature()}, Artifact: artifact,
 	}
 	var err error
 	for _, f := range []struct {
@@ -187,7 +206,12 @@ func (a *app) command(t function.Tier, jdk toolchain.JDK, native string) (*comma
 			return nil, err
 		}
 	}
-	s, err := launch.Worker(launch.Request{ID: "bench", Revision: spec, Tier: t, Paths: paths, Now: a.run.began})
+	l := ladder.Of(spec.Kind)
+	id, ok := l.Find(name)
+	if !ok {
+		return nil, fmt.Errorf("a %s has no rung %s", spec.Kind, name)
+	}
+	s, err := launch.Worker(launch.Request{ID: "bench", Revision: spec, Rung: l.Rungs[id], Paths: paths, Now: a.run.began})
 	if err != nil {
 		return nil, err
 	}
@@ -214,44 +238,44 @@ func launchable(jdks []toolchain.JDK) []launch.JDK {
 // named is a JDK for people.
 func named(j toolchain.JDK) string { return fmt.Sprintf("JDK %s (%s)", j.Version, j.Vendor) }
 
-func (t *tier) fail(err error) {
+func (t *rung) fail(err error) {
 	t.off = true
 	t.out.Failed = err.Error()
 	t.app.run.say("  %s, %s: %v", t.app.Name, t.out.Name, err)
 }
 
-// figure1 measures all tiers of all applications, in turns, so that what changes on the machine
+// figure1 measures all rungs of all applications, in turns, so that what changes on the machine
 // meanwhile changes all alike.
 func (r *run) figure1(ctx context.Context) error {
 	for _, a := range r.apps {
 		if !a.prepared {
 			continue
 		}
-		if err := a.addTiers(ctx); err != nil {
+		if err := a.addRungs(ctx); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			a.failed("%v", err)
 		}
 	}
-	r.say("warming up: each tier once, so that its files are in memory")
-	if err := r.each(ctx, 0, (*tier).warmUp); err != nil {
+	r.say("warming up: each rung once, so that its files are in memory")
+	if err := r.each(ctx, 0, (*rung).warmUp); err != nil {
 		return err
 	}
 	for i := range r.Settings.Repeat {
 		r.say("measuring, repetition %d of %d", i+1, r.Settings.Repeat)
-		if err := r.each(ctx, i, (*tier).measure); err != nil {
+		if err := r.each(ctx, i, (*rung).measure); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// each goes through the tiers of all applications; each repetition begins with another tier.
-func (r *run) each(ctx context.Context, repetition int, do func(*tier, context.Context) error) error {
+// each goes through the rungs of all applications; each repetition begins with another one.
+func (r *run) each(ctx context.Context, repetition int, do func(*rung, context.Context) error) error {
 	for _, a := range r.apps {
-		for i := range a.tiers {
-			t := a.tiers[(i+repetition)%len(a.tiers)]
+		for i := range a.rungs {
+			t := a.rungs[(i+repetition)%len(a.rungs)]
 			if t.off {
 				continue
 			}
@@ -267,7 +291,7 @@ func (r *run) each(ctx context.Context, repetition int, do func(*tier, context.C
 	return nil
 }
 
-func (t *tier) warmUp(ctx context.Context) error {
+func (t *rung) warmUp(ctx context.Context) error {
 	if t.train != nil {
 		t.app.run.say("  %s, %s: training", t.app.Name, t.out.Name)
 		if err := t.train(ctx); err != nil {
@@ -287,7 +311,7 @@ func (t *tier) warmUp(ctx context.Context) error {
 	return nil
 }
 
-func (t *tier) measure(ctx context.Context) error {
+func (t *rung) measure(ctx context.Context) error {
 	if t.cmd != nil {
 		if err := t.measureBare(ctx); err != nil {
 			return err
@@ -320,7 +344,7 @@ const (
 )
 
 // once starts the process, waits for its first answer, and measures its memory after a while.
-func (t *tier) once(ctx context.Context, settle time.Duration) (first time.Duration, mib float64, err error) {
+func (t *rung) once(ctx context.Context, settle time.Duration) (first time.Duration, mib float64, err error) {
 	p, err := start(t.cmd, t.app.Sample)
 	if err != nil {
 		return 0, 0, err
@@ -339,7 +363,7 @@ func (t *tier) once(ctx context.Context, settle time.Duration) (first time.Durat
 }
 
 // measureBare takes one start that is left idle and one that is under load from its start.
-func (t *tier) measureBare(ctx context.Context) error {
+func (t *rung) measureBare(ctx context.Context) error {
 	s := t.app.run.Settings
 	first, idle, err := t.once(ctx, s.Settle)
 	if err != nil {
@@ -374,9 +398,9 @@ func (t *tier) measureBare(ctx context.Context) error {
 
 // measurePlatform takes cold starts through the platform; the last one's worker is kept, and
 // measured idle.
-func (t *tier) measurePlatform(ctx context.Context) error {
+func (t *rung) measurePlatform(ctx context.Context) error {
 	s := t.app.run.Settings
-	optimize := t.want == function.TierNative
+	optimize := t.want != ladder.HotSpot
 	for i := range s.ColdStarts {
 		if i == s.ColdStarts-1 {
 			if err := t.gone(ctx); err != nil {
@@ -400,7 +424,7 @@ func (t *tier) measurePlatform(ctx context.Context) error {
 		return err
 	}
 	for _, w := range workers {
-		if w.State == "idle" && w.Tier == t.want && w.Memory.PSS > 0 {
+		if w.State == "idle" && w.Rung == t.want && w.Recording == ladder.RecordingNone && w.Memory.PSS > 0 {
 			t.out.Add(bench.WorkerMemory, float64(w.Memory.PSS)/(1<<20))
 			break
 		}
@@ -409,7 +433,7 @@ func (t *tier) measurePlatform(ctx context.Context) error {
 }
 
 // cold asks one request that finds no worker.
-func (t *tier) cold(ctx context.Context) (time.Duration, error) {
+func (t *rung) cold(ctx context.Context) (time.Duration, error) {
 	if err := t.gone(ctx); err != nil {
 		return 0, err
 	}
@@ -419,14 +443,14 @@ func (t *tier) cold(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	case a.Wrong != nil:
 		return 0, fmt.Errorf("a wrong answer of the platform: %w", a.Wrong)
-	case a.Tier != t.want || !a.Cold:
-		return 0, fmt.Errorf("the platform answered from %s (cold start: %t), want a cold start of %s", a.Tier, a.Cold, t.want)
+	case a.Rung != t.want || !a.Cold:
+		return 0, fmt.Errorf("the platform answered from %s (cold start: %t), want a cold start of %s", a.Rung, a.Cold, t.want)
 	}
 	return a.Latency, nil
 }
 
 // gone waits until the function has no worker.
-func (t *tier) gone(ctx context.Context) error {
+func (t *rung) gone(ctx context.Context) error {
 	for end := time.Now().Add(goneTime); ; {
 		workers, err := t.fn.Workers(ctx)
 		if err != nil || len(workers) == 0 {

@@ -1,0 +1,97 @@
+package keep
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Scratch is the folder of one build. Its lock file is held as long as the builder lives.
+type Scratch struct {
+	Dir  string
+	lock *os.File
+}
+
+// Scratch makes an empty folder for one build.
+func (s *Store) Scratch() (*Scratch, error) {
+	// Made under a name that clean does not look at, and locked before it gets its own.
+	dir, err := os.MkdirTemp(filepath.Join(s.dir, "scratch"), ".new-*")
+	if err != nil {
+		return nil, fmt.Errorf("make scratch folder: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err == nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	final := filepath.Join(s.dir, "scratch", "build-"+strings.TrimPrefix(filepath.Base(dir), ".new-"))
+	if err == nil {
+		err = os.Rename(dir, final)
+	}
+	if err != nil {
+		f.Close()
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("make scratch folder: %w", err)
+	}
+	return &Scratch{Dir: final, lock: f}, nil
+}
+
+// Name is unique among all builds that share the store.
+func (s *Scratch) Name() string { return filepath.Base(s.Dir) }
+
+// Remove deletes the folder.
+func (s *Scratch) Remove() error {
+	// Read-only folders that a tool made would stop RemoveAll for anybody but root.
+	err := os.RemoveAll(s.Dir)
+	if err != nil {
+		_ = filepath.WalkDir(s.Dir, func(p string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				_ = os.Chmod(p, 0o700)
+			}
+			return nil
+		})
+		err = os.RemoveAll(s.Dir)
+	}
+	s.lock.Close()
+	if err != nil {
+		return fmt.Errorf("remove scratch folder: %w", err)
+	}
+	return nil
+}
+
+// clean removes the scratch of builds whose process is gone.
+func (s *Store) clean(left func(scratch string)) error {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "scratch"))
+	if err != nil {
+		return fmt.Errorf("clean build cache: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		dir := filepath.Join(s.dir, "scratch", e.Name())
+		if strings.HasPrefix(e.Name(), ".new-") && young(dir) {
+			continue // another process makes it at this moment
+		}
+		sc := &Scratch{Dir: dir}
+		if sc.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0); err == nil {
+			if unix.Flock(int(sc.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+				sc.lock.Close()
+				continue // in use
+			}
+		}
+		if left != nil {
+			left(dir)
+		}
+		errs = append(errs, sc.Remove())
+	}
+	return errors.Join(errs...)
+}
+
+func young(dir string) bool {
+	st, err := os.Stat(dir)
+	return err == nil && time.Since(st.ModTime()) < time.Minute
+}

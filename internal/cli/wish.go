@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/store"
+)
+
+// wish is a rung that an operator asked for.
+type wish struct {
+	function string
+	rung     function.Rung
+	// before is how the revision was before that: what had failed then is no answer.
+	before client.Revision
+}
+
+// patience is how long nothing may happen to a wish that waits for a recording. A recorder that is given
+// an invocation, or that only has to start, needs some seconds.
+const patience = 2 * time.Minute
+
+func latest(ctx context.Context, c *client.Client, name string, to *client.Revision) error {
+	return c.Call(ctx, http.MethodGet, client.OwnFunction(name)+"/revisions/latest", nil, to)
+}
+
+// await shows the moves of the function's pipeline until the rung is ready, or it is certain that
+// this wish will not be met.
+func (w *wish) await(ctx context.Context, c *client.Client, progress io.Writer) error {
+	begin, moved, shown := time.Now(), time.Now(), ""
+	for {
+		var r client.Revision
+		if err := latest(ctx, c, w.function, &r); err != nil {
+			return err
+		}
+		if state := w.state(&r); state != shown {
+			fmt.Fprintf(progress, "%6.1f s  %s: %s\n", time.Since(begin).Seconds(), w.function, state)
+			moved, shown = time.Now(), state
+		}
+		if done, err := w.outcome(&r); done || err != nil {
+			return err
+		}
+		if w.idle(&r) && time.Since(moved) > patience {
+			return &hintError{fmt.Errorf("%s of %s waits for a recording, and nothing was recorded for %s", w.rung, w.function, patience),
+				fmt.Sprintf("Invoke %s as it is used: the wish stays, and %s is made then.", w.function, w.rung)}
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// state is the pipeline's in a line, with what the builder says that it does.
+func (w *wish) state(r *client.Revision) string {
+	p := r.Pipeline
+	if p == nil {
+		return "not served yet"
+	}
+	s := p.State()
+	if rung := p.Of(w.rung); rung != nil && rung.Wanted {
+		s += ", " + string(w.rung) + " wanted"
+	}
+	if n := len(r.Builds); n > 0 && r.Builds[n-1].State == "running" && r.Builds[n-1].Phase != "" {
+		s += " (" + r.Builds[n-1].Phase + ")"
+	}
+	return s
+}
+
+// idle reports whether the wish waits for a recording.
+func (w *wish) idle(r *client.Revision) bool {
+	if r.Pipeline == nil {
+		return true
+	}
+	rung := r.Pipeline.Of(w.rung)
+	return rung != nil && rung.Wanted && !rung.Phase.Making()
+}
+
+// outcome is how the wish ended, from how the revision is now; not done and no error: that is open.
+// An artifact that failed is made again after a while, but whoever waits hears of it at once.
+func (w *wish) outcome(r *client.Revision) (done bool, err error) {
+	p := r.Pipeline
+	switch {
+	case r.ID != w.before.ID:
+		return false, fmt.Errorf("%s was changed meanwhile: its new revision has artifacts of its own", w.function)
+	case p == nil:
+		return false, nil
+	}
+	rung := p.Of(w.rung)
+	if rung == nil {
+		return false, fmt.Errorf("%s has no rung %s any more", w.function, w.rung)
+	}
+	var before client.Rung
+	if w.before.Pipeline != nil {
+		if b := w.before.Pipeline.Of(w.rung); b != nil {
+			before = *b
+		}
+	}
+	at := func(name function.Rung) int {
+		return slices.IndexFunc(p.Ladder, func(r client.Rung) bool { return r.Rung == name })
+	}
+	switch {
+	case rung.Phase == pipeline.PhaseReady, at(p.Rung) > at(w.rung):
+		return true, nil
+	case rung.Failures > before.Failures || rung.Falls > before.Falls, !rung.Wanted && !rung.Phase.Making():
+		return false, w.failed(r, rung)
+	}
+	if step := w.lost(r); step != nil {
+		return false, &hintError{fmt.Errorf("%s of %s cannot be made: nothing could be recorded: %s", w.rung, w.function, step.Reason),
+			fmt.Sprintf("What it wrote: cloudjit logs %s", w.function)}
+	}
+	return false, nil
+}
+
+// failed says why there is no artifact, with the build that failed if one did.
+func (w *wish) failed(r *client.Revision, rung *client.Rung) error {
+	reason := rung.Reason
+	if reason == "" {
+		reason = r.Pipeline.Reason
+	}
+	if n := len(r.Builds); n > 0 {
+		b := r.Builds[n-1]
+		known := slices.ContainsFunc(w.before.Builds, func(old *store.Build) bool { return old.ID == b.ID })
+		if b.Rung == w.rung && b.State == "failed" && !known {
+			text := fmt.Sprintf("build of %s of %s failed (%s): %s", w.rung, w.function, b.Class, b.Reason)
+			hint := fmt.Sprintf("Its log: %s/revisions/%s/builds/%s/log", client.OwnFunction(w.function), r.ID, b.ID)
+			return &hintError{errors.New(text), strings.TrimSpace(b.Hint + "\n" + hint)}
+		}
+	}
+	return &hintError{fmt.Errorf("%s of %s was not made: %s", w.rung, w.function, reason), fmt.Sprintf("More: cloudjit describe %s; cloudjit logs %s", w.function, w.function)}
+}
+
+// lost is the newest step of the history that says that the recording which the rung is made from
+// could not be taken; nil if there is none since the wish.
+func (w *wish) lost(r *client.Revision) *store.Transition {
+	var since time.Time
+	if n := len(w.before.History); n > 0 {
+		since = w.before.History[n-1].At
+	}
+	from := ""
+	if l := ladder.Of(r.Kind); l != nil {
+		if id, ok := l.Find(w.rung); ok {
+			from = l.Rungs[id].From.String()
+		}
+	}
+	for i := len(r.History) - 1; i >= 0 && r.History[i].At.After(since); i-- {
+		// A recording that stays where it is has failed; every other step of one moves it.
+		if h := &r.History[i]; h.Recording == from && from != "" && h.From == h.To {
+			return h
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+)
+
+// TestNewRung adds a rung to a ladder: its row is all that the core needs to record for it, build it,
+// check it, serve with it and leave it again.
+func TestNewRung(t *testing.T) {
+	l := whole.Clone()
+	l.Rungs = append(l.Rungs, ladder.Rung{
+		Name: "warp", Artifact: ladder.ArtifactBinary, From: ladder.RecordingConfiguration, Builder: "warp-drive", Back: 2,
+		Start: 0.01, First: 1, Speed: 0.1, Memory: 0.1,
+	})
+	if err := l.Check(); err != nil {
+		t.Fatal(err)
+	}
+	warp, _ := l.Find("warp")
+	e := New(NodeConfig{}, &eager{})
+	now, version := int64(0), uint32(0)
+	events := []Event{
+		{Kind: EventFunctionSet, FunctionConfig: &FunctionConfig{Reserved: -1}},
+		{Kind: EventRevisionAdded, RevisionConfig: &RevisionConfig{Ladder: l, MemoryMiB: []int32{64, 64, 32, 8}}},
+	}
+	var served []function.Rung
+	kept := map[WorkerID]Action{}
+	for invocation := InvocationID(0); len(served) == 0 || served[len(served)-1] != "warp"; invocation++ {
+		if invocation > 20 {
+			t.Fatalf("after %d invocations served by %v", invocation, served)
+		}
+		events = append(events, Event{Kind: EventArrived, Invocation: invocation})
+		for ; len(events) > 0; events = events[1:] {
+			now += int64(time.Second)
+			for _, a := range e.Step(now, events[0], nil) {
+				switch a.Kind {
+				case ActionStart:
+					kept[a.Worker] = a
+					events = append(events, Event{Kind: EventWorkerReady, Worker: a.Worker})
+				case ActionAssign:
+					served = append(served, l.RungName(a.Rung))
+					events = append(events, Event{Kind: EventFinished, Invocation: a.Invocation, Worker: a.Worker, Outcome: function.OutcomeOK})
+				case ActionStop:
+					if a.Recording != ladder.RecordingNone {
+						version++
+						events = append(events, Event{Kind: EventRecording, Recording: a.Recording, Version: version})
+					}
+					events = append(events, Event{Kind: EventWorkerExited, Worker: a.Worker})
+				case ActionBuild:
+					events = append(events, Event{Kind: EventBuildDone, Rung: a.Rung})
+				case ActionIllegal:
+					t.Fatalf("%v: %+v", events[0].Kind, a)
+				}
+			}
+		}
+	}
+	if served[0] != "hotspot" {
+		t.Errorf("first served by %s, want the first rung", served[0])
+	}
+	// What it assumed turns out wrong: the rung below serves.
+	for _, ev := range []Event{
+		{Kind: EventArrived, Invocation: 99},
+		{Kind: EventDeoptimize},
+	} {
+		now += int64(time.Second)
+		e.Step(now, ev, nil)
+	}
+	if c := e.RevisionCounts(0); c.Rung == warp {
+		t.Errorf("after it was left, new workers are still of rung %d", c.Rung)
+	}
+}

@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/pool"
+)
+
+// learnt is a ladder as this node knows it: the one that it was given, and the copy with what was
+// measured here.
+type learnt struct {
+	given, own *ladder.Ladder
+	built      [ladder.Max]int // builds that its costs are the mean of
+}
+
+// learning weighs what was measured last by this against all before: the mean of the last few.
+const learning = 0.3
+
+// ladder is the node's own copy of a ladder.
+func (e *Engine) ladder(given *ladder.Ladder) *ladder.Ladder {
+	for i := range e.ladders {
+		if e.ladders[i].given == given || sameLadder(e.ladders[i].given, given) {
+			return e.ladders[i].own
+		}
+	}
+	e.ladders = append(e.ladders, learnt{given: given, own: given.Clone()})
+	return e.ladders[len(e.ladders)-1].own
+}
+
+func sameLadder(a, b *ladder.Ladder) bool {
+	if a.Name != b.Name || a.Start != b.Start || len(a.Rungs) != len(b.Rungs) {
+		return false
+	}
+	for i := range a.Rungs {
+		if a.Rungs[i] != b.Rungs[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// learnCost takes what a build cost into the ladder's figures.
+func (e *Engine) learnCost(l *ladder.Ladder, rung ladder.ID, c ladder.Cost) {
+	if c.Wall <= 0 {
+		return
+	}
+	for i := range e.ladders {
+		if e.ladders[i].own != l {
+			continue
+		}
+		own := &l.Rungs[rung].Cost
+		if e.ladders[i].built[rung]++; e.ladders[i].built[rung] == 1 {
+			*own = c
+			return
+		}
+		own.Wall += time.Duration(learning * float64(c.Wall-own.Wall))
+		own.CPU += time.Duration(learning * float64(c.CPU-own.CPU))
+		own.MemoryMB += learning * (c.MemoryMB - own.MemoryMB)
+		own.DiskMB += learning * (c.DiskMB - own.DiskMB)
+		return
+	}
+}
+
+// estimate fills in what is not measured of a revision's rungs.
+func (e *Engine) estimate(r *revision) {
+	for id := range r.views {
+		row := &r.ladder.Rungs[id]
+		v := &r.views[id]
+		v.Start = int64(row.Start * float64(r.ladder.Start))
+		v.MemoryMB = row.Memory * r.workerMB
+		v.Speed = row.Speed
+	}
+}
+
+// started takes the time of a start into the revision's figures. One measured rung also says what to
+// expect of those that were not measured yet: the ladder has their proportions.
+func (e *Engine) started(r *revision, wk *pool.Worker) {
+	took := e.now - wk.Since
+	wk.Since = e.now
+	if wk.Check {
+		return
+	}
+	took = int64(float64(took) / wk.Recording.Start())
+	v := &r.views[wk.Rung]
+	bit := uint8(1) << wk.Rung
+	if r.timed&bit != 0 {
+		v.Start += int64(learning * float64(took-v.Start))
+		return
+	}
+	v.Start = took
+	r.timed |= bit
+	own := r.ladder.Rungs[wk.Rung].Start
+	if own <= 0 {
+		return
+	}
+	for id := range r.views {
+		if r.timed&(1<<id) == 0 {
+			r.views[id].Start = int64(float64(took) * r.ladder.Rungs[id].Start / own)
+		}
+	}
+}
+
+// served takes what a worker did since it was asked last into the figures of its rung.
+func (e *Engine) served(r *revision, wk *pool.Worker) {
+	r.views[wk.Rung].Served += reconsider
+	e.learnMean(r, wk)
+}
+
+// learnWorker takes a worker that ends into its revision's figures.
+func (e *Engine) learnWorker(r *revision, wk *pool.Worker, mb float64) {
+	v := &r.views[wk.Rung]
+	v.Served += uint64(wk.Served % reconsider)
+	e.learnMean(r, wk)
+	if mb <= 0 || wk.Recording != ladder.RecordingNone || wk.Served == 0 {
+		return
+	}
+	bit := uint8(1) << wk.Rung
+	if r.weighed&bit != 0 {
+		v.MemoryMB += learning * (mb - v.MemoryMB)
+		return
+	}
+	v.MemoryMB = mb
+	r.weighed |= bit
+	for id := range r.views {
+		if r.weighed&(1<<id) == 0 {
+			r.views[id].MemoryMB = mb * r.ladder.Rungs[id].Memory / r.ladder.Rungs[wk.Rung].Memory
+		}
+	}
+}
+
+// learnMean takes the smoothed duration of the revision's last invocations, which a warm worker ran,
+// into that of the worker's rung.
+func (e *Engine) learnMean(r *revision, wk *pool.Worker) {
+	if wk.Recording != ladder.RecordingNone || wk.Served < learnAfter {
+		return
+	}
+	m := &r.rungs[wk.Rung].mean
+	if *m == 0 {
+		*m = r.service
+	} else {
+		*m += int64(learning * float64(r.service-*m))
+	}
+}
+
+// learnAfter is from how many invocations on a worker's durations say something of its rung: before,
+// code is cold.
+const learnAfter = 64
+
+// figure brings the speeds of a revision's rungs up to date. They are relative to the first rung's; where
+// that was not measured, to the lowest that was, for which the ladder's figure stands.
+func (e *Engine) figure(r *revision) {
+	base := 0.0
+	for id := range r.views {
+		mean := float64(r.rungs[id].mean)
+		if mean <= 0 {
+			continue
+		}
+		if base == 0 {
+			base = mean / r.ladder.Rungs[id].Speed
+		}
+		r.views[id].Speed = mean / base
+	}
+}

@@ -1,0 +1,234 @@
+// Package ladder is the table of rungs: the ways in which a revision can be run, as the tiers of
+// a JIT compiler are, and what each of them costs and gains.
+//
+// A worker is a rung and a recording: the rung says how it runs, the recording what it leaves
+// for a builder. Engine, policies, simulator, launch, builders and API read the same table: a new
+// rung is a row of it, a builder and a launch line. The package is pure data: it knows nothing of
+// workers, of times of day, or of which rung a revision is on.
+package ladder
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+)
+
+// Artifact is what a worker of a rung needs besides the code.
+type Artifact uint8
+
+const (
+	// ArtifactNone: nothing.
+	ArtifactNone Artifact = iota
+	// ArtifactCache is a JDK's AOT cache, or its older form, an archive of class data.
+	ArtifactCache
+	// ArtifactBinary is a native executable.
+	ArtifactBinary
+
+	artifactCount = int(ArtifactBinary) + 1
+)
+
+// Recording is what a worker writes down while it serves, for a builder to make an artifact of.
+type Recording uint8
+
+const (
+	// RecordingNone: the worker records nothing, or the artifact needs no recording.
+	RecordingNone Recording = iota
+	// RecordingConfiguration is what a JVM notes of the classes that it loads and the methods that run
+	// often. It is there when the worker has ended in good order.
+	RecordingConfiguration
+	// RecordingMetadata is the tracer's: the dynamic features that were used (GraalVM reachability
+	// metadata). It grows while the worker lives.
+	RecordingMetadata
+
+	// RecordingCount is the number of recordings, for tables by Recording.
+	RecordingCount = int(RecordingMetadata) + 1
+)
+
+// ID is a rung's index in its ladder. The first rung, 0, needs no artifact.
+type ID uint8
+
+// First is the rung that everything can fall back to.
+const First ID = 0
+
+// Max is the most rungs that a ladder may have.
+const Max = 8
+
+// Rung is one way to run a revision.
+type Rung struct {
+	// Name is what people, metrics and the API call it.
+	Name function.Rung `json:"name"`
+	// Artifact is what a worker of it needs.
+	Artifact Artifact `json:"artifact"`
+	// From is the recording that the artifact is made from.
+	From Recording `json:"from"`
+	// Builder is the name of what makes the artifact; Options is what it is told.
+	Builder string `json:"builder,omitempty"`
+	Options string `json:"options,omitempty"`
+	// Back is the highest rung that may serve when this one's artifact turns out wrong.
+	Back ID `json:"back"`
+	// Light: the artifact costs so little that it is made for every function that runs, as its
+	// recording is taken from an ordinary worker. All others are weighed.
+	Light bool `json:"light"`
+
+	// What it gains, until it is measured: factors, relative to the ladder's first rung.
+
+	// Start is the time from the start of a worker until it is ready for its first invocation.
+	Start float64 `json:"start"`
+	// First and Speed are the duration of a worker's first invocation and of the later ones.
+	First float64 `json:"first"`
+	Speed float64 `json:"speed"`
+	// Memory is what a worker uses.
+	Memory float64 `json:"memory"`
+
+	// Cost of making and keeping the artifact, until it is measured.
+	Cost Cost `json:"cost"`
+}
+
+// Cost of an artifact.
+type Cost struct {
+	// Wall and CPU are the time that its build takes.
+	Wall time.Duration `json:"wallNs"`
+	CPU  time.Duration `json:"cpuNs"`
+	// MemoryMB is the builder's memory at its peak, DiskMB the artifact's size; 1e6 bytes.
+	MemoryMB float64 `json:"memoryMB"`
+	DiskMB   float64 `json:"diskMB"`
+}
+
+// Ladder is the rungs of a kind of function, the lowest first.
+type Ladder struct {
+	// Name is that of the kind of function.
+	Name string `json:"name"`
+	// Start is how long a worker of the first rung takes to be ready, until it is measured.
+	Start time.Duration `json:"startNs"`
+	Rungs []Rung        `json:"rungs"`
+}
+
+// recordings say what each recording is and costs.
+var recordings = [RecordingCount]struct {
+	name string
+	// start is the factor by which a worker that records starts later.
+	start float64
+	// atEnd: the recording is there only when the worker has ended.
+	atEnd bool
+}{
+	RecordingNone:          {"none", 1, false},
+	RecordingConfiguration: {"configuration", 1.35, true},
+	RecordingMetadata:      {"metadata", 1.36, false},
+}
+
+var artifactNames = [artifactCount]string{"none", "cache", "binary"}
+
+// String is the recording's name.
+func (r Recording) String() string {
+	if int(r) < RecordingCount {
+		return recordings[r].name
+	}
+	return function.EnumName(nil, uint8(r))
+}
+
+// Start is the factor by which a worker that records starts later than one that does not.
+func (r Recording) Start() float64 { return recordings[r].start }
+
+// AtEnd reports whether the recording is there only when its worker has ended.
+func (r Recording) AtEnd() bool { return recordings[r].atEnd }
+
+// String is the artifact's name.
+func (a Artifact) String() string { return function.EnumName(artifactNames[:], uint8(a)) }
+
+// MarshalText writes the name.
+func (r Recording) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads the name and fails on any other.
+func (r *Recording) UnmarshalText(b []byte) error {
+	var names [RecordingCount]string
+	for i := range names {
+		names[i] = recordings[i].name
+	}
+	return function.ParseEnum("recording", names[:], (*uint8)(r), b)
+}
+
+// MarshalText writes the name.
+func (a Artifact) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads the name and fails on any other.
+func (a *Artifact) UnmarshalText(b []byte) error {
+	return function.ParseEnum("artifact", artifactNames[:], (*uint8)(a), b)
+}
+
+// Find is the rung of a name; false if the ladder has none.
+func (l *Ladder) Find(name function.Rung) (ID, bool) {
+	for i := range l.Rungs {
+		if l.Rungs[i].Name == name {
+			return ID(i), true
+		}
+	}
+	return 0, false
+}
+
+// Name of a rung, also of one that the ladder does not have.
+func (l *Ladder) RungName(id ID) function.Rung {
+	if int(id) < len(l.Rungs) {
+		return l.Rungs[id].Name
+	}
+	return function.Rung(function.EnumName(nil, uint8(id)))
+}
+
+// Records reports whether some rung is made from a recording.
+func (l *Ladder) Records(what Recording) bool {
+	for i := range l.Rungs {
+		if l.Rungs[i].From == what && i > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Check refuses a ladder that no revision could climb.
+func (l *Ladder) Check() error {
+	if len(l.Rungs) == 0 || len(l.Rungs) > Max {
+		return fmt.Errorf("ladder %q has %d rungs: want 1 to %d", l.Name, len(l.Rungs), Max)
+	}
+	if l.Start < 0 {
+		return fmt.Errorf("ladder %q: a start of %v", l.Name, l.Start)
+	}
+	for i := range l.Rungs {
+		r := &l.Rungs[i]
+		wrong := func(format string, args ...any) error {
+			return fmt.Errorf("ladder %q, rung %d (%q): %s", l.Name, i, r.Name, fmt.Sprintf(format, args...))
+		}
+		switch {
+		case r.Name == "":
+			return wrong("it has no name")
+		case (i == 0) != (r.Artifact == ArtifactNone):
+			return wrong("the first rung needs no artifact, and every other one does")
+		case int(r.Artifact) >= artifactCount || int(r.From) >= RecordingCount:
+			return wrong("unknown artifact or recording")
+		case i > 0 && int(r.Back) >= i:
+			return wrong("it falls back to rung %d: want a lower one", r.Back)
+		case !(r.Start >= 0) || !(r.First > 0) || !(r.Speed > 0) || !(r.Memory > 0):
+			return wrong("start %g, first %g, speed %g, memory %g: want a start of 0 or more and all others over 0", r.Start, r.First, r.Speed, r.Memory)
+		case r.Cost.Wall < 0 || r.Cost.CPU < 0 || !(r.Cost.MemoryMB >= 0) || !(r.Cost.DiskMB >= 0):
+			return wrong("a cost below 0")
+		}
+		if first, ok := l.Find(r.Name); ok && int(first) != i {
+			return wrong("two rungs have this name")
+		}
+	}
+	return nil
+}
+
+// Keep is the ladder without the rungs that are not ok. What fell back to one of those falls further.
+func (l *Ladder) Keep(ok func(*Rung) bool) *Ladder {
+	kept := &Ladder{Name: l.Name, Start: l.Start}
+	at := make([]ID, len(l.Rungs)) // of the highest rung that was kept up to this one
+	for i := range l.Rungs {
+		if ok(&l.Rungs[i]) {
+			r := l.Rungs[i]
+			r.Back = at[r.Back]
+			kept.Rungs = append(kept.Rungs, r)
+		}
+		at[i] = ID(max(len(kept.Rungs)-1, 0))
+	}
+	return kept
+}

@@ -1,0 +1,92 @@
+package ladder
+
+import (
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+)
+
+// Names of the rungs.
+const (
+	HotSpot         function.Rung = "hotspot"
+	AOTCache        function.Rung = "aot-cache"
+	AOTCacheC2      function.Rung = "aot-cache-c2"
+	Native          function.Rung = "native"
+	NativeOptimized function.Rung = "native-optimized"
+	Direct          function.Rung = "direct"
+)
+
+// Names of the builders.
+const (
+	BuilderCache  = "java-cache"
+	BuilderNative = "native-image"
+)
+
+// OptionsC2 asks launch for both of HotSpot's compilers.
+const OptionsC2 = "c2"
+
+// Ladders are the built-in ones, by the kind of function. Figures were measured on two cores with the
+// samples (docs/ladder.md says how); a node replaces them by what it measures itself.
+var ladders = map[function.Kind]Ladder{
+	function.KindHandler: {
+		Name: "handler", Start: 1100 * time.Millisecond, // a small function with a JSON library
+		Rungs: []Rung{
+			{Name: HotSpot, Start: 1, First: 1, Speed: 1, Memory: 1},
+			{Name: AOTCache, Artifact: ArtifactCache, From: RecordingConfiguration, Builder: BuilderCache, Light: true,
+				Start: 0.36, First: 0.5, Speed: 1, Memory: 1,
+				Cost: Cost{Wall: time.Second, CPU: 1200 * time.Millisecond, MemoryMB: 200, DiskMB: 22}},
+			// Handlers run with HotSpot's first compiler alone, as in AWS Lambda. Here they have both: those that
+			// compute are twice to four times as fast once they are warm, those that wait gain nothing, and all start
+			// a little later. The cache is the same.
+			{Name: AOTCacheC2, Artifact: ArtifactCache, From: RecordingConfiguration, Builder: BuilderCache, Options: OptionsC2, Back: 0,
+				Start: 0.45, First: 0.5, Speed: 0.9, Memory: 1.05,
+				Cost: Cost{Wall: 200 * time.Millisecond, CPU: 200 * time.Millisecond, MemoryMB: 100}},
+			{Name: Native, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "quick", Back: 2,
+				Start: 0.032, First: 0.1, Speed: 1, Memory: 0.375,
+				Cost: Cost{Wall: 128 * time.Second, CPU: 150 * time.Second, MemoryMB: 2000, DiskMB: 35}},
+			{Name: NativeOptimized, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "optimized", Back: 2,
+				Start: 0.032, First: 0.1, Speed: 0.95, Memory: 0.375,
+				Cost: Cost{Wall: 160 * time.Second, CPU: 190 * time.Second, MemoryMB: 2500, DiskMB: 38}},
+		},
+	},
+	function.KindWeb: {
+		Name: "web", Start: 3 * time.Second, // a Spring Boot application
+		Rungs: []Rung{
+			{Name: HotSpot, Start: 1, First: 1, Speed: 1, Memory: 1},
+			{Name: AOTCache, Artifact: ArtifactCache, From: RecordingConfiguration, Builder: BuilderCache, Light: true,
+				Start: 0.36, First: 0.5, Speed: 1, Memory: 0.8,
+				Cost: Cost{Wall: 4 * time.Second, CPU: 5 * time.Second, MemoryMB: 500, DiskMB: 80}},
+			{Name: Native, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "quick", Back: 1,
+				Start: 0.05, First: 0.1, Speed: 1, Memory: 0.375,
+				Cost: Cost{Wall: 400 * time.Second, CPU: 500 * time.Second, MemoryMB: 3500, DiskMB: 80}},
+			{Name: NativeOptimized, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "optimized", Back: 1,
+				Start: 0.05, First: 0.1, Speed: 0.95, Memory: 0.375,
+				Cost: Cost{Wall: 500 * time.Second, CPU: 600 * time.Second, MemoryMB: 4500, DiskMB: 90}},
+		},
+	},
+	function.KindProvided: {
+		Name: "provided", Start: 100 * time.Millisecond,
+		Rungs: []Rung{{Name: Direct, Start: 1, First: 1, Speed: 1, Memory: 1}},
+	},
+}
+
+// Of is the ladder of a kind of function; nil if there is none. It must not be changed: see Clone.
+func Of(kind function.Kind) *Ladder {
+	l, ok := ladders[kind]
+	if !ok {
+		return nil
+	}
+	return &l
+}
+
+// Clone is a copy that may be changed.
+func (l *Ladder) Clone() *Ladder {
+	c := *l
+	c.Rungs = append([]Rung(nil), l.Rungs...)
+	return &c
+}
+
+// Names are those of all rungs of all ladders, each once.
+func Names() []function.Rung {
+	return []function.Rung{HotSpot, AOTCache, AOTCacheC2, Native, NativeOptimized, Direct}
+}

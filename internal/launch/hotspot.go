@@ -1,0 +1,177 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// hotspot is a JVM, with or without a cache, that records or does not.
+func (b *builder) hotspot() error {
+	var special []string
+	var err error
+	switch b.Recording {
+	case ladder.RecordingNone:
+		if b.Rung.Artifact == ladder.ArtifactCache {
+			special, err = b.useCache()
+		}
+	case ladder.RecordingConfiguration:
+		special, err = b.recordCache()
+	case ladder.RecordingMetadata:
+		special, err = b.tracerOption()
+	default:
+		err = fmt.Errorf("a JVM records no %s", b.Recording)
+	}
+	if err != nil {
+		return err
+	}
+	main, err := b.main()
+	if err != nil {
+		return err
+	}
+	memoryMiB := b.spec.Limits.MemoryMiB
+	if b.Revision.MemoryMiB > 0 {
+		memoryMiB = min(memoryMiB, b.Revision.MemoryMiB)
+	}
+	if err := b.java(special, memoryMiB); err != nil {
+		return err
+	}
+	b.spec.Args = append(b.spec.Args, main)
+	return nil
+}
+
+// java is the command of a JVM with the function's class path, all but the main class. memoryMiB is what its
+// heap and all else of it shall stay below.
+func (b *builder) java(special []string, memoryMiB int) error {
+	if b.Paths.JDK.Home == "" {
+		return fmt.Errorf("%w: install one of Java %d or newer", ErrNoJava, minimumJava)
+	}
+	b.mount(b.Paths.JDK.Home, javaDir)
+	for _, dir := range b.Paths.JDK.Links {
+		b.mount(dir, dir)
+	}
+	b.spec.Path = javaPath
+	user := userOptions(b.Revision.Environment)
+	args := user.defaults(heapOptions(memoryMiB), commonOptions)
+	args = append(args, special...)
+	if b.Revision.Kind == function.KindHandler {
+		args = append(args, user.defaults(b.compilerOptions(), handlerOptions, b.resolverOption())...)
+	} else {
+		args = append(args, b.Paths.ModuleOptions...)
+	}
+	b.spec.Args = append(args, "-cp", strings.Join(b.classPath(), ":"))
+	return nil
+}
+
+// main is the class that the JVM starts.
+func (b *builder) main() (string, error) {
+	switch {
+	case b.Revision.Kind == function.KindHandler && b.Revision.Handler != "":
+		return RuntimeMain, nil
+	case b.Revision.Kind == function.KindHandler:
+		return "", errors.New("the function has no handler")
+	case b.Revision.Kind != function.KindWeb:
+		return "", fmt.Errorf("a function of kind %s does not run on HotSpot", b.Revision.Kind)
+	case b.Revision.MainClass != "":
+		return b.Revision.MainClass, nil
+	case b.Paths.MainClass != "":
+		return b.Paths.MainClass, nil
+	}
+	return "", errors.New("the archive names no main class, and neither does the function")
+}
+
+// compilerOptions choose the JVM's compilers for a handler.
+func (b *builder) compilerOptions() []string {
+	if b.Rung.Options == ladder.OptionsC2 {
+		return nil
+	}
+	return quickCompiler
+}
+
+// classPath shows everything on the class path in the sandbox, and returns it.
+func (b *builder) classPath() []string {
+	var paths []string
+	if b.Revision.Kind == function.KindHandler {
+		// The platform's JAR first, as in Lambda: it holds aws-lambda-java-core.
+		paths = append(paths, b.mountFile(b.Paths.Runtime, runtimeDir))
+	}
+	for _, p := range b.Paths.code() {
+		if p == "." && b.Paths.Classes != "" {
+			paths = append(paths, b.mountFile(b.Paths.Classes, classesDir))
+			continue
+		}
+		paths = append(paths, path.Join(TaskDir, filepath.ToSlash(p)))
+	}
+	if b.Revision.Kind == function.KindHandler && b.Paths.Serialization != "" {
+		paths = append(paths, b.mountFile(b.Paths.Serialization, serializationDir))
+	}
+	return paths
+}
+
+// code is the class path of the archive, relative to Code.
+func (p *Paths) code() []string {
+	if len(p.ClassPath) == 0 {
+		return []string{"."}
+	}
+	return p.ClassPath
+}
+
+// ClassPathFiles are the host's files and folders on the class path of a worker, in order.
+func (r *Request) ClassPathFiles() []string {
+	var files []string
+	if r.Revision.Kind == function.KindHandler {
+		files = append(files, r.Paths.Runtime)
+	}
+	for _, p := range r.Paths.code() {
+		if p == "." && r.Paths.Classes != "" {
+			files = append(files, r.Paths.Classes)
+			continue
+		}
+		files = append(files, filepath.Join(r.Paths.Code, filepath.FromSlash(p)))
+	}
+	if r.Revision.Kind == function.KindHandler && r.Paths.Serialization != "" {
+		files = append(files, r.Paths.Serialization)
+	}
+	return files
+}
+
+// record shows the folder for the recording in the sandbox.
+func (b *builder) record() error {
+	if b.Paths.Record == "" {
+		return errors.New("no folder for the recording")
+	}
+	b.spec.Mounts = append(b.spec.Mounts, worker.Mount{Source: b.Paths.Record, Target: recordDir, Writable: true})
+	b.spec.RecordDir = recordDir
+	return nil
+}
+
+func (b *builder) tracerOption() ([]string, error) {
+	if err := b.record(); err != nil {
+		return nil, err
+	}
+	tracer := metadata.Tracer{}
+	if b.Paths.Tracer != "" {
+		tracer.Jar = b.mountFile(b.Paths.Tracer, tracerDir)
+	} else if !b.Paths.JDK.Agent {
+		return nil, errors.New("neither a tracer nor a JDK with native-image-agent")
+	}
+	option, err := tracer.JVMOption(recordDir, "", 0)
+	return []string{option}, err
+}
+
+// resolverOption sets how long a host name that was not found is remembered, as Lambda does.
+func (b *builder) resolverOption() []string {
+	seconds := b.Revision.Environment["AWS_LAMBDA_JAVA_NETWORKADDRESS_CACHE_NEGATIVE_TTL"]
+	if _, err := strconv.Atoi(seconds); err != nil {
+		seconds = "1"
+	}
+	return []string{"-Dsun.net.inetaddr.negative.ttl=" + seconds}
+}

@@ -1,0 +1,86 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/ladder"
+)
+
+// All that Ladder weighs is in MB*s, the memory of an idle worker over time.
+const (
+	// cpuPrice is a second of CPU time. AWS Fargate asks 0.04048 $ for an hour of a vCPU and 0.004445 $ for
+	// one of a GB: 9.1 GB*s; Google Cloud Run 24 and 2.5 millionths of a $ for a second: 9.6 GB*s.
+	cpuPrice = 9000.0
+	// waitPrice10 is a second in which somebody waits, where the keep-alive is ten minutes. It was chosen by
+	// simulating day 1 of the Azure trace (500 functions, seed 1): the least that brought the waits down by two
+	// thirds. At 2.5 millionths of a $ for a GB*s it is 8 $ for an hour of waiting. The keep-alive itself says
+	// less: 600 s of 140 MB to save 1.1 s are 76 GB*s a second.
+	waitPrice10 = 900e3
+	// startCPU is the CPU time of a start for each second that it takes: a JVM compiles beside.
+	startCPU = 1.5
+	// idleAfterBurst is how long (s) a worker that a burst started is idle afterwards.
+	idleAfterBurst = 30.0
+	// debtShare is the share of a new worker's price that the waiting of one burst must have reached: it
+	// serves some three bursts.
+	debtShare = 0.3
+	// leastAge is the shortest time (s) that rates are taken over.
+	leastAge = 600.0
+)
+
+// waitPrices is the price of a second of waiting, MB*s: in proportion to the keep-alive, by which
+// users say what memory is worth to them against waiting.
+func waitPrices(v *View) float64 {
+	return waitPrice10 * float64(v.Params.KeepAlive) / float64(10*time.Minute)
+}
+
+// pricesOf are those of a worker of a rung.
+//
+// Worked example, aot-cache at 100 MB: a start takes 0.396 s, so a missing worker costs 0.396*900e3 =
+// 356 GB*s of waiting and 0.396*1.5*9000 = 5.3 GB*s of CPU time; a second of an idle one 0.1 GB*s.
+func pricesOf(v *View, rung ladder.ID) prices {
+	r := &v.Rungs[rung]
+	takes := seconds(r.Start)
+	return prices{
+		memory: r.MemoryMB, takes: takes, limit: seconds(v.Params.KeepAlive),
+		wait: takes * waitPrices(v), start: takes * startCPU * cpuPrice,
+	}
+}
+
+// buildPrice is what an artifact costs: a binary of 150 CPU s and 2000 MB for 128 s 1.35e6 + 0.26e6 MB*s.
+func buildPrice(r *ladder.Rung) float64 {
+	return r.Cost.CPU.Seconds()*cpuPrice + r.Cost.MemoryMB*r.Cost.Wall.Seconds()
+}
+
+// fastest is the least duration of an invocation on a rung that is ready, against the first rung's.
+func (v *View) fastest() float64 {
+	least := v.Rungs[ladder.First].Speed
+	for i := range v.Rungs {
+		if v.Rungs[i].Ready {
+			least = min(least, v.Rungs[i].Speed)
+		}
+	}
+	return least
+}
+
+// rate is what a second costs with new workers of a rung, MB*s: idle workers, waits and starts as
+// planned; memory and CPU time of invocations; and what they take longer than on the fastest rung, as waiting.
+//
+// Worked example: 10 invocations a second of 20 ms each and a binary that takes three times as long as C2:
+// 0.4 s a second more, for 0.4*(900e3+9000) = 364e3; what it could save at most is the memory of an idle worker, 62.
+func (h *habit) rate(now int64, v *View, rung ladder.ID) float64 {
+	c := pricesOf(v, rung)
+	r := &v.Rungs[rung]
+	age := max(seconds(now-v.Added), leastAge)
+	var scratch plan
+	// The first invocation says only that there is a function, not how often it is invoked.
+	arrivals := float64(v.Invocations) / age
+	if v.Invocations <= 1 {
+		arrivals = 0
+	}
+	cost := arrivals * scratch.make(&h.gaps, &c, timers)
+	cost += float64(h.spares) / age * scratch.make(&h.spare, &c, anything)
+	// Busy was measured on the rungs that there were, the present one for the most part.
+	busy := seconds(v.Busy) / age / max(v.Rungs[h.next(v)].Speed, 1e-3)
+	cost += busy * r.Speed * (r.MemoryMB + cpuPrice)
+	return cost + busy*max(r.Speed-slower*v.fastest(), 0)*waitPrices(v)
+}
