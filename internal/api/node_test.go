@@ -27,6 +27,8 @@ func (launcher) Launch(_ context.Context, l node.Launch) (worker.Spec, error) {
 
 func (launcher) Recorded(ladder.Recording, string) (string, bool) { return "", false }
 
+func (launcher) Uses(worker.Worker, ladder.Rung, string) bool { return true }
+
 // onNode runs the API on a real node whose workers answer with what run makes of their revision.
 func onNode(t *testing.T, limits engine.NodeConfig, run func(context.Context, *function.Spec, *worker.Invocation) (*worker.Result, error)) *fixture {
 	t.Helper()

@@ -212,6 +212,15 @@ func (r *reference) becomeReady(w *refWorker) {
 		r.checker = nil
 		r.better, r.complete = true, true
 		r.building = false
+		var lower *refWorker // its place is taken by this one
+		for _, l := range r.workers {
+			if l.ready && !l.busy && !l.draining && !l.better && !l.records && l.parked > 0 && (lower == nil || l.parked > lower.parked) {
+				lower = l
+			}
+		}
+		if lower != nil {
+			r.stop(lower)
+		}
 	}
 	r.next(w)
 }
@@ -224,19 +233,31 @@ func (r *reference) next(w *refWorker) {
 		i := r.queue[0]
 		r.queue = r.queue[1:]
 		r.assign(w, i)
-	case r.better && !w.better, w.records && !r.mayRecord():
+	case w.records && !r.mayRecord(), r.better && !w.better && (!w.records || !r.light) && (!r.light || r.idle() != nil):
 		r.stop(w)
 	default:
 		r.order++
 		keep := r.o.Params.KeepAlive
 		if r.light && w.records {
-			keep = min(keep, int64(time.Second))
+			if keep = int64(time.Second); w.served == 0 {
+				keep *= 5
+			}
 		}
 		w.parked, w.idleTo = r.order, r.now+keep
 		if keep == 0 {
 			r.stop(w)
 		}
 	}
+}
+
+// idle is the worker that became idle last, nil if none is.
+func (r *reference) idle() (last *refWorker) {
+	for _, w := range r.workers {
+		if w.ready && !w.busy && !w.draining && w.parked > 0 && (last == nil || w.parked > last.parked) {
+			last = w
+		}
+	}
+	return last
 }
 
 func (r *reference) assign(w *refWorker, i int) {
