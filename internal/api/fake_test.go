@@ -164,7 +164,7 @@ func (p *platform) Revision(context.Context, function.RevisionID) (node.Revision
 			{Rung: ladder.Native, Phase: pipeline.PhaseFailed, Wanted: true, Falls: 1, Failures: 2, Since: &at, NotBefore: &at, Reason: "the build failed"},
 		},
 		Recordings: []node.RecordingView{
-			{Recording: ladder.RecordingConfiguration, Phase: pipeline.PhaseRecorded, Version: 1},
+			{Recording: ladder.RecordingClasses, Phase: pipeline.PhaseRecorded, Version: 1},
 			{Recording: ladder.RecordingMetadata, Phase: pipeline.PhaseRecording},
 		},
 	}, true

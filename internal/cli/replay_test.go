@@ -105,7 +105,7 @@ func TestReplay(t *testing.T) {
 		recorded := false
 		for _, m := range l.Measured.Ways {
 			starts[m.Rung] += m.Starts
-			recorded = recorded || m.Recording == ladder.RecordingConfiguration && m.Starts > 0
+			recorded = recorded || m.Recording == ladder.RecordingClasses && m.Starts > 0
 		}
 		if starts[ladder.Native]+starts[ladder.NativeOptimized] > 0 || starts[ladder.HotSpot] == 0 {
 			t.Errorf("%s: starts by rung %v: want some on HotSpot, and none native", mode, starts)

@@ -66,7 +66,7 @@ func TestSimulateTakesALadderAndItsFigures(t *testing.T) {
 	// A ladder from a file, with light artifacts there from the start.
 	text, err := json.Marshal(&ladder.Ladder{Name: "mine", Start: 1e9, Rungs: []ladder.Rung{
 		{Name: "plain", Start: 1, First: 1, Speed: 1, Memory: 1},
-		{Name: "quick", Artifact: ladder.ArtifactCache, From: ladder.RecordingConfiguration, Light: true, Start: 0.1, First: 1, Speed: 1, Memory: 1,
+		{Name: "quick", Artifact: ladder.ArtifactCache, From: ladder.RecordingClasses, Light: true, Start: 0.1, First: 1, Speed: 1, Memory: 1,
 			Cost: ladder.Cost{Wall: 1e9, CPU: 2e9, DiskMB: 7}},
 	}})
 	if err != nil {

@@ -38,7 +38,7 @@ func TestOutcomeOfAWish(t *testing.T) {
 	newer := old
 	newer.At = at.Add(time.Second)
 	other := newer
-	other.Recording = "configuration"
+	other.Recording = "classes"
 	for name, c := range map[string]struct {
 		before, now *client.Revision
 		done        bool

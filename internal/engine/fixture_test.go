@@ -17,7 +17,7 @@ var climbing = &ladder.Ladder{Name: "climbing", Start: 600 * time.Millisecond, R
 // whole has the light rung between them.
 var whole = &ladder.Ladder{Name: "whole", Start: 600 * time.Millisecond, Rungs: []ladder.Rung{
 	climbing.Rungs[0],
-	{Name: "aot-cache", Artifact: ladder.ArtifactCache, From: ladder.RecordingConfiguration, Builder: "java-cache", Light: true, Start: 0.36, First: 1, Speed: 1, Memory: 1},
+	{Name: "aot-cache", Artifact: ladder.ArtifactCache, From: ladder.RecordingClasses, Builder: "java-cache", Light: true, Start: 0.36, First: 1, Speed: 1, Memory: 1},
 	{Name: "native", Artifact: ladder.ArtifactBinary, From: ladder.RecordingMetadata, Builder: "native-image", Back: 1, Start: 0.03, First: 1, Speed: 1, Memory: 0.375},
 }}
 

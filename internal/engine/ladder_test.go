@@ -13,7 +13,7 @@ import (
 func TestNewRung(t *testing.T) {
 	l := whole.Clone()
 	l.Rungs = append(l.Rungs, ladder.Rung{
-		Name: "warp", Artifact: ladder.ArtifactBinary, From: ladder.RecordingConfiguration, Builder: "warp-drive", Back: 2,
+		Name: "warp", Artifact: ladder.ArtifactBinary, From: ladder.RecordingClasses, Builder: "warp-drive", Back: 2,
 		Start: 0.01, First: 1, Speed: 0.1, Memory: 0.1,
 	})
 	if err := l.Check(); err != nil {

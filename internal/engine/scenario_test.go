@@ -96,7 +96,7 @@ func newStage(t *testing.T) *stage {
 		inv: map[InvocationID]string{}, versions: map[RevisionID]uint32{}, served: map[WorkerID]bool{}, meets: map[RevisionID]bool{},
 		fails: map[RevisionID]Failure{}, ends: map[string]int{},
 		model: map[string]time.Duration{
-			"hotspot+metadata": 900 * time.Millisecond, "hotspot+configuration": 800 * time.Millisecond, "aot-cache": 200 * time.Millisecond,
+			"hotspot+metadata": 900 * time.Millisecond, "hotspot+classes": 800 * time.Millisecond, "aot-cache": 200 * time.Millisecond,
 			"native-optimized": 20 * time.Millisecond, "make": time.Second, "hotspot": 600 * time.Millisecond, "native": 20 * time.Millisecond, "direct": 5 * time.Millisecond,
 			"run": 100 * time.Millisecond, "build": 30 * time.Second, "stop": 10 * time.Millisecond, "flush": time.Second,
 		},
@@ -324,7 +324,7 @@ func (s *stage) do(a Action) string {
 		}
 		return fmt.Sprintf("run i%d on %s (%s%s)", a.Invocation, w, s.how(a), cold)
 	case ActionStop:
-		if a.Recording == ladder.RecordingConfiguration {
+		if a.Recording == ladder.RecordingClasses {
 			s.versions[a.Revision]++
 			s.later(s.model["stop"], Event{Kind: EventRecording, Recording: a.Recording, Revision: a.Revision, Version: s.versions[a.Revision]})
 		}

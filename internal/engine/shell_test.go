@@ -377,8 +377,8 @@ func (s *shell) act(draining bool) bool {
 			return false
 		}
 		x := ladder.RecordingMetadata
-		if s.revs[rev].config.Ladder == whole && rapid.Bool().Draw(t, "configuration") {
-			x = ladder.RecordingConfiguration
+		if s.revs[rev].config.Ladder == whole && rapid.Bool().Draw(t, "classes") {
+			x = ladder.RecordingClasses
 		}
 		version := &s.revs[rev].versions[x]
 		*version += uint32(rapid.IntRange(0, 1).Draw(t, "new"))

@@ -177,7 +177,15 @@ func (e *Engine) expire(w WorkerID) {
 		why = ReasonRecordDone
 	}
 	e.stop(w, why)
-	if why != ReasonIdle || e.pool.Idles(e.group(r)) > 0 {
+	if e.pool.Idles(e.group(r)) > 0 {
+		return
+	}
+	if why == ReasonRecordDone {
+		// Until what it recorded is of use another one is there, as if this one had stayed.
+		if e.functions[r.fn].config.Params.KeepAlive > 0 && !r.preparing {
+			r.again = e.now
+			e.timers.push(e.now, r.id)
+		}
 		return
 	}
 	if again := -r.again; again > 0 {

@@ -34,9 +34,9 @@ type Recording uint8
 const (
 	// RecordingNone: the worker records nothing, or the artifact needs no recording.
 	RecordingNone Recording = iota
-	// RecordingConfiguration is what a JVM notes of the classes that it loads and the methods that run
-	// often. It is there when the worker has ended in good order.
-	RecordingConfiguration
+	// RecordingClasses is the list of the classes that a JVM loads, and of what its lambdas became. It is
+	// whole when the worker has ended in good order.
+	RecordingClasses
 	// RecordingMetadata is the tracer's: the dynamic features that were used (GraalVM reachability
 	// metadata). It grows while the worker lives.
 	RecordingMetadata
@@ -112,9 +112,9 @@ var recordings = [RecordingCount]struct {
 	// atEnd: the recording is there only when the worker has ended.
 	atEnd bool
 }{
-	RecordingNone:          {"none", 1, false},
-	RecordingConfiguration: {"configuration", 1.35, true},
-	RecordingMetadata:      {"metadata", 1.36, false},
+	RecordingNone:     {"none", 1, false},
+	RecordingClasses:  {"classes", 1.03, true},
+	RecordingMetadata: {"metadata", 1.36, false},
 }
 
 var artifactNames = [artifactCount]string{"none", "cache", "binary"}

@@ -14,51 +14,32 @@ import (
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
-// firstAOT is the first Java release with AOT caches that a configuration is recorded for (JEP 483, 514,
-// 515). Older ones archive class data at their exit (AppCDS, JEP 350).
-const firstAOT = 25
+// firstLinked is the first Java release whose archives hold classes that are linked already (JEP 483), which
+// is what makes an AOT cache of them. Those of older ones hold class data alone (AppCDS, JEP 310).
+const firstLinked = 24
 
-// Names of what JVMs write and read. A JVM of a release before firstAOT records the archive itself.
+// Names of what JVMs write and read.
 const (
-	configurationFile = "app.aotconf"
-	aotFile           = "app.aot"
-	archiveFile       = "app.jsa"
+	classesFile = "app.classlist"
+	cacheFile   = "app.jsa"
 )
 
-// maxRecording is the largest recording that is looked at, in bytes; a large Spring application's has 100 MB.
-const maxRecording = 1 << 30
+// CacheFile is the name of the cache in the folder of an ArtifactCache.
+const CacheFile = cacheFile
 
-// RecordingMiB is what the sandbox of a worker that records should have beyond the function's own memory. A JVM
-// needs it at its very end, where it copies everything that it knows of its classes: 75 MiB for 2,000 classes,
-// 290 MiB for a Spring Boot application with JPA.
-const RecordingMiB = 512
-
-// RecordsCache reports whether this JDK writes a configuration, which a cache is then assembled from; if
-// not, what it writes is the archive itself.
-func (j JDK) RecordsCache() bool { return j.Version >= firstAOT }
-
-// CacheFile is the name of the cache in the folder of an ArtifactCache of this JDK.
-func (j JDK) CacheFile() string {
-	if j.RecordsCache() {
-		return aotFile
-	}
-	return archiveFile
-}
+// maxRecording is the largest recording that is looked at, in bytes; a large Spring application's has 2 MB.
+const maxRecording = 64 << 20
 
 // RecordingFile finds what a worker left in its folder on the host. Only after the worker has ended: until
-// then it may still be exchanged. What it names is a file of a possible size; its content is hostile. Of
-// metadata there is none: worker.Trace reads it.
+// then it may still be exchanged, and what lambdas became is missing. What it names is a file of a possible
+// size; its content is hostile. Of metadata there is none: worker.Trace reads it.
 func RecordingFile(r ladder.Recording, dir string) (file string, ok bool) {
-	if r != ladder.RecordingConfiguration {
+	if r != ladder.RecordingClasses {
 		return "", false
 	}
-	for _, name := range []string{configurationFile, archiveFile} {
-		file = filepath.Join(dir, name)
-		if st, err := os.Lstat(file); err == nil && st.Mode().IsRegular() && st.Size() > 0 && st.Size() <= maxRecording {
-			return file, true
-		}
-	}
-	return "", false
+	file = filepath.Join(dir, classesFile)
+	st, err := os.Lstat(file)
+	return file, err == nil && st.Mode().IsRegular() && st.Size() > 0 && st.Size() <= maxRecording
 }
 
 // CacheUsed reports whether a worker that was started with the cache in a folder has it in its memory, which
@@ -68,14 +49,12 @@ func CacheUsed(w worker.Worker, dir string) (used, known bool) {
 	if !ok {
 		return false, false
 	}
-	for _, name := range []string{aotFile, archiveFile} {
-		file := filepath.Join(dir, name)
-		if _, err := os.Stat(file); err == nil {
-			used, err = m.Maps(file)
-			return used, err == nil
-		}
+	file := filepath.Join(dir, cacheFile)
+	if _, err := os.Stat(file); err != nil {
+		return false, true
 	}
-	return false, true
+	used, err := m.Maps(file)
+	return used, err == nil
 }
 
 // Assemble is the job that makes a cache from a recording: recording is the host's file, r.Paths.Artifact the
@@ -89,10 +68,13 @@ func Assemble(r Request, recording string) (worker.Spec, error) {
 	if r.Revision.Kind == function.KindWeb { // a handler's are quick already
 		options = append(options, userOptions(r.Revision.Environment).defaults(quickCompiler)...)
 	}
+	if r.Paths.JDK.Version >= firstLinked {
+		options = append(options, "-XX:+AOTClassLinking")
+	}
 	err := b.java(append(options,
-		"-XX:AOTMode=create",
-		"-XX:AOTConfiguration="+path.Join(recordDir, filepath.Base(recording)),
-		"-XX:AOTCache="+path.Join(cacheDir, aotFile)), b.spec.Limits.MemoryMiB)
+		"-Xshare:dump",
+		"-XX:SharedClassListFile="+path.Join(recordDir, filepath.Base(recording)),
+		"-XX:SharedArchiveFile="+path.Join(cacheDir, cacheFile)), b.spec.Limits.MemoryMiB)
 	if err != nil {
 		return worker.Spec{}, fmt.Errorf("make a cache for revision %s: %w", r.Revision.ID, err)
 	}
@@ -107,18 +89,11 @@ func (b *builder) useCache() ([]string, error) {
 		return nil, errors.New("no cache")
 	}
 	b.mount(b.Paths.Artifact, cacheDir)
-	file := path.Join(cacheDir, b.Paths.JDK.CacheFile())
 	options := b.quiet()
 	if b.Check {
 		options = []string{"-Xlog:disable", "-Xlog:all=warning:stderr"}
 	}
-	switch {
-	case b.Paths.JDK.RecordsCache():
-		options = append(options, "-XX:AOTCache="+file, "-XX:AOTMode="+mode(b.Check))
-	default:
-		options = append(options, "-XX:SharedArchiveFile="+file, "-Xshare:"+mode(b.Check))
-	}
-	return options, nil
+	return append(options, "-XX:SharedArchiveFile="+path.Join(cacheDir, cacheFile), "-Xshare:"+mode(b.Check)), nil
 }
 
 func mode(check bool) string {
@@ -128,7 +103,10 @@ func mode(check bool) string {
 	return "auto"
 }
 
-// recordCache makes the JVM write down, at its end, what a cache is made of.
+// recordCache makes the JVM list the classes that it loads, and at its end what its lambdas became. A JVM that
+// records an AOT configuration instead (-XX:AOTMode=record) takes 1.3 to 1.7 times as long to its first answer, and
+// hundreds of MiB more at its end; with the list it takes as long as without, and the cache gains as much
+// (docs/ladder.md).
 func (b *builder) recordCache() ([]string, error) {
 	if why := b.unsuited(); why != "" {
 		return nil, fmt.Errorf("%w: %s", ErrUnsuited, why)
@@ -136,21 +114,12 @@ func (b *builder) recordCache() ([]string, error) {
 	if err := b.record(); err != nil {
 		return nil, err
 	}
-	if !b.Paths.JDK.RecordsCache() {
-		return append(b.quiet(), "-XX:ArchiveClassesAtExit="+path.Join(recordDir, archiveFile)), nil
-	}
-	return append(b.quiet(),
-		// Not the line that the JVM prints when it is done.
-		"-XX:+UnlockDiagnosticVMOptions", "-XX:-DisplayVMOutput",
-		// No profiles: recorded with the first compiler only, they would hold methods there for ever, and they
-		// make a start on two processors later and not sooner (docs/ladder.md).
-		"-XX:-AOTRecordTraining",
-		"-XX:AOTMode=record", "-XX:AOTConfiguration="+path.Join(recordDir, configurationFile)), nil
+	return append(b.quiet(), "-XX:DumpLoadedClassList="+path.Join(recordDir, classesFile)), nil
 }
 
 // quiet keeps what the JVM has to say about caches out of the function's log.
 func (b *builder) quiet() []string {
-	if b.Paths.JDK.RecordsCache() {
+	if b.Paths.JDK.Version >= firstLinked {
 		return []string{"-Xlog:aot*=off,cds*=off"}
 	}
 	return []string{"-Xlog:cds*=off"}
@@ -178,5 +147,5 @@ func (b *builder) unsuited() string {
 var refused = []string{
 	"-javaagent:", "-agentlib:", "-agentpath:", "-Xrun", "-Xdebug",
 	"--patch-module", "--upgrade-module-path", "--limit-modules", "--module-path", "-p",
-	"-Xshare:", "-XX:SharedArchiveFile", "-XX:ArchiveClassesAtExit", "-XX:AOT", "-XX:+AutoCreateSharedArchive", "@",
+	"-Xshare:", "-XX:SharedArchiveFile", "-XX:ArchiveClassesAtExit", "-XX:AOT", "-XX:+AutoCreateSharedArchive", "-XX:DumpLoadedClassList", "-XX:SharedClassListFile", "@",
 }

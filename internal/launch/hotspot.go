@@ -23,7 +23,7 @@ func (b *builder) hotspot() error {
 		if b.Rung.Artifact == ladder.ArtifactCache {
 			special, err = b.useCache()
 		}
-	case ladder.RecordingConfiguration:
+	case ladder.RecordingClasses:
 		special, err = b.recordCache()
 	case ladder.RecordingMetadata:
 		special, err = b.tracerOption()

@@ -59,8 +59,10 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 		jvm     = "/opt/java/bin/java -Xmx384m -XX:+UseSerialGC -XX:-UsePerfData -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8"
 		agent   = " -javaagent:/opt/cloudjit/tracer/tracer.jar=out=/opt/cloudjit/record,interval=1000"
 		quiet   = " -Xlog:aot*=off,cds*=off"
-		record  = quiet + " -XX:+UnlockDiagnosticVMOptions -XX:-DisplayVMOutput -XX:-AOTRecordTraining -XX:AOTMode=record -XX:AOTConfiguration=/opt/cloudjit/record/app.aotconf"
-		use     = quiet + " -XX:AOTCache=/opt/cloudjit/cache/app.aot -XX:AOTMode=auto"
+		list    = " -XX:DumpLoadedClassList=/opt/cloudjit/record/app.classlist"
+		record  = quiet + list
+		archive = " -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:"
+		use     = quiet + archive + "auto"
 		loud    = " -Xlog:disable -Xlog:all=warning:stderr"
 		handler = " -XX:TieredStopAtLevel=1" + peak
 		web     = " --add-opens=java.base/java.lang=ALL-UNNAMED -cp /var/task/orders.jar:/var/task/lib/a.jar:/opt/cloudjit/classes/classes.jar shop.Web"
@@ -83,17 +85,17 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 		"handler":                  {function.KindHandler, plain, 0, nil, jvm + handler, "/var/task" + java + runtime},
 		"computing handler":        {function.KindHandler, plain, 0, func(r *launch.Request) { r.Rung.Options = ladder.OptionsC2 }, jvm + peak, "/var/task" + java + runtime},
 		"traced handler":           {function.KindHandler, plain, ladder.RecordingMetadata, nil, jvm + agent + handler, "/var/task /opt/cloudjit/record(w) /opt/cloudjit/tracer" + java + runtime},
-		"recorded handler":         {function.KindHandler, plain, ladder.RecordingConfiguration, nil, jvm + record + handler, "/var/task /opt/cloudjit/record(w)" + java + runtime},
-		"handler of older Java":    {function.KindHandler, plain, ladder.RecordingConfiguration, older, jvm + " -Xlog:cds*=off -XX:ArchiveClassesAtExit=/opt/cloudjit/record/app.jsa" + handler, "/var/task /opt/cloudjit/record(w)" + java + runtime},
+		"recorded handler":         {function.KindHandler, plain, ladder.RecordingClasses, nil, jvm + record + handler, "/var/task /opt/cloudjit/record(w)" + java + runtime},
+		"handler of older Java":    {function.KindHandler, plain, ladder.RecordingClasses, older, jvm + " -Xlog:cds*=off" + list + handler, "/var/task /opt/cloudjit/record(w)" + java + runtime},
 		"cached handler":           {function.KindHandler, cached, 0, nil, jvm + use + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
-		"its check":                {function.KindHandler, cached, 0, check, jvm + loud + " -XX:AOTCache=/opt/cloudjit/cache/app.aot -XX:AOTMode=on" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
-		"archived handler":         {function.KindHandler, cached, 0, older, jvm + " -Xlog:cds*=off -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:auto" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
-		"the check of an archive":  {function.KindHandler, cached, 0, func(r *launch.Request) { older(r); check(r) }, jvm + loud + " -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:on" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
+		"its check":                {function.KindHandler, cached, 0, check, jvm + loud + archive + "on" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
+		"archived handler":         {function.KindHandler, cached, 0, older, jvm + " -Xlog:cds*=off" + archive + "auto" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
+		"the check of an archive":  {function.KindHandler, cached, 0, func(r *launch.Request) { older(r); check(r) }, jvm + loud + archive + "on" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
 		"traced on a cache's rung": {function.KindHandler, cached, ladder.RecordingMetadata, nil, jvm + agent + handler, "/var/task /opt/cloudjit/record(w) /opt/cloudjit/tracer" + java + runtime},
 		"handler's binary":         {function.KindHandler, binary, 0, nil, native, "/var/task /opt/cloudjit/native"},
 		"web":                      {function.KindWeb, plain, 0, nil, jvm + web, "/var/task" + java + classes},
 		"traced web":               {function.KindWeb, plain, ladder.RecordingMetadata, nil, jvm + agent + web, "/var/task /opt/cloudjit/record(w) /opt/cloudjit/tracer" + java + classes},
-		"recorded web":             {function.KindWeb, plain, ladder.RecordingConfiguration, nil, jvm + record + web, "/var/task /opt/cloudjit/record(w)" + java + classes},
+		"recorded web":             {function.KindWeb, plain, ladder.RecordingClasses, nil, jvm + record + web, "/var/task /opt/cloudjit/record(w)" + java + classes},
 		"cached web":               {function.KindWeb, cached, 0, nil, jvm + use + web, "/var/task /opt/cloudjit/cache" + java + classes},
 		"web's binary":             {function.KindWeb, binary, 0, nil, native, "/var/task /opt/cloudjit/native"},
 		"provided":                 {function.KindProvided, plain, 0, nil, "/var/task/bootstrap", "/var/task"},
@@ -140,16 +142,16 @@ func TestAssembleIsTheWorkerWithoutMain(t *testing.T) {
 	for _, kind := range []function.Kind{function.KindHandler, function.KindWeb} {
 		r := request(kind, cached)
 		r.Paths.Artifact = "/scratch/out"
-		spec, err := launch.Assemble(r, "/scratch/in/app.aotconf")
+		spec, err := launch.Assemble(r, "/scratch/in/app.classlist")
 		if err != nil {
 			t.Fatal(err)
 		}
 		use := start(t, r)
 		want := strings.Join(use.Args[:len(use.Args)-1], " ")
-		want = strings.Replace(want, "-XX:AOTCache=/opt/cloudjit/cache/app.aot -XX:AOTMode=auto",
-			"-XX:AOTMode=create -XX:AOTConfiguration=/opt/cloudjit/record/app.aotconf -XX:AOTCache=/opt/cloudjit/cache/app.aot", 1)
+		want = strings.Replace(want, "-XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:auto",
+			"-XX:+AOTClassLinking -Xshare:dump -XX:SharedClassListFile=/opt/cloudjit/record/app.classlist -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa", 1)
 		if kind == function.KindWeb {
-			want = strings.Replace(want, "-XX:AOTMode=create", "-XX:TieredStopAtLevel=1 -XX:AOTMode=create", 1)
+			want = strings.Replace(want, "-XX:+AOTClassLinking", "-XX:TieredStopAtLevel=1 -XX:+AOTClassLinking", 1)
 		}
 		if diff := cmp.Diff(want, strings.Join(spec.Args, " ")); diff != "" {
 			t.Errorf("%s: command (-want +got):\n%s", kind, diff)
@@ -176,7 +178,7 @@ func TestUnsuitedForACache(t *testing.T) {
 		r := request(function.KindHandler, plain)
 		change(&r)
 		start(t, r)
-		r.Recording = ladder.RecordingConfiguration
+		r.Recording = ladder.RecordingClasses
 		if _, err := launch.Worker(r); !errors.Is(err, launch.ErrUnsuited) {
 			t.Errorf("%s: got %v, want ErrUnsuited", name, err)
 		}
@@ -184,20 +186,19 @@ func TestUnsuitedForACache(t *testing.T) {
 }
 
 func TestRecordingFile(t *testing.T) {
-	const record = ladder.RecordingConfiguration
+	const record = ladder.RecordingClasses
 	tests := map[string]struct {
 		prepare func(dir string) error
 		want    string
 	}{
-		"nothing":       {func(string) error { return nil }, ""},
-		"configuration": {func(dir string) error { return os.WriteFile(dir+"/app.aotconf", []byte("x"), 0o644) }, "app.aotconf"},
-		"archive":       {func(dir string) error { return os.WriteFile(dir+"/app.jsa", []byte("x"), 0o644) }, "app.jsa"},
-		"empty":         {func(dir string) error { return os.WriteFile(dir+"/app.aotconf", nil, 0o644) }, ""},
-		"link":          {func(dir string) error { return os.Symlink("/etc/passwd", dir+"/app.aotconf") }, ""},
-		"folder":        {func(dir string) error { return os.Mkdir(dir+"/app.jsa", 0o755) }, ""},
-		"pipe":          {func(dir string) error { return syscall.Mkfifo(dir+"/app.jsa", 0o644) }, ""},
+		"nothing": {func(string) error { return nil }, ""},
+		"list":    {func(dir string) error { return os.WriteFile(dir+"/app.classlist", []byte("x"), 0o644) }, "app.classlist"},
+		"empty":   {func(dir string) error { return os.WriteFile(dir+"/app.classlist", nil, 0o644) }, ""},
+		"link":    {func(dir string) error { return os.Symlink("/etc/passwd", dir+"/app.classlist") }, ""},
+		"folder":  {func(dir string) error { return os.Mkdir(dir+"/app.classlist", 0o755) }, ""},
+		"pipe":    {func(dir string) error { return syscall.Mkfifo(dir+"/app.classlist", 0o644) }, ""},
 		"giant": {func(dir string) error {
-			return errors.Join(os.WriteFile(dir+"/app.jsa", nil, 0o644), os.Truncate(dir+"/app.jsa", 1<<30+1))
+			return errors.Join(os.WriteFile(dir+"/app.classlist", nil, 0o644), os.Truncate(dir+"/app.classlist", 64<<20+1))
 		}, ""},
 	}
 	for name, test := range tests {
@@ -268,9 +269,9 @@ func TestWorkerRefusesWhatCannotRun(t *testing.T) {
 		"no cache":             change(function.KindWeb, cached, func(r *launch.Request) { r.Paths.Artifact = "" }),
 		"no trace folder":      change(function.KindWeb, plain, func(r *launch.Request) { r.Recording, r.Paths.Record = ladder.RecordingMetadata, "" }),
 		"no tracer":            change(function.KindWeb, plain, func(r *launch.Request) { r.Recording, r.Paths.Tracer = ladder.RecordingMetadata, "" }),
-		"no folder":            change(function.KindWeb, plain, func(r *launch.Request) { r.Recording, r.Paths.Record = ladder.RecordingConfiguration, "" }),
+		"no folder":            change(function.KindWeb, plain, func(r *launch.Request) { r.Recording, r.Paths.Record = ladder.RecordingClasses, "" }),
 		"a recording binary":   change(function.KindWeb, binary, func(r *launch.Request) { r.Recording = ladder.RecordingMetadata }),
-		"a recording provided": change(function.KindProvided, plain, func(r *launch.Request) { r.Recording = ladder.RecordingConfiguration }),
+		"a recording provided": change(function.KindProvided, plain, func(r *launch.Request) { r.Recording = ladder.RecordingClasses }),
 		"provided with cache":  request(function.KindProvided, cached),
 		"unknown artifact":     request(function.KindHandler, ladder.Rung{Artifact: 99}),
 		"unknown recording":    change(function.KindWeb, plain, func(r *launch.Request) { r.Recording = 99 }),
@@ -313,9 +314,9 @@ func TestHeapLeavesRoomAtEveryLimit(t *testing.T) {
 
 func TestHeapDoesNotGrowWithWhatIsForTheRecording(t *testing.T) {
 	r := request(function.KindHandler, plain)
-	r.Recording, r.Limits.MemoryMiB = ladder.RecordingConfiguration, 512+launch.RecordingMiB
+	r.Recording, r.Limits.MemoryMiB = ladder.RecordingClasses, 512+128
 	spec := start(t, r)
-	if spec.Limits.MemoryMiB != 512+launch.RecordingMiB || !slices.Contains(spec.Args, "-Xmx384m") {
+	if spec.Limits.MemoryMiB != 512+128 || !slices.Contains(spec.Args, "-Xmx384m") {
 		t.Errorf("got %+v, %q", spec.Limits, spec.Args)
 	}
 }

@@ -160,7 +160,7 @@ func (n *Node) request(ctx context.Context, rev *revision, rung ladder.ID, versi
 			return nil, fmt.Errorf("read metadata version %d: %w", version, err)
 		}
 		req.Recording.Document = doc
-	case ladder.RecordingConfiguration:
+	case ladder.RecordingClasses:
 		req.Recording.File = n.recordingFile(rev, req.Rung.From)
 	}
 	if n.opt.Code != nil {

@@ -146,7 +146,7 @@ func (n *Node) keep(w *instance, artifact string) {
 	switch w.recording {
 	case ladder.RecordingMetadata:
 		n.collect(context.WithoutCancel(ctx), w, true)
-	case ladder.RecordingConfiguration:
+	case ladder.RecordingClasses:
 		n.take(w)
 	}
 	n.tidy(w)

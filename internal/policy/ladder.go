@@ -10,9 +10,10 @@ import (
 // with it, against what its artifact costs. Keep-alive, pre-warming and the choice of rungs follow from
 // the same prices (price.go) and the same habits (habit.go, plan.go); waiting for a busy worker is decided in wait.go.
 //
-// A light artifact is made for every function. Its recording is taken by a worker that is started beside, as
-// soon as the first one has served: nobody waits for the third that a recording worker starts later.
-// The metadata of a binary are traced only where a binary pays, again by a worker beside those that serve.
+// A light artifact is made for every function, of what its first worker recorded, which costs next to
+// nothing. Where many functions start at once none records: the next worker of each does.
+// The metadata of a binary are traced only where a binary pays, by a worker that is started beside those that
+// serve: nobody waits for the third that a tracing worker starts later.
 type Ladder struct {
 	Paper // the back-off, and what an upgrade is
 	// Horizon is how long (ns) a function is expected to go on, at least; 0: DefaultHorizon.
@@ -95,18 +96,18 @@ func (p *Ladder) Keep(now int64, v *View) Keep {
 	return k
 }
 
-// wantsConfiguration reports whether a light rung waits for its recording.
-func wantsConfiguration(v *View) bool {
-	return v.Params.Prepare != PrepareNever && !v.Recorded[ladder.RecordingConfiguration] &&
-		v.Ladder.Records(ladder.RecordingConfiguration)
+// wantsClasses reports whether a light rung waits for its recording.
+func wantsClasses(v *View) bool {
+	return v.Params.Prepare != PrepareNever && !v.Recorded[ladder.RecordingClasses] &&
+		v.Ladder.Records(ladder.RecordingClasses)
 }
 
 // Decide makes light artifacts at once and others where they pay, the one that pays most first.
 func (p *Ladder) Decide(now int64, v *View) Decision {
 	h := p.habit(v.Revision)
 	d := Decision{Serve: h.serve(now, v)}
-	if wantsConfiguration(v) && !v.Crowded && v.Waiting == 0 {
-		d.Record, d.Beside = ladder.RecordingConfiguration, true
+	if wantsClasses(v) && !v.Crowded {
+		d.Record = ladder.RecordingClasses
 	}
 	if d.Make = light(v); d.Make != ladder.First {
 		return d

@@ -67,14 +67,11 @@ func TestLadderClimbs(t *testing.T) {
 	p, v := &Ladder{}, view(1)
 	p.Arrived(second, 0, 1)
 	v.Invocations, v.ColdStarts, v.Waiting = 1, 1, 1
-	if d := p.Decide(second, v); d.Record != ladder.RecordingNone || d.Make != hotspot {
-		t.Errorf("at the first cold start: %+v, want a plain worker", d)
+	if d := p.Decide(second, v); d.Record != ladder.RecordingClasses || d.Beside || d.Make != hotspot {
+		t.Errorf("at the first cold start: %+v, want it to record", d)
 	}
 	v.Waiting = 0
-	if d := p.Decide(3*second, v); d.Record != ladder.RecordingConfiguration || !d.Beside {
-		t.Errorf("when it has served: %+v, want another beside it to record", d)
-	}
-	v.Recorded[ladder.RecordingConfiguration] = true
+	v.Recorded[ladder.RecordingClasses] = true
 	if d := p.Decide(8*second, v); d.Make != cache {
 		t.Errorf("with a recording: %+v, want the cache", d)
 	}
@@ -97,21 +94,20 @@ func TestLadderClimbs(t *testing.T) {
 	}
 }
 
-func TestLadderRecordsBeside(t *testing.T) {
+func TestLadderRecordsFirst(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*View)
 		want   ladder.Recording
 	}{
-		{"nobody waits", func(*View) {}, ladder.RecordingConfiguration},
-		{"somebody waits", func(v *View) { v.Waiting = 1 }, ladder.RecordingNone},
+		{"somebody waits", func(v *View) { v.Waiting = 1 }, ladder.RecordingClasses},
 		{"others wait for room", func(v *View) { v.Crowded = true }, ladder.RecordingNone},
 		{"never prepared", func(v *View) { v.Params.Prepare = PrepareNever }, ladder.RecordingNone},
 	} {
 		v := view(0)
 		v.ColdStarts = 1
 		tt.change(v)
-		if d := (&Ladder{}).Decide(0, v); d.Record != tt.want || d.Beside != (tt.want != ladder.RecordingNone) {
+		if d := (&Ladder{}).Decide(0, v); d.Record != tt.want || d.Beside {
 			t.Errorf("%s: %+v, want to record %v", tt.name, d, tt.want)
 		}
 	}

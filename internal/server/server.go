@@ -117,7 +117,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		Builders: builders, Policy: decide, Defaults: defaultPolicy(opt.Config), Limits: nodeLimits(opt.Config, m),
 		BuildLimits:  buildLimits(opt.Config, m),
 		WorkerLimits: worker.Limits{CPUs: opt.Config.Workers.CPUs},
-		RecordMiB:    launch.RecordingMiB, Dir: filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
+		Dir:          filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
 	}
 	if s.tracer != nil {
 		nodeOptions.Tracer = s.tracer

@@ -112,7 +112,7 @@ func TestRecordingKnowsEveryRung(t *testing.T) {
 	if b := own.Builds[ladder.AOTCache]; b.Wall != 507*time.Millisecond || b.DiskMB != 7 {
 		t.Errorf("the build of function 7 cost %+v: want 507 ms and 7 MB", b)
 	}
-	if way := (Way{ladder.HotSpot, ladder.RecordingConfiguration}); len(own.Starts[way]) != 1 {
+	if way := (Way{ladder.HotSpot, ladder.RecordingClasses}); len(own.Starts[way]) != 1 {
 		t.Errorf("recorders of function 7 started %v: want one", own.Starts[way])
 	}
 	rec.Options.Policies = []string{"paper"}

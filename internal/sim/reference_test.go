@@ -316,7 +316,7 @@ func TestAgreesWithTheReference(t *testing.T) {
 type onlyLight struct{ policy.Paper }
 
 func (*onlyLight) Decide(_ int64, v *policy.View) policy.Decision {
-	return policy.Decision{Record: ladder.RecordingConfiguration, Make: 1, Serve: 1}
+	return policy.Decision{Record: ladder.RecordingClasses, Make: 1, Serve: 1}
 }
 
 func agree(t *rapid.T, light bool) {

@@ -150,9 +150,8 @@ func (f *fixture) start(b *testing.B, r launch.Request) worker.Worker {
 // recordMeasured records with the sample's traffic. Memory is in MiB.
 func (f *fixture) recordMeasured(b *testing.B, s *sample.Sample) (file string, peak float64, took time.Duration) {
 	r := f.request
-	r.Rung, r.Recording, r.Paths.Record = plain, ladder.RecordingConfiguration, b.TempDir()
+	r.Rung, r.Recording, r.Paths.Record = plain, ladder.RecordingClasses, b.TempDir()
 	open(b, r.Paths.Record)
-	r.Limits.MemoryMiB = r.Revision.MemoryMiB + launch.RecordingMiB
 	began := time.Now()
 	w := f.start(b, r)
 	for i := range s.Requests {

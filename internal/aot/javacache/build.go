@@ -128,7 +128,6 @@ func (j *job) do(ctx context.Context, key aot.Key) (_ *aot.Result, err error) {
 
 // make returns the file of the cache, which is hostile still.
 func (j *job) make(ctx context.Context) (string, error) {
-	jdk := j.launch.Paths.JDK
 	// A copy that the job's user can read, wherever the recording lies, and that nobody else changes.
 	recording := filepath.Join(j.scratch.Dir, "in", filepath.Base(j.req.Recording.File))
 	out, err := os.OpenFile(recording, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
@@ -139,11 +138,8 @@ func (j *job) make(ctx context.Context) (string, error) {
 	if err := errors.Join(err, out.Close()); err != nil {
 		return "", fmt.Errorf("read the recording: %w", err)
 	}
-	if err := checkMagic(recording, jdk); err != nil {
+	if err := checkList(recording); err != nil {
 		return "", err
-	}
-	if !jdk.RecordsCache() {
-		return recording, nil
 	}
 	if j.b.opts.Runner == nil {
 		return "", errors.New("this driver runs no jobs")
@@ -171,24 +167,22 @@ func (j *job) make(ctx context.Context) (string, error) {
 	if done.Exit.Code != 0 {
 		return "", failed(done.Exit, tail.text(), r.Limits.MemoryMiB)
 	}
-	return filepath.Join(r.Paths.Artifact, jdk.CacheFile()), nil
+	return filepath.Join(r.Paths.Artifact, launch.CacheFile), nil
 }
 
-// Magic numbers of what JVMs write (cds/archiveUtils, cdsFileHeader): a configuration of JDK 25, an archive.
-var magics = map[bool]uint32{true: 0xcafea07c, false: 0xf00baba8}
+// listHead is what a JVM begins a list of classes with.
+const listHead = "# NOTE: Do not modify this file."
 
-// checkMagic refuses what is no recording at all, for a reason that can be read.
-func checkMagic(path string, jdk launch.JDK) error {
+// checkList refuses what is no recording at all, for a reason that can be read.
+func checkList(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	var head [4]byte
-	_, _ = io.ReadFull(f, head[:])
-	got := uint32(head[0]) | uint32(head[1])<<8 | uint32(head[2])<<16 | uint32(head[3])<<24
-	if got != magics[jdk.RecordsCache()] {
-		return &aot.Error{Class: aot.ClassMetadata, Reason: fmt.Sprintf("what the worker left is no recording of Java %d", jdk.Version)}
+	head := make([]byte, len(listHead))
+	if _, _ = io.ReadFull(f, head); string(head) != listHead {
+		return &aot.Error{Class: aot.ClassMetadata, Reason: "what the worker left is no list of classes"}
 	}
 	return nil
 }
@@ -219,7 +213,7 @@ func (j *job) keep(key aot.Key, f *fit, made string) (*aot.Result, error) {
 		return nil, &aot.Error{Class: aot.ClassTool, Reason: "the JVM ended well but left no cache", Err: err}
 	}
 	dir := filepath.Join(j.scratch.Dir, "artifact")
-	to := filepath.Join(dir, j.launch.Paths.JDK.CacheFile())
+	to := filepath.Join(dir, launch.CacheFile)
 	err = os.Rename(made, to)
 	if err == nil {
 		err = errors.Join(os.Lchown(to, os.Geteuid(), os.Getegid()), os.Chmod(to, 0o444))

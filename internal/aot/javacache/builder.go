@@ -1,6 +1,5 @@
-// Package javacache is the aot.Builder that makes what a JVM starts sooner with: the AOT cache of JDK 25 and
-// newer, assembled from the configuration that one worker recorded, or the archive of class data (AppCDS)
-// that a worker of an older JDK wrote at its end.
+// Package javacache is the aot.Builder that makes what a JVM starts sooner with: a cache of the classes that one
+// worker loaded, linked already (JDK 24 and newer), or an archive of their data (AppCDS, 17 to 23).
 //
 // A JVM checks little of what a cache was made of: 25.0.3 takes one that was made of other JARs, and of a
 // damaged one it may crash. So what a cache needs is written beside it and compared before each start
@@ -37,7 +36,7 @@ type Options struct {
 	Cache string
 	// Request says how a worker of a revision is started on this machine: Revision, Paths and Platform.
 	Request func(ctx context.Context, rev *function.Spec) (launch.Request, error)
-	// Runner runs the JVM that assembles a cache; nil: only archives of older JDKs can be kept.
+	// Runner runs the JVM that assembles a cache; without one nothing is made.
 	Runner worker.Runner
 }
 
@@ -79,7 +78,7 @@ type recipe struct {
 	Recording string        `json:"recording"`
 }
 
-const format = 1
+const format = 2
 
 // Key implements aot.Builder. It asks Options.Request.
 func (b *Builder) Key(req *aot.Request) (aot.Key, error) {

@@ -77,15 +77,15 @@ func fakeJDK(t *testing.T, version string) string {
 
 // good is a job that leaves a cache.
 func good(_ context.Context, out string) worker.Finished {
-	_ = os.WriteFile(filepath.Join(out, "app.aot"), bytes.Repeat([]byte("cache"), 1000), 0o600)
+	_ = os.WriteFile(filepath.Join(out, "app.jsa"), bytes.Repeat([]byte("cache"), 1000), 0o600)
 	return worker.Finished{CPU: time.Second, PeakRSS: 1 << 20}
 }
 
 // recorded is a file that begins as a configuration does.
 func recorded(t *testing.T, rest string) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "app.aotconf")
-	write(t, file, "\x7c\xa0\xfe\xca"+rest)
+	file := filepath.Join(t.TempDir(), "app.classlist")
+	write(t, file, listHead+"\n"+rest)
 	return file
 }
 
@@ -107,7 +107,7 @@ func TestFailuresSayWhy(t *testing.T) {
 		return func(context.Context, string) worker.Finished { return worker.Finished{Exit: exit} }
 	}
 	linked := func(t *testing.T) string {
-		file := filepath.Join(t.TempDir(), "app.aotconf")
+		file := filepath.Join(t.TempDir(), "app.classlist")
 		if err := os.Symlink("/etc/hostname", file); err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func TestFailuresSayWhy(t *testing.T) {
 		class     aot.Class
 		reason    string
 	}{
-		"no recording":  {good, func(t *testing.T) string { return filepath.Join(t.TempDir(), "app.aotconf") }, aot.ClassMetadata, "cannot be read"},
+		"no recording":  {good, func(t *testing.T) string { return filepath.Join(t.TempDir(), "app.classlist") }, aot.ClassMetadata, "cannot be read"},
 		"link":          {good, linked, aot.ClassMetadata, "cannot be read"},
 		"garbage":       {good, func(t *testing.T) string { f := recorded(t, ""); write(t, f, "garbage"); return f }, aot.ClassMetadata, "no recording of Java 25"},
 		"refused":       {end(worker.Exit{Code: 1}), nil, aot.ClassMetadata, "made no cache of the recording (exit status 1)"},
@@ -127,7 +127,7 @@ func TestFailuresSayWhy(t *testing.T) {
 		"out of memory": {end(worker.Exit{Code: -1, Signal: "killed", OutOfMemory: true}), nil, aot.ClassMemory, "ran out of its 2048 MiB"},
 		"no cache":      {end(worker.Exit{}), nil, aot.ClassTool, "left no cache"},
 		"link for cache": {func(_ context.Context, out string) worker.Finished {
-			_ = os.Symlink("/etc/passwd", out+"/app.aot")
+			_ = os.Symlink("/etc/passwd", out+"/app.jsa")
 			return worker.Finished{}
 		}, nil, aot.ClassTool, "left no cache"},
 	}
@@ -210,7 +210,7 @@ func TestCancelledBuildLeavesNothing(t *testing.T) {
 
 // TestStaleCacheIsFound changes one thing after the other that a cache depends on.
 func TestStaleCacheIsFound(t *testing.T) {
-	cacheOf := func(r *aot.Result) string { return filepath.Join(r.Dir, "app.aot") }
+	cacheOf := func(r *aot.Result) string { return filepath.Join(r.Dir, "app.jsa") }
 	rewrite := func(t *testing.T, file string, change func([]byte) []byte) {
 		t.Helper()
 		b, err := os.ReadFile(file)

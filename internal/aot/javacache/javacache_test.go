@@ -2,6 +2,7 @@ package javacache
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
 	plain  = ladder.Rung{Name: "plain"}
-	cached = ladder.Rung{Name: "cached", Artifact: ladder.ArtifactCache, From: ladder.RecordingConfiguration, Builder: ladder.BuilderCache}
+	cached = ladder.Rung{Name: "cached", Artifact: ladder.ArtifactCache, From: ladder.RecordingClasses, Builder: ladder.BuilderCache}
 )
 
 // server is a web function that says where it was loaded from, and whether its classes come from a cache.
@@ -180,9 +181,8 @@ func (f *fixture) run(r launch.Request) (worker.Worker, *output, error) {
 func (f *fixture) record() string {
 	f.t.Helper()
 	r := f.request
-	r.Rung, r.Recording, r.Paths.Record = plain, ladder.RecordingConfiguration, f.t.TempDir()
+	r.Rung, r.Recording, r.Paths.Record = plain, ladder.RecordingClasses, f.t.TempDir()
 	open(f.t, r.Paths.Record)
-	r.Limits.MemoryMiB = r.Revision.MemoryMiB + launch.RecordingMiB
 	w, out, err := f.run(r)
 	if err != nil {
 		f.t.Fatal(err)
@@ -193,7 +193,7 @@ func (f *fixture) record() string {
 	if got := out.String(); got != "resource file:/var/task/note.txt\n" {
 		f.t.Errorf("the recording worker wrote %q", got)
 	}
-	file, ok := launch.RecordingFile(ladder.RecordingConfiguration, r.Paths.Record)
+	file, ok := launch.RecordingFile(ladder.RecordingClasses, r.Paths.Record)
 	if !ok {
 		f.t.Fatalf("no recording; exit %+v", w.Exit())
 	}
@@ -315,14 +315,13 @@ func TestTurnedDownByTheJVM(t *testing.T) {
 	}
 }
 
-// TestFunctionThatHangsAtItsEnd leaves no recording, and is killed when its time is over.
+// TestFunctionThatHangsAtItsEnd is killed when its time is over; what it loaded is listed all the same.
 func TestFunctionThatHangsAtItsEnd(t *testing.T) {
 	f := newFixture(t, launchNewest)
 	f.request.Revision.Environment = map[string]string{"HANG": "yes"}
 	r := f.request
-	r.Rung, r.Recording, r.Paths.Record = plain, ladder.RecordingConfiguration, t.TempDir()
+	r.Rung, r.Recording, r.Paths.Record = plain, ladder.RecordingClasses, t.TempDir()
 	open(t, r.Paths.Record)
-	r.Limits.MemoryMiB = r.Revision.MemoryMiB + launch.RecordingMiB
 	w, _, err := f.run(r)
 	if err != nil {
 		t.Fatal(err)
@@ -334,8 +333,12 @@ func TestFunctionThatHangsAtItsEnd(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("its end took %v", took)
 	}
-	if file, ok := launch.RecordingFile(r.Recording, r.Paths.Record); ok {
-		t.Errorf("got %s", file)
+	file, ok := launch.RecordingFile(r.Recording, r.Paths.Record)
+	if !ok {
+		t.Fatal("no recording")
+	}
+	if _, err := f.build(file); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -348,10 +351,11 @@ func TestRecordingsThatTheJVMRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, content := range map[string][]byte{
-		"truncated": whole[:len(whole)/2],
-		"header":    append(append([]byte(nil), whole[:4]...), whole[4096:]...),
+		"empty":               {},
+		"garbage":             whole[len(whole)/2:],
+		"a line that is none": append(bytes.Clone(whole), "java/lang/Object id: 0 super: none\n@lambda-proxy\n\x00\x01\n"...),
 	} {
-		file := filepath.Join(t.TempDir(), "app.aotconf")
+		file := filepath.Join(t.TempDir(), "app.classlist")
 		write(t, file, string(content))
 		_, err := f.build(file)
 		t.Logf("%s: %v", name, err)

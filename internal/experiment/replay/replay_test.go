@@ -287,7 +287,7 @@ func TestColdStartsBelowHalf(t *testing.T) {
 
 // TestWhatWasNotMeasuredFollowsFromTheLadder, and from workers that recorded, if there were no others.
 func TestWhatWasNotMeasuredFollowsFromTheLadder(t *testing.T) {
-	recording := sim.Way{Rung: ladder.HotSpot, Recording: ladder.RecordingConfiguration}
+	recording := sim.Way{Rung: ladder.HotSpot, Recording: ladder.RecordingClasses}
 	x := Measured{Ways: []WayMeasured{
 		{Rung: recording.Rung, Recording: recording.Recording, Start: 1350, Starts: 1, FirstOverhead: 40, First: 1},
 		{Rung: ladder.AOTCache, Start: 300, Starts: 2},
