@@ -156,19 +156,26 @@ type Stats struct {
 	OOMKills int           // processes killed at the memory limit
 }
 
-// Stats reads the counters.
-func (g *Group) Stats() Stats {
-	var s Stats
+// CPU is the user and system time of everything that ran in the group; 0: not known.
+func (g *Group) CPU() time.Duration {
 	if g.unified {
-		s.CPU = time.Duration(field(filepath.Join(g.dirs["cpu"], "cpu.stat"), "usage_usec")) * time.Microsecond
-		s.OOMKills = int(field(filepath.Join(g.dirs["memory"], "memory.events"), "oom_kill"))
-		return s
+		return time.Duration(field(filepath.Join(g.dirs["cpu"], "cpu.stat"), "usage_usec")) * time.Microsecond
 	}
 	if dir, ok := g.dirs["cpuacct"]; ok {
 		if b, err := os.ReadFile(filepath.Join(dir, "cpuacct.usage")); err == nil {
 			n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-			s.CPU = time.Duration(n)
+			return time.Duration(n)
 		}
+	}
+	return 0
+}
+
+// Stats reads the counters.
+func (g *Group) Stats() Stats {
+	s := Stats{CPU: g.CPU()}
+	if g.unified {
+		s.OOMKills = int(field(filepath.Join(g.dirs["memory"], "memory.events"), "oom_kill"))
+		return s
 	}
 	if dir, ok := g.dirs["memory"]; ok {
 		s.OOMKills = int(field(filepath.Join(dir, "memory.oom_control"), "oom_kill"))

@@ -357,7 +357,7 @@ func (e *Engine) viewOf(r *revision) *policy.View {
 	v.Ladder, v.Rung, v.Rungs, v.Recorded = r.ladder, r.best, r.views, r.recorded
 	v.Recent = &f.recent
 	v.Invocations, v.ColdStarts = r.invocations, r.colds
-	v.Busy, v.Added, v.Service = r.busy, r.added, r.service
+	v.Busy, v.CPU, v.Added, v.Service = r.busy, r.cpu, r.added, r.service
 	g := e.group(r)
 	v.Waiting, v.Starting, v.Idle, v.Working = r.queue.n+r.retries.n, e.pool.InStart(g), e.pool.Idles(g), e.pool.Working(g)
 	if r.queue.n > 0 {

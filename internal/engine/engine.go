@@ -99,6 +99,7 @@ type revision struct {
 	answered    int32                       // and that it has answered
 	invocations uint64
 	busy        int64
+	cpu         int64 // that was measured of its workers, ns
 	service     int64 // smoothed duration of an invocation, ns
 	colds       uint64
 	added       int64

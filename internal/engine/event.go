@@ -43,7 +43,7 @@ const (
 	// EventCancelled: the caller went away. An invocation that still waits ends (ActionReject,
 	// ReasonCancelled); one that runs goes on, for nobody can take it back. Invocation.
 	EventCancelled
-	// EventFinished is an invocation's end on its worker. Invocation, Worker, Outcome, NoRetry.
+	// EventFinished is an invocation's end on its worker. Invocation, Worker, Outcome, NoRetry, CPU.
 	// The invocation has ended with this event, unless the actions say ActionRetry for it.
 	// OutcomeUnknown: it never ran, because the worker had ended already; it waits again.
 	EventFinished
@@ -106,7 +106,9 @@ type Event struct {
 	Worker     WorkerID
 	Version    uint32  // of the recording, from 1
 	MemoryMB   float64 // 1e6 bytes
-	Cost       ladder.Cost
+	// CPU time (ns) that the worker took since this was told of it last; 0: not measured now.
+	CPU  int64
+	Cost ladder.Cost
 
 	FunctionConfig *FunctionConfig
 	RevisionConfig *RevisionConfig

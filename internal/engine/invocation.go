@@ -195,6 +195,7 @@ func (e *Engine) finished(ev Event) {
 	e.pool.Release(w)
 	took := e.now - inv.at
 	r.busy += took
+	r.cpu += max(ev.CPU, 0)
 	if r.service += (took - r.service) >> 3; r.service <= 0 {
 		r.service = max(took, 1)
 	}

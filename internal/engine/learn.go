@@ -159,6 +159,6 @@ func (e *Engine) figure(r *revision) {
 		if base == 0 {
 			base = mean / r.ladder.Rungs[id].Speed
 		}
-		r.views[id].Speed = mean / base
+		r.views[id].Speed, r.views[id].Timed = mean/base, true
 	}
 }

@@ -77,11 +77,11 @@ func (ev *Event) fields() []int64 {
 	return []int64{
 		int64(ev.Outcome), int64(ev.Rung), int64(ev.Failure), bit(ev.NoRetry), bit(ev.Complete),
 		int64(ev.Function), int64(ev.Revision), int64(ev.Invocation), int64(ev.Worker), int64(ev.Version),
-		int64(ev.Recording), real(ev.MemoryMB), int64(ev.Cost.Wall), int64(ev.Cost.CPU), real(ev.Cost.MemoryMB), real(ev.Cost.DiskMB),
+		int64(ev.Recording), real(ev.MemoryMB), int64(ev.Cost.Wall), int64(ev.Cost.CPU), real(ev.Cost.MemoryMB), real(ev.Cost.DiskMB), ev.CPU,
 	}
 }
 
-const eventFields = 16
+const eventFields = 17
 
 func (ev *Event) setFields(v []int64) error {
 	var bad bool
@@ -91,6 +91,7 @@ func (ev *Event) setFields(v []int64) error {
 	ev.Invocation, ev.Worker, ev.Version = InvocationID(i32(v[7], &bad)), WorkerID(i32(v[8], &bad)), u32(v[9], &bad)
 	ev.Recording, ev.MemoryMB = ladder.Recording(u8(v[10], &bad)), unreal(v[11], &bad)
 	ev.Cost = ladder.Cost{Wall: time.Duration(v[12]), CPU: time.Duration(v[13]), MemoryMB: unreal(v[14], &bad), DiskMB: unreal(v[15], &bad)}
+	ev.CPU = v[16]
 	return outOfRange(bad)
 }
 

@@ -75,7 +75,8 @@ type Rung struct {
 
 	// Start is the time from the start of a worker until it is ready for its first invocation.
 	Start float64 `json:"start"`
-	// First and Speed are the duration of a worker's first invocation and of the later ones.
+	// First and Speed are the duration of a worker's first invocation and of the later ones, where they
+	// do nothing but compute.
 	First float64 `json:"first"`
 	Speed float64 `json:"speed"`
 	// Memory is what a worker uses.

@@ -39,7 +39,7 @@ var ladders = map[function.Kind]Ladder{
 			// compute are twice to four times as fast once they are warm, those that wait gain nothing, and all start
 			// a little later. The cache is the same.
 			{Name: AOTCacheC2, Artifact: ArtifactCache, From: RecordingClasses, Builder: BuilderCache, Options: OptionsC2, Back: 0,
-				Start: 0.45, First: 0.5, Speed: 0.95, Memory: 1.05,
+				Start: 0.48, First: 0.5, Speed: 0.45, Memory: 1.05,
 				Cost: Cost{Wall: 200 * time.Millisecond, CPU: 200 * time.Millisecond, MemoryMB: 100}},
 			{Name: Native, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "quick", Back: 2,
 				Start: 0.032, First: 0.1, Speed: 1, Memory: 0.375,

@@ -48,6 +48,8 @@ type instance struct {
 	worker worker.Worker
 	err    error
 
+	cpu      atomic.Int64 // CPU time that was told to the engine, ns; and when that was, the engine's time
+	clocked  atomic.Int64
 	peak     atomic.Int64 // the most memory that was measured, bytes
 	measured atomic.Int64 // when that was, the engine's time
 
@@ -88,6 +90,20 @@ func (w *instance) used(now int64, exit *worker.Exit) int64 {
 		w.peak.Store(max(w.peak.Load(), p.Peak()))
 	}
 	return w.peak.Load()
+}
+
+// clock is the CPU time that a worker took since it was asked last, at most once a second: 0 in between.
+func (w *instance) clock(now int64) int64 {
+	last := w.clocked.Load()
+	if now-last < peakPeriod || !w.clocked.CompareAndSwap(last, now) {
+		return 0
+	}
+	c, ok := w.worker.(worker.Clocker)
+	if !ok {
+		return 0
+	}
+	cpu := int64(c.CPU())
+	return max(cpu-w.cpu.Swap(cpu), 0)
 }
 
 // begin marks the start of an invocation in the log.
@@ -183,6 +199,7 @@ func (n *Node) bring(ctx context.Context, w *instance, artifact string) bool {
 	}
 	defer n.mu.Unlock()
 	w.worker, w.ready = started, true
+	w.clock(n.now()) // what the start took is no invocation's
 	n.events.send(w.event("worker.started", ""))
 	if !n.closed {
 		n.step(engine.Event{Kind: engine.EventWorkerReady, Worker: w.id})

@@ -180,14 +180,16 @@ func (n *Node) await(ctx context.Context, c *call) bool {
 
 // finish tells the engine how a worker's turn ended; true: the invocation goes on.
 func (n *Node) finish(c *call, outcome function.Outcome, noRetry bool) bool {
+	cpu := c.worker.clock(n.now())
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w := c.worker
-	c.worker, c.again, c.arrived = nil, false, n.now() // if it runs again, it waits anew
+	now := n.now()
+	c.worker, c.again, c.arrived = nil, false, now // if it runs again, it waits anew
 	if n.closed {
 		c.ended = true
 	} else {
-		n.step(engine.Event{Kind: engine.EventFinished, Invocation: c.id, Worker: w.id, Outcome: outcome, NoRetry: noRetry})
+		n.step(engine.Event{Kind: engine.EventFinished, Invocation: c.id, Worker: w.id, Outcome: outcome, NoRetry: noRetry, CPU: cpu})
 	}
 	w.uses--
 	if w.uses == 0 && w.unused != nil {

@@ -125,7 +125,7 @@ func TestLadderIsNotSlowedDown(t *testing.T) {
 		{"one of 1 ms in five minutes, 3 times slower", 3, 5*minute + 7*second, second / 1000, optimized},
 	} {
 		p, v := &Ladder{}, view(0, cache, native)
-		v.Rungs[native].Speed = tt.speed
+		v.Rungs[native].Speed, v.Rungs[native].Timed = tt.speed, true
 		now := invoked(p, v, second, tt.gap, 300)
 		v.Busy = 300 * tt.service
 		d := p.Decide(now, v)
@@ -134,6 +134,23 @@ func TestLadderIsNotSlowedDown(t *testing.T) {
 		}
 		if tt.want == cache && d.Make != hotspot {
 			t.Errorf("%s: makes %d, want none of a kind that is too slow", tt.name, d.Make)
+		}
+	}
+}
+
+// TestLadderGivesComputersBothCompilers: where the time goes into computing, and nowhere else.
+func TestLadderGivesComputersBothCompilers(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		share int64 // of the time of invocations, percent
+		want  ladder.ID
+	}{{"computes", 95, c2}, {"waits for others", 2, hotspot}} {
+		p, v := &Ladder{}, view(0, cache)
+		now := invoked(p, v, second, second/30, 2000)
+		v.Busy = 2000 * second / 33
+		v.CPU = v.Busy * tt.share / 100
+		if d := p.Decide(now, v); d.Make != tt.want {
+			t.Errorf("one that %s: makes %d, want %d", tt.name, d.Make, tt.want)
 		}
 	}
 }

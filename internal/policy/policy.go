@@ -90,6 +90,9 @@ type View struct {
 	Invocations, ColdStarts uint64
 	// Busy is the time in ns that workers of the revision have spent on invocations.
 	Busy int64
+	// CPU is the CPU time in ns that was measured of its workers meanwhile, their starts left out; 0: not
+	// known.
+	CPU int64
 	// Added is when the revision was added, ns.
 	Added int64
 	// Service is the smoothed duration (ns) of its last invocations on a worker; 0: not known.
@@ -119,8 +122,10 @@ type RungView struct {
 	Start int64
 	// MemoryMB is what a worker uses: measured, or estimated.
 	MemoryMB float64
-	// Speed is the duration of an invocation against the first rung's: measured, or the ladder's.
+	// Speed is the duration of an invocation against the first rung's: measured (Timed), or the ladder's, which
+	// is that of one that only computes.
 	Speed float64
+	Timed bool
 	// Served counts the invocations of workers of the present artifact.
 	Served uint64
 	// Failures counts failed builds and checks in a row, Falls how often the rung was left

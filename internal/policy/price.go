@@ -51,12 +51,23 @@ func buildPrice(r *ladder.Rung) float64 {
 	return r.Cost.CPU.Seconds()*cpuPrice + r.Cost.MemoryMB*r.Cost.Wall.Seconds()
 }
 
+// speed is the duration of an invocation on a rung against the first one's. Until it was measured only the
+// share that computes is expected to change: CPU time over the time of invocations.
+func (v *View) speed(rung ladder.ID) float64 {
+	r := &v.Rungs[rung]
+	if r.Timed || v.Busy <= 0 {
+		return r.Speed
+	}
+	share := min(float64(v.CPU)/float64(v.Busy), 1)
+	return 1 + share*(r.Speed-1)
+}
+
 // fastest is the least duration of an invocation on a rung that is ready, against the first rung's.
 func (v *View) fastest() float64 {
-	least := v.Rungs[ladder.First].Speed
+	least := v.speed(ladder.First)
 	for i := range v.Rungs {
 		if v.Rungs[i].Ready {
-			least = min(least, v.Rungs[i].Speed)
+			least = min(least, v.speed(ladder.ID(i)))
 		}
 	}
 	return least
@@ -80,7 +91,8 @@ func (h *habit) rate(now int64, v *View, rung ladder.ID) float64 {
 	cost := arrivals * scratch.make(&h.gaps, &c, timers)
 	cost += float64(h.spares) / age * scratch.make(&h.spare, &c, anything)
 	// Busy was measured on the rungs that there were, the present one for the most part.
-	busy := seconds(v.Busy) / age / max(v.Rungs[h.next(v)].Speed, 1e-3)
-	cost += busy * r.Speed * (r.MemoryMB + cpuPrice)
-	return cost + busy*max(r.Speed-slower*v.fastest(), 0)*waitPrices(v)
+	busy := seconds(v.Busy) / age / max(v.speed(h.next(v)), 1e-3)
+	speed := v.speed(rung)
+	cost += busy * speed * (r.MemoryMB + cpuPrice)
+	return cost + busy*max(speed-slower*v.fastest(), 0)*waitPrices(v)
 }

@@ -249,6 +249,14 @@ type Finished struct {
 	PeakRSS int64
 }
 
+// Clocker is implemented by workers that know how much CPU time they took without much work: it is asked
+// for once a second of a busy worker, on the way of an invocation.
+type Clocker interface {
+	// CPU is the user and system time of the whole sandbox since its start; 0: not known. May be
+	// called from Start's return until Stop returned.
+	CPU() time.Duration
+}
+
 // Snapshotter is implemented by workers whose driver can save and restore them.
 type Snapshotter interface {
 	// Snapshot saves the worker into dir and leaves it running.

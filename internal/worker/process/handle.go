@@ -216,6 +216,14 @@ func (h *handle) Peak() int64 {
 	return peak(h.pids())
 }
 
+// CPU implements worker.Clocker.
+func (h *handle) CPU() time.Duration {
+	if h.group == nil || h.ended() {
+		return 0
+	}
+	return h.group.CPU()
+}
+
 func (h *handle) pids() []int {
 	if h.group != nil {
 		return h.group.Procs()
