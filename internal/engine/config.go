@@ -158,7 +158,7 @@ func (e *Engine) revisionAdded(ev Event) {
 	}
 	e.consider(ev.Revision)
 	e.admitAll(ev.Revision)
-	if f.config.Params.Prepare == policy.PrepareDeploy && len(c.Restored.Rungs) == 0 && !c.Parked {
+	if f.config.Params.Prepare == policy.PrepareDeploy && (len(c.Restored.Rungs) == 0 || c.Restored.Preparing) && !c.Parked {
 		e.prepare(ev.Revision)
 		e.settle(ev.Revision)
 	}

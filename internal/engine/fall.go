@@ -152,6 +152,7 @@ func (e *Engine) turnOff(rev RevisionID) {
 			e.move(rev, rung, pipeline.EventCancelled, ReasonNoOptimize, 0)
 		case a.Phase == pipeline.PhaseReady:
 			e.disk -= a.DiskMB
+			a.DiskMB = 0
 			e.move(rev, rung, pipeline.EventUnusable, ReasonNoOptimize, 0)
 		}
 	}

@@ -93,7 +93,10 @@ func (b *builder) useCache() ([]string, error) {
 	if b.Check {
 		options = []string{"-Xlog:disable", "-Xlog:all=warning:stderr"}
 	}
-	return append(options, "-XX:SharedArchiveFile="+path.Join(cacheDir, cacheFile), "-Xshare:"+mode(b.Check)), nil
+	return append(options,
+		// At the address that it was made for: nothing in it has to be changed, so that workers share its pages.
+		"-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0",
+		"-XX:SharedArchiveFile="+path.Join(cacheDir, cacheFile), "-Xshare:"+mode(b.Check)), nil
 }
 
 func mode(check bool) string {

@@ -61,7 +61,7 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 		quiet   = " -Xlog:aot*=off,cds*=off"
 		list    = " -XX:DumpLoadedClassList=/opt/cloudjit/record/app.classlist"
 		record  = quiet + list
-		archive = " -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:"
+		archive = " -XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:"
 		use     = quiet + archive + "auto"
 		loud    = " -Xlog:disable -Xlog:all=warning:stderr"
 		handler = " -XX:TieredStopAtLevel=1" + peak
@@ -148,7 +148,7 @@ func TestAssembleIsTheWorkerWithoutMain(t *testing.T) {
 		}
 		use := start(t, r)
 		want := strings.Join(use.Args[:len(use.Args)-1], " ")
-		want = strings.Replace(want, "-XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:auto",
+		want = strings.Replace(want, "-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:auto",
 			"-XX:+AOTClassLinking -Xshare:dump -XX:SharedClassListFile=/opt/cloudjit/record/app.classlist -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa", 1)
 		if kind == function.KindWeb {
 			want = strings.Replace(want, "-XX:+AOTClassLinking", "-XX:TieredStopAtLevel=1 -XX:+AOTClassLinking", 1)

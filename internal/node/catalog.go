@@ -133,7 +133,7 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 			Ladder: l, Slots: rev.slots(), MemoryMiB: rev.reserves(), RecordMiB: int32(n.opt.RecordMiB),
 			WorkerMB: expectedMB, Restored: restored, Parked: r.Spec.Version != function.Latest,
 		}
-		if p.Prepare != nil && *p.Prepare == policy.PrepareDeploy && len(restored.Rungs) == 0 && !fresh[r.Spec.ID].Parked {
+		if p.Prepare != nil && *p.Prepare == policy.PrepareDeploy && (len(restored.Rungs) == 0 || restored.Preparing) && !fresh[r.Spec.ID].Parked {
 			rev.preparing = make(chan struct{})
 		}
 		added[r.Spec.ID] = rev

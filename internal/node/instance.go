@@ -136,6 +136,9 @@ func (n *Node) keep(w *instance, artifact string) {
 	if !n.bring(ctx, w, artifact) {
 		return
 	}
+	if !w.check && !n.opt.Launcher.Uses(w.worker, *w.row, artifact) && !w.ended() {
+		n.stale(w)
+	}
 	var polled sync.WaitGroup
 	if w.recording == ladder.RecordingMetadata {
 		polled.Go(func() { n.poll(ctx, w) })
@@ -169,11 +172,20 @@ func (n *Node) keep(w *instance, artifact string) {
 	n.exited(w, mb)
 }
 
+// stale tells the engine that a worker serves without its artifact, which does not fit any more.
+func (n *Node) stale(w *instance) {
+	n.log.Warn("a worker does not use its artifact", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyRevision, w.rev.spec.ID, telemetry.KeyRung, w.row.Name)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.closed && !w.rev.gone {
+		n.step(engine.Event{Kind: engine.EventStale, Revision: w.rev.id, Rung: w.rung})
+	}
+}
+
 // bring starts a worker and tells the engine what came of it.
 func (n *Node) bring(ctx context.Context, w *instance, artifact string) bool {
 	started, err := n.launch(ctx, w, artifact)
-	used := err != nil || n.opt.Launcher.Uses(started, *w.row, artifact)
-	if !used && w.check {
+	if err == nil && w.check && !n.opt.Launcher.Uses(started, *w.row, artifact) {
 		if stop := started.Stop(context.WithoutCancel(ctx), 0); stop != nil {
 			n.log.Error("stop worker", telemetry.KeyWorker, w.name, telemetry.KeyError, stop)
 		}
@@ -203,9 +215,6 @@ func (n *Node) bring(ctx context.Context, w *instance, artifact string) bool {
 	n.events.send(w.event("worker.started", ""))
 	if !n.closed {
 		n.step(engine.Event{Kind: engine.EventWorkerReady, Worker: w.id})
-		if !used {
-			n.step(engine.Event{Kind: engine.EventStale, Revision: w.rev.id, Rung: w.rung})
-		}
 	}
 	return true
 }

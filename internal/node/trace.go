@@ -50,10 +50,11 @@ func (n *Node) collect(ctx context.Context, w *instance, last bool) {
 		return
 	}
 	n.mu.Lock()
-	served := w.served
+	served, never := w.served, n.engine.RevisionCounts(w.rev.id).Invocations == 0
 	n.mu.Unlock()
-	// Before the first invocation there is only what the start has used: too little to build from.
-	if doc == nil || served == 0 {
+	// Before the first invocation there is only what the start has used: too little to build from, unless
+	// nobody ever comes and it was asked for all the same.
+	if doc == nil || served == 0 && (!never || time.Since(w.began) < unservedTrace) {
 		return
 	}
 	if bytes.Equal(doc, w.found) {
@@ -67,6 +68,10 @@ func (n *Node) collect(ctx context.Context, w *instance, last bool) {
 	}
 	n.merge(ctx, w.rev, found, "traced by worker "+w.name)
 }
+
+// unservedTrace is how long a recorder that an operator's wish started waits for an invocation of a function that
+// never had one.
+const unservedTrace = 10 * time.Second
 
 // readTrace reads the file that a tracer left on this host; nil if there is none.
 func readTrace(dir string) ([]byte, error) {

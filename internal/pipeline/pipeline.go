@@ -34,9 +34,10 @@ const (
 	PhaseChecking
 	// PhaseReady: a worker of it came up; it may serve.
 	PhaseReady
-	// PhaseFailed: its build or its check failed, or it turned out wrong while it served.
+	// PhaseFailed: its build or its check failed, it turned out wrong while it served, or optimization was
+	// turned off.
 	PhaseFailed
-	// PhaseDropped: it was given up for its disk space, or because optimization was turned off.
+	// PhaseDropped: it was given up for its disk space.
 	PhaseDropped
 
 	phaseCount = int(PhaseDropped) + 1
@@ -136,6 +137,8 @@ type Saved struct {
 	Recordings Recordings `json:"recordings"`
 	// Rungs are those above the first; none is a new revision.
 	Rungs []Rung `json:"rungs,omitempty"`
+	// Preparing: light artifacts are made before the first invocation, and are not there yet.
+	Preparing bool `json:"preparing,omitempty"`
 }
 
 // Rung is the state of a name; nil if there is none.

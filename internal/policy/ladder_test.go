@@ -144,7 +144,7 @@ func TestLadderGivesComputersBothCompilers(t *testing.T) {
 		name  string
 		share int64 // of the time of invocations, percent
 		want  ladder.ID
-	}{{"computes", 95, c2}, {"waits for others", 2, hotspot}} {
+	}{{"computes", 95, c2}, {"waits for others", 2, native}} {
 		p, v := &Ladder{}, view(0, cache)
 		now := invoked(p, v, second, second/30, 2000)
 		v.Busy = 2000 * second / 33

@@ -51,24 +51,32 @@ func buildPrice(r *ladder.Rung) float64 {
 	return r.Cost.CPU.Seconds()*cpuPrice + r.Cost.MemoryMB*r.Cost.Wall.Seconds()
 }
 
+// A function computes if its CPU time says so after so many invocations and so much time of theirs: before, its
+// time goes into code that is cold.
+const (
+	computesAfter = 64
+	computesFor   = int64(5 * time.Second)
+)
+
 // speed is the duration of an invocation on a rung against the first one's. Until it was measured only the
 // share that computes is expected to change: CPU time over the time of invocations.
 func (v *View) speed(rung ladder.ID) float64 {
 	r := &v.Rungs[rung]
-	if r.Timed || v.Busy <= 0 {
+	if r.Timed {
 		return r.Speed
+	}
+	if v.Invocations < computesAfter || v.Busy < computesFor {
+		return 1
 	}
 	share := min(float64(v.CPU)/float64(v.Busy), 1)
 	return 1 + share*(r.Speed-1)
 }
 
-// fastest is the least duration of an invocation on a rung that is ready, against the first rung's.
+// fastest is the least duration of an invocation on any rung, against the first rung's.
 func (v *View) fastest() float64 {
 	least := v.speed(ladder.First)
 	for i := range v.Rungs {
-		if v.Rungs[i].Ready {
-			least = min(least, v.speed(ladder.ID(i)))
-		}
+		least = min(least, v.speed(ladder.ID(i)))
 	}
 	return least
 }

@@ -99,7 +99,11 @@ func TestRecordedTrafficIsPredicted(t *testing.T) {
 		}
 		return l
 	}
-	steps, err := engine.Replay(open(), &policy.Paper{HotInvocations: int64(c.Policy.OptimizeAfter)})
+	decided, err := policy.New(c.Policy.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := engine.Replay(open(), decided)
 	if err != nil {
 		t.Error(err)
 	}
@@ -108,7 +112,7 @@ func TestRecordedTrafficIsPredicted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rec.Trace.Close()
-	rec.Options.Policies = []string{"paper"}
+	rec.Options.Policies = []string{c.Policy.Name}
 	r, err := sim.Run(t.Context(), rec.Trace, rec.Options)
 	if err != nil {
 		t.Fatal(err)

@@ -158,9 +158,9 @@ func (s *Server) Failed() <-chan error { return s.failed }
 // Stop takes nothing new, lets what runs end until ctx does, and then stops everything.
 func (s *Server) Stop(ctx context.Context) error {
 	s.log.Info("stopping: running invocations end first")
+	s.end() // event streams, preparations and the asynchronous queue; what it runs comes again later
 	drained := make(chan error, 1)
 	go func() { drained <- s.node.Drain(ctx) }()
-	s.end() // event streams and the asynchronous queue; what it runs comes again later
 	err := s.http.Shutdown(ctx)
 	err = errors.Join(err, <-drained)
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

@@ -55,7 +55,7 @@ func TestTelemetryOfAColdStart(t *testing.T) {
 		`cloudjit_cold_start_seconds_count{phase="handler",rung="direct"} 1`,
 		`cloudjit_invocations_total{function="echo",outcome="ok",rung="direct"} 2`,
 		`cloudjit_workers{rung="direct",state="idle"} 1`,
-		`cloudjit_revisions{state="direct"} 1`,
+		`cloudjit_revisions{rung="direct"} 1`,
 		`cloudjit_builds_running 0`,
 		`cloudjit_async_queue_length 0`,
 		`cloudjit_memory_reserved_bytes 1.34217728e+08`,

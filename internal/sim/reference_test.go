@@ -123,6 +123,9 @@ func (r *reference) run(end int64) {
 			t.do()
 		case 2:
 			r.stop(expire)
+			if expire.records && r.light && r.o.Params.KeepAlive > 0 && r.alone() {
+				r.ahead()
+			}
 		case 3:
 			r.arrive(next)
 			next++
@@ -196,6 +199,28 @@ func (r *reference) start(check bool) {
 		r.wanted = true
 		r.maybeBuild()
 	}
+}
+
+// alone reports whether no worker is there, starts, or works.
+func (r *reference) alone() bool {
+	for _, w := range r.workers {
+		if !w.stopping {
+			return false
+		}
+	}
+	return true
+}
+
+// ahead starts a worker that nobody waits for in the place of a recorder that has done its part.
+func (r *reference) ahead() {
+	r.nextID++
+	w := &refWorker{id: r.nextID, better: r.better}
+	start := float64(r.o.Ladder.Start)
+	if w.better {
+		start *= r.o.Ladder.Rungs[1].Start
+	}
+	r.workers[w.id] = w
+	r.later(int64(math.Round(start)), func() { r.becomeReady(w) })
 }
 
 func (r *reference) maybeBuild() {

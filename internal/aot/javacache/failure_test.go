@@ -121,7 +121,7 @@ func TestFailuresSayWhy(t *testing.T) {
 	}{
 		"no recording":  {good, func(t *testing.T) string { return filepath.Join(t.TempDir(), "app.classlist") }, aot.ClassMetadata, "cannot be read"},
 		"link":          {good, linked, aot.ClassMetadata, "cannot be read"},
-		"garbage":       {good, func(t *testing.T) string { f := recorded(t, ""); write(t, f, "garbage"); return f }, aot.ClassMetadata, "no recording of Java 25"},
+		"garbage":       {good, func(t *testing.T) string { f := recorded(t, ""); write(t, f, "garbage"); return f }, aot.ClassMetadata, "no list of classes"},
 		"refused":       {end(worker.Exit{Code: 1}), nil, aot.ClassMetadata, "made no cache of the recording (exit status 1)"},
 		"crash":         {end(worker.Exit{Code: -1, Signal: "segmentation fault"}), nil, aot.ClassMetadata, "segmentation fault"},
 		"out of memory": {end(worker.Exit{Code: -1, Signal: "killed", OutOfMemory: true}), nil, aot.ClassMemory, "ran out of its 2048 MiB"},

@@ -289,13 +289,13 @@ func TestColdStartsBelowHalf(t *testing.T) {
 func TestWhatWasNotMeasuredFollowsFromTheLadder(t *testing.T) {
 	recording := sim.Way{Rung: ladder.HotSpot, Recording: ladder.RecordingClasses}
 	x := Measured{Ways: []WayMeasured{
-		{Rung: recording.Rung, Recording: recording.Recording, Start: 1350, Starts: 1, FirstOverhead: 40, First: 1},
+		{Rung: recording.Rung, Recording: recording.Recording, Start: 1030, Starts: 1, FirstOverhead: 40, First: 1},
 		{Rung: ladder.AOTCache, Start: 300, Starts: 2},
 	}}
 	m := sim.DefaultOptions().Model
 	x.times(&m)
 	for way, want := range map[sim.Way]time.Duration{
-		recording: 1350 * time.Millisecond, {Rung: ladder.HotSpot}: time.Second, {Rung: ladder.AOTCache}: 300 * time.Millisecond,
+		recording: 1030 * time.Millisecond, {Rung: ladder.HotSpot}: time.Second, {Rung: ladder.AOTCache}: 300 * time.Millisecond,
 		{Rung: ladder.Native}: 32 * time.Millisecond,
 	} {
 		if got := m.Starts[way]; (got - want).Abs() > time.Millisecond {
