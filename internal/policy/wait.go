@@ -27,11 +27,14 @@ type waiting struct{ crowds []crowd }
 type crowd struct {
 	// debt is what invocations have waited since the last start, ns; asked is when it was last added to.
 	debt, asked int64
-	// busy and done are Busy and the invocations done when the number of workers last became workers.
+	// busy, cpu and done are Busy, CPU and the invocations done at since (ns), when the number of workers last
+	// became workers.
 	busy    int64
+	cpu     int64
+	since   int64
 	done    uint64
 	workers int32
-	// before is how many there were when throughput (invocations a second) was measured; 0: never.
+	// before is how many there were when throughput (invocations a second, or cores) was measured; 0: never.
 	before     int32
 	throughput float64
 	// limit is the number of workers not to exceed until then (ns); tries is how often in a row that was found.
@@ -52,6 +55,8 @@ const (
 	settled = 64
 	// holdOff is how long (ns) a limit holds at first; it doubles up to 16 minutes.
 	holdOff = int64(30e9)
+	// cpuSettled is how long (ns) cores are counted: CPU time is told once a second.
+	cpuSettled = int64(2500e6)
 	// forget is after how much quiet (ns) waiting is forgotten.
 	forget = int64(10e9)
 	// While nothing is known, few more may start for each 1/steady of a start's time in which invocations
@@ -155,18 +160,27 @@ func (c *crowd) judge(now int64, v *View, n int32) (limited, unproven bool) {
 		return false, false
 	}
 	if c.workers != v.Working {
-		c.workers, c.busy, c.done = v.Working, v.Busy, done(v)
+		c.workers, c.busy, c.done, c.cpu, c.since = v.Working, v.Busy, done(v), v.CPU, now
 	}
 	ended := done(v) - c.done
-	if v.Starting > 0 || ended < settled || v.Busy <= c.busy {
+	if v.Starting > 0 || ended < settled || v.Busy <= c.busy || v.CPU > 0 && now-c.since < cpuSettled {
 		return false, true
 	}
 	throughput := float64(n) * float64(ended) / seconds(v.Busy-c.busy)
+	if v.CPU > c.cpu {
+		// The cores that they keep busy: they say the same of what computes, and do not rise as code gets warm.
+		throughput = float64(n) * float64(v.CPU-c.cpu) / float64(v.Busy-c.busy)
+	}
+	if c.limit > 0 && n >= c.limit && throughput > c.throughput*0.8 && throughput < c.throughput*1.25 {
+		c.hold(now) // nothing has changed
+		c.workers = 0
+		return true, false
+	}
 	if c.before > 0 && n > c.before {
 		half := 1 + float64(n-c.before)/float64(c.before)/2
 		if throughput < c.throughput*half {
-			c.limit, c.until = n, now+holdOff<<min(c.tries, 5)
-			c.tries = min(c.tries+1, 5)
+			c.limit = n
+			c.hold(now)
 			c.before = 0
 			return true, true
 		}
@@ -174,6 +188,12 @@ func (c *crowd) judge(now int64, v *View, n int32) (limited, unproven bool) {
 	}
 	c.before, c.throughput = n, throughput
 	return false, false
+}
+
+// hold lets a limit stand for a while, longer each time.
+func (c *crowd) hold(now int64) {
+	c.until = now + holdOff<<min(c.tries, 5)
+	c.tries = min(c.tries+1, 5)
 }
 
 // more is a third more workers.
