@@ -136,8 +136,8 @@ func (n *Node) keep(w *instance, artifact string) {
 	if !n.bring(ctx, w, artifact) {
 		return
 	}
-	if !w.check && !n.opt.Launcher.Uses(w.worker, *w.row, artifact) && !w.ended() {
-		n.stale(w)
+	if !w.check && !n.opt.Launcher.Uses(w.worker, *w.row, artifact) {
+		n.stale(w, artifact)
 	}
 	var polled sync.WaitGroup
 	if w.recording == ladder.RecordingMetadata {
@@ -172,8 +172,24 @@ func (n *Node) keep(w *instance, artifact string) {
 	n.exited(w, mb)
 }
 
+// staleAfter is how long a worker must go on without its artifact before that is believed: of one that is
+// just ending nothing can be told.
+const staleAfter = 100 * time.Millisecond
+
 // stale tells the engine that a worker serves without its artifact, which does not fit any more.
-func (n *Node) stale(w *instance) {
+func (n *Node) stale(w *instance, artifact string) {
+	select {
+	case <-w.told:
+		return
+	case <-w.worker.Done():
+		return
+	case <-n.ctx.Done():
+		return
+	case <-time.After(staleAfter):
+	}
+	if n.opt.Launcher.Uses(w.worker, *w.row, artifact) || w.ended() {
+		return
+	}
 	n.log.Warn("a worker does not use its artifact", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyRevision, w.rev.spec.ID, telemetry.KeyRung, w.row.Name)
 	n.mu.Lock()
 	defer n.mu.Unlock()
