@@ -50,6 +50,7 @@ type instance struct {
 
 	cpu      atomic.Int64 // CPU time that was told to the engine, ns; and when that was, the engine's time
 	clocked  atomic.Int64
+	turns    atomic.Int64 // how often it was asked
 	peak     atomic.Int64 // the most memory that was measured, bytes
 	measured atomic.Int64 // when that was, the engine's time
 
@@ -92,9 +93,14 @@ func (w *instance) used(now int64, exit *worker.Exit) int64 {
 	return w.peak.Load()
 }
 
-// clock is the CPU time that a worker took since it was asked last, at most once a second: 0 in between.
+// coldTurns is how many invocations of a worker spend their time on loading and compiling code.
+const coldTurns = 16
+
+// clock is the CPU time that a worker took since it was asked last, at most once a second: 0 in between,
+// and while its code is cold.
 func (w *instance) clock(now int64) int64 {
 	last := w.clocked.Load()
+	warm := w.turns.Add(1) > coldTurns
 	if now-last < peakPeriod || !w.clocked.CompareAndSwap(last, now) {
 		return 0
 	}
@@ -103,7 +109,10 @@ func (w *instance) clock(now int64) int64 {
 		return 0
 	}
 	cpu := int64(c.CPU())
-	return max(cpu-w.cpu.Swap(cpu), 0)
+	if before := w.cpu.Swap(cpu); warm {
+		return max(cpu-before, 0)
+	}
+	return 0
 }
 
 // begin marks the start of an invocation in the log.

@@ -52,12 +52,12 @@ func buildPrice(r *ladder.Rung) float64 {
 }
 
 // A function computes if its CPU time says so after so many invocations and so much time of theirs: before, its
-// time goes into code that is cold. One that takes less than two milliseconds of CPU time each spends them on the
+// time goes into code that is cold. One that takes less than five milliseconds of CPU time each spends them on the
 // way in and out.
 const (
 	computesAfter = 64
 	computesFor   = int64(5 * time.Second)
-	computesLeast = int64(2 * time.Millisecond)
+	computesLeast = int64(5 * time.Millisecond)
 )
 
 // speed is the duration of an invocation on a rung against the first one's. Until it was measured only the
