@@ -72,7 +72,7 @@ func showDemo(w io.Writer, r *demo.Report) error {
 			if r.After > 0 {
 				after = fmt.Sprintf("%.1f s", r.After)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%.1f ms\t%.2f ms\t%.0f MiB\t%s\t(%d, %d)\n", f.Name, r.Rung, r.ColdP50, r.WarmP50, r.Memory, after, r.Colds, r.Warms)
+			fmt.Fprintf(t, "%s\t%s\t%.1f ms\t%s\t%s\t%s\t(%d, %d)\n", f.Name, r.Rung, r.ColdP50, r.Warm(), r.PSS(), after, r.Colds, r.Warms)
 		}
 	}
 	if err := t.Flush(); err != nil {

@@ -41,7 +41,7 @@ type finding struct {
 	What   string `json:"what"`
 	Mark   string `json:"mark"`
 	Detail string `json:"detail"`
-	// Do is what to do about what lacks; empty where nothing does.
+	// Do is what to do about what is missing; empty where nothing does.
 	Do string `json:"do,omitempty"`
 }
 

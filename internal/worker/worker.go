@@ -24,7 +24,7 @@ type Driver interface {
 	// Capabilities says what workers of this driver can do on this machine.
 	Capabilities() Capabilities
 	// Probe proves that the driver works here by running something in a sandbox; that a device
-	// or binary exists proves nothing. The error says what lacks and what to do.
+	// or binary exists proves nothing. The error says what is missing and what to do.
 	Probe(ctx context.Context) error
 	// Start makes a sandbox, starts the command in it and returns as soon as the runtime is
 	// ready for its first invocation: it asked for one (Runtime API), or its port answers (web).

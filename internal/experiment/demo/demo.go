@@ -43,14 +43,29 @@ var rungs = []function.Rung{ladder.HotSpot, ladder.AOTCache, ladder.Native}
 type Rung struct {
 	Rung    function.Rung `json:"rung"`
 	ColdP50 float64       `json:"cold_p50_ms"`
-	WarmP50 float64       `json:"warm_p50_ms"`
-	// Memory is the mean PSS of an idle worker.
-	Memory float64 `json:"memory_mib"`
+	// WarmP50 is absent if no warm invocation was answered by the rung: while metadata are recorded,
+	// the worker that records is preferred for what follows a cold start.
+	WarmP50 float64 `json:"warm_p50_ms,omitempty"`
+	// Memory is the mean PSS of an idle worker; absent if none was idle.
+	Memory float64 `json:"memory_mib,omitempty"`
 	Colds  int     `json:"cold_starts"`
 	Warms  int     `json:"warm_invocations"`
 	// After is how long it took until the rung served, from the first invocation with the optimizer
 	// (aot-cache) or from the wish for it (native).
 	After float64 `json:"ready_after_s,omitempty"`
+}
+
+// Warm is WarmP50 for people.
+func (r *Rung) Warm() string { return inWords("%.2f ms", r.WarmP50, r.Warms > 0) }
+
+// PSS is Memory for people.
+func (r *Rung) PSS() string { return inWords("%.0f MiB", r.Memory, r.Memory > 0) }
+
+func inWords(format string, value float64, was bool) string {
+	if !was {
+		return "not measured"
+	}
+	return fmt.Sprintf(format, value)
 }
 
 // Function is what was measured of one function.
@@ -312,7 +327,7 @@ func (r *run) measure(ctx context.Context, optimize bool, rung function.Rung) er
 		return err
 	}
 	t := r.rung(rung)
-	r.o.say("  %-10s cold start p50 %8.1f ms   warm p50 %6.2f ms   %5.0f MiB", rung, t.ColdP50, t.WarmP50, t.Memory)
+	r.o.say("  %-10s cold start p50 %8.1f ms   warm p50 %s   memory %s", rung, t.ColdP50, t.Warm(), t.PSS())
 	if t.Colds == 0 {
 		return fmt.Errorf("%s: no cold start was on %s", r.fn.Name, rung)
 	}

@@ -227,7 +227,7 @@ func (b *builder) root() {
 }
 
 // mkdir makes a folder and those above it in the new root. Inside of other mounts they must be
-// there already; the mount then says what lacks.
+// there already; the mount then says what is missing.
 func (b *builder) mkdir(dir string) {
 	dir = path.Clean(dir)
 	if dir == "/" || b.made[dir] {
