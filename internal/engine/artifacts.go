@@ -145,7 +145,7 @@ func (r *revision) serves(x ladder.Recording) bool {
 	return false
 }
 
-// move is the one place that writes an artifact's phase. At is when it may go on, 0 if it does not wait.
+// move is the one place that writes an artifact's phase, and counts the disk of those that are ready. At is when it may go on, 0 if it does not wait.
 func (e *Engine) move(rev RevisionID, rung ladder.ID, cause pipeline.Event, why Reason, at int64) bool {
 	r := &e.revisions[rev]
 	a := &r.rungs[rung]
@@ -156,6 +156,13 @@ func (e *Engine) move(rev RevisionID, rung ladder.ID, cause pipeline.Event, why 
 		return false
 	}
 	a.Phase = to
+	switch pipeline.PhaseReady {
+	case to:
+		e.disk += a.DiskMB
+	case from:
+		e.disk -= a.DiskMB
+		a.DiskMB = 0
+	}
 	r.climbed()
 	v := &r.views[rung]
 	v.Ready, v.Making = to == pipeline.PhaseReady, to.Making()
@@ -203,9 +210,7 @@ func (e *Engine) consider(rev RevisionID) {
 	}
 	e.figure(r)
 	d := e.policy.Decide(e.now, e.viewOf(r))
-	if serve := min(d.Serve, ladder.ID(len(r.rungs)-1)); serve != r.serve {
-		r.serve = serve
-	}
+	r.serve = min(d.Serve, ladder.ID(len(r.rungs)-1))
 	for x := ladder.RecordingNone + 1; int(x) < ladder.RecordingCount; x++ {
 		rec := &r.recordings[x]
 		rec.wanted = x == d.Record
@@ -214,12 +219,12 @@ func (e *Engine) consider(rev RevisionID) {
 	r.climbed()
 	if d.Record != ladder.RecordingNone && r.ladder.Records(d.Record) {
 		e.wantRecording(rev, d.Record, ReasonPolicy)
-		if d.Beside && r.recorder == pool.None && e.mayRecord(r, d.Record) {
-			r.aside = d.Record
+		if d.Beside {
+			e.recordAside(r, d.Record)
 		}
 	}
 	if d.Make != ladder.First && int(d.Make) < len(r.rungs) {
-		e.want1(rev, d.Make, ReasonPolicy)
+		e.wantArtifact(rev, d.Make, ReasonPolicy)
 	}
 }
 
@@ -237,7 +242,14 @@ func (e *Engine) wantRecording(rev RevisionID, x ladder.Recording, why Reason) {
 		}
 		e.moveRecording(rev, x, pipeline.EventRecord, why)
 	}
-	if r.best != ladder.First && r.recorder == pool.None && e.mayRecord(r, x) {
+	if r.best != ladder.First {
+		e.recordAside(r, x)
+	}
+}
+
+// recordAside lets a worker be started to take a recording beside those that serve, if one may.
+func (e *Engine) recordAside(r *revision, x ladder.Recording) {
+	if r.recorder == pool.None && e.mayRecord(r, x) {
 		r.aside = x
 	}
 }
@@ -322,7 +334,7 @@ func (e *Engine) prepare(rev RevisionID) {
 	for id := 1; id < len(r.rungs); id++ {
 		if r.ladder.Rungs[id].Light && r.rungs[id].Phase == pipeline.PhaseAbsent {
 			x = r.ladder.Rungs[id].From
-			e.want1(rev, ladder.ID(id), ReasonPrepare)
+			e.wantArtifact(rev, ladder.ID(id), ReasonPrepare)
 		}
 	}
 	r.preparing = true

@@ -27,8 +27,8 @@ func weight(rung *ladder.Rung) int {
 	return heavy
 }
 
-// want1 marks the artifact of a rung to be made, which starts as soon as it can.
-func (e *Engine) want1(rev RevisionID, rung ladder.ID, why Reason) {
+// wantArtifact marks the artifact of a rung to be made, which starts as soon as it can.
+func (e *Engine) wantArtifact(rev RevisionID, rung ladder.ID, why Reason) {
 	a := &e.revisions[rev].rungs[rung]
 	if a.wanted || a.Phase == pipeline.PhaseReady || a.Phase.Making() {
 		return
@@ -177,7 +177,9 @@ func (e *Engine) buildFailed(ev Event) {
 			a.FailedVersion = a.version
 		}
 		e.backOff(ev.Revision, ev.Rung, pipeline.EventBuildFailed, why)
-		e.recordAgain(ev.Revision, ev.Rung, ev.Failure == FailureInputs)
+		if ev.Failure == FailureInputs {
+			e.recordAgain(ev.Revision, ev.Rung)
+		}
 	}
 	e.admitAll(ev.Revision)
 	e.startBuilds()
@@ -185,11 +187,11 @@ func (e *Engine) buildFailed(ev Event) {
 }
 
 // recordAgain gives up a recording that one artifact is made from and that is good for nothing else,
-// when the artifact cannot be made from it: the next one may be better.
-func (e *Engine) recordAgain(rev RevisionID, rung ladder.ID, certain bool) {
+// when the artifact cannot be made from it, or is gone: the next one may be better.
+func (e *Engine) recordAgain(rev RevisionID, rung ladder.ID) {
 	r := &e.revisions[rev]
 	x := r.ladder.Rungs[rung].From
-	if certain && x.AtEnd() && r.recordings[x].Phase != pipeline.PhaseAbsent {
+	if x.AtEnd() && r.recordings[x].Phase != pipeline.PhaseAbsent {
 		e.lose(rev, x)
 	}
 }
@@ -234,7 +236,6 @@ func (e *Engine) checked(rev RevisionID, rung ladder.ID) {
 	if !e.move(rev, rung, pipeline.EventChecked, ReasonChecked, 0) {
 		return
 	}
-	e.disk += a.DiskMB
 	if r.ladder.Rungs[rung].Light {
 		e.prepared(rev, ReasonNone)
 	}
@@ -264,7 +265,7 @@ func (e *Engine) checkFailed(rev RevisionID, rung ladder.ID, why Failure) {
 	default:
 		a.FailedVersion = a.version
 		e.backOff(rev, rung, pipeline.EventCheckFailed, ReasonCheckFailed)
-		e.recordAgain(rev, rung, true)
+		e.recordAgain(rev, rung)
 	}
 }
 
@@ -324,15 +325,10 @@ func (e *Engine) spareDisk() {
 
 // drop gives an artifact up. Workers of it go on; no new one starts. It is not made again at once.
 func (e *Engine) drop(rev RevisionID, rung ladder.ID, why Reason) {
-	r := &e.revisions[rev]
-	a := &r.rungs[rung]
+	a := &e.revisions[rev].rungs[rung]
 	a.NotBefore = max(a.NotBefore, e.now+e.policy.BuildBackoff(4))
 	if e.move(rev, rung, pipeline.EventDropped, why, a.NotBefore) {
-		e.disk -= a.DiskMB
-		a.DiskMB = 0
 		e.emit(Action{Kind: ActionDrop, Revision: rev, Rung: rung, Reason: why})
-		if x := r.ladder.Rungs[rung].From; x.AtEnd() && r.recordings[x].Phase != pipeline.PhaseAbsent {
-			e.lose(rev, x)
-		}
+		e.recordAgain(rev, rung)
 	}
 }

@@ -27,32 +27,26 @@ func (e *Engine) rungFailed(rev RevisionID, rung ladder.ID, failure Failure, why
 	}
 	a.failures = 0
 	a.Falls++
-	e.disk -= a.DiskMB
-	a.DiskMB = 0
 	a.FailedVersion = a.Built
 	e.backOff(rev, rung, pipeline.EventUnusable, why)
 	a.wanted = false // the policy decides again
-	e.recordAgain(rev, rung, true)
+	e.recordAgain(rev, rung)
 }
 
 // stale is an artifact that does not fit this machine any more, as after an update of the JDK: the
 // rung below serves, and it is made again. Nobody is at fault, so the first time nothing waits.
 func (e *Engine) stale(rev RevisionID, rung ladder.ID) {
-	r := &e.revisions[rev]
-	a := &r.rungs[rung]
+	a := &e.revisions[rev].rungs[rung]
 	if a.Phase != pipeline.PhaseReady {
 		return
 	}
 	a.Falls++
-	e.disk -= a.DiskMB
-	a.DiskMB, a.FailedVersion = 0, 0
+	a.FailedVersion = 0
 	if a.Falls > 1 {
 		a.NotBefore = e.now + e.policy.FallBackoff(a.Falls-1)
 	}
 	e.move(rev, rung, pipeline.EventUnusable, ReasonStale, a.NotBefore)
-	if x := r.ladder.Rungs[rung].From; x.AtEnd() && r.recordings[x].Phase != pipeline.PhaseAbsent {
-		e.lose(rev, x)
-	}
+	e.recordAgain(rev, rung)
 	e.consider(rev)
 	a.wanted, a.why = true, ReasonStale
 	e.admit(rev, rung)
@@ -100,10 +94,6 @@ func (e *Engine) deoptimize(rev RevisionID, rung ladder.ID, why Reason) {
 		}
 		e.cancelBuild(rev, ladder.ID(id), why)
 		b.wanted = false
-		if b.Phase == pipeline.PhaseReady {
-			e.disk -= b.DiskMB
-			b.DiskMB = 0
-		}
 		b.NotBefore = max(b.NotBefore, notBefore)
 		if b.Phase.Making() || b.Phase == pipeline.PhaseReady {
 			e.move(rev, ladder.ID(id), pipeline.EventDeoptimized, why, b.NotBefore)
@@ -151,8 +141,6 @@ func (e *Engine) turnOff(rev RevisionID) {
 		case a.Phase.Making():
 			e.move(rev, rung, pipeline.EventCancelled, ReasonNoOptimize, 0)
 		case a.Phase == pipeline.PhaseReady:
-			e.disk -= a.DiskMB
-			a.DiskMB = 0
 			e.move(rev, rung, pipeline.EventUnusable, ReasonNoOptimize, 0)
 		}
 	}
@@ -196,8 +184,8 @@ func (e *Engine) operatorOptimize(ev Event) {
 			rec.notBefore = 0
 		}
 		e.wantRecording(ev.Revision, x, ReasonOperator)
-		if r.recorder == pool.None && e.mayRecord(r, x) && (rec.Version == 0 || x.AtEnd()) {
-			r.aside = x
+		if rec.Version == 0 || x.AtEnd() {
+			e.recordAside(r, x)
 		}
 	}
 	e.admit(ev.Revision, ev.Rung)

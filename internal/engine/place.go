@@ -75,7 +75,12 @@ func (e *Engine) needs(r *revision) bool {
 	if r.nextCheck() != ladder.First || e.needsAside(r) || e.needsAhead(r) {
 		return true
 	}
-	return r.queue.n+r.retries.n > 0 && r.startNotBefore <= e.now && e.uncovered(r) && e.worthOneMore(r)
+	return e.short(r) && e.worthOneMore(r)
+}
+
+// short reports whether invocations wait that no worker is coming for, and one may start.
+func (e *Engine) short(r *revision) bool {
+	return r.queue.n+r.retries.n > 0 && r.startNotBefore <= e.now && e.uncovered(r)
 }
 
 // needsAside reports whether a recorder is to be started beside the workers that serve.
@@ -135,19 +140,17 @@ func (e *Engine) start(rev RevisionID) bool {
 	}
 	if rung := r.nextCheck(); rung != ladder.First {
 		if !e.makeRoom(r.mib(rung, ladder.RecordingNone)) {
-			e.memoryShort = true
 			return false
 		}
 		r.rungs[rung].checkWanted = false
 		r.rungs[rung].checker = e.begin(r, Action{Rung: rung, Check: true})
 		return true
 	}
-	if r.queue.n+r.retries.n > 0 && r.startNotBefore <= e.now && e.uncovered(r) {
+	if e.short(r) {
 		return e.startCold(r)
 	}
 	if e.needsAside(r) {
 		if !e.makeRoom(r.mib(ladder.First, r.aside)) {
-			e.memoryShort = true
 			return false
 		}
 		e.begin(r, Action{Recording: r.aside})
@@ -168,7 +171,6 @@ func (e *Engine) start(rev RevisionID) bool {
 func (e *Engine) startCold(r *revision) bool {
 	rung, x := e.place(r)
 	if !e.makeRoom(r.mib(rung, x)) {
-		e.memoryShort = true
 		return false
 	}
 	r.colds++
@@ -214,6 +216,7 @@ func (e *Engine) makeRoom(mib int32) bool {
 			e.stop(e.pool.Oldest(), ReasonEvicted)
 		}
 	}
+	e.memoryShort = true
 	return false
 }
 

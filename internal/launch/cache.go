@@ -21,11 +21,9 @@ const firstLinked = 24
 // Names of what JVMs write and read.
 const (
 	classesFile = "app.classlist"
-	cacheFile   = "app.jsa"
+	// CacheFile is the name of the cache in the folder of an ArtifactCache.
+	CacheFile = "app.jsa"
 )
-
-// CacheFile is the name of the cache in the folder of an ArtifactCache.
-const CacheFile = cacheFile
 
 // maxRecording is the largest recording that is looked at, in bytes; a large Spring application's has 2 MB.
 const maxRecording = 64 << 20
@@ -49,7 +47,7 @@ func CacheUsed(w worker.Worker, dir string) (used, known bool) {
 	if !ok {
 		return false, false
 	}
-	file := filepath.Join(dir, cacheFile)
+	file := filepath.Join(dir, CacheFile)
 	if _, err := os.Stat(file); err != nil {
 		return false, true
 	}
@@ -74,7 +72,7 @@ func Assemble(r Request, recording string) (worker.Spec, error) {
 	err := b.java(append(options,
 		"-Xshare:dump",
 		"-XX:SharedClassListFile="+path.Join(recordDir, filepath.Base(recording)),
-		"-XX:SharedArchiveFile="+path.Join(cacheDir, cacheFile)), b.spec.Limits.MemoryMiB)
+		"-XX:SharedArchiveFile="+path.Join(cacheDir, CacheFile)), b.spec.Limits.MemoryMiB)
 	if err != nil {
 		return worker.Spec{}, fmt.Errorf("make a cache for revision %s: %w", r.Revision.ID, err)
 	}
@@ -96,7 +94,7 @@ func (b *builder) useCache() ([]string, error) {
 	return append(options,
 		// At the address that it was made for: nothing in it has to be changed, so that workers share its pages.
 		"-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0",
-		"-XX:SharedArchiveFile="+path.Join(cacheDir, cacheFile), "-Xshare:"+mode(b.Check)), nil
+		"-XX:SharedArchiveFile="+path.Join(cacheDir, CacheFile), "-Xshare:"+mode(b.Check)), nil
 }
 
 func mode(check bool) string {

@@ -96,22 +96,44 @@ func (b *builder) compilerOptions() []string {
 	return quickCompiler
 }
 
+// classPathEntry is a file or folder on the class path of a worker.
+type classPathEntry struct {
+	host string
+	// dir is where the sandbox shows the host's file; empty: it lies in the code, at task.
+	dir, task string
+}
+
+// classPathEntries are in order.
+func (r *Request) classPathEntries() []classPathEntry {
+	var entries []classPathEntry
+	if r.Revision.Kind == function.KindHandler {
+		// The platform's JAR first, as in Lambda: it holds aws-lambda-java-core.
+		entries = append(entries, classPathEntry{host: r.Paths.Runtime, dir: runtimeDir})
+	}
+	for _, p := range r.Paths.code() {
+		if p == "." && r.Paths.Classes != "" {
+			entries = append(entries, classPathEntry{host: r.Paths.Classes, dir: classesDir})
+			continue
+		}
+		entries = append(entries, classPathEntry{
+			host: filepath.Join(r.Paths.Code, filepath.FromSlash(p)), task: path.Join(TaskDir, filepath.ToSlash(p)),
+		})
+	}
+	if r.Revision.Kind == function.KindHandler && r.Paths.Serialization != "" {
+		entries = append(entries, classPathEntry{host: r.Paths.Serialization, dir: serializationDir})
+	}
+	return entries
+}
+
 // classPath shows everything on the class path in the sandbox, and returns it.
 func (b *builder) classPath() []string {
 	var paths []string
-	if b.Revision.Kind == function.KindHandler {
-		// The platform's JAR first, as in Lambda: it holds aws-lambda-java-core.
-		paths = append(paths, b.mountFile(b.Paths.Runtime, runtimeDir))
-	}
-	for _, p := range b.Paths.code() {
-		if p == "." && b.Paths.Classes != "" {
-			paths = append(paths, b.mountFile(b.Paths.Classes, classesDir))
+	for _, e := range b.classPathEntries() {
+		if e.dir == "" {
+			paths = append(paths, e.task)
 			continue
 		}
-		paths = append(paths, path.Join(TaskDir, filepath.ToSlash(p)))
-	}
-	if b.Revision.Kind == function.KindHandler && b.Paths.Serialization != "" {
-		paths = append(paths, b.mountFile(b.Paths.Serialization, serializationDir))
+		paths = append(paths, b.mountFile(e.host, e.dir))
 	}
 	return paths
 }
@@ -127,18 +149,8 @@ func (p *Paths) code() []string {
 // ClassPathFiles are the host's files and folders on the class path of a worker, in order.
 func (r *Request) ClassPathFiles() []string {
 	var files []string
-	if r.Revision.Kind == function.KindHandler {
-		files = append(files, r.Paths.Runtime)
-	}
-	for _, p := range r.Paths.code() {
-		if p == "." && r.Paths.Classes != "" {
-			files = append(files, r.Paths.Classes)
-			continue
-		}
-		files = append(files, filepath.Join(r.Paths.Code, filepath.FromSlash(p)))
-	}
-	if r.Revision.Kind == function.KindHandler && r.Paths.Serialization != "" {
-		files = append(files, r.Paths.Serialization)
+	for _, e := range r.classPathEntries() {
+		files = append(files, e.host)
 	}
 	return files
 }

@@ -234,10 +234,10 @@ func (n *Node) Prepare(ctx context.Context, id function.RevisionID) string {
 		return ""
 	}
 	n.mu.Lock()
-	ended := rev.preparing
+	ended, whyNot := rev.preparing, rev.whyNot
 	n.mu.Unlock()
 	if ended == nil {
-		return rev.whyNot
+		return whyNot
 	}
 	select {
 	case <-ended:

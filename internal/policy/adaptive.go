@@ -47,10 +47,7 @@ const (
 
 // Arrived notes the gap since the function's last invocation.
 func (a *Adaptive) Arrived(now int64, _ FunctionID, r RevisionID) {
-	for int(r) >= len(a.gaps) {
-		a.gaps = append(a.gaps, make([]gaps, max(64, len(a.gaps)))...)
-	}
-	g := &a.gaps[r]
+	g := of(&a.gaps, r)
 	if g.last > 0 {
 		i := min(bits.Len64(uint64((now-g.last)/gapUnit)), len(g.counts)-1)
 		g.counts[i]++

@@ -43,10 +43,7 @@ func (b *Benefit) Decide(now int64, v *View) Decision {
 		return d
 	}
 	d.Make = ladder.First
-	for int(v.Revision) >= len(b.colds) {
-		b.colds = append(b.colds, make([]coldRate, max(64, len(b.colds)))...)
-	}
-	c := &b.colds[v.Revision]
+	c := of(&b.colds, v.Revision)
 	if v.ColdStarts != c.seen {
 		c.count = c.count*math.Exp(-seconds(now-c.last)/rateMemory) + float64(v.ColdStarts-c.seen)
 		c.last, c.seen = now, v.ColdStarts

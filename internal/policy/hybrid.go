@@ -45,16 +45,9 @@ type idleTimes struct {
 	n, squares, beyond float64
 }
 
-func (p *Hybrid) times(r RevisionID) *idleTimes {
-	if int(r) >= len(p.idle) {
-		p.idle = append(p.idle, make([]idleTimes, max(64, int(r)+1-len(p.idle), len(p.idle)))...)
-	}
-	return &p.idle[r]
-}
-
 // Arrived notes an idle time.
 func (p *Hybrid) Arrived(now int64, _ FunctionID, r RevisionID) {
-	t := p.times(r)
+	t := of(&p.idle, r)
 	if t.since == 0 {
 		return
 	}
@@ -76,7 +69,7 @@ func (p *Hybrid) Arrived(now int64, _ FunctionID, r RevisionID) {
 
 // Keep is the paper's pre-warming window and keep-alive.
 func (p *Hybrid) Keep(now int64, v *View) Keep {
-	t := p.times(v.Revision)
+	t := of(&p.idle, v.Revision)
 	if v.Params.KeepAlive <= 0 {
 		return Keep{}
 	}

@@ -40,12 +40,7 @@ var (
 	_ Observer = (*Ladder)(nil)
 )
 
-func (p *Ladder) habit(r RevisionID) *habit {
-	if int(r) >= len(p.habits) {
-		p.habits = append(p.habits, make([]habit, max(64, int(r)+1-len(p.habits), len(p.habits)))...)
-	}
-	return &p.habits[r]
-}
+func (p *Ladder) habit(r RevisionID) *habit { return of(&p.habits, r) }
 
 // Arrived notes the gap.
 func (p *Ladder) Arrived(now int64, _ FunctionID, r RevisionID) { p.habit(r).arrived(now) }

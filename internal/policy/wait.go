@@ -73,13 +73,6 @@ const (
 	dear = int64(100e6)
 )
 
-func (p *waiting) crowd(r RevisionID) *crowd {
-	if int(r) >= len(p.crowds) {
-		p.crowds = append(p.crowds, make([]crowd, max(64, int(r)+1-len(p.crowds), len(p.crowds)))...)
-	}
-	return &p.crowds[r]
-}
-
 // start reports whether one more worker starts. worth is the wait (ns) that it is worth; arrived: it is
 // asked for an invocation that arrives now, and not again for one that waits.
 func (p *waiting) start(now int64, v *View, rung *RungView, worth int64, arrived bool) bool {
@@ -92,7 +85,7 @@ func (p *waiting) start(now int64, v *View, rung *RungView, worth int64, arrived
 	case v.Service == 0:
 		return unknown(v, n, waited, takes, arrived)
 	}
-	c := p.crowd(v.Revision)
+	c := of(&p.crowds, v.Revision)
 	limited, unproven := c.judge(now, v, n)
 	if c.doubt == 0 {
 		c.doubt, c.asked = 1, -forget-1
