@@ -68,8 +68,8 @@ type Spec struct {
 	// RecordDir, if set, is the folder inside the sandbox where the runtime leaves its recording: one of
 	// Mounts, writable. Worker.Trace reads the tracer's from there while the worker runs.
 	RecordDir string
-	// Output takes what the runtime writes to stdout and stderr, as it comes. The driver never
-	// blocks the runtime on it. May be nil.
+	// Output takes what the runtime writes to stdout and stderr, as it comes. A slow Output never blocks the
+	// runtime, and takes no more than the driver's bound for a function: a line says what was dropped. May be nil.
 	Output io.Writer
 	// ReadyPath, if set, is the HTTP path that must answer before a web function is ready; the
 	// default is that its port takes connections.
@@ -255,6 +255,14 @@ type Clocker interface {
 	// CPU is the user and system time of the whole sandbox since its start; 0: not known. May be
 	// called from Start's return until Stop returned.
 	CPU() time.Duration
+}
+
+// Dropper is implemented by workers whose output is bounded: a runtime that writes without an end is slowed
+// down, and what it writes all the same is dropped.
+type Dropper interface {
+	// Dropped is how many bytes of output were dropped since the start. May be called from Start's return
+	// until Stop returned.
+	Dropped() int64
 }
 
 // Snapshotter is implemented by workers whose driver can save and restore them.

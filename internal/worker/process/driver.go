@@ -68,6 +68,7 @@ type Driver struct {
 	mu      sync.Mutex
 	closed  bool
 	workers map[*handle]struct{}
+	tenants map[string]*tenant
 	starts  sync.WaitGroup
 }
 
@@ -84,7 +85,7 @@ func New(o Options) (*Driver, error) {
 		o.UID = DefaultUID
 	}
 	sum := sha256.Sum256([]byte(dir))
-	d := &Driver{options: o, prefix: "cloudjit-" + hex.EncodeToString(sum[:6]) + "-", workers: map[*handle]struct{}{}}
+	d := &Driver{options: o, prefix: "cloudjit-" + hex.EncodeToString(sum[:6]) + "-", workers: map[*handle]struct{}{}, tenants: map[string]*tenant{}}
 	d.base = plan{
 		privileged: os.Geteuid() == 0 && !o.Rootless && capable(), userNS: userNamespaces(),
 		uid: o.UID, gid: o.UID, shareNet: o.ShareNetwork,

@@ -23,6 +23,7 @@ type handle struct {
 	driver *Driver
 	spec   worker.Spec
 	job    bool          // neither api nor web
+	tenant *tenant
 	group  *cgroup.Group // nil without control groups
 	child  *child
 	out    *output
@@ -149,6 +150,7 @@ func (h *handle) watch() {
 	h.driver.mu.Lock()
 	delete(h.driver.workers, h)
 	h.driver.mu.Unlock()
+	h.driver.leave(h.tenant)
 	close(h.removed)
 }
 
@@ -215,6 +217,9 @@ func (h *handle) Peak() int64 {
 	}
 	return peak(h.pids())
 }
+
+// Dropped implements worker.Dropper.
+func (h *handle) Dropped() int64 { return h.out.Dropped() }
 
 // CPU implements worker.Clocker.
 func (h *handle) CPU() time.Duration {

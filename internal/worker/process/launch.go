@@ -35,7 +35,9 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 		p.shareNet = false
 	}
 	h := &handle{driver: d, spec: spec, job: job, began: began, done: make(chan struct{}), removed: make(chan struct{})}
+	h.tenant = d.admit(&spec, job)
 	var undo, inherited closers
+	undo.add(func() error { d.leave(h.tenant); return nil })
 	defer func() {
 		inherited.close() // the child has them, or is gone
 		if err != nil {
@@ -165,7 +167,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	}
 
 	h.phases.Sandbox = h.executed.Sub(began)
-	h.out = newOutput(spec.Output, stdout, stderr)
+	h.out = newOutput(spec.Output, h.tenant.output, stdout, stderr)
 	switch {
 	case job:
 	case api != nil:

@@ -19,23 +19,28 @@ const (
 	flushPatience = 20 * time.Millisecond
 )
 
-// output carries what a runtime writes to its reader, and never makes the runtime wait for that.
+// output carries what a runtime writes to its reader, and never makes the runtime wait for that. It makes
+// it wait only where all of its function's workers write more than quota allows.
 type output struct {
 	to    io.Writer // may be nil
+	quota *quota
 	files [2]*os.File
+	ended chan struct{}  // closed when nothing writes any more: what is left is read at once
 	group sync.WaitGroup // the readers
 	pump  sync.WaitGroup // the writer, while there is something to write
 
 	mu      sync.Mutex
 	pending []byte
-	dropped int
+	dropped int           // bytes since the last mark
+	lost    int64         // bytes in all
+	resume  *time.Timer   // runs while everything is dropped for a moment; nil: it is not
 	written chan struct{} // closed when the writer has ended; nil: there is none
 	tail    []byte        // of stderr
 }
 
 // newOutput reads from stdout and stderr, which it owns, until both end.
-func newOutput(to io.Writer, stdout, stderr *os.File) *output {
-	o := &output{to: to, files: [2]*os.File{stdout, stderr}}
+func newOutput(to io.Writer, q *quota, stdout, stderr *os.File) *output {
+	o := &output{to: to, quota: q, files: [2]*os.File{stdout, stderr}, ended: make(chan struct{})}
 	for i, f := range o.files {
 		o.group.Go(func() { o.read(f, i == 1) })
 	}
@@ -49,11 +54,20 @@ func (o *output) read(f *os.File, stderr bool) {
 	}
 	buf := make([]byte, 4<<10)
 	for open := true; open && err == nil; {
+		var n int
 		err = rc.Read(func(fd uintptr) bool {
-			var n int
 			n, open = o.once(int(fd), buf, stderr)
 			return n > 0 || !open
 		})
+		if wait := o.quota.read(n); wait > 0 {
+			// The pipe fills up meanwhile, and who writes waits.
+			t := time.NewTimer(wait)
+			select {
+			case <-t.C:
+			case <-o.ended:
+			}
+			t.Stop()
+		}
 	}
 }
 
@@ -88,22 +102,58 @@ func (o *output) take(p []byte, stderr bool) {
 	if o.to == nil {
 		return
 	}
-	if len(o.pending)+len(p) > maxPending {
-		o.dropped += len(p)
-	} else {
+	switch {
+	case o.resume != nil:
+		o.drop(len(p))
+		return
+	case !o.quota.keep(p):
+		o.drop(len(p))
+		// All of it for a moment: otherwise every few lines would have one that says so.
+		o.resume = time.AfterFunc(dropPeriod, o.goOn)
+		return
+	case len(o.pending)+len(p) > maxPending: // its reader is too slow
+		o.drop(len(p))
+	default:
 		o.mark()
 		o.pending = append(o.pending, p...)
 	}
+	o.begin()
+}
+
+func (o *output) drop(n int) {
+	o.dropped += n
+	o.lost += int64(n)
+}
+
+// begin starts the writer, if there is none. o.mu is held.
+func (o *output) begin() {
 	if o.written == nil {
 		o.written = make(chan struct{})
 		o.pump.Go(o.write)
 	}
 }
 
+// goOn ends the moment in which everything is dropped.
+func (o *output) goOn() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.resume != nil {
+		o.resume = nil
+		o.begin() // which says what was dropped
+	}
+}
+
+// Dropped is how many bytes were dropped so far.
+func (o *output) Dropped() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.lost
+}
+
 // mark leaves a line where output was dropped. o.mu is held.
 func (o *output) mark() {
 	if o.dropped > 0 {
-		o.pending = fmt.Appendf(o.pending, "\n[cloudjit: %d bytes of output dropped]\n", o.dropped)
+		o.pending = fmt.Appendf(o.pending, "\n[cloudjit: %d bytes of output dropped: it came too fast]\n", o.dropped)
 		o.dropped = 0
 	}
 }
@@ -113,7 +163,7 @@ func (o *output) write() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for {
-		if len(o.pending) == 0 {
+		if len(o.pending) == 0 && o.resume == nil {
 			o.mark()
 		}
 		if len(o.pending) == 0 {
@@ -143,11 +193,12 @@ func (o *output) flush() {
 		// Beside the goroutine that waits for more, which finds nothing then. Not for ever: the
 		// runtime may go on writing. Control fails once the file is closed; nothing is in it then.
 		_ = rc.Control(func(fd uintptr) {
-			for total := 0; total < maxPending; {
+			for total := 0; total < maxPending && o.quota.read(0) == 0; {
 				n, _ := o.once(int(fd), buf[:], i == 1)
 				if n == 0 {
 					break
 				}
+				o.quota.read(n)
 				total += n
 			}
 		})
@@ -168,6 +219,7 @@ func (o *output) flush() {
 
 // close waits for the end of both streams, which have no writer any more, and a moment for the reader.
 func (o *output) close() {
+	close(o.ended)
 	done := make(chan struct{})
 	go func() {
 		o.group.Wait()
@@ -181,6 +233,7 @@ func (o *output) close() {
 		_ = f.Close()
 	}
 	<-done
+	o.goOn()
 	o.mu.Lock()
 	written := o.written
 	o.mu.Unlock()
