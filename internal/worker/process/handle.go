@@ -22,7 +22,7 @@ import (
 type handle struct {
 	driver *Driver
 	spec   worker.Spec
-	job    bool          // neither api nor web
+	job    bool // neither api nor web
 	tenant *tenant
 	group  *cgroup.Group // nil without control groups
 	child  *child
