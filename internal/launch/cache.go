@@ -25,8 +25,15 @@ const (
 	CacheFile = "app.jsa"
 )
 
-// maxRecording is the largest recording that is looked at, in bytes; a large Spring application's has 2 MB.
-const maxRecording = 64 << 20
+const (
+	// recordMiB is what a recorder may write; recordings of large Spring applications have 2 MB, and tracers write
+	// them anew beside the old one.
+	recordMiB = 64
+	// maxRecording is the largest recording that is looked at, in bytes.
+	maxRecording = 16 << 20
+	// maxCacheMiB is the largest cache that a JVM may write; that of an application with 30,000 classes has 200.
+	maxCacheMiB = 1024
+)
 
 // RecordingFile finds what a worker left in its folder on the host. Only after the worker has ended: until
 // then it may still be exchanged, and what lambdas became is missing. What it names is a file of a possible
@@ -56,12 +63,12 @@ func CacheUsed(w worker.Worker, dir string) (used, known bool) {
 }
 
 // Assemble is the job that makes a cache from a recording: recording is the host's file, r.Paths.Artifact the
-// writable folder where CacheFile will be. Everything else is as in the worker that recorded, but for the
+// folder where CacheFile will be. Everything else is as in the worker that recorded, but for the
 // compiler: the job is short.
 func Assemble(r Request, recording string) (worker.Spec, error) {
 	b := newBuilder(r)
 	b.mount(filepath.Dir(recording), recordDir)
-	b.spec.Mounts = append(b.spec.Mounts, worker.Mount{Source: r.Paths.Artifact, Target: cacheDir, Writable: true})
+	b.spec.Folders = append(b.spec.Folders, worker.Folder{Target: cacheDir, MiB: maxCacheMiB, Files: 16, Keep: r.Paths.Artifact, Names: []string{CacheFile}})
 	options := b.quiet()
 	if r.Revision.Kind == function.KindWeb { // a handler's are quick already
 		options = append(options, userOptions(r.Revision.Environment).defaults(quickCompiler)...)
@@ -112,7 +119,7 @@ func (b *builder) recordCache() ([]string, error) {
 	if why := b.unsuited(); why != "" {
 		return nil, fmt.Errorf("%w: %s", ErrUnsuited, why)
 	}
-	if err := b.record(); err != nil {
+	if err := b.record(classesFile); err != nil {
 		return nil, err
 	}
 	return append(b.quiet(), "-XX:DumpLoadedClassList="+path.Join(recordDir, classesFile)), nil

@@ -156,17 +156,17 @@ func (r *Request) ClassPathFiles() []string {
 }
 
 // record shows the folder for the recording in the sandbox.
-func (b *builder) record() error {
+func (b *builder) record(file string) error {
 	if b.Paths.Record == "" {
 		return errors.New("no folder for the recording")
 	}
-	b.spec.Mounts = append(b.spec.Mounts, worker.Mount{Source: b.Paths.Record, Target: recordDir, Writable: true})
+	b.spec.Folders = append(b.spec.Folders, worker.Folder{Target: recordDir, MiB: recordMiB, Keep: b.Paths.Record, Names: []string{file}})
 	b.spec.RecordDir = recordDir
 	return nil
 }
 
 func (b *builder) tracerOption() ([]string, error) {
-	if err := b.record(); err != nil {
+	if err := b.record(metadata.TraceFile); err != nil {
 		return nil, err
 	}
 	tracer := metadata.Tracer{}

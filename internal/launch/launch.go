@@ -64,7 +64,7 @@ type Paths struct {
 	// Artifact is the folder of the rung's artifact: of ArtifactBinary it holds Binary and the shared
 	// libraries beside it, of ArtifactCache what the builder javacache keeps.
 	Artifact string
-	// Record is the writable folder of this worker for its recording.
+	// Record is the host's folder that gets this worker's recording at its end.
 	Record string
 }
 

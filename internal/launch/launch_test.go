@@ -84,18 +84,18 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 	}{
 		"handler":                  {function.KindHandler, plain, 0, nil, jvm + handler, "/var/task" + java + runtime},
 		"computing handler":        {function.KindHandler, plain, 0, func(r *launch.Request) { r.Rung.Options = ladder.OptionsC2 }, jvm + peak, "/var/task" + java + runtime},
-		"traced handler":           {function.KindHandler, plain, ladder.RecordingMetadata, nil, jvm + agent + handler, "/var/task /opt/cloudjit/record(w) /opt/cloudjit/tracer" + java + runtime},
-		"recorded handler":         {function.KindHandler, plain, ladder.RecordingClasses, nil, jvm + record + handler, "/var/task /opt/cloudjit/record(w)" + java + runtime},
-		"handler of older Java":    {function.KindHandler, plain, ladder.RecordingClasses, older, jvm + " -Xlog:cds*=off" + list + handler, "/var/task /opt/cloudjit/record(w)" + java + runtime},
+		"traced handler":           {function.KindHandler, plain, ladder.RecordingMetadata, nil, jvm + agent + handler, "/var/task /opt/cloudjit/tracer" + java + runtime + " /opt/cloudjit/record(w)"},
+		"recorded handler":         {function.KindHandler, plain, ladder.RecordingClasses, nil, jvm + record + handler, "/var/task" + java + runtime + " /opt/cloudjit/record(w)"},
+		"handler of older Java":    {function.KindHandler, plain, ladder.RecordingClasses, older, jvm + " -Xlog:cds*=off" + list + handler, "/var/task" + java + runtime + " /opt/cloudjit/record(w)"},
 		"cached handler":           {function.KindHandler, cached, 0, nil, jvm + use + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
 		"its check":                {function.KindHandler, cached, 0, check, jvm + loud + archive + "on" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
 		"archived handler":         {function.KindHandler, cached, 0, older, jvm + " -Xlog:cds*=off" + archive + "auto" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
 		"the check of an archive":  {function.KindHandler, cached, 0, func(r *launch.Request) { older(r); check(r) }, jvm + loud + archive + "on" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
-		"traced on a cache's rung": {function.KindHandler, cached, ladder.RecordingMetadata, nil, jvm + agent + handler, "/var/task /opt/cloudjit/record(w) /opt/cloudjit/tracer" + java + runtime},
+		"traced on a cache's rung": {function.KindHandler, cached, ladder.RecordingMetadata, nil, jvm + agent + handler, "/var/task /opt/cloudjit/tracer" + java + runtime + " /opt/cloudjit/record(w)"},
 		"handler's binary":         {function.KindHandler, binary, 0, nil, native, "/var/task /opt/cloudjit/native"},
 		"web":                      {function.KindWeb, plain, 0, nil, jvm + web, "/var/task" + java + classes},
-		"traced web":               {function.KindWeb, plain, ladder.RecordingMetadata, nil, jvm + agent + web, "/var/task /opt/cloudjit/record(w) /opt/cloudjit/tracer" + java + classes},
-		"recorded web":             {function.KindWeb, plain, ladder.RecordingClasses, nil, jvm + record + web, "/var/task /opt/cloudjit/record(w)" + java + classes},
+		"traced web":               {function.KindWeb, plain, ladder.RecordingMetadata, nil, jvm + agent + web, "/var/task /opt/cloudjit/tracer" + java + classes + " /opt/cloudjit/record(w)"},
+		"recorded web":             {function.KindWeb, plain, ladder.RecordingClasses, nil, jvm + record + web, "/var/task" + java + classes + " /opt/cloudjit/record(w)"},
 		"cached web":               {function.KindWeb, cached, 0, nil, jvm + use + web, "/var/task /opt/cloudjit/cache" + java + classes},
 		"web's binary":             {function.KindWeb, binary, 0, nil, native, "/var/task /opt/cloudjit/native"},
 		"provided":                 {function.KindProvided, plain, 0, nil, "/var/task/bootstrap", "/var/task"},
@@ -129,10 +129,10 @@ const peak = " -Djava.net.preferIPv4Stack=true -Dsun.net.inetaddr.negative.ttl=1
 func targets(spec worker.Spec) string {
 	var mounts []string
 	for _, m := range spec.Mounts {
-		if m.Writable {
-			m.Target += "(w)"
-		}
 		mounts = append(mounts, m.Target)
+	}
+	for _, f := range spec.Folders {
+		mounts = append(mounts, f.Target+"(w)")
 	}
 	return strings.Join(mounts, " ")
 }
@@ -159,7 +159,7 @@ func TestAssembleIsTheWorkerWithoutMain(t *testing.T) {
 		if diff := cmp.Diff(use.Env, spec.Env); diff != "" {
 			t.Errorf("%s: environment (-want +got):\n%s", kind, diff)
 		}
-		if got := targets(spec); !strings.HasPrefix(got, "/var/task /opt/cloudjit/record /opt/cloudjit/cache(w) /opt/java") {
+		if got := targets(spec); !strings.HasPrefix(got, "/var/task /opt/cloudjit/record /opt/java") || !strings.HasSuffix(got, " /opt/cloudjit/cache(w)") {
 			t.Errorf("%s: mounts %s", kind, got)
 		}
 	}

@@ -255,11 +255,7 @@ func (n *Node) launch(ctx context.Context, w *instance, artifact string) (worker
 	}
 	if w.recording != ladder.RecordingNone {
 		w.record = filepath.Join(n.opt.Dir, recordFolder, w.name)
-		if err := os.MkdirAll(w.record, 0o777); err != nil {
-			return nil, &worker.StartError{Phase: "sandbox", Err: err}
-		}
-		// The runtime writes there as another user.
-		if err := os.Chmod(w.record, 0o777); err != nil {
+		if err := os.MkdirAll(w.record, 0o700); err != nil {
 			return nil, &worker.StartError{Phase: "sandbox", Err: err}
 		}
 		l.Record = w.record

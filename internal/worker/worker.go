@@ -9,6 +9,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -61,12 +62,14 @@ type Spec struct {
 	Dir  string
 	// Env is the whole environment, "K=V"; the driver adds AWS_LAMBDA_RUNTIME_API or PORT.
 	Env []string
-	// Mounts are made visible in the sandbox; nothing else of the host is, but the system's
+	// Mounts are made visible in the sandbox, read-only; nothing else of the host is, but the system's
 	// libraries where the driver runs host binaries.
 	Mounts []Mount
-	Limits Limits
+	// Folders can be written into, as can /tmp and /dev/shm, and nothing else.
+	Folders []Folder
+	Limits  Limits
 	// RecordDir, if set, is the folder inside the sandbox where the runtime leaves its recording: one of
-	// Mounts, writable. Worker.Trace reads the tracer's from there while the worker runs.
+	// Folders. Worker.Trace reads the tracer's from there while the worker runs.
 	RecordDir string
 	// Output takes what the runtime writes to stdout and stderr, as it comes. A slow Output never blocks the
 	// runtime, and takes no more than the driver's bound for a function: a line says what was dropped. May be nil.
@@ -76,11 +79,43 @@ type Spec struct {
 	ReadyPath string
 }
 
-// Mount shows the host's Source as Target in the sandbox.
+// Mount shows the host's Source as Target in the sandbox, read-only.
 type Mount struct {
 	Source, Target string
-	Writable       bool
 }
+
+// Folder is a folder of the sandbox's own for what it makes: empty at the start, of limited size, and gone with
+// the sandbox. What is in it counts as the sandbox's memory. A command never writes to the host's disk: what is
+// wanted of a folder is copied out when nothing runs in the sandbox any more.
+type Folder struct {
+	// Target is the folder inside the sandbox. Inside of a Mount it must be there.
+	Target string
+	// MiB is how much it holds; zero: DefaultFolderMiB. Files is how many files, folders and links; zero:
+	// DefaultFolderFiles.
+	MiB, Files int
+	// Keep, if set, is a folder of the host that gets the files that Names says. Nobody but the server may write
+	// to it.
+	Keep string
+	// Names are the files to keep: patterns of path.Match for what lies directly in the folder, or "**" for
+	// everything in and below it. Plain files are kept, and the folders that they lie in; links are not followed.
+	// Anything else of such a name is a *KeepError, and so is what is larger than the folder could be. Of a
+	// worker that is told to nobody: the file is just not there.
+	Names []string
+}
+
+// Defaults of Folder.
+const (
+	DefaultFolderMiB   = 64
+	DefaultFolderFiles = 1024
+)
+
+// KeepError is something that a command left and that must not come out of its sandbox.
+type KeepError struct {
+	Name   string // in the folder; the command chose it
+	Reason string
+}
+
+func (e *KeepError) Error() string { return fmt.Sprintf("keep what was made: %q %s", e.Name, e.Reason) }
 
 // Limits of a sandbox. Zero: the driver's default.
 type Limits struct {
@@ -105,8 +140,7 @@ type Worker interface {
 	// HTTP reaches a web function's port. Requests may run concurrently; bodies are streamed.
 	HTTP() http.RoundTripper
 	// Trace returns what the tracer has written so far (reachability-metadata.json), nil if
-	// nothing. Hostile until parsed. May be called while the worker runs and after it ended,
-	// until Stop returned.
+	// nothing. Hostile until parsed. When the worker has ended it is what was kept of Spec.RecordDir.
 	Trace(ctx context.Context) ([]byte, error)
 	// Memory measures the whole sandbox now.
 	Memory(ctx context.Context) (Memory, error)
@@ -235,8 +269,9 @@ type Mapper interface {
 type Runner interface {
 	// Run makes a sandbox as Start does, but without any network, runs the command in it to its end at a
 	// low priority, and returns when nothing is left of it. How the command ended is in Finished; the error
-	// is non-nil only when it did not end by itself: a *StartError, ErrClosed, or ctx's error. What the
-	// command made is in the writable ones of spec.Mounts, and hostile until checked.
+	// is non-nil when it did not end by itself (a *StartError, ErrClosed, or ctx's error), and beside Finished
+	// when it left what cannot be kept (a *KeepError). What it made is then in the Keep of spec.Folders, and
+	// hostile until checked.
 	Run(ctx context.Context, spec Spec) (*Finished, error)
 }
 

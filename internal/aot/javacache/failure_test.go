@@ -45,10 +45,8 @@ func newFake(t *testing.T, run func(ctx context.Context, out string) worker.Fini
 		f.jobs++
 		mu.Unlock()
 		out := ""
-		for _, m := range spec.Mounts {
-			if m.Writable {
-				out = m.Source
-			}
+		for _, f := range spec.Folders {
+			out = f.Keep
 		}
 		return fake.Program{Job: func(ctx context.Context) worker.Finished { return run(ctx, out) }}
 	})

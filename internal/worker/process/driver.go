@@ -243,12 +243,18 @@ func (d *Driver) plan(spec *worker.Spec) (plan, error) {
 		if err != nil {
 			return plan{}, fmt.Errorf("mount %s: %w", m.Target, err)
 		}
-		if m.Writable && p.privileged {
-			if err := os.Lchown(source, p.uid, p.gid); err != nil {
-				return plan{}, fmt.Errorf("give %s to the worker: %w", m.Target, err)
-			}
+		p.mounts = append(p.mounts, bind{source: source, target: m.Target, dir: st.IsDir()})
+	}
+	for _, f := range spec.Folders {
+		if !path.IsAbs(f.Target) || path.Clean(f.Target) == "/" {
+			return plan{}, fmt.Errorf("folder %q is not below the root", f.Target)
 		}
-		p.mounts = append(p.mounts, bind{source: source, target: m.Target, dir: st.IsDir(), writable: m.Writable})
+		p.folders = append(p.folders, tmpfs{
+			target: path.Clean(f.Target), mib: first(f.MiB, worker.DefaultFolderMiB), files: first(f.Files, worker.DefaultFolderFiles),
+		})
+	}
+	if len(p.folders) > maxFolders {
+		return plan{}, fmt.Errorf("%d folders, more than %d", len(p.folders), maxFolders)
 	}
 	return p, nil
 }

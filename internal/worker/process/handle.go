@@ -20,16 +20,17 @@ import (
 
 // handle is one running worker.
 type handle struct {
-	driver *Driver
-	spec   worker.Spec
-	job    bool // neither api nor web
-	tenant *tenant
-	group  *cgroup.Group // nil without control groups
-	child  *child
-	out    *output
-	api    *guest.Server // handlers and provided runtimes
-	web    *guest.Web    // web functions
-	dialer *dialer
+	driver  *Driver
+	spec    worker.Spec
+	job     bool // neither api nor web
+	tenant  *tenant
+	group   *cgroup.Group // nil without control groups
+	child   *child
+	out     *output
+	api     *guest.Server // handlers and provided runtimes
+	web     *guest.Web    // web functions
+	dialer  *dialer
+	folders *folders // what it may write into
 
 	began, executed time.Time
 	phases          worker.Phases
@@ -39,6 +40,7 @@ type handle struct {
 	done            chan struct{} // exit is known
 	removed         chan struct{} // nothing is left
 	removal         error
+	kept            error // why something that it left was not kept
 }
 
 // ready waits until the runtime is ready for its first invocation.
@@ -143,6 +145,8 @@ func (h *handle) watch() {
 	if h.dialer != nil {
 		h.dialer.close()
 	}
+	h.kept = h.folders.keep()
+	h.folders.close()
 	if h.group != nil {
 		h.removal = h.group.Remove()
 	}
@@ -200,11 +204,10 @@ func (p port) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // Trace implements worker.Worker.
 func (h *handle) Trace(context.Context) ([]byte, error) {
-	dir := traceDir(&h.spec)
-	if dir == "" {
+	if h.spec.RecordDir == "" {
 		return nil, nil
 	}
-	return readTrace(dir)
+	return h.folders.read(h.spec.RecordDir, TraceFile, maxTrace)
 }
 
 // Memory implements worker.Worker.

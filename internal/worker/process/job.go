@@ -48,5 +48,9 @@ func (d *Driver) Run(ctx context.Context, spec worker.Spec) (*worker.Finished, e
 	case h.exit.Stopped:
 		return nil, worker.ErrClosed
 	}
-	return &worker.Finished{Exit: h.exit, Wall: h.wall, CPU: h.cpu, PeakRSS: rss}, nil
+	finished := &worker.Finished{Exit: h.exit, Wall: h.wall, CPU: h.cpu, PeakRSS: rss}
+	if h.kept != nil {
+		return finished, fmt.Errorf("run job %s: %w", spec.ID, h.kept)
+	}
+	return finished, nil
 }

@@ -144,8 +144,15 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	if err == nil && stopped {
 		err = ctx.Err()
 	}
-	if err == nil && api == nil && !p.shareNet && !job && len(fds) != max(p.sockets, 1) {
+	sockets := min(p.sockets, maxSockets)
+	if p.listen {
+		sockets = 1
+	}
+	if err == nil && len(fds) != sockets+len(p.folders) {
 		err = errors.New("make sandbox: the child ended early")
+	}
+	if err == nil {
+		h.folders, fds = newFolders(spec.Folders, fds[sockets:]), fds[:sockets]
 	}
 	if err == nil && p.listen {
 		api, err = listener(fds[0])
@@ -160,6 +167,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 		for _, fd := range fds {
 			_ = unix.Close(fd)
 		}
+		h.folders.close()
 		if api != nil {
 			_ = api.Close()
 		}

@@ -33,8 +33,8 @@ func guestSpec(t testing.TB, g workertest.Guest) worker.Spec {
 		Env: []string{workertest.Env + "=" + string(g), "WORKERTEST_TRACE=/trace", "PATH=/usr/bin:/bin"},
 		Mounts: []worker.Mount{
 			{Source: exe, Target: "/var/task/guest"},
-			{Source: trace, Target: "/trace", Writable: true},
 		},
+		Folders:   []worker.Folder{{Target: "/trace", Keep: trace, Names: []string{TraceFile}}},
 		RecordDir: "/trace",
 	}
 }
@@ -56,6 +56,17 @@ func TestConformance(t *testing.T) {
 		New:  func(t testing.TB) worker.Driver { return newDriver(t, Options{}) },
 		Spec: guestSpec,
 	}.Run(t)
+}
+
+// TestJobsWithoutRoot: a build is as contained where the server is not root.
+func TestJobsWithoutRoot(t *testing.T) {
+	if !userNamespaces() {
+		t.Skip("CAPABILITY user namespaces IS LACKING HERE")
+	}
+	workertest.Suite{
+		New:  func(t testing.TB) worker.Driver { return newDriver(t, Options{Rootless: true}) },
+		Spec: guestSpec,
+	}.RunJobs(t)
 }
 
 // TestManyAtOnce: children share the server's memory until they execute their program, and

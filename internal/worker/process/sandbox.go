@@ -28,6 +28,7 @@ type plan struct {
 	etc     string // the folder that is shown as /etc
 	system  []systemDir
 	mounts  []bind
+	folders []tmpfs // made in this order, and handed to the server
 	tmpMiB  int
 	pids    int // RLIMIT_NPROC; 0: the control group limits it
 	filter  []byte
@@ -48,11 +49,16 @@ type plan struct {
 // systemDir is a folder of the host's system that every sandbox sees, or a link to one.
 type systemDir struct{ name, link string }
 
-// bind shows source of the host as target in the sandbox.
+// bind shows source of the host as target in the sandbox, read-only.
 type bind struct {
 	source, target string
 	dir            bool
-	writable       bool
+}
+
+// tmpfs is a folder of the sandbox's own, in memory.
+type tmpfs struct {
+	target     string
+	mib, files int
 }
 
 // Inside the sandbox.
@@ -63,8 +69,11 @@ const (
 	hostname  = "sandbox"
 )
 
-// maxSockets fit into one message with descriptors (SCM_MAX_FD is 253).
-const maxSockets = 250
+// maxSockets fit into one message with descriptors (SCM_MAX_FD is 253), and so do maxFolders into another.
+const (
+	maxSockets = 250
+	maxFolders = 16
+)
 
 // devices that programs expect.
 var devices = []string{"null", "zero", "full", "random", "urandom", "tty"}
@@ -146,21 +155,29 @@ func (b *builder) network() {
 	if n == 0 {
 		return
 	}
-	n = min(n, maxSockets)
-	// struct cmsghdr and n descriptors.
-	control := make([]int32, unix.CmsgSpace(4*n)/4)
-	h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
-	h.Level, h.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
-	h.SetLen(unix.CmsgLen(4 * n))
-	fds := control[unix.CmsgLen(0)/4:]
-	for i := range n {
+	var sockets []script.Result
+	for range min(n, maxSockets) {
 		fd := b.Do("make socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-		b.Store(fd, &fds[i])
+		sockets = append(sockets, fd)
 		if b.plan.listen {
 			addr := &unix.RawSockaddrInet4{Family: unix.AF_INET, Port: networkOrder(apiPort), Addr: [4]byte{127, 0, 0, 1}}
 			b.Do("bind the Runtime API", unix.SYS_BIND, fd, script.Keep(&b.Script, addr), unix.SizeofSockaddrInet4)
 			b.Do("listen for the Runtime API", unix.SYS_LISTEN, fd, 64)
 		}
+	}
+	b.handOver("hand over sockets", sockets)
+}
+
+// handOver sends descriptors to the server.
+func (b *builder) handOver(does string, of []script.Result) {
+	// struct cmsghdr and the descriptors.
+	control := make([]int32, unix.CmsgSpace(4*len(of))/4)
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+	h.Level, h.Type = unix.SOL_SOCKET, unix.SCM_RIGHTS
+	h.SetLen(unix.CmsgLen(4 * len(of)))
+	fds := control[unix.CmsgLen(0)/4:]
+	for i, fd := range of {
+		b.Store(fd, &fds[i])
 	}
 	payload := []byte{1}
 	iov := &unix.Iovec{Base: &payload[0]}
@@ -168,7 +185,7 @@ func (b *builder) network() {
 	msg := &unix.Msghdr{Iov: iov, Control: (*byte)(unsafe.Pointer(&control[0]))}
 	msg.SetIovlen(1)
 	msg.SetControllen(4 * len(control))
-	b.Do("hand over sockets", unix.SYS_SENDMSG, b.plan.control, script.Keep(&b.Script, msg), 0)
+	b.Do(does, unix.SYS_SENDMSG, b.plan.control, script.Keep(&b.Script, msg), 0)
 }
 
 func networkOrder(port uint16) uint16 {
@@ -218,12 +235,29 @@ func (b *builder) root() {
 	for _, m := range p.mounts {
 		b.bind(m)
 	}
+	b.folders()
 
 	ro := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	b.Do("make the root read-only", unix.SYS_MOUNT_SETATTR, unix.AT_FDCWD, ".", 0, script.Keep(&b.Script, ro), int(unsafe.Sizeof(*ro)))
 	// pivot_root(2), under "pivot_root(".", ".")": the old root comes to lie on top.
 	b.Do("change the root", unix.SYS_PIVOT_ROOT, ".", ".")
 	b.Do("leave the old root", unix.SYS_UMOUNT2, ".", unix.MNT_DETACH)
+}
+
+// folders mounts what the command may write into, and hands it to the server, which sees so what is in there,
+// and still when nothing of the sandbox is left.
+func (b *builder) folders() {
+	if len(b.plan.folders) == 0 {
+		return
+	}
+	var open []script.Result
+	for _, f := range b.plan.folders {
+		b.mkdir(f.target)
+		b.Do("mount "+f.target, unix.SYS_MOUNT, "folder", f.target[1:], "tmpfs", unix.MS_NOSUID|unix.MS_NODEV,
+			fmt.Sprintf("mode=1777,size=%dm,nr_inodes=%d", f.mib, f.files+1)) // one is the folder itself
+		open = append(open, b.Do("open "+f.target, unix.SYS_OPENAT, unix.AT_FDCWD, f.target[1:], unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0))
+	}
+	b.handOver("hand over folders", open)
 }
 
 // mkdir makes a folder and those above it in the new root. Inside of other mounts they must be
@@ -242,10 +276,7 @@ func (b *builder) bind(m bind) {
 	if m.dir {
 		b.mkdir(m.target)
 	}
-	attrs := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
-	if !m.writable {
-		attrs |= unix.MOUNT_ATTR_RDONLY
-	}
+	const attrs = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_RDONLY
 	b.mount(m.source, strings.TrimPrefix(path.Clean(m.target), "/"), m.dir, attrs, false)
 }
 

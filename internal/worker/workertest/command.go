@@ -30,9 +30,15 @@ const (
 	JobBusy Guest = "job-busy"
 	// JobGreedy takes 300 MiB.
 	JobGreedy Guest = "job-greedy"
+	// JobLeave leaves what the environment variable LeaveEnv says in the folder /out, and exits with code 0
+	// if it could.
+	JobLeave Guest = "job-leave"
 	// JobCurious exits with code 0 if it finds a way out of its sandbox, and says which.
 	JobCurious Guest = "job-curious"
 )
+
+// LeaveEnv says what a JobLeave leaves: see leave.
+const LeaveEnv = "WORKERTEST_LEAVE"
 
 // Env is the name of the environment variable that tells the test program its Guest.
 const Env = "WORKERTEST_GUEST"

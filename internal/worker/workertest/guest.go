@@ -43,7 +43,7 @@ func Main() {
 		}
 	case Web:
 		serveWeb()
-	case JobExit, JobHang, JobBusy, JobGreedy, JobCurious:
+	case JobExit, JobHang, JobBusy, JobGreedy, JobCurious, JobLeave:
 		os.Exit(job(g))
 	default:
 		if g == "sleeper" {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,6 +37,11 @@ func job(g Guest) int {
 		time.Sleep(150 * time.Millisecond) // longer than any driver waits between two looks
 	case JobGreedy:
 		kept = append(kept, touch(300<<20))
+	case JobLeave:
+		if err := leave(os.Getenv(LeaveEnv)); err != nil {
+			fmt.Println(err)
+			return 3
+		}
 	case JobCurious:
 		// A network that is up has a route; an unreachable address answers at once without one.
 		conn, err := net.DialTimeout("tcp", "192.0.2.1:80", 200*time.Millisecond)
@@ -59,6 +66,138 @@ func job(g Guest) int {
 		return 1
 	}
 	return 0
+}
+
+// leave makes in /out what comes out of a sandbox, or must not.
+func leave(what string) error {
+	const name = "/out/made"
+	write := func(name, text string) error { return os.WriteFile(name, []byte(text), 0o600) }
+	switch what {
+	case "files":
+		return errors.Join(write(name, "it"), write("/out/made.so", "too"), write("/out/other", "not wanted"), os.Symlink("/etc", "/out/link"))
+	case "tree":
+		return errors.Join(os.MkdirAll("/out/a/b", 0o700), write("/out/a/b/c", "deep"), os.WriteFile("/out/run", nil, 0o755))
+	case "nothing":
+		return nil
+	case "link":
+		return os.Symlink("/etc/passwd", name)
+	case "link below":
+		return errors.Join(os.Mkdir("/out/a", 0o700), os.Symlink("/etc/passwd", "/out/a/made"))
+	case "pipe":
+		return syscall.Mkfifo(name, 0o666)
+	case "folder":
+		return os.Mkdir(name, 0o700)
+	case "odd name":
+		return write("/out/made\n.so", "x")
+	case "sparse":
+		return errors.Join(write(name, "x"), os.Truncate(name, 1<<40))
+	case "links to one":
+		for i := range 20 {
+			if err := errors.Join(write(name, strings.Repeat("x", 1<<20)), os.Link(name, fmt.Sprint("/out/", i, ".so"))); err != nil {
+				return err
+			}
+		}
+	case "deep":
+		path := "/out"
+		for range 100 {
+			path += "/d"
+			if err := os.Mkdir(path, 0o700); err != nil {
+				return err
+			}
+		}
+	case "much":
+		return write(name, strings.Repeat("x", 32<<20))
+	case "many":
+		for i := range 200 {
+			if err := write(fmt.Sprint(name, i), ""); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// folders asks what comes out of a job's folders.
+func (s Suite) folders(t *testing.T, d worker.Driver) {
+	run := func(t *testing.T, what string, names ...string) (*worker.Finished, error, string) {
+		t.Helper()
+		spec := s.spec(t, JobLeave)
+		spec.Env = append(spec.Env, LeaveEnv+"="+what)
+		to := t.TempDir()
+		spec.Folders = []worker.Folder{{Target: "/scratch"}, {Target: "/out", MiB: 8, Files: 128, Keep: to, Names: names}}
+		f, err := d.(worker.Runner).Run(t.Context(), spec)
+		if f == nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		return f, err, to
+	}
+	for what, test := range map[string]struct {
+		names []string
+		want  string
+	}{
+		"files":   {[]string{"made", "*.so"}, "made:-rw-r--r--:it made.so:-rw-r--r--:too"},
+		"tree":    {[]string{"**"}, "a/b/c:-rw-r--r--:deep run:-rwxr-xr-x:"},
+		"nothing": {[]string{"made"}, ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			f, err, to := run(t, what, test.names...)
+			if err != nil || f.Exit.Code != 0 {
+				t.Fatalf("got %+v, %v", f, err)
+			}
+			if got := contents(t, to); got != test.want {
+				t.Errorf("kept %q, want %q", got, test.want)
+			}
+		})
+	}
+	for _, what := range []string{"link", "link below", "pipe", "folder", "odd name", "sparse", "links to one", "deep"} {
+		t.Run(what, func(t *testing.T) {
+			names := []string{"made*", "*.so"}
+			if what == "link below" || what == "deep" {
+				names = []string{"**"}
+			}
+			f, err, to := run(t, what, names...)
+			var refused *worker.KeepError
+			if f.Exit.Code != 0 || !errors.As(err, &refused) || refused.Reason == "" {
+				t.Errorf("got %+v, %v, want *worker.KeepError", f, err)
+			}
+			if got := contents(t, to); strings.Contains(got, "root:") || len(got) > 10<<20 {
+				t.Errorf("kept %.100q", got)
+			}
+		})
+	}
+	for _, what := range []string{"much", "many"} {
+		t.Run("too "+what, func(t *testing.T) {
+			var out lockedBuffer
+			spec := s.spec(t, JobLeave)
+			spec.Env, spec.Output = append(spec.Env, LeaveEnv+"="+what), &out
+			spec.Folders = []worker.Folder{{Target: "/out", MiB: 8, Files: 128}}
+			if f, err := d.(worker.Runner).Run(t.Context(), spec); err != nil || f.Exit.Code != 3 || !strings.Contains(out.String(), "no space") {
+				t.Errorf("got %+v, %v, %q, want no space", f, err, out.String())
+			}
+		})
+	}
+}
+
+// contents lists the files below a folder with their modes and contents.
+func contents(t *testing.T, dir string) string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(p)
+		all = append(all, strings.TrimPrefix(p, dir+"/")+":"+info.Mode().String()+":"+string(text))
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return strings.Join(all, " ")
 }
 
 // job asks of drivers that run jobs what the contract says of them.
@@ -134,6 +273,7 @@ func (s Suite) jobInSandbox(t *testing.T, d worker.Driver, run func(*testing.T, 
 			t.Errorf("got %+v, %v, want *worker.StartError", f, err)
 		}
 	})
+	t.Run("folders", func(t *testing.T) { s.folders(t, d) })
 	t.Run("cost", func(t *testing.T) {
 		before := count(t)
 		f := run(t, JobBusy, nil)
