@@ -18,6 +18,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/health"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
@@ -53,6 +54,8 @@ type Options struct {
 	Concurrency int
 	// Policy is what holds where neither a function nor the platform has its own; all fields set.
 	Policy store.Policy
+	// Problems say what is wrong, for the health resource; nil: nothing ever is.
+	Problems func() []health.Problem
 	// Version of CloudJIT, for the health resource.
 	Version string
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"syscall"
 
 	"github.com/cloudjit/cloudjit/internal/artifact"
+	"github.com/cloudjit/cloudjit/internal/disk"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
@@ -81,6 +83,10 @@ func asError(err error) *Error {
 		return invalid("Could not unzip uploaded file. Please check your file, then try to upload again: %s", describe(archive))
 	case errors.As(err, &body):
 		return tooLarge(body.Limit)
+	case errors.Is(err, disk.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fault(http.StatusInsufficientStorage, "InsufficientStorageException", "Nothing can be stored at this moment: %v", err)
+	case errors.Is(err, store.ErrUnavailable):
+		return fault(http.StatusServiceUnavailable, "ServiceUnavailableException", "%v", err)
 	case errors.Is(err, artifact.ErrTooLarge):
 		return fault(http.StatusBadRequest, "InvalidParameterValueException", "The uploaded code is too large: %v", err)
 	case errors.Is(err, node.ErrNotFound), errors.Is(err, store.ErrNotFound):
@@ -133,7 +139,7 @@ func (e *Error) write(w http.ResponseWriter) {
 		body["Reason"] = e.Reason
 	}
 	w.Header().Set("X-Amzn-ErrorType", e.Code)
-	if e.Status == http.StatusTooManyRequests {
+	if e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
 	writeJSON(w, e.Status, body)

@@ -196,11 +196,11 @@ type fixture struct {
 func start(t testing.TB, change ...func(*api.Options)) *fixture {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := store.Open(t.Context(), store.Options{Dir: dir, NoSync: true})
+	s, err := store.Open(t.Context(), store.Options{Dir: dir, NoSync: true, Reserve: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, err := artifact.Open(dir + "/code")
+	code, err := artifact.Open(dir+"/code", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

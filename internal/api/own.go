@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/health"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
@@ -72,18 +73,29 @@ func (s *Server) ownRoutes(mux *http.ServeMux) {
 	})
 }
 
+// health says "ok" or "degraded"; the status is 200 in both cases, since invocations are served in both.
 func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
-	queued, err := s.store.QueueLength(r.Context())
-	if err != nil {
-		return err
+	answer := struct {
+		Status    string           `json:"status"`
+		Version   string           `json:"version"`
+		StartedAt time.Time        `json:"startedAt"`
+		Functions int              `json:"functions"`
+		Queued    uint64           `json:"queued"`
+		Problems  []health.Problem `json:"problems,omitempty"`
+	}{"ok", s.opt.Version, s.started.UTC(), len(s.store.Functions()), 0, nil}
+	if s.opt.Problems != nil {
+		answer.Problems = s.opt.Problems()
 	}
-	writeJSON(w, http.StatusOK, struct {
-		Status    string    `json:"status"`
-		Version   string    `json:"version"`
-		StartedAt time.Time `json:"startedAt"`
-		Functions int       `json:"functions"`
-		Queued    uint64    `json:"queued"`
-	}{"ok", s.opt.Version, s.started.UTC(), len(s.store.Functions()), queued})
+	var err error
+	if answer.Queued, err = s.store.QueueLength(r.Context()); err != nil && len(answer.Problems) == 0 {
+		answer.Problems = append(answer.Problems, health.Problem{Component: "queue", Message: err.Error(), Since: time.Now().UTC()})
+	}
+	for i := range answer.Problems {
+		if answer.Problems[i].Serious() {
+			answer.Status = "degraded"
+		}
+	}
+	writeJSON(w, http.StatusOK, answer)
 	return nil
 }
 

@@ -37,7 +37,8 @@ type Ref struct {
 
 // Store is a folder of artifacts. One server owns it; its methods may be called concurrently.
 type Store struct {
-	dir string
+	dir   string
+	admit func(bytes int64) error
 
 	mu    sync.Mutex
 	trees map[string]*tree // being made
@@ -48,8 +49,12 @@ type tree struct {
 	err  error
 }
 
-// Open prepares the folder and removes what an earlier server left half-made.
-func Open(dir string) (*Store, error) {
+// Open prepares the folder and removes what an earlier server left half-made. admit is asked before
+// bytes are written; nil: nobody is.
+func Open(dir string, admit func(bytes int64) error) (*Store, error) {
+	if admit == nil {
+		admit = func(int64) error { return nil }
+	}
 	if err := os.RemoveAll(filepath.Join(dir, "tmp")); err != nil {
 		return nil, fmt.Errorf("clean artifact store: %w", err)
 	}
@@ -58,12 +63,15 @@ func Open(dir string) (*Store, error) {
 			return nil, fmt.Errorf("open artifact store: %w", err)
 		}
 	}
-	return &Store{dir: dir, trees: map[string]*tree{}}, nil
+	return &Store{dir: dir, admit: admit, trees: map[string]*tree{}}, nil
 }
 
 // Put stores what r gives, up to limit bytes, and returns when it is durable: after a crash
 // of the machine the content is there, whole, or Put had not returned.
 func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) {
+	if err := s.admit(0); err != nil {
+		return Ref{}, fmt.Errorf("store artifact: %w", err)
+	}
 	f, err := os.CreateTemp(filepath.Join(s.dir, "tmp"), "put-")
 	if err != nil {
 		return Ref{}, fmt.Errorf("store artifact: %w", err)
@@ -72,7 +80,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) 
 	defer f.Close()
 
 	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(contextReader{ctx, r}, limit+1))
+	n, err := io.Copy(io.MultiWriter(admitted{f, s.admit}, sum), io.LimitReader(contextReader{ctx, r}, limit+1))
 	switch {
 	case err != nil:
 		return Ref{}, fmt.Errorf("store artifact: %w", err)
@@ -156,6 +164,9 @@ func (s *Store) Tree(ctx context.Context, sha string, fill func(blob, dir string
 }
 
 func (s *Store) makeTree(blob, dir string, fill func(blob, dir string) error) error {
+	if err := s.admit(0); err != nil {
+		return fmt.Errorf("unpack artifact: %w", err)
+	}
 	tmp, err := os.MkdirTemp(filepath.Join(s.dir, "tmp"), "tree-")
 	if err != nil {
 		return fmt.Errorf("unpack artifact: %w", err)
@@ -219,6 +230,19 @@ func rename(from, to string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// admitted asks before each write whether there is room for it.
+type admitted struct {
+	w     io.Writer
+	admit func(int64) error
+}
+
+func (a admitted) Write(p []byte) (int, error) {
+	if err := a.admit(int64(len(p))); err != nil {
+		return 0, err
+	}
+	return a.w.Write(p)
 }
 
 type contextReader struct {

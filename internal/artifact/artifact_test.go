@@ -16,7 +16,7 @@ import (
 func open(t *testing.T) (*artifact.Store, string) {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := artifact.Open(dir)
+	s, err := artifact.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestOpenRemovesHalfMade(t *testing.T) {
 	if err := os.WriteFile(half, []byte("half"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s, err := artifact.Open(dir)
+	s, err := artifact.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

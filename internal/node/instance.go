@@ -255,10 +255,11 @@ func (n *Node) launch(ctx context.Context, w *instance, artifact string) (worker
 	}
 	if w.recording != ladder.RecordingNone {
 		w.record = filepath.Join(n.opt.Dir, recordFolder, w.name)
-		if err := os.MkdirAll(w.record, 0o700); err != nil {
-			return nil, &worker.StartError{Phase: "sandbox", Err: err}
+		err := os.MkdirAll(w.record, 0o700)
+		if l.Record = w.record; err != nil { // the disk is full: it serves all the same, and leaves no recording
+			n.log.Warn("a worker cannot record", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
+			l.Record, l.Recording = "", ladder.RecordingNone
 		}
-		l.Record = w.record
 	}
 	spec, err := n.opt.Launcher.Launch(ctx, l)
 	if err != nil {

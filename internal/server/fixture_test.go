@@ -223,7 +223,7 @@ func leftovers(t *testing.T, o childOptions, tmp string) (found []string) {
 		return nil
 	})
 	for _, pattern := range []string{
-		filepath.Join(tmp, "*"), filepath.Join(o.Config.Data, "workers", "workers", "*"), filepath.Join(o.Config.Data, "workers", "root"),
+		filepath.Join(tmp, "*"), filepath.Join("/dev/shm", group+"workers"), filepath.Join("/run", group+"workers"), filepath.Join(o.Config.Data, "workers", "root"),
 		filepath.Join(o.Config.Data, "run", "trace", "*"),
 		filepath.Join(o.Config.Data, "artifacts", "tmp", "*"), filepath.Join(o.Cache, "native", "scratch", "*"),
 	} {

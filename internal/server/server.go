@@ -83,7 +83,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		return nil, err
 	}
 	data := s.store.Dir()
-	artifacts, err := artifact.Open(filepath.Join(data, "artifacts"))
+	artifacts, err := artifact.Open(filepath.Join(data, "artifacts"), s.store.Disk().Admit)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		Region: opt.Config.Region, Account: opt.Config.Account,
 		Credentials: opt.Config.Credentials, Insecure: opt.Config.Insecure,
 		Limits: opt.Config.Limits, Async: opt.Config.Async, Concurrency: opt.Config.Workers.Concurrency,
-		Policy: nodeOptions.Defaults, Version: opt.Version,
+		Policy: nodeOptions.Defaults, Version: opt.Version, Problems: s.store.Problems,
 	})
 	s.tasks.Go(func() error { return a.Run(s.life) })
 	s.http = api.NewHTTPServer(s.tracer.Requests(a.Handler()))

@@ -5,8 +5,12 @@ import (
 	"log/slog"
 )
 
-// natsLogger hands the embedded server's warnings and errors to slog and drops the rest.
-type natsLogger struct{ log *slog.Logger }
+// natsLogger hands the embedded server's warnings and errors to slog and its errors to read, and
+// drops the rest.
+type natsLogger struct {
+	log  *slog.Logger
+	read func(line string)
+}
 
 func (l natsLogger) Noticef(string, ...any) {}
 func (l natsLogger) Debugf(string, ...any)  {}
@@ -19,9 +23,11 @@ func (l natsLogger) Warnf(format string, v ...any) {
 }
 
 func (l natsLogger) Errorf(format string, v ...any) {
+	line := fmt.Sprintf(format, v...)
 	if l.log != nil {
-		l.log.Error("embedded NATS server", "detail", fmt.Sprintf(format, v...))
+		l.log.Error("embedded NATS server", "detail", line)
 	}
+	l.read(line)
 }
 
 // Fatalf must not end the process: Open and the failing write report the error to their callers.

@@ -100,7 +100,7 @@ func (s *Store) PutMetadata(ctx context.Context, id function.RevisionID, doc []b
 		}
 		v.Number = last.Number + 1
 	}
-	if _, err := s.docs.Put(ctx, metadataKey(id, v.Number), doc); err != nil {
+	if _, err := s.docs.put(ctx, metadataKey(id, v.Number), doc, false); err != nil {
 		return 0, fmt.Errorf("write metadata of revision %s: %w", id, err)
 	}
 	var dropped []MetadataVersion
@@ -194,7 +194,7 @@ func (s *Store) PutBuildLog(ctx context.Context, rev function.RevisionID, build 
 		short = fmt.Appendf(short, "\n... %d bytes left out ...\n", cut)
 		log = append(short, log[len(log)-half:]...)
 	}
-	if _, err := s.docs.Put(ctx, logKey(rev, build), log); err != nil {
+	if _, err := s.docs.put(ctx, logKey(rev, build), log, false); err != nil {
 		return fmt.Errorf("write log of build %s: %w", build, err)
 	}
 	return nil
@@ -277,7 +277,7 @@ func (s *Store) removeMetadata(ctx context.Context, id function.RevisionID) erro
 
 // doc reads a large document from disk.
 func (s *Store) doc(ctx context.Context, key string) ([]byte, error) {
-	e, err := s.docs.Get(ctx, key)
+	e, err := s.docs.get(ctx, key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, fmt.Errorf("%s: %w", key, ErrNotFound)
 	}
@@ -288,7 +288,7 @@ func (s *Store) doc(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (s *Store) removeDoc(ctx context.Context, key string) error {
-	if err := s.docs.Purge(ctx, key, jetstream.PurgeTTL(tombstoneTTL)); err != nil {
+	if err := s.docs.purge(ctx, key, 0); err != nil {
 		return fmt.Errorf("delete %s: %w", key, err)
 	}
 	return nil

@@ -23,12 +23,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
+	"sync/atomic"
 
-	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/cloudjit/cloudjit/internal/disk"
 	"github.com/cloudjit/cloudjit/internal/function"
 )
 
@@ -42,6 +41,8 @@ var (
 	ErrInUse = errors.New("data folder is in use by another server")
 	// ErrTooLarge is returned when a value is over the limit of its kind.
 	ErrTooLarge = errors.New("value is too large")
+	// ErrUnavailable is returned by writes while the store repairs itself. What is stored can be read.
+	ErrUnavailable = errors.New("the store cannot be written at this moment")
 )
 
 // Limits of what is stored, in bytes.
@@ -58,6 +59,8 @@ type Options struct {
 	Dir string
 	// Logger takes the embedded server's warnings and errors; nil: they are dropped.
 	Logger *slog.Logger
+	// Reserve is how much of the disk is kept back, in bytes; 0: disk.Options' default; less: nothing is.
+	Reserve int64
 	// NoSync leaves it to the kernel when to write to disk: nothing is lost when the process is
 	// killed, but power loss may lose the last writes. For tests and benchmarks.
 	NoSync bool
@@ -66,14 +69,20 @@ type Options struct {
 // Store is an open data folder. All methods may be called concurrently.
 type Store struct {
 	dir    string
+	opt    Options
+	log    *slog.Logger
 	unlock func() error
-	server *server.Server
-	conn   *nats.Conn
-	js     jetstream.JetStream
 
-	state jetstream.KeyValue // small documents, all of them in memory
-	docs  jetstream.KeyValue // large ones, read from disk
+	now    atomic.Pointer[session]
+	disk   *disk.Guard  // asked before anything is written
+	gate   sync.RWMutex // held for reading while something is written, and by who exchanges the session
+	broken atomic.Pointer[brokenness]
+	repair chan struct{} // one token: the session is broken
 
+	closing chan struct{}
+	kept    chan struct{} // closed when the keeper has ended
+
+	docs      bucket
 	functions *table[Function]
 	revisions *table[Revision]
 	pipelines *table[Pipeline]
@@ -81,24 +90,13 @@ type Store struct {
 	builds    *table[Build]
 	attempts  *table[attempt]
 	settings  *table[Setting]
+	tables    map[string]applier
 	urls      sync.Map // URL identifier -> URLTarget
-
-	watch     jetstream.KeyWatcher
-	watchDone chan struct{}
-
-	queue  jetstream.Stream
-	dead   jetstream.Stream
-	worker jetstream.Consumer
+	leases    leases
 
 	closeOnce sync.Once
 	closeErr  error
 }
-
-const (
-	readyTimeout = 20 * time.Second
-	// tombstones of deleted keys stay this long, for watchers that are behind.
-	tombstoneTTL = time.Hour
-)
 
 // Open opens the data folder, makes what is missing in it, and reads the state into memory.
 // The error is ErrInUse when another server has it open.
@@ -114,132 +112,92 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, unlock: unlock}
-	if err := s.open(ctx, opts); err != nil {
+	s := &Store{dir: dir, opt: opts, log: opts.Logger, unlock: unlock, repair: make(chan struct{}, 1), closing: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open data folder %s: %w", dir, err), s.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context, opts Options) error {
-	if err := s.startServer(opts); err != nil {
+func (s *Store) open(ctx context.Context) error {
+	if s.opt.Reserve >= 0 {
+		var err error
+		if s.disk, err = disk.Open(disk.Options{Dir: s.dir, Reserve: s.opt.Reserve, Logger: s.opt.Logger}); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(s.dir, payloadFolder), 0o700); err != nil {
 		return err
 	}
-	if err := s.openStreams(ctx); err != nil {
-		return err
-	}
-	s.functions = newTable[Function](s.state, "function")
+	state := bucket{s, func(x *session) jetstream.KeyValue { return x.state }, true}
+	s.docs = bucket{s, func(x *session) jetstream.KeyValue { return x.docs }, false}
+	s.functions = newTable[Function](state, "function", false)
 	s.functions.onChange = s.indexURLs
-	s.revisions = newTable[Revision](s.state, "revision")
-	s.pipelines = newTable[Pipeline](s.state, "pipeline")
-	s.metadata = newTable[metadataIndex](s.state, "metadata")
-	s.builds = newTable[Build](s.state, "build")
-	s.attempts = newTable[attempt](s.state, "attempt")
-	s.settings = newTable[Setting](s.state, "setting")
-	if err := s.load(ctx); err != nil {
+	s.revisions = newTable[Revision](state, "revision", false)
+	s.pipelines = newTable[Pipeline](state, "pipeline", true)
+	s.metadata = newTable[metadataIndex](state, "metadata", true)
+	s.builds = newTable[Build](state, "build", true)
+	state.listed = false
+	s.attempts = newTable[attempt](state, "attempt", true)
+	state.listed = true
+	s.settings = newTable[Setting](state, "setting", false)
+	s.tables = map[string]applier{
+		"function": s.functions, "revision": s.revisions, "pipeline": s.pipelines, "metadata": s.metadata,
+		"build": s.builds, "attempt": s.attempts, "setting": s.settings,
+	}
+	x, err := s.begin(ctx)
+	s.now.Store(x)
+	if err != nil {
+		return err
+	}
+	if err := s.load(ctx, x); err != nil {
 		return fmt.Errorf("read state: %w", err)
 	}
+	s.kept = make(chan struct{})
+	go s.keep()
 	if err := s.sweep(ctx); err != nil {
 		return fmt.Errorf("remove what no function refers to: %w", err)
 	}
 	return nil
 }
 
-// startServer starts the embedded server and connects to it through memory.
-func (s *Store) startServer(opts Options) error {
-	srv, err := server.NewServer(&server.Options{
-		ServerName:             "cloudjit",
-		DontListen:             true,
-		NoSigs:                 true,
-		NoSystemAccount:        true,
-		DisableJetStreamBanner: true,
-		JetStream:              true,
-		StoreDir:               filepath.Join(s.dir, "state"),
-		SyncAlways:             !opts.NoSync,
-		JetStreamMaxMemory:     1 << 20, // nothing is kept in memory streams
-		MaxPayload:             8 << 20,
-		MaxPending:             64 << 20,
-	})
-	if err != nil {
-		return fmt.Errorf("set up embedded NATS server: %w", err)
-	}
-	s.server = srv
-	srv.SetLoggerV2(natsLogger{opts.Logger}, false, false, false)
-	srv.Start()
-	if !srv.ReadyForConnections(readyTimeout) {
-		return fmt.Errorf("start embedded NATS server: not ready after %v (is the disk full or the folder damaged?)", readyTimeout)
-	}
-	s.conn, err = nats.Connect("", nats.InProcessServer(srv), nats.Name("store"), nats.NoReconnect())
-	if err != nil {
-		return fmt.Errorf("connect to embedded NATS server: %w", err)
-	}
-	s.js, err = jetstream.New(s.conn, jetstream.WithDefaultTimeout(30*time.Second))
-	return err
-}
-
-// openStreams makes or opens the two buckets, the queue and the dead letters.
-func (s *Store) openStreams(ctx context.Context) error {
-	var err error
-	if s.state, err = s.bucket(ctx, jetstream.KeyValueConfig{
-		Bucket: "state", History: 1, MaxValueSize: MaxValue, LimitMarkerTTL: tombstoneTTL,
-	}); err != nil {
-		return err
-	}
-	if s.docs, err = s.bucket(ctx, jetstream.KeyValueConfig{
-		Bucket: "docs", History: 1, MaxValueSize: MaxValue, LimitMarkerTTL: tombstoneTTL, Compression: true,
-	}); err != nil {
-		return err
-	}
-	return s.openQueue(ctx)
-}
-
-func (s *Store) bucket(ctx context.Context, cfg jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
-	kv, err := s.js.CreateOrUpdateKeyValue(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", cfg.Bucket, err)
-	}
-	return kv, nil
-}
-
-// load reads the whole state and starts to follow its changes.
-func (s *Store) load(ctx context.Context) error {
-	tables := map[string]applier{
-		"function": s.functions, "revision": s.revisions, "pipeline": s.pipelines, "metadata": s.metadata,
-		"build": s.builds, "attempt": s.attempts, "setting": s.settings,
-	}
-	// The watch outlives the call that opened the store; Close stops it.
-	watch, err := s.state.WatchAll(context.WithoutCancel(ctx))
-	if err != nil {
-		return err
-	}
-	s.watch, s.watchDone = watch, make(chan struct{})
-	loaded := make(chan error, 1)
-	go func() {
-		defer close(s.watchDone)
-		for e := range watch.Updates() {
-			if e == nil { // all that was there has been read
-				loaded <- nil
-				continue
-			}
-			prefix, key, _ := strings.Cut(e.Key(), ".")
-			t, ok := tables[prefix]
-			if !ok {
-				continue // written by a newer version: leave it alone
-			}
-			if err := t.apply(key, e.Revision(), e.Value(), e.Operation() != jetstream.KeyValuePut); err != nil {
-				select {
-				case loaded <- fmt.Errorf("%s: %w", e.Key(), err):
-				default:
-				}
+// load makes the tables what a session has, and follows its changes.
+func (s *Store) load(ctx context.Context, x *session) error {
+	all, err := x.read(ctx, func(key string, f found) {
+		if t, key, ok := s.tableOf(key); ok {
+			if err := t.apply(key, f); err != nil {
+				s.log.Error("read a change of the state", "key", key, "error", err)
 			}
 		}
-	}()
-	select {
-	case err := <-loaded:
+	})
+	if err != nil {
 		return err
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+	rows := map[applier]map[string]found{}
+	for _, t := range s.tables {
+		rows[t] = map[string]found{}
+	}
+	for key, f := range all {
+		if t, key, ok := s.tableOf(key); ok && !f.deleted {
+			rows[t][key] = f
+		}
+	}
+	for t, r := range rows {
+		if err := t.replace(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tableOf returns the table of a key, and the key in it; false for what a newer version wrote.
+func (s *Store) tableOf(key string) (applier, string, bool) {
+	prefix, key, _ := strings.Cut(key, ".")
+	t, ok := s.tables[prefix]
+	return t, key, ok
 }
 
 // sweep removes what a crash between two writes left: revisions that no function refers to with
@@ -278,23 +236,21 @@ func (s *Store) sweep(ctx context.Context) error {
 	return s.sweepAttempts(ctx)
 }
 
+// Disk guards the data folder's file system, for whoever else writes there.
+func (s *Store) Disk() *disk.Guard { return s.disk }
+
 // Dir is the data folder.
 func (s *Store) Dir() string { return s.dir }
 
 // Close stops the embedded server and releases the data folder. Idempotent.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
-		if s.watch != nil {
-			_ = s.watch.Stop()
-			<-s.watchDone
+		close(s.closing)
+		if s.kept != nil {
+			<-s.kept
 		}
-		if s.conn != nil {
-			s.conn.Close()
-		}
-		if s.server != nil {
-			s.server.Shutdown()
-			s.server.WaitForShutdown()
-		}
+		s.now.Load().end()
+		s.disk.Close()
 		s.closeErr = s.unlock()
 	})
 	return s.closeErr

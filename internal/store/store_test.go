@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 
 func open(t testing.TB, dir string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{Dir: dir, NoSync: true})
+	s, err := Open(t.Context(), Options{Dir: dir, NoSync: true, Reserve: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

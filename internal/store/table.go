@@ -11,16 +11,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// applier takes one change from the watch.
+// applier takes changes from the watch.
 type applier interface {
-	apply(key string, seq uint64, value []byte, deleted bool) error
+	// apply takes one change, unless a later one is known.
+	apply(key string, f found) error
+	// replace takes all that there is.
+	replace(rows map[string]found) error
 }
 
 // table is one kind of document in the state bucket: written through to JetStream with the
 // sequence compared, read from memory.
 type table[T any] struct {
-	kv     jetstream.KeyValue
+	kv     bucket
 	prefix string
+	// note says that its changes tell how something ended.
+	note bool
 	// onChange, if set, sees every change in order, under the table's lock; old or new is nil
 	// when there was none or it is deleted.
 	onChange func(old, new *T)
@@ -39,8 +44,8 @@ type row[T any] struct {
 // maxConflicts is how often an update starts again because another writer was first.
 const maxConflicts = 64
 
-func newTable[T any](kv jetstream.KeyValue, prefix string) *table[T] {
-	return &table[T]{kv: kv, prefix: prefix}
+func newTable[T any](kv bucket, prefix string, note bool) *table[T] {
+	return &table[T]{kv: kv, prefix: prefix, note: note}
 }
 
 func (t *table[T]) get(key string) (*T, bool) {
@@ -70,16 +75,56 @@ func (t *table[T]) keys() []string {
 	return keys
 }
 
-// apply takes a change that is at sequence seq, unless a later one is known already.
-func (t *table[T]) apply(key string, seq uint64, value []byte, deleted bool) error {
-	var doc *T
-	if !deleted {
-		doc = new(T)
-		if err := json.Unmarshal(value, doc); err != nil {
-			return fmt.Errorf("read %s %s: %w", t.prefix, key, err)
+func (t *table[T]) apply(key string, f found) error {
+	doc, err := t.decode(key, f)
+	if err != nil {
+		return err
+	}
+	t.set(key, f.seq, doc)
+	return nil
+}
+
+func (t *table[T]) decode(key string, f found) (*T, error) {
+	if f.deleted {
+		return nil, nil
+	}
+	doc := new(T)
+	if err := json.Unmarshal(f.value, doc); err != nil {
+		return nil, fmt.Errorf("read %s %s: %w", t.prefix, key, err)
+	}
+	return doc, nil
+}
+
+func (t *table[T]) replace(rows map[string]found) error {
+	docs := make(map[string]*row[T], len(rows))
+	for key, f := range rows {
+		doc, err := t.decode(key, f)
+		if err != nil {
+			return err
+		}
+		docs[key] = &row[T]{f.seq, doc}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rows.Range(func(k, v any) bool {
+		if docs[k.(string)] == nil {
+			t.rows.Delete(k)
+			if old := v.(*row[T]).doc; old != nil && t.onChange != nil {
+				t.onChange(old, nil)
+			}
+		}
+		return true
+	})
+	for key, r := range docs {
+		var old *T
+		if r := t.row(key); r != nil {
+			old = r.doc
+		}
+		t.rows.Store(key, r)
+		if t.onChange != nil {
+			t.onChange(old, r.doc)
 		}
 	}
-	t.set(key, seq, doc)
 	return nil
 }
 
@@ -112,14 +157,14 @@ func (t *table[T]) create(ctx context.Context, key string, doc *T) error {
 	if err != nil {
 		return err
 	}
-	seq, err := t.kv.Create(ctx, t.prefix+"."+key, value)
+	seq, err := t.kv.create(ctx, t.prefix+"."+key, value)
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		return fmt.Errorf("%s %s: %w", t.prefix, key, ErrExists)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s %s: %w", t.prefix, key, err)
 	}
-	return t.apply(key, seq, value, false)
+	return t.apply(key, found{seq: seq, value: value})
 }
 
 // put writes a key, whatever was there.
@@ -128,11 +173,11 @@ func (t *table[T]) put(ctx context.Context, key string, doc *T) error {
 	if err != nil {
 		return err
 	}
-	seq, err := t.kv.Put(ctx, t.prefix+"."+key, value)
+	seq, err := t.kv.put(ctx, t.prefix+"."+key, value, t.note)
 	if err != nil {
 		return fmt.Errorf("write %s %s: %w", t.prefix, key, err)
 	}
-	return t.apply(key, seq, value, false)
+	return t.apply(key, found{seq: seq, value: value})
 }
 
 // update reads, changes a copy and writes, again if another writer was first. change may be
@@ -154,7 +199,7 @@ func (t *table[T]) update(ctx context.Context, key string, change func(*T) error
 		if err != nil {
 			return nil, err
 		}
-		seq, err := t.kv.Update(ctx, t.prefix+"."+key, value, r.seq)
+		seq, err := t.kv.update(ctx, t.prefix+"."+key, value, r.seq, t.note)
 		if isConflict(err) {
 			if err := t.refresh(ctx, key); err != nil {
 				return nil, err
@@ -164,21 +209,21 @@ func (t *table[T]) update(ctx context.Context, key string, change func(*T) error
 		if err != nil {
 			return nil, fmt.Errorf("write %s %s: %w", t.prefix, key, err)
 		}
-		return doc, t.apply(key, seq, value, false)
+		return doc, t.apply(key, found{seq: seq, value: value})
 	}
 	return nil, fmt.Errorf("write %s %s: %d other writers were first", t.prefix, key, maxConflicts)
 }
 
 // refresh reads a key from the bucket, for a writer that met a sequence it has not seen.
 func (t *table[T]) refresh(ctx context.Context, key string) error {
-	e, err := t.kv.Get(ctx, t.prefix+"."+key)
+	e, err := t.kv.get(ctx, t.prefix+"."+key)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return fmt.Errorf("%s %s: %w", t.prefix, key, ErrNotFound)
 	}
 	if err != nil {
 		return fmt.Errorf("read %s %s: %w", t.prefix, key, err)
 	}
-	return t.apply(key, e.Revision(), e.Value(), false)
+	return t.apply(key, found{seq: e.Revision(), value: e.Value()})
 }
 
 // remove deletes a key; ErrNotFound if there is none.
@@ -188,7 +233,7 @@ func (t *table[T]) remove(ctx context.Context, key string) error {
 		if r == nil || r.doc == nil {
 			return fmt.Errorf("%s %s: %w", t.prefix, key, ErrNotFound)
 		}
-		err := t.kv.Purge(ctx, t.prefix+"."+key, jetstream.LastRevision(r.seq), jetstream.PurgeTTL(tombstoneTTL))
+		err := t.kv.purge(ctx, t.prefix+"."+key, r.seq)
 		if isConflict(err) {
 			if err := t.refresh(ctx, key); err != nil {
 				return err

@@ -62,6 +62,7 @@ type Driver struct {
 	groups  bool // whether workers get a control group at all
 	limitPC bool // ... with a limit of processes
 	sink    *os.File
+	marks   string // the folder of marks
 	spawner *script.Spawner
 	birth   sync.Mutex // held from a child's clone to its execve
 
@@ -97,10 +98,11 @@ func New(o Options) (*Driver, error) {
 	if d.base.filter, err = filter(); err != nil {
 		return nil, fmt.Errorf("open process driver: %w", err)
 	}
-	for _, sub := range []string{d.base.staging, filepath.Join(dir, "workers")} {
-		if err := os.MkdirAll(sub, 0o755); err != nil {
-			return nil, fmt.Errorf("open process driver: %w", err)
-		}
+	if err := os.MkdirAll(d.base.staging, 0o755); err != nil {
+		return nil, fmt.Errorf("open process driver: %w", err)
+	}
+	if d.marks, err = marksFolder(dir, d.prefix); err != nil {
+		return nil, fmt.Errorf("open process driver: %w", err)
 	}
 	if err := makeEtc(d.base.etc, o.ShareNetwork); err != nil {
 		return nil, fmt.Errorf("open process driver: %w", err)
@@ -303,9 +305,11 @@ func (d *Driver) Clean(context.Context) (int, error) {
 		found[id] = true
 		return true
 	})
+	// Those of an earlier version are in the data folder.
 	marks, merr := filepath.Glob(d.mark("*"))
+	old, _ := filepath.Glob(filepath.Join(d.options.Dir, "workers", "*"))
 	err = errors.Join(err, merr)
-	for _, m := range marks {
+	for _, m := range append(marks, old...) {
 		if id := filepath.Base(m); !mine[id] {
 			endMarked(m)
 			found[id] = true
@@ -317,7 +321,7 @@ func (d *Driver) Clean(context.Context) (int, error) {
 	return len(found), nil
 }
 
-func (d *Driver) mark(id string) string { return filepath.Join(d.options.Dir, "workers", id) }
+func (d *Driver) mark(id string) string { return filepath.Join(d.marks, id) }
 
 // Close implements worker.Driver.
 func (d *Driver) Close() error {
@@ -338,6 +342,7 @@ func (d *Driver) Close() error {
 	}
 	d.spawner.Close()
 	_ = d.sink.Close()
+	_ = os.Remove(d.marks) // where a mark is left, the next driver ends what it names
 	if err := os.Remove(d.base.staging); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, fmt.Errorf("close process driver: %w", err))
 	}

@@ -1,8 +1,10 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -10,10 +12,54 @@ import (
 )
 
 // A mark is a file that names the first process of a worker, for Clean. The start time tells
-// that process from a later one with the same number.
+// that process from a later one with the same number. Marks lie in memory, so that a full disk ends
+// no start: a machine that was switched off has no workers left to find.
+
+// memoryFolders are where a file system in memory is found.
+var memoryFolders = []string{"/run", "/dev/shm"}
+
+// marksFolder makes the folder of marks of the driver in dir: in memory, named name, where there is a place for it
+// that nobody else can write to, and else in dir.
+func marksFolder(dir, name string) (string, error) {
+	if user := os.Getenv("XDG_RUNTIME_DIR"); user != "" && os.Geteuid() != 0 {
+		if m, ok := inMemory(user, name); ok {
+			return m, nil
+		}
+	}
+	for _, parent := range memoryFolders {
+		if m, ok := inMemory(parent, name); ok {
+			return m, nil
+		}
+	}
+	m := filepath.Join(dir, "workers")
+	return m, os.MkdirAll(m, 0o755)
+}
+
+func inMemory(parent, name string) (string, bool) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(parent, &fs); err != nil || int64(fs.Type) != unix.TMPFS_MAGIC && int64(fs.Type) != unix.RAMFS_MAGIC {
+		return "", false
+	}
+	m := filepath.Join(parent, name+"workers")
+	if err := os.Mkdir(m, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", false
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(m, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o077 != 0 {
+		return "", false // another user was first with the name
+	}
+	return m, true
+}
 
 func writeMark(file string, pid int) error {
-	if err := os.WriteFile(file, fmt.Appendf(nil, "%d %s\n", pid, startTime(pid)), 0o600); err != nil {
+	mark := fmt.Appendf(nil, "%d %s\n", pid, startTime(pid))
+	err := os.WriteFile(file, mark, 0o600)
+	if errors.Is(err, os.ErrNotExist) { // an earlier driver took the folder away when it closed
+		if err = os.Mkdir(filepath.Dir(file), 0o700); err == nil || errors.Is(err, os.ErrExist) {
+			err = os.WriteFile(file, mark, 0o600)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("mark worker: %w", err)
 	}
 	return nil

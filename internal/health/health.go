@@ -1,0 +1,20 @@
+// Package health is the vocabulary in which parts of a server say what is wrong with them. It
+// does not know who says it, nor who reads it.
+package health
+
+import "time"
+
+// Problem is one thing that is wrong now, or was lost and not acknowledged yet.
+type Problem struct {
+	// Component is what it is wrong with: disk, store, queue, code, artifacts.
+	Component string `json:"component"`
+	// Message says what is wrong and what to do.
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"`
+	// Lost names what is not there any more, Repaired what was, and was made again. Both are exact.
+	Lost     []string `json:"lost,omitempty"`
+	Repaired []string `json:"repaired,omitempty"`
+}
+
+// Serious reports whether something does not work or is lost; what was only repaired is told, and no more.
+func (p *Problem) Serious() bool { return len(p.Lost) > 0 || len(p.Repaired) == 0 }

@@ -1,0 +1,232 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/cloudjit/cloudjit/internal/health"
+)
+
+// change is one change of the durable state, as it is asked for.
+type change struct {
+	// class and key, or the sequence in its place, name in the inventory what is changed; an empty class is not
+	// kept there.
+	class, key string
+	seq        uint64
+	// value is what is there afterwards; nil: nothing is.
+	value []byte
+	// room is how many bytes are written.
+	room int
+	// note says how something ended that is under way: it may use the disk's reserve.
+	note bool
+}
+
+// Classes of what the inventory lists.
+const (
+	stateKey = "state"
+	queueKey = "queue"
+	deadKey  = "dead"
+)
+
+// write makes one change: where the disk has room for it, on the embedded server as it runs now, and
+// with the inventory. The sequence is that of the change. It returns an error at once while the
+// server is broken.
+func (s *Store) write(ctx context.Context, c change, do func(context.Context, *session) (uint64, error)) (uint64, error) {
+	admit := s.disk.Admit
+	if c.note {
+		admit = s.disk.AdmitNote
+	}
+	if err := admit(int64(c.room)); err != nil {
+		return 0, err
+	}
+	if err := s.unavailable(); err != nil {
+		return 0, err
+	}
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if err := s.unavailable(); err != nil {
+		return 0, err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	x := s.now.Load()
+	// An embedded server that ran out of room may not answer at all.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(x.sound, cancel)()
+	seq, err := do(ctx, x)
+	if x.sound.Err() != nil && err != nil {
+		return 0, errors.Join(s.unavailable(), err)
+	}
+	if !harmless(err) {
+		s.suspect(err)
+	}
+	return seq, err
+}
+
+// brokenness is why nothing can be written, and since when.
+type brokenness struct {
+	err   error
+	since time.Time
+}
+
+// suspect takes the embedded server for broken: nothing is written until the keeper has started it anew.
+func (s *Store) suspect(err error) {
+	if s.broken.CompareAndSwap(nil, &brokenness{err, time.Now()}) {
+		s.now.Load().fail()
+		select {
+		case s.repair <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (s *Store) unavailable() error {
+	if b := s.broken.Load(); b != nil {
+		return fmt.Errorf("%w: %v", ErrUnavailable, b.err)
+	}
+	return nil
+}
+
+// keeperPeriod is how long the keeper waits after a start that failed.
+const keeperPeriod = 250 * time.Millisecond
+
+// keep starts the embedded server anew whenever it is broken, until the store is closed.
+func (s *Store) keep() {
+	defer close(s.kept)
+	for {
+		select {
+		case <-s.repair:
+		case <-s.closing:
+			return
+		}
+		for s.broken.Load() != nil {
+			if err := s.restart(); err != nil {
+				s.log.Error("the store cannot be opened again; it will be tried again", "error", err)
+			}
+			select {
+			case <-time.After(keeperPeriod):
+			case <-s.closing:
+				return
+			}
+		}
+	}
+}
+
+// restart ends the embedded server and begins anew. What is in memory stays until then, and is read from.
+func (s *Store) restart() error {
+	if err := s.disk.AdmitNote(1 << 20); err != nil {
+		return err
+	}
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	why := s.broken.Load()
+	s.log.Warn("starting the embedded NATS server again", "because", why.err)
+	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	defer cancel()
+	s.now.Load().end()
+	x, err := s.begin(ctx)
+	if err == nil {
+		err = s.load(ctx, x)
+	}
+	if err != nil {
+		x.end()
+		return err
+	}
+	s.now.Store(x)
+	s.broken.Store(nil)
+	s.log.Info("the store is writable again", "after", time.Since(why.since).Round(time.Millisecond))
+	return nil
+}
+
+// Problems are what is wrong with the store now.
+func (s *Store) Problems() []health.Problem {
+	var out []health.Problem
+	if st := s.disk.State(); st.Full {
+		out = append(out, health.Problem{Component: "disk", Since: st.Since, Message: fmt.Sprintf(
+			"The disk is full: %s has %.1f MB left beside what is kept back. What is new is refused; make room, and it goes on by itself.", s.dir, float64(st.Free)/1e6)})
+	}
+	if b := s.broken.Load(); b != nil {
+		out = append(out, health.Problem{Component: "store", Since: b.since,
+			Message: fmt.Sprintf("Nothing can be written (%v); it goes on by itself as soon as that is over.", b.err)})
+	}
+	return out
+}
+
+// bucket writes to one key-value bucket through the store's gate.
+type bucket struct {
+	s *Store
+	// of is the bucket in a session.
+	of func(*session) jetstream.KeyValue
+	// listed says that its keys are in the inventory.
+	listed bool
+}
+
+func (b bucket) change(key string, value []byte, note bool) change {
+	c := change{value: value, room: len(key) + len(value) + 1<<10, note: note}
+	if b.listed {
+		c.class, c.key = stateKey, key
+	}
+	return c
+}
+
+func (b bucket) create(ctx context.Context, key string, value []byte) (uint64, error) {
+	return b.s.write(ctx, b.change(key, value, false), func(ctx context.Context, x *session) (uint64, error) { return b.of(x).Create(ctx, key, value) })
+}
+
+func (b bucket) put(ctx context.Context, key string, value []byte, note bool) (uint64, error) {
+	return b.s.write(ctx, b.change(key, value, note), func(ctx context.Context, x *session) (uint64, error) { return b.of(x).Put(ctx, key, value) })
+}
+
+func (b bucket) update(ctx context.Context, key string, value []byte, seq uint64, note bool) (uint64, error) {
+	return b.s.write(ctx, b.change(key, value, note), func(ctx context.Context, x *session) (uint64, error) { return b.of(x).Update(ctx, key, value, seq) })
+}
+
+// purge deletes a key with its history; seq, if not 0, is what it must be at.
+func (b bucket) purge(ctx context.Context, key string, seq uint64) error {
+	opts := []jetstream.KVDeleteOpt{jetstream.PurgeTTL(tombstoneTTL)}
+	if seq > 0 {
+		opts = append(opts, jetstream.LastRevision(seq))
+	}
+	_, err := b.s.write(ctx, b.change(key, nil, true), func(ctx context.Context, x *session) (uint64, error) { return 0, b.of(x).Purge(ctx, key, opts...) })
+	return err
+}
+
+// get reads a key, from a new session where the old one ended meanwhile.
+func (b bucket) get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
+	for {
+		x := b.s.now.Load()
+		e, err := b.of(x).Get(ctx, key)
+		if !errors.Is(err, nats.ErrConnectionClosed) {
+			return e, err
+		}
+		if err := b.s.renewed(ctx, x); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// renewed waits for another session than x.
+func (s *Store) renewed(ctx context.Context, x *session) error {
+	for s.now.Load() == x {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.closing:
+			return ErrUnavailable
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// lose says that something stored is not there any more.
+func (s *Store) lose(what string) {
+	s.log.Error("lost", "what", what)
+}
