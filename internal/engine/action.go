@@ -13,7 +13,8 @@ const (
 	ActionNone ActionKind = iota
 	// ActionStart: start a worker and answer with EventWorkerReady or EventWorkerFailed.
 	// Worker, Revision, Rung, Recording, Cold (an invocation waits for it), Check (it is the
-	// start-up check of a new artifact).
+	// check of an artifact: it is ready only if the artifact is good), Compare (as a part of that, answers are
+	// compared with those of the first rung).
 	ActionStart
 	// ActionAssign: run the invocation on the worker and answer with EventFinished.
 	// Invocation, Worker, Revision, Rung, Recording, Cold (it waited for this worker to start).
@@ -63,6 +64,7 @@ type Action struct {
 	Reason    Reason
 	Cold      bool
 	Check     bool
+	Compare   bool
 
 	From, To pipeline.Phase
 	Cause    pipeline.Event
@@ -139,8 +141,10 @@ const (
 	ReasonPrepare
 	// ReasonBuilt: the artifact is there.
 	ReasonBuilt
-	// ReasonChecked: a worker of the new artifact came up.
+	// ReasonChecked: the artifact answers as the first rung does, as far as was compared, and came up.
 	ReasonChecked
+	// ReasonDiffered: it answered otherwise.
+	ReasonDiffered
 	// ReasonBuildFailed: tried again after a back-off.
 	ReasonBuildFailed
 	// ReasonInputsFailed: not tried again before the recording changes.

@@ -10,10 +10,12 @@ import (
 )
 
 // climb is where a revision stands on its ladder: its recordings and artifacts. What belongs here
-// is written in this file and in build.go and fall.go alone; placement asks one question, place.
+// is written in this file and in build.go, check.go and fall.go alone; placement asks one question, place.
 type climb struct {
 	rungs      []artifact // by rung; the first has none
 	recordings [ladder.RecordingCount]recording
+	// samples is the version of what the revision was asked and may be asked in a check.
+	samples uint32
 	// aside is the recording for which a worker is to be started beside those that serve.
 	aside ladder.Recording
 	// serve is the highest rung that the policy wants new workers to be of.
@@ -41,7 +43,8 @@ type artifact struct {
 	interrupted bool // and was told to stop
 	version     uint32
 
-	checkWanted bool // the worker that checks has not been started yet
+	turn        bool // its check has its turn
+	checkWanted bool // and the worker that checks has not been started yet
 	checker     WorkerID
 	checkTries  int32 // sandboxes in a row that could not be made for it
 
@@ -156,6 +159,9 @@ func (e *Engine) move(rev RevisionID, rung ladder.ID, cause pipeline.Event, why 
 		return false
 	}
 	a.Phase = to
+	if from == pipeline.PhaseChecking || from == pipeline.PhaseReady {
+		e.endCheck(rev, rung, why)
+	}
 	switch pipeline.PhaseReady {
 	case to:
 		e.disk += a.DiskMB
@@ -166,7 +172,7 @@ func (e *Engine) move(rev RevisionID, rung ladder.ID, cause pipeline.Event, why 
 	r.climbed()
 	v := &r.views[rung]
 	v.Ready, v.Making = to == pipeline.PhaseReady, to.Making()
-	v.Failures, v.Falls = a.Failures, a.Falls
+	v.Failures, v.Falls, v.Barred = a.Failures, a.Falls, e.barred(r, rung)
 	if from == pipeline.PhaseReady {
 		r.fallen, a.fell = true, why
 		v.Served = 0
@@ -273,6 +279,7 @@ func (e *Engine) recorded(ev Event) {
 	first := rec.Version == 0
 	rec.grown = rec.grown || ev.Version > rec.Version
 	rec.Version = ev.Version
+	e.bar(r)
 	r.climbed()
 	if ev.Complete && rec.Phase != pipeline.PhaseRecorded {
 		e.complete(ev.Revision, x, ReasonImported)

@@ -3,7 +3,6 @@ package engine
 import (
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
-	"github.com/cloudjit/cloudjit/internal/pool"
 )
 
 // queued is an artifact that waits for a builder.
@@ -64,8 +63,8 @@ func (e *Engine) admit(rev RevisionID, rung ladder.ID) {
 		r.removed, e.drain, e.builders(weight(row)) <= 0, e.functions[r.fn].config.NoOptimize:
 		return
 	case row.From != ladder.RecordingNone && (rec.Version == 0 || rec.Version < rec.Least || rec.Version == a.FailedVersion),
-		row.From.AtEnd() && rec.Phase != pipeline.PhaseRecorded:
-		return // until there is another recording
+		row.From.AtEnd() && rec.Phase != pipeline.PhaseRecorded, e.barred(r, rung):
+		return // until there is another recording, or other samples
 	case a.NotBefore > e.now:
 		if a.told != a.NotBefore {
 			a.told = a.NotBefore
@@ -142,7 +141,7 @@ func (e *Engine) builderFree(ev Event) *artifact {
 	return a
 }
 
-// buildDone starts a worker of the new artifact: only if it comes up does the artifact serve.
+// buildDone has the new artifact checked: only if that ends well does it serve.
 func (e *Engine) buildDone(ev Event) {
 	a := e.builderFree(ev)
 	if a == nil {
@@ -153,12 +152,7 @@ func (e *Engine) buildDone(ev Event) {
 	if a.Phase == pipeline.PhaseBuilding && !e.drain {
 		a.DiskMB = ev.Cost.DiskMB
 		e.move(ev.Revision, ev.Rung, pipeline.EventBuilt, ReasonBuilt, 0)
-		a.checkTries = 0
-		if e.pool.FitsEver(r.mib(ev.Rung, ladder.RecordingNone)) {
-			a.checkWanted = true
-		} else {
-			e.checkFailed(ev.Revision, ev.Rung, FailureInit)
-		}
+		e.wantCheck(ev.Revision, ev.Rung)
 	}
 	e.startBuilds()
 	e.settle(ev.Revision)
@@ -218,57 +212,6 @@ func (e *Engine) backOff(rev RevisionID, rung ladder.ID, cause pipeline.Event, w
 	e.prepared(rev, why)
 }
 
-// nextCheck is a rung whose artifact waits for the worker that checks it; First if there is none.
-func (r *revision) nextCheck() ladder.ID {
-	for id := 1; id < len(r.rungs); id++ {
-		if r.rungs[id].checkWanted {
-			return ladder.ID(id)
-		}
-	}
-	return ladder.First
-}
-
-// checked lets the new artifact serve.
-func (e *Engine) checked(rev RevisionID, rung ladder.ID) {
-	r := &e.revisions[rev]
-	a := &r.rungs[rung]
-	a.Built, a.Failures, a.failures = a.version, 0, 0
-	if !e.move(rev, rung, pipeline.EventChecked, ReasonChecked, 0) {
-		return
-	}
-	if r.ladder.Rungs[rung].Light {
-		e.prepared(rev, ReasonNone)
-	}
-	// Its worker takes the place of one that idles on a lower rung.
-	for w := e.pool.FirstIdle(e.group(r)); w != pool.None; w = e.pool.NextIdle(w) {
-		if wk := e.pool.Get(w); wk.Rung < rung && wk.Recording == ladder.RecordingNone {
-			e.stop(w, ReasonReplaced)
-			break
-		}
-	}
-	e.consider(rev)
-	e.spareDisk()
-}
-
-// checkFailed leaves what served before. A binary that meets a missing element while it starts
-// needs more metadata, unless an older one serves.
-func (e *Engine) checkFailed(rev RevisionID, rung ladder.ID, why Failure) {
-	r := &e.revisions[rev]
-	a := &r.rungs[rung]
-	switch {
-	case a.Phase != pipeline.PhaseChecking: // cancelled meanwhile
-	case why == FailureSandbox && a.checkTries < startAttempts:
-		a.checkTries++
-		a.checkWanted = true
-	case why == FailureMetadata && !r.serves(r.ladder.Rungs[rung].From):
-		e.deoptimize(rev, rung, ReasonCheckFailed)
-	default:
-		a.FailedVersion = a.version
-		e.backOff(rev, rung, pipeline.EventCheckFailed, ReasonCheckFailed)
-		e.recordAgain(rev, rung)
-	}
-}
-
 // cancelBuild forgets the build of an artifact, wherever it stands; the caller moves the phase.
 func (e *Engine) cancelBuild(rev RevisionID, rung ladder.ID, why Reason) {
 	a := &e.revisions[rev].rungs[rung]
@@ -283,7 +226,7 @@ func (e *Engine) cancelBuild(rev RevisionID, rung ladder.ID, why Reason) {
 	case pipeline.PhaseBuilding:
 		e.interrupt(rev, rung, why)
 	case pipeline.PhaseChecking:
-		a.checkWanted, a.checker = false, pool.None // when it is ready, it is stopped
+		e.endCheck(rev, rung, why)
 	}
 }
 

@@ -42,9 +42,8 @@ func (e *Engine) reconfigured() {
 		if !r.used {
 			continue
 		}
-		if rung := r.nextCheck(); rung != ladder.First && !e.pool.FitsEver(r.mib(rung, ladder.RecordingNone)) {
-			r.rungs[rung].checkWanted = false
-			e.checkFailed(RevisionID(id), rung, FailureInit)
+		if rung := r.nextCheck(); rung != ladder.First && !e.pool.FitsEver(r.checkMiB(rung)) {
+			e.checkFailed(RevisionID(id), rung, Event{Failure: FailureInit})
 		}
 		e.admitAll(RevisionID(id))
 		e.settle(RevisionID(id))
@@ -78,6 +77,7 @@ func (e *Engine) functionSet(ev Event) {
 		if f.config.NoOptimize {
 			e.turnOff(rev)
 		} else {
+			e.bar(&e.revisions[rev])
 			e.consider(rev)
 			e.admitAll(rev)
 			e.settle(rev)
@@ -190,6 +190,8 @@ func (e *Engine) restore(r *revision, s *pipeline.Saved) {
 			e.disk += a.DiskMB
 		}
 	}
+	r.samples = s.Samples
+	e.bar(r)
 	r.climbed()
 }
 
@@ -209,6 +211,7 @@ func (e *Engine) retire(rev RevisionID) {
 	for id := 1; id < len(r.rungs); id++ {
 		rung := ladder.ID(id)
 		e.cancelBuild(rev, rung, ReasonRevisionGone)
+		e.endCheck(rev, rung, ReasonRevisionGone)
 		if r.rungs[id].Phase.Making() {
 			e.move(rev, rung, pipeline.EventCancelled, ReasonRevisionGone, 0)
 		}

@@ -13,7 +13,7 @@ func (e *Engine) Saved(rev RevisionID) (pipeline.Saved, bool) {
 	if r == nil {
 		return pipeline.Saved{}, false
 	}
-	s := pipeline.Saved{Preparing: r.preparing}
+	s := pipeline.Saved{Preparing: r.preparing, Samples: r.samples}
 	for x := range r.recordings {
 		s.Recordings[x] = r.recordings[x].Recording
 	}

@@ -40,6 +40,8 @@ type Engine struct {
 
 	builds     []queued       // oldest first
 	building   [weights]int32 // builds that run, those included that are being cancelled
+	checks     []queued       // artifacts whose check has not had its turn, oldest first
+	checking   int32          // checks that have
 	disk       float64        // MB of all artifacts that are ready
 	ladders    []learnt
 	timers     timers
@@ -147,6 +149,9 @@ func (e *Engine) Step(now int64, ev Event, dst []Action) []Action {
 	default:
 		e.stepRare(ev)
 	}
+	if len(e.checks) > 0 {
+		e.startChecks()
+	}
 	if at := min(e.pool.NextExpiry(), e.timers.next()); at < e.wake {
 		e.wake = at
 		e.emit(Action{Kind: ActionWake, At: at})
@@ -182,6 +187,8 @@ func (e *Engine) stepRare(ev Event) {
 		e.buildFailed(ev)
 	case EventStale:
 		e.foundStale(ev)
+	case EventSamples:
+		e.sampled(ev)
 	case EventOptimize:
 		e.operatorOptimize(ev)
 	case EventDeoptimize:
@@ -243,8 +250,8 @@ func (e *Engine) startDrain() {
 		r := &e.revisions[id]
 		r.aside, r.again = ladder.RecordingNone, 0
 		for rung := 1; rung < len(r.rungs); rung++ {
-			r.rungs[rung].checkWanted = false
-			// The state stays as it is: the build starts again after a restart.
+			// The state stays as it is: the build, or the check, starts again after a restart.
+			e.endCheck(RevisionID(id), ladder.ID(rung), ReasonDraining)
 			e.interrupt(RevisionID(id), ladder.ID(rung), ReasonDraining)
 		}
 	}

@@ -48,9 +48,11 @@ const (
 	// OutcomeUnknown: it never ran, because the worker had ended already; it waits again.
 	EventFinished
 
-	// EventWorkerReady: a started worker takes invocations. Worker.
+	// EventWorkerReady: a started worker takes invocations. Worker. Of one that checks: Version of the
+	// samples that were compared (0: none) and the Cost of that.
 	EventWorkerReady
-	// EventWorkerFailed: a start came to nothing and nothing is left of it. Worker, Failure.
+	// EventWorkerFailed: a start came to nothing and nothing is left of it. Worker, Failure; of one that
+	// checks Version and Cost, too.
 	EventWorkerFailed
 	// EventWorkerExited: a worker that was ready is gone, by itself or stopped, and its memory
 	// is free. Its invocations' EventFinished come first. Worker, MemoryMB (what it used; 0: not known).
@@ -69,6 +71,10 @@ const (
 	// EventStale: an artifact turned out not to fit this machine any more, though its worker serves without
 	// it. Revision, Rung.
 	EventStale
+
+	// EventSamples: there are other samples of what a revision was asked, as Version, a number that grows.
+	// Complete: artifacts that were compared before are compared with these, too. Revision.
+	EventSamples
 
 	// EventOptimize is an operator's wish for the artifact of a rung, past policy and back-off. Revision, Rung.
 	EventOptimize
@@ -104,7 +110,7 @@ type Event struct {
 	Revision   RevisionID
 	Invocation InvocationID
 	Worker     WorkerID
-	Version    uint32  // of the recording, from 1
+	Version    uint32  // of the recording, or of the samples, from 1
 	MemoryMB   float64 // 1e6 bytes
 	// CPU time (ns) that the worker took since this was told of it last; 0: not measured now.
 	CPU  int64
@@ -129,6 +135,8 @@ const (
 	FailureMetadata
 	// FailureStale is an artifact that does not fit this machine any more, or is damaged.
 	FailureStale
+	// FailureDiffers is an artifact that answers otherwise than the first rung.
+	FailureDiffers
 	// FailureStopped is a start that was ended because the engine asked for it (ActionStop).
 	FailureStopped
 	// FailureBuild is a build that may succeed when it is tried again (memory, time, tool).
@@ -150,6 +158,8 @@ type FunctionConfig struct {
 	QueueLimit int32
 	// NoOptimize keeps the function on its first rung: nothing is recorded and nothing is built.
 	NoOptimize bool
+	// NoCheck lets an artifact serve as soon as it comes up, whatever it answers.
+	NoCheck bool
 	// Deopt says what happens to an invocation that met a missing element.
 	Deopt function.DeoptMode
 	// Params are the policy's, per function.

@@ -171,7 +171,8 @@ func (e *Engine) operatorOptimize(ev Event) {
 	a := &r.rungs[ev.Rung]
 	x := r.ladder.Rungs[ev.Rung].From
 	rec := &r.recordings[x]
-	a.NotBefore, a.FailedVersion = 0, 0
+	a.NotBefore, a.FailedVersion, a.Differed = 0, 0, 0
+	e.bar(r)
 	rec.Least = min(rec.Least, rec.Version)
 	if !a.wanted && a.Phase != pipeline.PhaseReady && !a.Phase.Making() {
 		a.wanted, a.why = true, ReasonOperator

@@ -41,7 +41,7 @@ type eager struct{ policy.Paper }
 func (*eager) Decide(_ int64, v *policy.View) policy.Decision {
 	d := policy.Decision{Serve: ladder.ID(len(v.Rungs) - 1)}
 	for id := 1; id < len(v.Rungs); id++ {
-		if v.Rungs[id].Ready || v.Rungs[id].Making {
+		if v.Rungs[id].Ready || v.Rungs[id].Making || v.Rungs[id].Barred {
 			continue
 		}
 		if from := v.Ladder.Rungs[id].From; v.Recorded[from] {

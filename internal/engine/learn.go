@@ -12,6 +12,7 @@ import (
 type learnt struct {
 	given, own *ladder.Ladder
 	built      [ladder.Max]int // builds that its costs are the mean of
+	checked    [ladder.Max]int // and checks
 }
 
 // learning weighs what was measured last by this against all before: the mean of the last few.
@@ -46,20 +47,34 @@ func (e *Engine) learnCost(l *ladder.Ladder, rung ladder.ID, c ladder.Cost) {
 		return
 	}
 	for i := range e.ladders {
-		if e.ladders[i].own != l {
-			continue
+		if e.ladders[i].own == l {
+			learn(&l.Rungs[rung].Cost, c, &e.ladders[i].built[rung])
 		}
-		own := &l.Rungs[rung].Cost
-		if e.ladders[i].built[rung]++; e.ladders[i].built[rung] == 1 {
-			*own = c
-			return
-		}
-		own.Wall += time.Duration(learning * float64(c.Wall-own.Wall))
-		own.CPU += time.Duration(learning * float64(c.CPU-own.CPU))
-		own.MemoryMB += learning * (c.MemoryMB - own.MemoryMB)
-		own.DiskMB += learning * (c.DiskMB - own.DiskMB)
+	}
+}
+
+// learnCheck is learnCost of a check.
+func (e *Engine) learnCheck(l *ladder.Ladder, rung ladder.ID, c ladder.Cost) {
+	if c.Wall <= 0 {
 		return
 	}
+	for i := range e.ladders {
+		if e.ladders[i].own == l {
+			learn(&l.Rungs[rung].Check, c, &e.ladders[i].checked[rung])
+		}
+	}
+}
+
+// learn takes the nth cost into what is known.
+func learn(own *ladder.Cost, c ladder.Cost, n *int) {
+	if *n++; *n == 1 {
+		*own = c
+		return
+	}
+	own.Wall += time.Duration(learning * float64(c.Wall-own.Wall))
+	own.CPU += time.Duration(learning * float64(c.CPU-own.CPU))
+	own.MemoryMB += learning * (c.MemoryMB - own.MemoryMB)
+	own.DiskMB += learning * (c.DiskMB - own.DiskMB)
 }
 
 // estimate fills in what is not measured of a revision's rungs.

@@ -23,7 +23,7 @@ import (
 // the fields that are not zero, and these, all as varints. Some 10 bytes a warm event.
 
 // logHeader names the format and its version; a change of the format changes it.
-const logHeader = "cloudjit engine log 2\n"
+const logHeader = "cloudjit engine log 3\n"
 
 // maxRecord bounds a record, in bytes; a burst of ten thousand actions has a tenth of it.
 const maxRecord = 4 << 20
@@ -100,11 +100,11 @@ func (a *Action) fields() []int64 {
 	return []int64{
 		int64(a.Rung), int64(a.Recording), int64(a.Reason), bit(a.Cold), bit(a.Check),
 		int64(a.From), int64(a.To), int64(a.Cause),
-		int64(a.Revision), int64(a.Invocation), int64(a.Worker), int64(a.Version), a.At,
+		int64(a.Revision), int64(a.Invocation), int64(a.Worker), int64(a.Version), a.At, bit(a.Compare),
 	}
 }
 
-const actionFields = 13
+const actionFields = 14
 
 func (a *Action) setFields(v []int64) error {
 	var bad bool
@@ -112,22 +112,23 @@ func (a *Action) setFields(v []int64) error {
 	a.Cold, a.Check = v[3] != 0, v[4] != 0
 	a.From, a.To, a.Cause = pipeline.Phase(u8(v[5], &bad)), pipeline.Phase(u8(v[6], &bad)), pipeline.Event(u8(v[7], &bad))
 	a.Revision, a.Invocation, a.Worker = RevisionID(i32(v[8], &bad)), InvocationID(i32(v[9], &bad)), WorkerID(i32(v[10], &bad))
-	a.Version, a.At = u32(v[11], &bad), v[12]
+	a.Version, a.At, a.Compare = u32(v[11], &bad), v[12], v[13] != 0
 	return outOfRange(bad)
 }
 
 func (c *FunctionConfig) fields() []int64 {
 	return []int64{
 		int64(c.Reserved), int64(c.QueueLimit), bit(c.NoOptimize), int64(c.Deopt),
-		c.Params.KeepAlive, int64(c.Params.Threshold), c.Params.Window, c.Params.MaxWait, int64(c.Params.Prepare),
+		c.Params.KeepAlive, int64(c.Params.Threshold), c.Params.Window, c.Params.MaxWait, int64(c.Params.Prepare), bit(c.NoCheck),
 	}
 }
 
-const functionFields = 9
+const functionFields = 10
 
 func (c *FunctionConfig) setFields(v []int64) error {
 	var bad bool
 	c.Reserved, c.QueueLimit, c.NoOptimize, c.Deopt = i32(v[0], &bad), i32(v[1], &bad), v[2] != 0, function.DeoptMode(u8(v[3], &bad))
+	c.NoCheck = v[9] != 0
 	c.Params = policy.Params{KeepAlive: v[4], Threshold: i32(v[5], &bad), Window: v[6], MaxWait: v[7], Prepare: policy.Prepare(u8(v[8], &bad))}
 	return outOfRange(bad)
 }

@@ -73,15 +73,15 @@ func TestLogKeepsAll(t *testing.T) {
 		Kind: EventRevisionAdded, Outcome: function.OutcomeCrashed, Rung: 2, Recording: 1, Failure: FailureInputs, NoRetry: true, Complete: true,
 		Function: -1, Revision: 1 << 20, Invocation: 7, Worker: 8, Version: 1<<32 - 1, MemoryMB: 1.5, CPU: 9,
 		Cost:           ladder.Cost{Wall: 1, CPU: 2, MemoryMB: 3.25, DiskMB: 4},
-		FunctionConfig: &FunctionConfig{Reserved: -1, QueueLimit: 2, NoOptimize: true, Deopt: 1, Params: policy.Params{KeepAlive: 1, Threshold: 2, Window: 3, MaxWait: 4, Prepare: policy.PrepareDeploy}},
+		FunctionConfig: &FunctionConfig{Reserved: -1, QueueLimit: 2, NoOptimize: true, NoCheck: true, Deopt: 1, Params: policy.Params{KeepAlive: 1, Threshold: 2, Window: 3, MaxWait: 4, Prepare: policy.PrepareDeploy}},
 		RevisionConfig: &RevisionConfig{Function: 3, Ladder: whole, Slots: 4, MemoryMiB: []int32{1, 2, 3}, RecordMiB: 6, WorkerMB: 7.5, Parked: true,
 			Restored: pipeline.Saved{
 				Recordings: pipeline.Recordings{2: {Phase: pipeline.PhaseRecorded, Version: 3, Least: 2}},
-				Rungs:      []pipeline.Rung{{Name: "native", Phase: pipeline.PhaseFailed, Built: 2, FailedVersion: 9, Falls: 4, Failures: 5, NotBefore: time.Now().UnixNano(), DiskMB: 1.25}},
+				Rungs:      []pipeline.Rung{{Name: "native", Phase: pipeline.PhaseFailed, Built: 2, FailedVersion: 9, Falls: 4, Failures: 5, Compared: 6, Differed: 7, DifferedBuilt: 8, NotBefore: time.Now().UnixNano(), DiskMB: 1.25}},
 			}},
 		NodeConfig: &NodeConfig{MemoryMiB: 1 << 40, Starts: 1, Concurrency: 2, QueueLimit: 3, Builders: -1, TraceLimit: 4, Patience: 5, LightBuilders: 6, ArtifactMB: 7},
 	}
-	act := Action{Kind: ActionRecord, Rung: 3, Recording: 1, Reason: ReasonBackoff, Cold: true, Check: true,
+	act := Action{Kind: ActionRecord, Rung: 3, Recording: 1, Reason: ReasonBackoff, Cold: true, Check: true, Compare: true,
 		From: pipeline.PhaseQueued, To: pipeline.PhaseBuilding, Cause: pipeline.EventChecked,
 		Revision: 1, Invocation: 2, Worker: 3, Version: 4, At: -5}
 	for _, v := range []any{ev, act, *ev.FunctionConfig, ev.FunctionConfig.Params, *ev.RevisionConfig, *ev.NodeConfig, ev.Cost} {

@@ -5,7 +5,7 @@ import "github.com/cloudjit/cloudjit/internal/function"
 var eventNames = [eventKindCount]string{
 	"none", "function-set", "function-removed", "revision-added", "revision-removed",
 	"arrived", "cancelled", "finished", "worker-ready", "worker-failed", "worker-exited",
-	"recording", "build-done", "build-failed", "stale", "optimize", "deoptimize", "configured", "woke", "drain",
+	"recording", "build-done", "build-failed", "stale", "samples", "optimize", "deoptimize", "configured", "woke", "drain",
 }
 
 var actionNames = [actionKindCount]string{
@@ -14,7 +14,7 @@ var actionNames = [actionKindCount]string{
 }
 
 var failureNames = [failureCount]string{
-	"none", "sandbox", "init", "metadata", "stale", "stopped", "build", "inputs", "cancelled",
+	"none", "sandbox", "init", "metadata", "stale", "differs", "stopped", "build", "inputs", "cancelled",
 }
 
 // reasons are the name of each reason, stable, for logs and metrics, and a sentence for people.
@@ -49,6 +49,7 @@ var reasons = [reasonCount]struct{ name, text string }{
 	ReasonPrepare:         {"prepare", "it is prepared before the first invocation"},
 	ReasonBuilt:           {"built", "the artifact is there"},
 	ReasonChecked:         {"checked", "a worker of the new artifact came up"},
+	ReasonDiffered:        {"differed", "the artifact answered otherwise than the first rung"},
 	ReasonBuildFailed:     {"build-failed", "the build failed and is tried again later"},
 	ReasonInputsFailed:    {"inputs-failed", "the build fails with this recording; it is tried again when that changes"},
 	ReasonCheckFailed:     {"check-failed", "no worker of the new artifact came up"},

@@ -115,11 +115,6 @@ func (e *Engine) uncovered(r *revision) bool {
 		return true
 	}
 	coming := e.pool.InStart(e.group(r))
-	for id := 1; id < len(r.rungs); id++ {
-		if e.inStart(r.rungs[id].checker) {
-			coming-- // it may well fail
-		}
-	}
 	if r.retries.n > 0 && e.inStart(r.recorder) {
 		coming--
 	}
@@ -134,17 +129,12 @@ func (e *Engine) inStart(w WorkerID) bool {
 // start starts one worker that the revision needs; false if the node has no room now.
 func (e *Engine) start(rev RevisionID) bool {
 	r := &e.revisions[rev]
+	if rung := r.nextCheck(); rung != ladder.First {
+		return e.startCheck(r, rung)
+	}
 	if e.config.Starts > 0 && e.pool.Starting() >= int(e.config.Starts) {
 		e.memoryShort = false
 		return false
-	}
-	if rung := r.nextCheck(); rung != ladder.First {
-		if !e.makeRoom(r.mib(rung, ladder.RecordingNone)) {
-			return false
-		}
-		r.rungs[rung].checkWanted = false
-		r.rungs[rung].checker = e.begin(r, Action{Rung: rung, Check: true})
-		return true
 	}
 	if e.short(r) {
 		return e.startCold(r)
@@ -190,9 +180,17 @@ func (e *Engine) startCold(r *revision) bool {
 
 // begin starts a worker as an action says it; there is room.
 func (e *Engine) begin(r *revision, a Action) WorkerID {
-	w := e.pool.Start(e.group(r), a.Rung, a.Recording, r.mib(a.Rung, a.Recording), r.slots)
+	return e.beginWith(r, a, r.mib(a.Rung, a.Recording))
+}
+
+// beginWith is begin with memory of its own.
+func (e *Engine) beginWith(r *revision, a Action, mib int32) WorkerID {
+	w := e.pool.Start(e.group(r), a.Rung, a.Recording, mib, r.slots)
+	if a.Check {
+		e.pool.Check(w)
+	}
 	wk := e.pool.Get(w)
-	wk.Check, wk.Since = a.Check, e.now
+	wk.Since = e.now
 	if a.Recording != ladder.RecordingNone {
 		r.recorder = w
 		rec := &r.recordings[a.Recording]

@@ -63,6 +63,7 @@ type stage struct {
 	inv      map[InvocationID]string
 	next     InvocationID
 	versions map[RevisionID]uint32
+	samples  map[RevisionID]uint32
 	served   map[WorkerID]bool
 	meets    map[RevisionID]bool    // the next native invocation meets a missing element
 	fails    map[RevisionID]Failure // the next build, or start, fails
@@ -93,7 +94,7 @@ func (q *events) Pop() any {
 func newStage(t *testing.T) *stage {
 	return &stage{
 		t: t, e: New(NodeConfig{}, &policy.Paper{HotInvocations: 256}), fns: map[string]FunctionID{}, workers: map[WorkerID]Action{},
-		inv: map[InvocationID]string{}, versions: map[RevisionID]uint32{}, served: map[WorkerID]bool{}, meets: map[RevisionID]bool{},
+		inv: map[InvocationID]string{}, versions: map[RevisionID]uint32{}, samples: map[RevisionID]uint32{}, served: map[WorkerID]bool{}, meets: map[RevisionID]bool{},
 		fails: map[RevisionID]Failure{}, ends: map[string]int{},
 		model: map[string]time.Duration{
 			"hotspot+metadata": 900 * time.Millisecond, "hotspot+classes": 800 * time.Millisecond, "aot-cache": 200 * time.Millisecond,
@@ -173,7 +174,7 @@ func (s *stage) command(words []string) {
 		if _, ok := s.fns[name]; !ok {
 			s.fns[name] = FunctionID(len(s.fns))
 		}
-		c := FunctionConfig{Reserved: num("reserved", -1), QueueLimit: num("queue", 0), NoOptimize: arg["optimize"] == "off",
+		c := FunctionConfig{Reserved: num("reserved", -1), QueueLimit: num("queue", 0), NoOptimize: arg["optimize"] == "off", NoCheck: arg["check"] == "off",
 			Params: policy.Params{KeepAlive: int64(dur(arg["keepalive"], 10*time.Minute)), Threshold: num("threshold", 10), Window: int64(dur(arg["window"], time.Minute))}}
 		if arg["prepare"] != "" {
 			if err := c.Params.Prepare.UnmarshalText([]byte(arg["prepare"])); err != nil {
@@ -215,6 +216,9 @@ func (s *stage) command(words []string) {
 				s.fails[s.rev(name)] = f
 			}
 		}
+	case "samples":
+		s.samples[s.rev(name)]++
+		s.step(Event{Kind: EventSamples, Revision: s.rev(name), Version: s.samples[s.rev(name)], Complete: num("own", 0) == 1})
 	case "optimize":
 		s.step(Event{Kind: EventOptimize, Revision: s.rev(name), Rung: ladder.ID(num("rung", 2))})
 	case "deoptimize":
@@ -293,15 +297,19 @@ func (s *stage) do(a Action) string {
 	case ActionStart:
 		s.workers[a.Worker] = a
 		d := s.model[s.how(a)]
-		if f, ok := s.fails[a.Revision]; ok && f <= FailureStale && (a.Rung != ladder.First || f == FailureSandbox) {
+		if f, ok := s.fails[a.Revision]; ok && f <= FailureDiffers && (a.Rung != ladder.First || f == FailureSandbox) {
 			delete(s.fails, a.Revision)
-			s.later(d, Event{Kind: EventWorkerFailed, Worker: a.Worker, Failure: f})
+			s.later(d, Event{Kind: EventWorkerFailed, Worker: a.Worker, Failure: f, Version: s.samples[a.Revision]})
 		} else {
-			s.later(d, Event{Kind: EventWorkerReady, Worker: a.Worker})
+			ev := Event{Kind: EventWorkerReady, Worker: a.Worker}
+			if a.Compare {
+				ev.Version = s.samples[a.Revision]
+			}
+			s.later(d, ev)
 		}
 		what := ""
 		if a.Check {
-			what = ", start-up check"
+			what = ", check"
 		}
 		return fmt.Sprintf("start %s of %s: %s%s", w, name(), s.how(a), what)
 	case ActionAssign:

@@ -41,6 +41,7 @@ type testWorker struct {
 	rung           ladder.ID
 	recording      ladder.Recording
 	ready, stopped bool
+	check          bool
 	running        []InvocationID
 	slots          int
 	mib            int64
@@ -56,6 +57,7 @@ type testRevision struct {
 	config   RevisionConfig
 	removed  bool
 	versions [ladder.RecordingCount]uint32
+	samples  uint32
 }
 
 // tested are the policies that the engine is driven with.
@@ -124,7 +126,10 @@ func (s *shell) do(a Action) {
 				s.t.Fatalf("a recorder on rung %d", a.Rung)
 			}
 		}
-		s.checkLimits()
+		if w := s.workers[a.Worker]; a.Check {
+			w.check, w.mib = true, max(w.mib, int64(r.config.MemoryMiB[0]))
+		}
+		s.checkLimits(a.Check)
 	case ActionAssign:
 		w, inv := s.workers[a.Worker], s.inv[a.Invocation]
 		if inv == nil || inv.worker >= 0 {
@@ -184,20 +189,26 @@ func (s *shell) do(a Action) {
 }
 
 // checkLimits holds whenever a worker starts.
-func (s *shell) checkLimits() {
+func (s *shell) checkLimits(check bool) {
 	var mib int64
-	starting := 0
+	starting, checking := 0, 0
 	for _, w := range s.workers {
 		mib += w.mib
-		if !w.ready && !w.stopped {
+		if !w.ready && !w.stopped && !w.check {
 			starting++
+		}
+		if !w.ready && !w.stopped && w.check {
+			checking++
 		}
 	}
 	if s.config.MemoryMiB > 0 && mib > s.config.MemoryMiB {
 		s.t.Fatalf("workers reserve %d MiB of %d", mib, s.config.MemoryMiB)
 	}
-	if s.config.Starts > 0 && starting > int(s.config.Starts) {
+	if !check && s.config.Starts > 0 && starting > int(s.config.Starts) {
 		s.t.Fatalf("%d workers start at once, limit %d", starting, s.config.Starts)
+	}
+	if check && checking > int(max(s.config.LightBuilders, 1)) {
+		s.t.Fatalf("%d checks at once", checking)
 	}
 }
 
@@ -255,6 +266,7 @@ func (s *shell) setFunction(id FunctionID) {
 		Reserved:   rapid.SampledFrom([]int32{-1, -1, 0, 1, 5}).Draw(t, "reserved"),
 		QueueLimit: rapid.SampledFrom([]int32{0, 0, 3}).Draw(t, "queue"),
 		NoOptimize: rapid.IntRange(0, 9).Draw(t, "off") == 0,
+		NoCheck:    rapid.IntRange(0, 3).Draw(t, "unchecked") == 0,
 		Deopt:      rapid.SampledFrom([]function.DeoptMode{function.DeoptReexecute, function.DeoptError}).Draw(t, "deopt"),
 		Params: policy.Params{
 			KeepAlive: rapid.SampledFrom([]int64{0, int64(time.Second), int64(time.Minute)}).Draw(t, "keep"),
@@ -298,7 +310,7 @@ func (s *shell) act(draining bool) bool {
 	live := func(_ RevisionID, r *testRevision) bool { return !r.removed }
 	kind := rapid.SampledFrom([]string{
 		"arrive", "arrive", "arrive", "finish", "finish", "finish", "ready", "ready", "ready", "exit", "exit", "start-fails",
-		"crash", "cancel", "wake", "metadata", "build", "config", "operator", "revise", "remove", "configure",
+		"crash", "cancel", "wake", "metadata", "samples", "build", "config", "operator", "revise", "remove", "configure",
 	}).Draw(t, "kind")
 	s.now += rapid.SampledFrom([]int64{0, 1, int64(time.Millisecond), int64(time.Second), int64(time.Minute)}).Draw(t, "later")
 	if s.wake >= 0 && s.now > s.wake && rapid.Bool().Draw(t, "on time") {
@@ -350,8 +362,8 @@ func (s *shell) act(draining bool) bool {
 		}
 		delete(s.workers, id)
 		s.step(Event{Kind: EventWorkerFailed, Worker: id, Failure: rapid.SampledFrom([]Failure{
-			FailureSandbox, FailureInit, FailureMetadata, FailureStale,
-		}).Draw(t, "failure")})
+			FailureSandbox, FailureInit, FailureMetadata, FailureStale, FailureDiffers,
+		}).Draw(t, "failure"), Version: uint32(rapid.IntRange(0, 2).Draw(t, "samples")), Cost: ladder.Cost{Wall: time.Second}})
 	case "crash":
 		id, ok := pick(s, s.workers, func(_ WorkerID, w *testWorker) bool { return w.ready && !w.stopped })
 		if !ok {
@@ -385,6 +397,13 @@ func (s *shell) act(draining bool) bool {
 		if *version > 0 {
 			s.step(Event{Kind: EventRecording, Revision: rev, Recording: x, Version: *version, Complete: rapid.IntRange(0, 4).Draw(t, "complete") == 0})
 		}
+	case "samples":
+		rev, ok := pick(s, s.revs, any)
+		if !ok {
+			return false
+		}
+		s.revs[rev].samples++
+		s.step(Event{Kind: EventSamples, Revision: rev, Version: s.revs[rev].samples, Complete: rapid.Bool().Draw(t, "complete")})
 	case "build":
 		rev, ok := pick(s, s.builds, func(int32, bool) bool { return true })
 		if !ok {

@@ -206,7 +206,7 @@ func (e *Engine) workerReady(ev Event) {
 		return
 	}
 	switch wk.State {
-	case pool.Starting:
+	case pool.Starting, pool.Checking:
 	case pool.Stopping:
 		return // it was stopped while it became ready; it exits
 	default:
@@ -223,7 +223,7 @@ func (e *Engine) workerReady(ev Event) {
 		a.failures = 0
 		if ev.Worker == a.checker {
 			a.checker = pool.None
-			e.checked(rev, wk.Rung)
+			e.checked(rev, wk.Rung, ev)
 			wk = e.pool.Get(ev.Worker)
 		}
 	}
@@ -258,7 +258,7 @@ func (e *Engine) workerFailed(ev Event) {
 	switch {
 	case rung != ladder.First && ev.Worker == r.rungs[rung].checker:
 		r.rungs[rung].checker = pool.None
-		e.checkFailed(rev, rung, ev.Failure)
+		e.checkFailed(rev, rung, ev)
 	case asked || ev.Failure == FailureStopped:
 		if ev.Worker == r.recorder {
 			r.recorder = pool.None
@@ -315,7 +315,7 @@ func (e *Engine) workerExited(ev Event) {
 		e.illegal(ev, ReasonUnknownWorker)
 		return
 	}
-	if wk.State == pool.Starting {
+	if wk.State == pool.Starting || wk.State == pool.Checking {
 		e.illegal(ev, ReasonWrongState)
 		return
 	}

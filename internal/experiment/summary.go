@@ -46,6 +46,7 @@ func SummaryTable(r *sim.Result) report.Table {
 	row("builds", func(s *sim.Summary) string { return grouped(uint64(s.Builds)) })
 	row("most builds at once", func(s *sim.Summary) string { return grouped(uint64(s.PeakBuilds)) })
 	row("build CPU, core h", func(s *sim.Summary) string { return hours(s.BuildCPUSeconds) })
+	row("CPU of all checks, core h", func(s *sim.Summary) string { return hours(s.CheckCPUSeconds) })
 	row("CPU of all starts, core h", func(s *sim.Summary) string { return hours(s.StartCPUSeconds) })
 	row("starts ahead of an invocation", func(s *sim.Summary) string { return grouped(s.StartsAhead) })
 	row("their CPU, core h", func(s *sim.Summary) string { return hours(s.AheadCPUSeconds) })

@@ -84,6 +84,9 @@ type Rung struct {
 
 	// Cost of making and keeping the artifact, until it is measured.
 	Cost Cost `json:"cost"`
+	// Check is the time that it takes to compare answers of the artifact with those of the first rung, until
+	// it is measured; its DiskMB is 0.
+	Check Cost `json:"check,omitzero"`
 }
 
 // Cost of an artifact.
@@ -94,6 +97,10 @@ type Cost struct {
 	// MemoryMB is the builder's memory at its peak, DiskMB the artifact's size; 1e6 bytes.
 	MemoryMB float64 `json:"memoryMB"`
 	DiskMB   float64 `json:"diskMB"`
+}
+
+func (c *Cost) legal() bool {
+	return c.Wall >= 0 && c.CPU >= 0 && c.MemoryMB >= 0 && c.DiskMB >= 0
 }
 
 // Ladder is the rungs of a kind of function, the lowest first.
@@ -209,7 +216,7 @@ func (l *Ladder) Check() error {
 			return wrong("it falls back to rung %d: want a lower one", r.Back)
 		case !(r.Start >= 0) || !(r.First > 0) || !(r.Speed > 0) || !(r.Memory > 0):
 			return wrong("start %g, first %g, speed %g, memory %g: want a start of 0 or more and all others over 0", r.Start, r.First, r.Speed, r.Memory)
-		case r.Cost.Wall < 0 || r.Cost.CPU < 0 || !(r.Cost.MemoryMB >= 0) || !(r.Cost.DiskMB >= 0):
+		case !r.Cost.legal() || !r.Check.legal():
 			return wrong("a cost below 0")
 		}
 		if first, ok := l.Find(r.Name); ok && int(first) != i {

@@ -30,9 +30,9 @@ const (
 	PhaseQueued
 	// PhaseBuilding: a builder works on it.
 	PhaseBuilding
-	// PhaseChecking: the first worker of the new artifact is coming up.
+	// PhaseChecking: it has to answer as the first rung does, and its first worker to come up.
 	PhaseChecking
-	// PhaseReady: a worker of it came up; it may serve.
+	// PhaseReady: it did; it may serve.
 	PhaseReady
 	// PhaseFailed: its build or its check failed, it turned out wrong while it served, or optimization was
 	// turned off.
@@ -63,10 +63,12 @@ const (
 	EventBuilt
 	// EventBuildFailed: it did not.
 	EventBuildFailed
-	// EventChecked: the first worker of the new artifact came up.
+	// EventChecked: the new artifact answers as the first rung does, and its first worker came up.
 	EventChecked
-	// EventCheckFailed: it did not. What served before goes on serving.
+	// EventCheckFailed: it did not come up. What served before goes on serving.
 	EventCheckFailed
+	// EventDiffered: it answered otherwise than the first rung.
+	EventDiffered
 	// EventCancelled: the build is not wanted any more.
 	EventCancelled
 	// EventDeoptimized: what the recording said was not enough.
@@ -101,6 +103,13 @@ type Rung struct {
 	Falls    int32 `json:"falls,omitempty"`
 	// NotBefore is when a build may start again, Unix ns; 0: at once.
 	NotBefore int64 `json:"notBefore,omitempty"`
+	// Compared is the version of the samples that the present artifact answered as the first rung did; 0:
+	// nothing was compared.
+	Compared uint32 `json:"compared,omitempty"`
+	// Differed is the version of the samples that an artifact answered otherwise, DifferedBuilt that of the
+	// recording which it was made from; 0: none did, or it was repaired since.
+	Differed      uint32 `json:"differed,omitempty"`
+	DifferedBuilt uint32 `json:"differedBuilt,omitempty"`
 	// DiskMB is the size of the artifact.
 	DiskMB float64 `json:"diskMB,omitempty"`
 }
@@ -137,6 +146,8 @@ type Saved struct {
 	Recordings Recordings `json:"recordings"`
 	// Rungs are those above the first; none is a new revision.
 	Rungs []Rung `json:"rungs,omitempty"`
+	// Samples is the version of the samples of what the revision was asked: it grows when there are others.
+	Samples uint32 `json:"samples,omitempty"`
 	// Preparing: light artifacts are made before the first invocation, and are not there yet.
 	Preparing bool `json:"preparing,omitempty"`
 }

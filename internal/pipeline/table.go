@@ -20,6 +20,7 @@ var table = []transition{
 	{EventBuildFailed, map[Phase]Phase{PhaseBuilding: PhaseFailed}},
 	{EventChecked, map[Phase]Phase{PhaseChecking: PhaseReady}},
 	{EventCheckFailed, map[Phase]Phase{PhaseChecking: PhaseFailed}},
+	{EventDiffered, map[Phase]Phase{PhaseChecking: PhaseFailed, PhaseReady: PhaseFailed}},
 	{EventCancelled, map[Phase]Phase{PhaseQueued: PhaseAbsent, PhaseBuilding: PhaseAbsent, PhaseChecking: PhaseAbsent}},
 	{EventDeoptimized, map[Phase]Phase{PhaseQueued: PhaseAbsent, PhaseBuilding: PhaseAbsent, PhaseChecking: PhaseFailed, PhaseReady: PhaseFailed}},
 	{EventUnusable, map[Phase]Phase{PhaseReady: PhaseFailed}},
@@ -59,7 +60,7 @@ var (
 	phaseNames = [phaseCount]string{"absent", "recording", "recorded", "queued", "building", "checking", "ready", "failed", "dropped"}
 	eventNames = [eventCount]string{
 		"none", "record", "recorded", "lost", "promoted", "build-started", "built", "build-failed",
-		"checked", "check-failed", "cancelled", "deoptimized", "unusable", "dropped",
+		"checked", "check-failed", "differed", "cancelled", "deoptimized", "unusable", "dropped",
 	}
 )
 

@@ -48,16 +48,10 @@ func (b *Benefit) Decide(now int64, v *View) Decision {
 		c.count = c.count*math.Exp(-seconds(now-c.last)/rateMemory) + float64(v.ColdStarts-c.seen)
 		c.last, c.seen = now, v.ColdStarts
 	}
-	if b.expected(now, v, quick) > buildMBSeconds(v.Ladder, quick) {
+	if b.expected(now, v, quick) > memoryTime(&v.Ladder.Rungs[quick]) {
 		d.Make = quick
 	}
 	return d
-}
-
-// buildMBSeconds is a build's memory over its time.
-func buildMBSeconds(l *ladder.Ladder, rung ladder.ID) float64 {
-	c := &l.Rungs[rung].Cost
-	return c.MemoryMB * c.Wall.Seconds()
 }
 
 // Priority is the expected benefit for each second of building.

@@ -124,7 +124,7 @@ func light(v *View) ladder.ID {
 	}
 	for i := 1; i < len(v.Rungs); i++ {
 		r := &v.Ladder.Rungs[i]
-		if r.Light && !v.Rungs[i].Ready && !v.Rungs[i].Making && (r.From == ladder.RecordingNone || v.Recorded[r.From]) {
+		if r.Light && !v.Rungs[i].Ready && !v.Rungs[i].Making && !v.Rungs[i].Barred && (r.From == ladder.RecordingNone || v.Recorded[r.From]) {
 			return ladder.ID(i)
 		}
 	}
@@ -135,7 +135,7 @@ func light(v *View) ladder.ID {
 func (p *Ladder) binary(now int64, v *View, h *habit) ladder.ID {
 	present := h.next(v)
 	for i := range v.Rungs {
-		if v.Ladder.Rungs[i].Light && v.Params.Prepare != PrepareNever {
+		if v.Ladder.Rungs[i].Light && v.Params.Prepare != PrepareNever && !v.Rungs[i].Barred {
 			present = max(present, ladder.ID(i)) // it is there soon
 		}
 	}
@@ -155,7 +155,7 @@ func (p *Ladder) binary(now int64, v *View, h *habit) ladder.ID {
 	before := -1.0
 	for i := 1; i < len(v.Rungs); i++ {
 		r := &v.Ladder.Rungs[i]
-		if r.Light || v.Rungs[i].Ready || ladder.ID(i) <= present || h.cap > 0 && r.Artifact == have {
+		if r.Light || v.Rungs[i].Ready || v.Rungs[i].Barred || ladder.ID(i) <= present || h.cap > 0 && r.Artifact == have {
 			continue // there, or no better, or of a kind that turned out too slow
 		}
 		cost := buildPrice(r)

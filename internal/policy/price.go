@@ -46,9 +46,15 @@ func pricesOf(v *View, rung ladder.ID) prices {
 	}
 }
 
-// buildPrice is what an artifact costs: a binary of 150 CPU s and 2000 MB for 128 s 1.35e6 + 0.26e6 MB*s.
+// buildPrice is what an artifact costs: a binary of 150 CPU s and 2000 MB for 128 s 1.35e6 + 0.26e6 MB*s. Its
+// check comes on top: 4 CPU s and 100 MB for 3 s are 0.04e6.
 func buildPrice(r *ladder.Rung) float64 {
-	return r.Cost.CPU.Seconds()*cpuPrice + r.Cost.MemoryMB*r.Cost.Wall.Seconds()
+	return (r.Cost.CPU+r.Check.CPU).Seconds()*cpuPrice + memoryTime(r)
+}
+
+// memoryTime is what making and checking an artifact takes in memory, MB*s.
+func memoryTime(r *ladder.Rung) float64 {
+	return r.Cost.MemoryMB*r.Cost.Wall.Seconds() + r.Check.MemoryMB*r.Check.Wall.Seconds()
 }
 
 // A function computes if its CPU time says so after so many invocations and so much time of theirs: before, its

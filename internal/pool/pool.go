@@ -27,6 +27,9 @@ const (
 	Absent State = iota
 	// Starting: it takes nothing yet.
 	Starting
+	// Checking: what it is to run is looked at first, which takes its memory and much longer than a start. It
+	// takes nothing yet, and nobody waits for it.
+	Checking
 	// Ready: it takes invocations, unless all slots are busy or it drains.
 	Ready
 	// Stopping: it was told to stop, and its memory is not free yet.
@@ -65,7 +68,7 @@ type Worker struct {
 	// Rung and Recording are how it runs.
 	Rung      ladder.ID
 	Recording ladder.Recording
-	// Check: it is the start-up check of a new artifact.
+	// Check: it is the check of an artifact.
 	Check bool
 	// Since is a time of the caller's, ns.
 	Since int64
@@ -77,8 +80,9 @@ type Worker struct {
 type group struct {
 	idle, idleTail WorkerID // most recently used first
 	partial        WorkerID // some slots busy, some free
-	live           int32    // starting, ready and stopping
+	live           int32    // starting, checking, ready and stopping
 	starting       int32
+	checking       int32
 	stopping       int32
 	idles          int32
 	// at is the time in the heap of expiries, not later than the first that is due; slot is
@@ -148,12 +152,30 @@ func (p *Pool) Start(g GroupID, rung ladder.ID, recording ladder.Recording, mib,
 	return id
 }
 
+// Check says that a worker that starts is checking for a while.
+func (p *Pool) Check(id WorkerID) {
+	w := &p.workers[id]
+	p.unstart(w)
+	w.State, w.Check = Checking, true
+	p.groups[w.Group].checking++
+}
+
+// unstart takes a worker that was not ready yet out of the counts.
+func (p *Pool) unstart(w *Worker) {
+	switch w.State {
+	case Starting:
+		p.groups[w.Group].starting--
+		p.starting--
+	case Checking:
+		p.groups[w.Group].checking--
+	}
+}
+
 // Ready says that a starting worker takes invocations. It is in no list before Park or Share.
 func (p *Pool) Ready(id WorkerID) {
 	w := &p.workers[id]
+	p.unstart(w)
 	w.State = Ready
-	p.groups[w.Group].starting--
-	p.starting--
 }
 
 // Pick is the worker of a group to be used next: one that is busy and has a free slot, else
@@ -245,10 +267,7 @@ func (p *Pool) Stop(id WorkerID) {
 		return
 	}
 	p.unlist(id, w)
-	if w.State == Starting {
-		p.groups[w.Group].starting--
-		p.starting--
-	}
+	p.unstart(w)
 	w.State = Stopping
 	p.groups[w.Group].stopping++
 	p.stopping += int64(w.MiB)
@@ -261,9 +280,8 @@ func (p *Pool) Gone(id WorkerID) {
 	switch w.State {
 	case Absent:
 		return
-	case Starting:
-		gr.starting--
-		p.starting--
+	case Starting, Checking:
+		p.unstart(w)
 	case Stopping:
 		gr.stopping--
 		p.stopping -= int64(w.MiB)
@@ -328,7 +346,7 @@ func (p *Pool) InStart(g GroupID) int32 { return p.groups[g].starting }
 func (p *Pool) Idles(g GroupID) int32   { return p.groups[g].idles }
 func (p *Pool) Working(g GroupID) int32 {
 	gr := &p.groups[g]
-	return gr.live - gr.starting - gr.stopping - gr.idles
+	return gr.live - gr.starting - gr.checking - gr.stopping - gr.idles
 }
 
 // Workers counts all workers of the node; Starting those that start.

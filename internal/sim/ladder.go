@@ -97,7 +97,8 @@ func checkLadder(l *ladder.Ladder) error {
 		}{
 			{"start", r.Start, maxFactor}, {"first", r.First, maxFactor}, {"speed", r.Speed, maxFactor}, {"memory", r.Memory, maxFactor},
 			{"cost.wallNs", float64(r.Cost.Wall), float64(maxTime)}, {"cost.cpuNs", float64(r.Cost.CPU), 100 * float64(maxTime)},
-			{"cost.memoryMB", r.Cost.MemoryMB, maxMB}, {"cost.diskMB", r.Cost.DiskMB, maxMB},
+			{"check.wallNs", float64(r.Check.Wall), float64(maxTime)}, {"check.cpuNs", float64(r.Check.CPU), 100 * float64(maxTime)},
+			{"check.memoryMB", r.Check.MemoryMB, maxMB}, {"cost.memoryMB", r.Cost.MemoryMB, maxMB}, {"cost.diskMB", r.Cost.DiskMB, maxMB},
 		} {
 			if !(f.value <= f.max) {
 				return fmt.Errorf("ladder %q, rung %d (%q): %s: %g: want %g at most", l.Name, i, r.Name, f.field, f.value, f.max)

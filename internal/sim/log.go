@@ -95,6 +95,7 @@ type functionState struct {
 // measured sums what was measured of a function.
 type measured struct {
 	builds map[function.Rung]builds
+	checks map[function.Rung]builds
 	memory map[Way]memory
 }
 
@@ -110,18 +111,18 @@ type memory struct {
 
 func (m *measured) add(o *measured) {
 	for rung, b := range o.builds {
-		m.build(rung, &b.cost, b.n)
+		count(m.builds, rung, &b.cost, b.n)
 	}
 }
 
-func (m *measured) build(rung function.Rung, cost *ladder.Cost, n int) {
-	b := m.builds[rung]
+func count(costs map[function.Rung]builds, rung function.Rung, cost *ladder.Cost, n int) {
+	b := costs[rung]
 	b.cost.Wall += cost.Wall
 	b.cost.CPU += cost.CPU
 	b.cost.MemoryMB += cost.MemoryMB
 	b.cost.DiskMB += cost.DiskMB
 	b.n += n
-	m.builds[rung] = b
+	costs[rung] = b
 }
 
 // mean cost of builds.
@@ -145,6 +146,7 @@ type openWorker struct {
 	since    int64
 	stopping int64 // when it was told to stop; -1: it was not
 	served   bool
+	compares bool
 }
 
 type openBuild struct {
@@ -178,7 +180,13 @@ func (r *logReader) step(now int64, ev engine.Event, actions []engine.Action) er
 	case engine.EventWorkerReady:
 		if w := r.workers[ev.Worker]; w != nil {
 			own := &r.options[w.fn]
-			own.Starts[w.way] = append(own.Starts[w.way], MeasuredStart{time.Duration(w.since - r.first), time.Duration(now - w.since)})
+			compared := time.Duration(0)
+			if w.compares && ev.Cost.Wall > 0 && ev.Cost.Wall < time.Duration(now-w.since) {
+				compared = ev.Cost.Wall
+				cost := ladder.Cost{Wall: compared, CPU: ev.Cost.CPU, MemoryMB: min(ev.Cost.MemoryMB, maxMB)}
+				count(r.measured[w.fn].checks, w.way.Rung, &cost, 1)
+			}
+			own.Starts[w.way] = append(own.Starts[w.way], MeasuredStart{time.Duration(w.since - r.first), time.Duration(now-w.since) - compared})
 		}
 	case engine.EventWorkerExited:
 		r.exited(now, ev)
@@ -244,7 +252,7 @@ func (r *logReader) add(now int64, ev engine.Event) error {
 		rung.NotBefore = max(rung.NotBefore-r.first, 0)
 	}
 	r.options = append(r.options, own)
-	r.measured = append(r.measured, measured{map[function.Rung]builds{}, map[Way]memory{}})
+	r.measured = append(r.measured, measured{map[function.Rung]builds{}, map[function.Rung]builds{}, map[Way]memory{}})
 	return nil
 }
 
@@ -278,7 +286,7 @@ func (r *logReader) built(now int64, ev engine.Event) {
 	cost := ev.Cost
 	cost.Wall = time.Duration(now - at)
 	cost.MemoryMB, cost.DiskMB = min(cost.MemoryMB, maxMB), min(cost.DiskMB, maxMB)
-	r.measured[i].build(r.options[i].Revision.Ladder.RungName(ev.Rung), &cost, 1)
+	count(r.measured[i].builds, r.options[i].Revision.Ladder.RungName(ev.Rung), &cost, 1)
 }
 
 func (r *logReader) finished(now int64, ev engine.Event, actions []engine.Action) {
@@ -338,7 +346,7 @@ func (r *logReader) action(now int64, a *engine.Action) {
 func (r *logReader) started(now int64, a *engine.Action, fn int32) {
 	l := r.options[fn].Revision.Ladder
 	name := l.RungName(a.Rung)
-	r.workers[a.Worker] = &openWorker{fn: fn, rev: a.Revision, way: Way{name, a.Recording}, since: now, stopping: -1}
+	r.workers[a.Worker] = &openWorker{fn: fn, rev: a.Revision, way: Way{name, a.Recording}, since: now, stopping: -1, compares: a.Compare}
 	if !a.Cold {
 		return
 	}
@@ -365,7 +373,7 @@ func (r *logReader) finish() (*Recording, error) {
 	o.Ladder = r.options[0].Revision.Ladder
 	o.Model.BuildTimes = nil
 	o.Model.SandboxMB = 0 // it is in what was measured
-	all := measured{map[function.Rung]builds{}, nil}
+	all := measured{builds: map[function.Rung]builds{}}
 	starts := map[Way]*mean{}
 	for i := range r.measured {
 		for way, list := range r.options[i].Starts {
@@ -388,6 +396,12 @@ func (r *logReader) finish() (*Recording, error) {
 				b = mine
 			}
 			own.Builds[rung] = b.mean()
+		}
+		for rung, b := range r.measured[i].checks {
+			if own.Checks == nil {
+				own.Checks = map[function.Rung]ladder.Cost{}
+			}
+			own.Checks[rung] = b.mean()
 		}
 		for way, m := range r.measured[i].memory {
 			own.MemoryMB[way] = m.mb / float64(m.n)

@@ -39,7 +39,8 @@ type rungMetrics struct {
 	resident, cold            int32 // now, and in this second
 	colds, ahead, invocations uint64
 	waited                    int64 // ns
-	builds                    int
+	builds, checks            int
+	checkUs                   int64 // CPU time
 	buildNs, buildUs          int64 // time, and CPU time
 	buildMBms                 int64
 }
@@ -67,6 +68,15 @@ func (m *metrics) book(column uint8, cost *ladder.Cost) {
 	r.buildNs += int64(cost.Wall)
 	r.buildUs += cost.CPU.Microseconds()
 	r.buildMBms += int64(cost.MemoryMB * float64(cost.Wall.Milliseconds()))
+}
+
+// check notes what comparing an artifact costs.
+func (m *metrics) check(column uint8, cost *ladder.Cost) {
+	if cost.Wall > 0 {
+		r := &m.rungs[column]
+		r.checks++
+		r.checkUs += cost.CPU.Microseconds()
+	}
 }
 
 func (m *metrics) active(optimized bool) {
@@ -170,6 +180,8 @@ func (r *rungMetrics) add(o *rungMetrics) {
 	r.invocations += o.invocations
 	r.waited += o.waited
 	r.builds += o.builds
+	r.checks += o.checks
+	r.checkUs += o.checkUs
 	r.buildNs += o.buildNs
 	r.buildUs += o.buildUs
 	r.buildMBms += o.buildMBms

@@ -38,7 +38,8 @@ type cluster struct {
 	workers     []workerState
 	builds      []build
 	freeBuilds  []int32
-	baseline    bool // nothing is optimized, and nothing was
+	checks      map[int32]ladder.Cost // what comparing takes, of the workers that check
+	baseline    bool                  // nothing is optimized, and nothing was
 	own         []FunctionOptions
 	record      func(int64, engine.Event, []engine.Action)
 	m           metrics
@@ -115,7 +116,7 @@ func newCluster(t trace.Trace, o *Options, p policy.Policy, foreseen []foresight
 	c := &cluster{
 		part: part.number, mask: 1<<part.shift - 1, shift: part.shift,
 		engine: engine.New(config, p),
-		wake:   never, queue: newQueue(), model: m, params: o.Params, seed: o.Trace.Seed, own: o.Functions, record: record,
+		wake:   never, queue: newQueue(), model: m, params: o.Params, seed: o.Trace.Seed, own: o.Functions, record: record, checks: map[int32]ladder.Cost{},
 	}
 	_, c.baseline = p.(*policy.Never)
 	if oracle, ok := p.(*oracle); ok {
@@ -225,13 +226,24 @@ func (c *cluster) happen(e event) {
 		c.finish(e.id)
 	case dueReady:
 		w := &c.workers[e.id]
+		checked, isCheck := c.checks[e.id]
+		if isCheck {
+			delete(c.checks, e.id)
+		}
 		if w.unwanted {
 			c.gone(w)
 			c.step(engine.Event{Kind: engine.EventWorkerFailed, Worker: engine.WorkerID(e.id), Failure: engine.FailureStopped})
 			return
 		}
 		w.ready = true
-		c.step(engine.Event{Kind: engine.EventWorkerReady, Worker: engine.WorkerID(e.id)})
+		ev := engine.Event{Kind: engine.EventWorkerReady, Worker: engine.WorkerID(e.id)}
+		if isCheck && checked.Wall > 0 {
+			ev.Version = 1
+			if c.own != nil { // as of builds, the engine learns what was measured
+				ev.Cost = checked
+			}
+		}
+		c.step(ev)
 	case dueExit:
 		w := &c.workers[e.id]
 		switch x := w.way.recording(); {

@@ -26,6 +26,8 @@ type FunctionOptions struct {
 	MemoryMB map[Way]float64
 	// Builds are the measured means of what builds cost; of those, figures of 0 are the ladder's.
 	Builds map[function.Rung]ladder.Cost
+	// Checks are the same of what comparing artifacts took.
+	Checks map[function.Rung]ladder.Cost
 }
 
 // MeasuredStart is the start of a worker.

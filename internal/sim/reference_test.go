@@ -26,7 +26,7 @@ import (
 // is idle, else the idle worker that was used last; without one it waits and a worker is started for it. A worker that becomes ready
 // takes the invocation that has waited longest. A worker that has nothing to do stays for the
 // keep-alive, or ends if workers of the better rung are there. Once that rung's artifact is built, a
-// worker of it is started as a check, and when that is ready, new workers are of that rung.
+// worker of it is started as a check, after its answers were compared, and when that is ready, new workers are of that rung.
 //
 // Under the paper's policy the first worker traces, for at most TraceLimit invocations; its metadata
 // is there TraceDelay after its first invocation began, and more than Threshold cold starts inside
@@ -176,7 +176,11 @@ func (r *reference) start(check bool) {
 		x = r.o.Ladder.Rungs[1].From
 	}
 	r.workers[w.id] = w
-	r.later(int64(math.Round(math.Round(start)*x.Start())), func() { r.becomeReady(w) })
+	d := int64(math.Round(math.Round(start) * x.Start()))
+	if check {
+		d += int64(r.o.Ladder.Rungs[1].Check.Wall)
+	}
+	r.later(d, func() { r.becomeReady(w) })
 	switch {
 	case check:
 		r.checker = w

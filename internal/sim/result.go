@@ -145,6 +145,10 @@ type Summary struct {
 	BuildCPUSeconds float64 `json:"buildCPUSeconds"`
 	BuildGBSeconds  float64 `json:"buildGBSeconds"`
 	SavedGBSeconds  float64 `json:"savedGBSeconds"`
+	// Checks are artifacts that were compared with the first rung, CheckCPUSeconds what that took; no part of
+	// what builds and starts cost.
+	Checks          int     `json:"checks"`
+	CheckCPUSeconds float64 `json:"checkCPUSeconds"`
 	PeakBuilds      int32   `json:"peakBuilds"`
 
 	// Response is arrival to end; Wait is arrival to begin, of those that had to wait at all.

@@ -324,6 +324,8 @@ func (sum *Summary) rung(i int, m *rungMetrics, s *RungSeries, seconds float64) 
 	sum.Builds += r.Builds
 	sum.BuildSeconds += r.BuildSeconds
 	sum.BuildCPUSeconds += r.BuildCPUSeconds
+	sum.Checks += m.checks
+	sum.CheckCPUSeconds += float64(m.checkUs) / 1e6
 	sum.BuildGBSeconds += float64(m.buildMBms) / 1e6
 }
 

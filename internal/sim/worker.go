@@ -63,6 +63,12 @@ func (c *cluster) start(a *engine.Action) {
 	c.m.residentKB += c.memory(fn, w.way)
 	took := c.startTime(fn, w.way)
 	c.m.startNs += took
+	if a.Compare {
+		cost := c.checkCost(fn, a.Rung)
+		took += int64(cost.Wall)
+		c.m.check(w.column, &cost)
+		c.checks[int32(a.Worker)] = cost
+	}
 	switch {
 	case a.Cold:
 		f.use.Cold++
@@ -81,6 +87,28 @@ func (c *cluster) start(a *engine.Action) {
 		c.m.recorders++
 	}
 	c.queue.push(c.now+took, dueReady, int32(a.Worker))
+}
+
+// checkCost is what it takes to compare a function's artifact with its first rung: the ladder's, in proportion
+// to its starts. A function that was never invoked has nothing to be asked.
+func (c *cluster) checkCost(fn int32, rung ladder.ID) ladder.Cost {
+	f := &c.fns[fn]
+	k := c.climbs[f.climb]
+	cost := k.ladder.Rungs[rung].Check
+	if c.own != nil {
+		if own, ok := c.own[f.global].Checks[k.ladder.RungName(rung)]; ok {
+			return own
+		}
+	}
+	if f.use.Invocations == 0 || cost.Wall <= 0 {
+		return ladder.Cost{}
+	}
+	if k.ladder.Start > 0 {
+		slower := float64(c.startTime(fn, wayOf(ladder.First, ladder.RecordingNone))) / float64(k.ladder.Start)
+		cost.Wall = time.Duration(float64(cost.Wall) * slower)
+		cost.CPU = time.Duration(float64(cost.CPU) * slower)
+	}
+	return cost
 }
 
 // startTime is how long a worker that starts now takes to be ready.

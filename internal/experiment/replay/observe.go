@@ -38,6 +38,7 @@ type observation struct {
 	overhead map[sim.Way]*moments // seconds beyond the trace's duration, of warm invocations
 	first    map[sim.Way]*moments // the same of the first invocation of a worker
 	costs    map[function.Rung]*costs
+	checks   map[function.Rung]*costs        // of comparing artifacts
 	costOf   []map[function.Rung]ladder.Cost // by function
 	tracing  moments                         // from a tracing worker's first invocation to its findings, seconds
 	stop     moments                         // from the order to stop to the worker's end, seconds
@@ -182,7 +183,7 @@ type liveBuild struct {
 func newObserver(start int64, length time.Duration, planned [][]time.Duration) *observer {
 	return &observer{
 		observation: observation{
-			onRung: map[function.Rung]int{}, builds: map[function.Rung]int{}, colds: map[function.Rung]int{}, costs: map[function.Rung]*costs{},
+			onRung: map[function.Rung]int{}, builds: map[function.Rung]int{}, colds: map[function.Rung]int{}, costs: map[function.Rung]*costs{}, checks: map[function.Rung]*costs{},
 			starts: map[sim.Way]*moments{}, overhead: map[sim.Way]*moments{}, first: map[sim.Way]*moments{},
 		},
 		start: start, end: start + int64(length), planned: planned,
@@ -309,7 +310,12 @@ func (o *observer) event(now int64, ev *engine.Event, actions []engine.Action) {
 		}
 	case engine.EventWorkerReady:
 		if w := o.workers[ev.Worker]; w != nil {
-			at(o.starts, w.way).add(math.Log(max(float64(now-w.since)/1e9, 1e-6)))
+			took := now - w.since
+			if ev.Cost.Wall > 0 { // it was compared first
+				took -= int64(ev.Cost.Wall)
+				at(o.checks, w.way.Rung).add(ev.Cost)
+			}
+			at(o.starts, w.way).add(math.Log(max(float64(took)/1e9, 1e-6)))
 		}
 	case engine.EventWorkerFailed, engine.EventWorkerExited:
 		if w := o.workers[ev.Worker]; w != nil {

@@ -271,6 +271,8 @@ type Measured struct {
 	StartSpread float64 `json:"startSpread"`
 	// Builds are the means of those that came to their end.
 	Builds []BuildMeasured `json:"builds"`
+	// Checks are the same of what comparing artifacts took.
+	Checks []BuildMeasured `json:"checks,omitempty"`
 	// Tracing is how long after its first invocation begins a tracing worker's findings are there;
 	// RecordEnd how long a worker takes to end whose recording is there only then, and Stop any other.
 	Tracing   float64 `json:"tracingSeconds"`
@@ -336,6 +338,9 @@ func measure(o *observation, s *sampler) Measured {
 		if c := o.costs[name]; c != nil {
 			m.Builds = append(m.Builds, BuildMeasured{name, c.n, c.mean()})
 		}
+		if c := o.checks[name]; c != nil {
+			m.Checks = append(m.Checks, BuildMeasured{name, c.n, c.mean()})
+		}
 	}
 	if n > 0 {
 		m.StartSpread = math.Sqrt(squares / n)
@@ -389,6 +394,10 @@ func (o *Options) model(l *Live) sim.Options {
 		}
 		fill(f.MemoryMB, func(r *ladder.Rung) float64 { return r.Memory }, func(ladder.Recording) float64 { return 1 })
 		f.Builds = o.costs(l, i)
+		f.Checks = map[function.Rung]ladder.Cost{}
+		for _, c := range x.Checks {
+			f.Checks[c.Rung] = c.Cost
+		}
 	}
 	return s
 }

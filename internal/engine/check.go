@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/pool"
+)
+
+// The check of an artifact is a worker of its rung that has to become ready. Before it starts, the shell
+// compares answers of the artifact with those of the first rung, which takes some seconds: so a check waits
+// for its turn, and counts as a worker for its memory alone.
+
+// wantCheck lets an artifact wait for its check.
+func (e *Engine) wantCheck(rev RevisionID, rung ladder.ID) {
+	r := &e.revisions[rev]
+	a := &r.rungs[rung]
+	a.checkTries = 0
+	if !e.pool.FitsEver(r.checkMiB(rung)) {
+		e.checkFailed(rev, rung, Event{Failure: FailureInit})
+		return
+	}
+	e.checks = append(e.checks, queued{rev, rung})
+}
+
+// startChecks gives checks their turn, the oldest first.
+func (e *Engine) startChecks() {
+	for len(e.checks) > 0 && !e.drain && e.checking < max(e.config.LightBuilders, 1) {
+		q := e.checks[0]
+		e.checks = append(e.checks[:0], e.checks[1:]...)
+		a := &e.revisions[q.rev].rungs[q.rung]
+		a.turn, a.checkWanted = true, true
+		e.checking++
+		e.settle(q.rev)
+	}
+}
+
+// endCheck ends the check of an artifact, wherever it stands.
+func (e *Engine) endCheck(rev RevisionID, rung ladder.ID, why Reason) {
+	a := &e.revisions[rev].rungs[rung]
+	if a.turn {
+		a.turn, a.checkWanted = false, false
+		e.checking--
+	} else {
+		e.unqueueCheck(queued{rev, rung})
+	}
+	if w := a.checker; w != pool.None {
+		a.checker = pool.None
+		if wk := e.pool.Get(w); wk != nil && wk.State == pool.Checking {
+			e.stop(w, why)
+		}
+	}
+}
+
+func (e *Engine) unqueueCheck(q queued) {
+	for i := range e.checks {
+		if e.checks[i] == q {
+			e.checks = append(e.checks[:i], e.checks[i+1:]...)
+			return
+		}
+	}
+}
+
+// checkMiB is what a check reserves: a worker of the rung, or of the first one, whose answers are the measure.
+func (r *revision) checkMiB(rung ladder.ID) int32 {
+	return max(r.mib(rung, ladder.RecordingNone), r.mib(ladder.First, ladder.RecordingNone))
+}
+
+// nextCheck is a rung whose artifact waits for the worker that checks it; First if there is none.
+func (r *revision) nextCheck() ladder.ID {
+	for id := 1; id < len(r.rungs); id++ {
+		if r.rungs[id].checkWanted {
+			return ladder.ID(id)
+		}
+	}
+	return ladder.First
+}
+
+// startCheck starts the worker that checks; false if there is no memory now.
+func (e *Engine) startCheck(r *revision, rung ladder.ID) bool {
+	mib := r.checkMiB(rung)
+	if !e.makeRoom(mib) {
+		return false
+	}
+	r.rungs[rung].checkWanted = false
+	r.rungs[rung].checker = e.beginWith(r, Action{Rung: rung, Check: true, Compare: !e.functions[r.fn].config.NoCheck}, mib)
+	return true
+}
+
+// checked lets the artifact serve, or go on to.
+func (e *Engine) checked(rev RevisionID, rung ladder.ID, ev Event) {
+	r := &e.revisions[rev]
+	a := &r.rungs[rung]
+	e.learnCheck(r.ladder, rung, ev.Cost)
+	a.Compared, a.Differed, a.DifferedBuilt = ev.Version, 0, 0
+	if a.Phase == pipeline.PhaseReady {
+		e.endCheck(rev, rung, ReasonChecked)
+		e.note(rev, rung, r.ladder.Rungs[rung].From, ReasonChecked, 0)
+		return
+	}
+	a.Built, a.Failures, a.failures = a.version, 0, 0
+	if !e.move(rev, rung, pipeline.EventChecked, ReasonChecked, 0) {
+		return
+	}
+	if r.ladder.Rungs[rung].Light {
+		e.prepared(rev, ReasonNone)
+	}
+	// Its worker takes the place of one that idles on a lower rung.
+	for w := e.pool.FirstIdle(e.group(r)); w != pool.None; w = e.pool.NextIdle(w) {
+		if wk := e.pool.Get(w); wk.Rung < rung && wk.Recording == ladder.RecordingNone {
+			e.stop(w, ReasonReplaced)
+			break
+		}
+	}
+	e.consider(rev)
+	e.spareDisk()
+}
+
+// checkFailed leaves what served before. A binary that meets a missing element while it starts, or while it
+// is asked, needs more metadata, unless an older one serves.
+func (e *Engine) checkFailed(rev RevisionID, rung ladder.ID, ev Event) {
+	r := &e.revisions[rev]
+	a := &r.rungs[rung]
+	e.learnCheck(r.ladder, rung, ev.Cost)
+	switch {
+	case a.Phase != pipeline.PhaseChecking && a.Phase != pipeline.PhaseReady: // cancelled meanwhile
+	case ev.Failure == FailureSandbox && a.turn && a.checkTries < startAttempts:
+		a.checkTries++
+		a.checkWanted = true
+	case ev.Failure == FailureDiffers:
+		e.differed(rev, rung, ev.Version)
+	case a.Phase == pipeline.PhaseReady: // it has come up before, and may again
+		e.endCheck(rev, rung, ReasonCheckFailed)
+		if ev.Failure == FailureMetadata || ev.Failure == FailureStale {
+			e.rungFailed(rev, rung, ev.Failure, ReasonCheckFailed)
+		}
+	case ev.Failure == FailureMetadata && !r.serves(r.ladder.Rungs[rung].From):
+		e.deoptimize(rev, rung, ReasonCheckFailed)
+	default:
+		a.FailedVersion = a.version
+		e.backOff(rev, rung, pipeline.EventCheckFailed, ReasonCheckFailed)
+		e.recordAgain(rev, rung)
+	}
+}
+
+// differed keeps an artifact from serving that answers otherwise than the first rung. It is checked again only
+// with other samples, or if it is made from another recording. The rungs above may be tried.
+func (e *Engine) differed(rev RevisionID, rung ladder.ID, samples uint32) {
+	r := &e.revisions[rev]
+	a := &r.rungs[rung]
+	a.Differed, a.DifferedBuilt = max(samples, 1), a.version
+	if a.Phase == pipeline.PhaseReady {
+		a.Falls++
+		a.DifferedBuilt = a.Built
+	}
+	e.backOff(rev, rung, pipeline.EventDiffered, ReasonDiffered)
+	e.consider(rev)
+}
+
+// barred reports whether an artifact would only be found to answer otherwise again.
+func (e *Engine) barred(r *revision, rung ladder.ID) bool {
+	a := &r.rungs[rung]
+	if a.Differed == 0 || r.samples > a.Differed || e.functions[r.fn].config.NoCheck {
+		return false
+	}
+	x := r.ladder.Rungs[rung].From
+	// Which classes are loaded ahead changes no answer.
+	return x.AtEnd() || r.recordings[x].Version <= a.DifferedBuilt
+}
+
+// bar brings up to date which artifacts are barred.
+func (e *Engine) bar(r *revision) {
+	for id := range r.rungs {
+		r.views[id].Barred = e.barred(r, ladder.ID(id))
+	}
+}
+
+// sampled takes the word of the shell that there are other samples: what differed may be tried with them, and
+// what serves without ever having been compared is.
+func (e *Engine) sampled(ev Event) {
+	r := e.revision(ev.Revision)
+	switch {
+	case r == nil:
+		e.illegal(ev, ReasonUnknownRevision)
+		return
+	case ev.Version < r.samples || ev.Version == 0:
+		e.illegal(ev, ReasonMalformed)
+		return
+	}
+	r.samples = ev.Version
+	e.bar(r)
+	if f := &e.functions[r.fn]; !r.removed && !e.drain && !f.config.NoCheck && !f.config.NoOptimize {
+		for id := 1; id < len(r.rungs); id++ {
+			if a := &r.rungs[id]; a.Phase == pipeline.PhaseReady && (a.Compared == 0 || ev.Complete) && a.checker == pool.None {
+				e.endCheck(ev.Revision, ladder.ID(id), ReasonChecked) // one that waits begins anew
+				e.wantCheck(ev.Revision, ladder.ID(id))
+			}
+		}
+		e.consider(ev.Revision)
+		e.admitAll(ev.Revision)
+	}
+	e.settle(ev.Revision)
+}
