@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cloudjit/cloudjit/internal/api/sigv4"
+	"github.com/cloudjit/cloudjit/internal/audit"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/health"
@@ -43,10 +45,14 @@ type Options struct {
 
 	Region, Account string
 	Credentials     []config.Credential
-	// Insecure says that the operator wants requests from anywhere without credentials.
+	// Insecure says that the operator wants requests to any name of this server.
 	Insecure bool
-	Limits   config.Limits
-	Async    config.Async
+	// Hosts and Origins are names and web pages that are let in beside the server's own.
+	Hosts, Origins []string
+	// Audit takes who changed what, and what was refused; AuditInvocations who ran what. Nil: nobody asks.
+	Audit, AuditInvocations *audit.Log
+	Limits                  config.Limits
+	Async                   config.Async
 	// ClientTime is how long the client of a web function may take to send, and to take, each part
 	// of a body; 0: one minute.
 	ClientTime time.Duration
@@ -69,7 +75,11 @@ type Server struct {
 	handler http.Handler
 	started time.Time
 	uploads uploads
-	verify  func(*http.Request) (*http.Request, error) // nil: no credentials are asked for
+	doors   doors
+
+	verifier *sigv4.Verifier // nil: no credentials are asked for
+	callers  map[string]*caller
+	once     *sigv4.Once
 
 	// life ends with Run; updates counts the preparations that run.
 	life    context.Context
@@ -93,7 +103,8 @@ func New(opt Options) *Server {
 	}
 	s := &Server{opt: opt, log: opt.Logger, store: opt.Store, run: opt.Platform, started: time.Now(), settled: make(chan struct{})}
 	s.life, s.stop = context.WithCancel(context.Background())
-	s.verify = s.authenticator()
+	s.doors = newDoors(&opt)
+	s.authenticator()
 	mux := http.NewServeMux()
 	s.controlRoutes(mux)
 	s.invokeRoutes(mux)
@@ -119,27 +130,34 @@ func (s *Server) Run(ctx context.Context) error {
 	return s.dispatch(ctx)
 }
 
-// front is what every request passes: request identifiers, the hosts of function URLs, credentials.
+// front is what every request passes: request identifiers, the names that it may be sent to and the web
+// pages that may send it, the hosts of function URLs.
 func (s *Server) front(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if id, ok := urlHost(r.Host); ok {
+		w.Header()[headerRequest] = []string{newUUID()}
+		id, base, isURL := urlHost(r.Host)
+		if !isURL {
+			base = r.Host
+		}
+		if err := s.doors.checkHost(r, base); err != nil {
+			s.turnAway(w, r, err)
+			return
+		}
+		if isURL {
 			s.serveURL(w, r, id, "")
 			return
 		}
-		w.Header()[headerRequest] = []string{newUUID()}
 		path := r.URL.Path
 		if strings.HasPrefix(path, urlPrefix) {
-			mux.ServeHTTP(w, r) // function URLs have their own AuthType
+			mux.ServeHTTP(w, r) // function URLs have their own settings
 			return
 		}
-		if s.verify != nil && path != healthPath {
-			var err error
-			if r, err = s.verify(r); err != nil {
-				s.fail(w, r, err)
-				return
-			}
-		} else if err := s.checkOrigin(r); err != nil {
-			s.fail(w, r, err)
+		configured, err := s.doors.checkPage(r)
+		if err != nil {
+			s.turnAway(w, r, err)
+			return
+		}
+		if configured && shareWith(w, r) {
 			return
 		}
 		// SDKs disagree about a slash at the end.
@@ -152,16 +170,20 @@ func (s *Server) front(mux *http.ServeMux) http.Handler {
 	})
 }
 
+// turnAway refuses a request before it is looked at any closer.
+func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, err error) {
+	e := asError(err)
+	s.record(r, w, "", &audit.Entry{Action: r.Method + " " + clip(r.URL.Path)}, e.Status, e.Code)
+	s.fail(w, r, err)
+}
+
 // endpoint is a handler that returns its failure.
 type endpoint func(w http.ResponseWriter, r *http.Request) error
 
 // route mounts an endpoint; its error becomes the answer.
 func (s *Server) route(mux *http.ServeMux, pattern string, e endpoint) {
-	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if err := e(w, r); err != nil {
-			s.fail(w, r, err)
-		}
-	})
+	a := actionOf(pattern)
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, a, e) })
 }
 
 // sync makes the platform serve a function as it is stored now.

@@ -246,11 +246,7 @@ func (s *Server) tellDestination(ctx context.Context, d *store.Delivery, v *stor
 }
 
 // redrive queues a dead letter again as a new invocation and removes the letter.
-func (s *Server) redrive(ctx context.Context, id uint64) (*store.Async, error) {
-	letter, err := s.store.DeadLetter(ctx, id)
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) redrive(ctx context.Context, letter *store.DeadLetter) (*store.Async, error) {
 	a := letter.Async
 	a.RequestID, a.EnqueuedAt, a.Hops = newUUID(), time.Now().UTC(), 0
 	if _, ok := s.store.Function(a.Function); !ok {
@@ -259,5 +255,5 @@ func (s *Server) redrive(ctx context.Context, id uint64) (*store.Async, error) {
 	if err := s.store.Enqueue(ctx, &a); err != nil {
 		return nil, err
 	}
-	return &a, s.store.RemoveDeadLetter(ctx, id)
+	return &a, s.store.RemoveDeadLetter(ctx, letter.ID)
 }

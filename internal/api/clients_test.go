@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -53,12 +54,43 @@ func TestBoto3(t *testing.T) {
 	t.Log(run(t, nil, p, "testdata/boto3_lambda.py", f.url))
 }
 
+// signed are the credentials of a server with several users, all with the secret of AWS's examples.
+func signed(o *api.Options) {
+	const secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+	o.Credentials = []config.Credential{
+		{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: secret, Name: "operator"},
+		{AccessKeyID: "AKIDSHOP", SecretAccessKey: secret, Name: "shop", Allow: []string{config.ActionInvoke}, Functions: []string{"shop-*"}},
+		{AccessKeyID: "AKIDREADER", SecretAccessKey: secret, Allow: []string{config.ActionRead}, Functions: []string{"shop-*"}},
+		{AccessKeyID: "AKIDDEPLOY", SecretAccessKey: secret, Functions: []string{"shop-*"}},
+	}
+}
+
 func TestBoto3Signed(t *testing.T) {
 	p := python(t)
-	f := start(t, func(o *api.Options) {
-		o.Credentials = []config.Credential{{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}}
-	})
+	dir := t.TempDir()
+	changes, invocations := auditLogs(t, dir)
+	f := start(t, signed, func(o *api.Options) { o.Audit, o.AuditInvocations = changes, invocations })
 	t.Log(run(t, nil, p, "testdata/boto3_signed.py", f.url))
+	lines := auditLines(t, dir+"/audit.jsonl")
+	for _, want := range []string{
+		"operator CreateFunction signed 201 ", "operator TagResource signed 204 ", "operator PutFunctionConcurrency signed 200 ",
+		"operator PutFunctionConcurrency signed 429 TooManyRequestsException",
+		"AKIDDEPLOY CreateFunction shop-new 201 ", "AKIDDEPLOY CreateFunction signed2 403 AccessDeniedException", "shop InvokeFunction signed 403 AccessDeniedException", "shop ListFunctions  403 AccessDeniedException",
+		"? ListFunctions  403 InvalidSignatureException", "? ListFunctions  403 UnrecognizedClientException",
+	} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("the audit log does not say %q", want)
+		}
+	}
+	ran := auditLines(t, dir+"/invocations.jsonl")
+	for _, want := range []string{"operator InvokeFunction signed 200 ", "operator InvokeFunction signed 202 ", "shop InvokeFunction shop-cart 200 ", "shop InvokeFunctionUrl shop-cart 200 "} {
+		if !slices.Contains(ran, want) {
+			t.Errorf("the audit log of invocations does not say %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%q", lines)
+	}
 }
 
 func TestAWSCLI(t *testing.T) {

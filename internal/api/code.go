@@ -77,8 +77,7 @@ func (u *uploads) has(sha string) bool {
 func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, doc any) (*uploaded, error) {
 	defer bodyDeadline(w, uploadTime)()
 	limit := s.opt.Limits.Code
-	// Base64 takes four bytes for three; some encoders break lines.
-	body := http.MaxBytesReader(w, r.Body, limit/3*4+limit/16+maxDocument)
+	body := http.MaxBytesReader(w, r.Body, s.uploadLimit())
 	var up *uploaded
 	rest, found, err := splitZip(body, maxDocument, func(zip io.Reader) error {
 		ref, err := s.opt.Code.Put(r.Context(), zip, limit)
@@ -102,6 +101,13 @@ func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, doc any) (*u
 		return nil, s.uploadError(err)
 	}
 	return up, nil
+}
+
+// uploadLimit is the most bytes of a request with an archive. Base64 takes four bytes for three; some
+// encoders break lines.
+func (s *Server) uploadLimit() int64 {
+	limit := s.opt.Limits.Code
+	return limit/3*4 + limit/16 + maxDocument
 }
 
 // accept inspects an archive.

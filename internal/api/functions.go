@@ -82,7 +82,10 @@ func (s *Server) createFunction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	fn, revs, err := s.newFunction(&in, up)
+	if f, err := parseRef(in.FunctionName); err == nil {
+		about(w, f.Name)
+	}
+	fn, revs, err := s.newFunction(r.Context(), &in, up)
 	if err == nil {
 		err = s.store.CreateFunction(r.Context(), fn, revs...)
 		if errors.Is(err, store.ErrExists) {
@@ -108,13 +111,16 @@ func (s *Server) createFunction(w http.ResponseWriter, r *http.Request) error {
 }
 
 // newFunction checks a create request and makes its documents.
-func (s *Server) newFunction(in *createInput, up *uploaded) (*store.Function, []*store.Revision, error) {
+func (s *Server) newFunction(ctx context.Context, in *createInput, up *uploaded) (*store.Function, []*store.Revision, error) {
 	f, err := parseRef(in.FunctionName)
 	switch {
 	case err != nil:
 		return nil, nil, err
 	case f.Qualifier != "":
 		return nil, nil, invalid("The function name must not have a qualifier: %s", clip(in.FunctionName))
+	}
+	if c := callerOf(ctx); !c.owns(f.Name) {
+		return nil, nil, s.refuse(c, actionOf("POST /2015-03-31/functions"), f.Name)
 	}
 	if _, ok := s.store.Function(f.Name); ok {
 		return nil, nil, conflict("Function already exist: %s", f.Name)
@@ -229,7 +235,11 @@ func (s *Server) listFunctions(w http.ResponseWriter, r *http.Request) error {
 		key string
 	}
 	var items []item
+	c := callerOf(r.Context())
 	for _, fn := range s.store.Functions() {
+		if !c.owns(fn.Name) {
+			continue
+		}
 		items = append(items, item{fn, &fn.Latest, string(fn.Name)})
 		for i := range fn.Published {
 			if all != "" {
@@ -284,7 +294,7 @@ func (s *Server) getFunction(w http.ResponseWriter, r *http.Request) error {
 		Concurrency   *concurrency      `json:",omitempty"`
 	}{Configuration: c, Tags: fn.Tags}
 	out.Code.RepositoryType = "S3" // the only value that clients know
-	out.Code.Location = "http://" + r.Host + ownPrefix + "/functions/" + string(fn.Name) + "/revisions/" + string(v.Revision) + "/code"
+	out.Code.Location = scheme(r) + "://" + r.Host + ownPrefix + "/functions/" + string(fn.Name) + "/revisions/" + string(v.Revision) + "/code"
 	if fn.Reserved != nil {
 		out.Concurrency = &concurrency{*fn.Reserved}
 	}

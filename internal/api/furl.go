@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/api/urlevent"
+	"github.com/cloudjit/cloudjit/internal/audit"
+	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -19,13 +21,16 @@ const urlPrefix = "/cloudjit/v1/urls/"
 // serveURLPath serves a function URL under urlPrefix{id}/.
 func (s *Server) serveURLPath(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
+	if s.verifier == nil {
+		w = &sandboxed{ResponseWriter: w}
+	}
 	s.serveURL(w, r, id, urlPrefix+id)
 }
 
 // serveURL answers a request to a function URL. strip is what of the path is not the function's.
 func (s *Server) serveURL(w http.ResponseWriter, r *http.Request, id, strip string) {
-	requestID := newUUID()
-	w.Header().Set(headerRequest, requestID)
+	requestID := w.Header().Get(headerRequest)
+	r0, w0 := r, w
 	at, ok := s.store.FunctionURL(id)
 	if !ok {
 		urlFailure(w, http.StatusNotFound, "There is no such function URL")
@@ -40,11 +45,27 @@ func (s *Server) serveURL(w http.ResponseWriter, r *http.Request, id, strip stri
 	if u.CORS != nil && cors(w, r, u.CORS) {
 		return // a preflight request, which the platform answers
 	}
-	if u.AuthType == "AWS_IAM" && s.verify != nil {
-		if r, err = s.verify(r); err != nil {
-			urlFailure(w, http.StatusForbidden, "Forbidden")
+	if u.CORS != nil && r.Method != http.MethodGet && r.Method != http.MethodHead && !pageAllowed(r, u.CORS.AllowOrigins) {
+		urlFailure(w, http.StatusForbidden, "The function's owner lets no page of this origin use it")
+		return
+	}
+	if u.AuthType == "AWS_IAM" {
+		if s.verifier == nil {
+			urlFailure(w, http.StatusForbidden, "Forbidden: the function URL wants signed requests (AuthType AWS_IAM), and this server has no credentials to check them against")
 			return
 		}
+		line := &audit.Entry{Action: invokeURL.name, Function: string(fn.Name)}
+		if r, _, err = s.enter(r, &invokeURL, fn.Name, line); err != nil {
+			e := asError(err)
+			s.record(r0, w, config.ActionInvoke, line, e.Status, e.Code)
+			message := "Forbidden"
+			if e.Status != http.StatusForbidden {
+				message = e.Message
+			}
+			urlFailure(w, e.Status, message)
+			return
+		}
+		w = &witness{ResponseWriter: w, line: line, tell: func(status int) { s.record(r0, w0, config.ActionInvoke, line, status, "") }}
 	}
 	if v.State.Value != active.Value {
 		if err := s.awaitActive(r.Context(), ref{at.Function, at.Qualifier}, v); err != nil {

@@ -27,7 +27,6 @@ func (s *Server) ownRoutes(mux *http.ServeMux) {
 	const f = ownPrefix + "/functions/{name}"
 	const rev = f + "/revisions/{revision}"
 	for pattern, e := range map[string]endpoint{
-		"GET " + healthPath:                  s.health,
 		"GET " + ownPrefix + "/functions":    s.ownFunctions,
 		"GET " + f:                           s.ownFunction,
 		"GET " + f + "/revisions":            s.ownRevisions,
@@ -59,10 +58,18 @@ func (s *Server) ownRoutes(mux *http.ServeMux) {
 	} {
 		s.route(mux, pattern, e)
 	}
+	mux.HandleFunc("GET "+healthPath, func(w http.ResponseWriter, r *http.Request) { // asks for no credentials
+		if err := s.health(w, r); err != nil {
+			s.fail(w, r, err)
+		}
+	})
 	mux.HandleFunc(urlPrefix+"{id}/", s.serveURLPath)
 	mux.HandleFunc(urlPrefix+"{id}", s.serveURLPath)
 	if s.opt.Metrics != nil {
-		mux.Handle("GET /metrics", s.opt.Metrics)
+		s.route(mux, metricsRoute, func(w http.ResponseWriter, r *http.Request) error {
+			s.opt.Metrics.ServeHTTP(w, r)
+			return nil
+		})
 	}
 	s.route(mux, "/", func(w http.ResponseWriter, r *http.Request) error {
 		if s.opt.Web != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
@@ -184,7 +191,11 @@ func sortedKeys[V any](m map[string]V) []string {
 
 func (s *Server) ownFunctions(w http.ResponseWriter, r *http.Request) error {
 	out := []*ownFunction{}
+	c := callerOf(r.Context())
 	for _, fn := range s.store.Functions() {
+		if !c.owns(fn.Name) {
+			continue
+		}
 		if o, err := s.own(r, fn); err == nil { // else deleted meanwhile
 			out = append(out, o)
 		}

@@ -128,7 +128,9 @@ func (s *Server) deoptimize(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) workers(w http.ResponseWriter, r *http.Request) error {
-	writeJSON(w, http.StatusOK, map[string]any{"workers": append([]node.WorkerView{}, s.run.Workers(r.Context())...)})
+	c := callerOf(r.Context())
+	all := slices.DeleteFunc(s.run.Workers(r.Context()), func(v node.WorkerView) bool { return !c.owns(v.Function) })
+	writeJSON(w, http.StatusOK, map[string]any{"workers": append([]node.WorkerView{}, all...)})
 	return nil
 }
 
@@ -185,10 +187,11 @@ func (s *Server) functionLogs(w http.ResponseWriter, r *http.Request) error {
 // events streams what happens on the platform as server-sent events, of one function if asked to.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	name := function.Name(r.URL.Query().Get("function"))
+	c := callerOf(r.Context())
 	out := openStream(w)
 	defer out.close()
 	err := s.run.Events(s.until(r), func(e node.Event) error {
-		if name != "" && e.Function != name {
+		if name != "" && e.Function != name || !c.owns(e.Function) {
 			return nil
 		}
 		return out.send(e.Type, e.Seq, e)
@@ -285,8 +288,12 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	c := callerOf(r.Context())
 	out := []ownLetter{}
 	for _, l := range letters {
+		if !c.owns(l.Function) {
+			continue
+		}
 		out = append(out, letterView(l))
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"deadLetters": out})
@@ -307,20 +314,23 @@ func letterView(l *store.DeadLetter) ownLetter {
 	return v
 }
 
-func letterID(r *http.Request) (uint64, error) {
+// letter finds the dead letter that a request's path names. One of a function that is not the caller's
+// is not there.
+func (s *Server) letter(r *http.Request) (*store.DeadLetter, error) {
+	missing := notFound("There is no dead letter %s", clip(r.PathValue("id")))
 	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
 	if err != nil {
-		return 0, notFound("There is no dead letter %s", clip(r.PathValue("id")))
+		return nil, missing
 	}
-	return id, nil
+	l, err := s.store.DeadLetter(r.Context(), id)
+	if err == nil && !callerOf(r.Context()).owns(l.Function) {
+		err = missing
+	}
+	return l, err
 }
 
 func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) error {
-	id, err := letterID(r)
-	if err != nil {
-		return err
-	}
-	l, err := s.store.DeadLetter(r.Context(), id)
+	l, err := s.letter(r)
 	if err != nil {
 		return err
 	}
@@ -329,11 +339,12 @@ func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) removeDeadLetter(w http.ResponseWriter, r *http.Request) error {
-	id, err := letterID(r)
+	l, err := s.letter(r)
 	if err != nil {
 		return err
 	}
-	if err := s.store.RemoveDeadLetter(r.Context(), id); err != nil {
+	about(w, l.Function)
+	if err := s.store.RemoveDeadLetter(r.Context(), l.ID); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -341,11 +352,12 @@ func (s *Server) removeDeadLetter(w http.ResponseWriter, r *http.Request) error 
 }
 
 func (s *Server) redriveDeadLetter(w http.ResponseWriter, r *http.Request) error {
-	id, err := letterID(r)
+	l, err := s.letter(r)
 	if err != nil {
 		return err
 	}
-	a, err := s.redrive(r.Context(), id)
+	about(w, l.Function)
+	a, err := s.redrive(r.Context(), l)
 	if err != nil {
 		return err
 	}

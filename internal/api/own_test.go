@@ -302,29 +302,6 @@ func TestLogsAreFollowed(t *testing.T) {
 	}
 }
 
-func TestOtherWebPagesAreKeptOut(t *testing.T) {
-	f := start(t)
-	for _, c := range []struct {
-		header []string
-		status int
-	}{
-		{nil, 200},
-		{[]string{"Origin", "http://localhost:3000"}, 200},
-		{[]string{"Origin", "https://evil.test"}, 403},
-		{[]string{"Origin", "null"}, 403},
-		{[]string{"Host", "localhost:9700"}, 200},
-		{[]string{"Host", "rebound.evil.test"}, 403},
-	} {
-		if a := f.do(t, "GET", "/2015-03-31/functions", "", c.header...); a.Status != c.status {
-			t.Errorf("%v: got %d, want %d", c.header, a.Status, c.status)
-		}
-	}
-	open := start(t, func(o *api.Options) { o.Insecure = true })
-	if a := open.do(t, "GET", "/2015-03-31/functions", "", "Host", "cloudjit.example.org"); a.Status != 200 {
-		t.Errorf("insecure: got %d", a.Status)
-	}
-}
-
 func TestUnknownRoutes(t *testing.T) {
 	f := start(t)
 	for _, path := range []string{"/", "/2015-03-31/nothing", "/cloudjit/v1/nothing"} {

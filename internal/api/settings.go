@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
@@ -206,7 +207,7 @@ func (s *Server) eventInvoke(name function.Name, qualifier string, c store.Event
 }
 
 // apply checks what is given and puts it into the configuration.
-func (in *eventInvokeInput) apply(s *Server, c *store.EventInvoke) error {
+func (in *eventInvokeInput) apply(s *Server, by *caller, c *store.EventInvoke) error {
 	if n := in.MaximumRetryAttempts; n != nil {
 		if *n < 0 || *n > 2 {
 			return validation("maximumRetryAttempts", strconv.Itoa(*n), "Member must have value between 0 and 2")
@@ -228,7 +229,7 @@ func (in *eventInvokeInput) apply(s *Server, c *store.EventInvoke) error {
 				continue
 			}
 			if arn := x.given.Destination; arn != "" {
-				if err := s.checkDestination(arn); err != nil {
+				if err := s.checkDestination(by, arn); err != nil {
 					return err
 				}
 			}
@@ -239,11 +240,14 @@ func (in *eventInvokeInput) apply(s *Server, c *store.EventInvoke) error {
 	return nil
 }
 
-// checkDestination accepts functions that are here.
-func (s *Server) checkDestination(arn string) error {
+// checkDestination accepts functions that are here and that the caller may invoke.
+func (s *Server) checkDestination(by *caller, arn string) error {
 	f, err := parseRef(arn)
 	if err != nil || !strings.HasPrefix(arn, "arn:") {
 		return invalid("The destination ARN %s is not supported: only functions can be destinations.", clip(arn))
+	}
+	if !by.may(config.ActionInvoke) || !by.owns(f.Name) {
+		return s.refuse(by, actionOf("POST /2015-03-31/functions/{name}/invocations"), f.Name)
 	}
 	fn, ok := s.store.Function(f.Name)
 	if ok {
@@ -289,7 +293,7 @@ func (s *Server) writeEventInvoke(w http.ResponseWriter, r *http.Request, start 
 		if c, err = start(fn, q); err != nil {
 			return err
 		}
-		if err := in.apply(s, &c); err != nil {
+		if err := in.apply(s, callerOf(r.Context()), &c); err != nil {
 			return err
 		}
 		if fn.EventInvoke == nil {

@@ -47,22 +47,29 @@ const (
 // urlLabel is the second label of a function URL's host.
 const urlLabel = "lambda-url"
 
-// urlHost returns the identifier of the function URL that a Host header names.
-func urlHost(host string) (string, bool) {
+// urlHost returns the identifier of the function URL that a Host header names, and what of the host is
+// the server's name.
+func urlHost(host string) (id, base string, ok bool) {
 	i := strings.IndexByte(host, '.')
 	if i < 1 || !strings.HasPrefix(host[i+1:], urlLabel+".") {
-		return "", false
+		return "", "", false
 	}
-	return host[:i], true
+	return host[:i], host[i+len(urlLabel)+2:], true
 }
 
-// urlOf is the address of a function URL, on the port that the request came to.
+// urlOf is the address of a function URL, on the port that the request came to: below localhost, or below
+// the name that the server was called by if it is one of the configuration's.
 func (s *Server) urlOf(r *http.Request, id string) string {
-	host := id + "." + urlLabel + ".localhost"
-	if _, port, err := net.SplitHostPort(r.Host); err == nil {
-		host += ":" + port
+	name, port := "localhost", ""
+	if h, p, err := net.SplitHostPort(r.Host); err == nil {
+		port = ":" + p
+		if s.doors.hosts[strings.ToLower(h)] && net.ParseIP(h) == nil {
+			name = h
+		}
+	} else if s.doors.hosts[strings.ToLower(r.Host)] && net.ParseIP(r.Host) == nil {
+		name = r.Host
 	}
-	return "http://" + host + "/"
+	return scheme(r) + "://" + id + "." + urlLabel + "." + name + port + "/"
 }
 
 func (s *Server) url(r *http.Request, name function.Name, qualifier string, u store.URL) urlView {

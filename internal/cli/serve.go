@@ -18,7 +18,9 @@ type serveCommand struct {
 	Listen   string        `help:"Address of the API (127.0.0.1:9700). Port 0 takes a free one." placeholder:"HOST:PORT"`
 	Data     string        `help:"Folder of all state; one server for each." placeholder:"DIR"`
 	Graalvm  string        `name:"graalvm-home" help:"GraalVM to build with, instead of the newest found." placeholder:"DIR"`
-	Insecure bool          `help:"Listen beyond loopback without credentials: whoever reaches the port can run code here."`
+	TLSCert  string        `name:"tls-cert" help:"PEM file of a certificate and its chain: speak HTTPS. Read again when it changes." placeholder:"FILE"`
+	TLSKey   string        `name:"tls-key" help:"PEM file of its key." placeholder:"FILE"`
+	Insecure bool          `help:"Listen beyond loopback without credentials, or without TLS, under any name: without credentials, whoever reaches the port can run code here."`
 	LogLevel string        `help:"debug, info, warn or error." placeholder:"LEVEL"`
 	LogJSON  bool          `name:"log-json" help:"Write the server's own log as JSON."`
 	Record   string        `type:"path" help:"Write every step of the engine into a new file, for \"cloudjit simulate FILE\"." placeholder:"FILE"`
@@ -40,6 +42,8 @@ func (cmd *serveCommand) Run(c *Context) error {
 	}
 	set(&cfg.Listen, cmd.Listen)
 	set(&cfg.Data, cmd.Data)
+	set(&cfg.TLS.Cert, cmd.TLSCert)
+	set(&cfg.TLS.Key, cmd.TLSKey)
 	set(&cfg.Builder.GraalVM, cmd.Graalvm)
 	set(&cfg.LogLevel, cmd.LogLevel)
 	cfg.Insecure = cfg.Insecure || cmd.Insecure
@@ -79,9 +83,9 @@ func (cmd *serveCommand) Run(c *Context) error {
 	log.Info("serving", "address", s.Addr().String(), "data", cfg.Data, "pid", os.Getpid(), "start", time.Since(begin).Round(time.Millisecond))
 	// The one line on stdout is for scripts that asked for port 0.
 	if c.JSON {
-		fmt.Fprintf(c.Stdout, "{\"endpoint\":\"http://%s\"}\n", s.Addr())
+		fmt.Fprintf(c.Stdout, "{\"endpoint\":%q}\n", s.URL())
 	} else {
-		fmt.Fprintf(c.Stdout, "http://%s\n", s.Addr())
+		fmt.Fprintln(c.Stdout, s.URL())
 	}
 	select {
 	case <-c.Done():

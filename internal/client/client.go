@@ -6,7 +6,10 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -59,8 +62,8 @@ func (e *UnreachableError) Hint() string {
 	return "Start one with \"cloudjit serve\", or name another with --endpoint or CLOUDJIT_ENDPOINT."
 }
 
-// New makes the client of a server; the environment's AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
-// AWS_REGION are used.
+// New makes the client of a server; the environment's AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+// AWS_REGION and AWS_CA_BUNDLE are used.
 func New(endpoint string) (*Client, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -72,6 +75,21 @@ func New(endpoint string) (*Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 256 // bursts go to one host
+	if file := os.Getenv("AWS_CA_BUNDLE"); file != "" {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("AWS_CA_BUNDLE: %w", err)
+		}
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool()
+		}
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("AWS_CA_BUNDLE: %s has no certificate in PEM", file)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+		transport.ForceAttemptHTTP2 = true
+	}
 	return &Client{
 		endpoint: strings.TrimSuffix(endpoint, "/"),
 		http:     &http.Client{Transport: transport},
@@ -91,6 +109,9 @@ func (c *Client) Do(ctx context.Context, method, path string, header http.Header
 		req.Header[k] = v
 	}
 	if c.key.HasKeys() {
+		// A number that is signed: of two requests with the same words in the same second, the second would
+		// be taken for the first one sent again.
+		req.Header.Set("Amz-Sdk-Invocation-Id", rand.Text())
 		sum := sha256.Sum256(body)
 		if err := v4.NewSigner().SignHTTP(ctx, c.key, req, hex.EncodeToString(sum[:]), "lambda", c.region, time.Now()); err != nil {
 			return nil, fmt.Errorf("sign request: %w", err)

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,16 +22,25 @@ import (
 
 // Config of one server. Every field has a default; see Default.
 type Config struct {
-	// Listen is the address of the API. Anything but loopback needs Credentials or Insecure.
+	// Listen is the address of the API. Anything but loopback needs Credentials and TLS, or Insecure.
 	Listen string `yaml:"listen"`
+	// TLS makes the API speak HTTPS.
+	TLS TLS `yaml:"tls"`
+	// Hosts are names, beside those of loopback and the address listened on, that requests may be sent
+	// to; "*": any. Function URLs are below each as well: ID.lambda-url.HOST.
+	Hosts []string `yaml:"hosts"`
+	// Origins are those of web pages, as https://console.example.org, that may use the API from a
+	// browser, beside the server's own.
+	Origins []string `yaml:"origins"`
 	// Data is the folder of all durable state; one server per folder.
 	Data string `yaml:"data"`
-	// Region and Account appear in ARNs; nothing else depends on them.
+	// Region and Account appear in ARNs; requests must be signed for the region.
 	Region  string `yaml:"region"`
 	Account string `yaml:"account"`
 	// Credentials that requests must be signed with (SigV4), if any.
 	Credentials []Credential `yaml:"credentials"`
-	// Insecure allows to listen beyond loopback without credentials.
+	// Insecure allows to listen beyond loopback without credentials, or without TLS, and to be called
+	// by any name.
 	Insecure bool `yaml:"insecure"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel string `yaml:"logLevel"`
@@ -40,12 +51,47 @@ type Config struct {
 	Artifacts Artifacts `yaml:"artifacts"`
 	Async     Async     `yaml:"async"`
 	Limits    Limits    `yaml:"limits"`
+	Audit     Audit     `yaml:"audit"`
 }
 
-// Credential is one access key.
+// TLS names the PEM files of a certificate, with its chain, and of its key. They are read again when
+// they change. Both or neither.
+type TLS struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// Credential is one access key, and what it may be used for.
 type Credential struct {
 	AccessKeyID     string `yaml:"accessKeyId"`
 	SecretAccessKey string `yaml:"secretAccessKey"`
+	// Name of the user, for the audit log and in messages; empty: AccessKeyID.
+	Name string `yaml:"name"`
+	// Allow lists what it may do, of Actions; empty: everything.
+	Allow []string `yaml:"allow"`
+	// Functions lists the names of the functions that it may do this with; an asterisk stands for any
+	// characters: shop-*. Empty: all functions, and what is the platform's.
+	Functions []string `yaml:"functions"`
+}
+
+// What credentials may be limited to.
+const (
+	ActionRead   = "read"   // look at functions, their code, logs and state
+	ActionInvoke = "invoke" // run them
+	ActionWrite  = "write"  // make, change and delete them
+)
+
+// Actions are the words of Credential.Allow.
+func Actions() []string { return []string{ActionRead, ActionInvoke, ActionWrite} }
+
+// Audit is the log of who did what, in the folder audit of Data.
+type Audit struct {
+	// FileMB is the size, 1e6 bytes, at which a file of it is put aside and a new one begun.
+	FileMB int `yaml:"fileMB"`
+	// Files that are kept, the current one included; 0: no audit log.
+	Files int `yaml:"files"`
+	// Invocations that were let in are in it as well, in files of their own.
+	Invocations bool `yaml:"invocations"`
 }
 
 // Workers says how functions run.
@@ -165,6 +211,7 @@ func Default() Config {
 		Artifacts: Artifacts{DiskMB: 20_000},
 		Async:     Async{Retries: 2, Backoff: time.Minute, MaxAge: 6 * time.Hour},
 		Limits:    Limits{Code: 250 << 20, Unzipped: 500 << 20, Request: 6 << 20, Event: 1 << 20, Logs: 64 << 20},
+		Audit:     Audit{FileMB: 20, Files: 5, Invocations: true},
 	}
 }
 
@@ -195,6 +242,9 @@ func Parse(b []byte) (Config, error) {
 var (
 	accountPattern = regexp.MustCompile(`^\d{12}$`)
 	regionPattern  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
+	// hostPattern is loose: whether a name exists is for its users to find out.
+	hostPattern     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$`)
+	functionPattern = regexp.MustCompile(`^[A-Za-z0-9_*-]{1,64}$`)
 )
 
 // Check returns everything that is wrong, each with the key it stands at.
@@ -210,13 +260,35 @@ func (c *Config) Check() error {
 	if err == nil && !Loopback(host) && !c.Insecure {
 		check(len(c.Credentials) > 0, "listen",
 			c.Listen+" can be reached from other machines: configure credentials, or say insecure (--insecure) if everybody there may run code here")
+		check(c.TLS.Cert != "", "listen",
+			c.Listen+" can be reached from other machines: configure a certificate (--tls-cert and --tls-key), or say insecure (--insecure) if nobody can listen in between")
+	}
+	check((c.TLS.Cert == "") == (c.TLS.Key == ""), "tls", "want cert and key, or neither")
+	for i, h := range c.Hosts {
+		check(h == "*" || hostPattern.MatchString(h) || net.ParseIP(h) != nil, fmt.Sprintf("hosts[%d]", i), fmt.Sprintf("%q: want a host name or an address, without a port", h))
+	}
+	for i, o := range c.Origins {
+		u, err := url.Parse(o)
+		check(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Scheme+"://"+u.Host == o, fmt.Sprintf("origins[%d]", i), fmt.Sprintf("%q: want an origin, as https://console.example.org", o))
 	}
 	check(c.Data != "", "data", "want a folder")
 	check(accountPattern.MatchString(c.Account), "account", "want 12 digits")
 	check(regionPattern.MatchString(c.Region), "region", "want a region, as us-east-1")
+	seen := map[string]bool{}
 	for i, k := range c.Credentials {
-		check(k.AccessKeyID != "" && k.SecretAccessKey != "", fmt.Sprintf("credentials[%d]", i), "want accessKeyId and secretAccessKey")
+		key := fmt.Sprintf("credentials[%d]", i)
+		check(k.AccessKeyID != "" && k.SecretAccessKey != "", key, "want accessKeyId and secretAccessKey")
+		check(!seen[k.AccessKeyID], key, fmt.Sprintf("accessKeyId %s is there twice", k.AccessKeyID))
+		seen[k.AccessKeyID] = true
+		for _, a := range k.Allow {
+			check(slices.Contains(Actions(), a), key+".allow", fmt.Sprintf("%q is not one of %s", a, strings.Join(Actions(), ", ")))
+		}
+		for _, f := range k.Functions {
+			check(functionPattern.MatchString(f), key+".functions", fmt.Sprintf("%q: want names of functions, in which * stands for any characters", f))
+		}
 	}
+	check(c.Audit.FileMB > 0, "audit.fileMB", "want 1 or more")
+	check(c.Audit.Files >= 0, "audit.files", "want 0 or more")
 	oneOf := func(key, v string, names ...string) {
 		for _, n := range names {
 			if v == n {
@@ -261,9 +333,10 @@ func (c *Config) Check() error {
 	return errors.Join(errs...)
 }
 
-// Loopback reports whether only this machine can reach the host.
+// Loopback reports whether only this machine can reach the host. Names below localhost lead nowhere else
+// (RFC 6761, 6.3).
 func Loopback(host string) bool {
-	if host == "localhost" {
+	if host = strings.ToLower(host); host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
 	ip := net.ParseIP(host)

@@ -42,10 +42,32 @@ func TestSettingsOfTheLadder(t *testing.T) {
 	}
 }
 
+func TestBeyondLoopback(t *testing.T) {
+	for _, file := range []string{
+		"listen: 0.0.0.0:80\ntls: {cert: c, key: k}\ncredentials: [{accessKeyId: a, secretAccessKey: b, name: shop, allow: [invoke], functions: [shop-*]}]",
+		"listen: 0.0.0.0:80\ninsecure: true",
+		"listen: localhost:80", "listen: '[::1]:80'", "listen: 127.1.2.3:80",
+	} {
+		if _, err := config.Parse([]byte(file)); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
 func TestErrorsNameTheKey(t *testing.T) {
 	for _, tc := range []struct{ file, want string }{
 		{"wrokers: {}", "wrokers"},
 		{"listen: 0.0.0.0:80", "credentials"},
+		{"listen: 0.0.0.0:80\ncredentials: [{accessKeyId: a, secretAccessKey: b}]", "--tls-cert"},
+		{"listen: 0.0.0.0:80\ntls: {cert: c, key: k}", "credentials"},
+		{"tls: {cert: c}", "tls: want cert and key"},
+		{"hosts: ['a b']", "hosts[0]"},
+		{"origins: [example.org]", "origins[0]"},
+		{"origins: ['https://example.org/']", "origins[0]"},
+		{"credentials: [{accessKeyId: a, secretAccessKey: b, allow: [fly]}]", `credentials[0].allow: "fly" is not one of read, invoke, write`},
+		{"credentials: [{accessKeyId: a, secretAccessKey: b, functions: ['a/b']}]", "credentials[0].functions"},
+		{"credentials: [{accessKeyId: a, secretAccessKey: b}, {accessKeyId: a, secretAccessKey: c}]", "there twice"},
+		{"audit: {files: -1}", "audit.files"},
 		{"listen: nonsense", "listen: want HOST:PORT"},
 		{"workers: {keepAlive: -1s}", "workers.keepAlive"},
 		{"workers: {network: bridge}", `"bridge" is not one of none, host`},

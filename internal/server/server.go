@@ -18,6 +18,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/api"
 	"github.com/cloudjit/cloudjit/internal/artifact"
 	"github.com/cloudjit/cloudjit/internal/assets"
+	"github.com/cloudjit/cloudjit/internal/audit"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
@@ -53,6 +54,7 @@ type Server struct {
 	node     *node.Node
 	http     *http.Server
 	listener net.Listener
+	audits   []*audit.Log
 
 	life   context.Context // ends when background work has to
 	end    context.CancelFunc
@@ -79,6 +81,10 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if s.listener, err = net.Listen("tcp", opt.Config.Listen); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", opt.Config.Listen, err)
 	}
+	certificates, err := newCertificates(opt.Config.TLS, opt.Log)
+	if err != nil {
+		return nil, err
+	}
 	if s.store, err = store.Open(ctx, store.Options{Dir: opt.Config.Data, Logger: opt.Log}); err != nil {
 		return nil, err
 	}
@@ -94,6 +100,10 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		return nil, err
 	}
 	metrics := telemetry.NewMetrics()
+	audits, err := s.openAudit(data)
+	if err != nil {
+		return nil, err
+	}
 
 	limits := jar.Limits{Archive: opt.Config.Limits.Code, Unzipped: opt.Config.Limits.Unzipped}
 	l, err := s.newLauncher(&code{store: artifacts, limits: limits})
@@ -130,15 +140,21 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	a := api.New(api.Options{
 		Store: s.store, Platform: s.node, Code: artifacts, Logs: s.logs, Prepare: l.prepare, Metrics: metrics.Handler(), Observe: metrics.Async, Logger: opt.Log,
 		Region: opt.Config.Region, Account: opt.Config.Account,
-		Credentials: opt.Config.Credentials, Insecure: opt.Config.Insecure,
+		Credentials: opt.Config.Credentials, Insecure: opt.Config.Insecure, Hosts: hosts(opt.Config), Origins: opt.Config.Origins,
+		Audit: audits[0], AuditInvocations: audits[1],
 		Limits: opt.Config.Limits, Async: opt.Config.Async, Concurrency: opt.Config.Workers.Concurrency,
 		Policy: nodeOptions.Defaults, Version: opt.Version, Problems: s.store.Problems,
 	})
 	s.tasks.Go(func() error { return a.Run(s.life) })
 	s.http = api.NewHTTPServer(s.tracer.Requests(a.Handler()))
 	s.http.ErrorLog = slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug)
+	serve := func() error { return s.http.Serve(s.listener) }
+	if certificates != nil {
+		s.http.TLSConfig = certificates.config()
+		serve = func() error { return s.http.ServeTLS(s.listener, "", "") }
+	}
 	s.tasks.Go(func() error {
-		err := s.http.Serve(s.listener)
+		err := serve()
 		if errors.Is(err, http.ErrServerClosed) {
 			return nil
 		}
@@ -151,6 +167,38 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 
 // Addr is what the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// URL is where clients reach the server.
+func (s *Server) URL() string {
+	if s.opt.Config.TLS.Cert != "" {
+		return "https://" + s.Addr().String()
+	}
+	return "http://" + s.Addr().String()
+}
+
+// openAudit opens the logs of who changed what and who ran what; nil where nobody wants one.
+func (s *Server) openAudit(data string) (logs [2]*audit.Log, err error) {
+	c := s.opt.Config.Audit
+	for i, name := range []string{"audit", "invocations"} {
+		if c.Files == 0 || i == 1 && !c.Invocations {
+			continue
+		}
+		if logs[i], err = audit.Open(filepath.Join(data, "audit"), name, int64(c.FileMB)*1e6, c.Files); err != nil {
+			return logs, err
+		}
+		s.audits = append(s.audits, logs[i])
+	}
+	return logs, nil
+}
+
+// hosts are the names that the server goes by, the one that it was told to listen on among them.
+func hosts(c config.Config) []string {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil || host == "" || net.ParseIP(host) != nil && net.ParseIP(host).IsUnspecified() {
+		return c.Hosts
+	}
+	return append([]string{host}, c.Hosts...)
+}
 
 // Failed yields an error when the server cannot go on; Stop is to be called then too.
 func (s *Server) Failed() <-chan error { return s.failed }
@@ -188,6 +236,9 @@ func (s *Server) close() error {
 	}
 	if s.logs != nil {
 		errs = append(errs, s.logs.Close())
+	}
+	for _, l := range s.audits {
+		errs = append(errs, l.Close())
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())

@@ -34,6 +34,11 @@ var (
 	ErrMismatch = errors.New("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.") // AWS's words
 	// ErrExpired: it was signed too long ago, or in the future.
 	ErrExpired = errors.New("Signature expired") // AWS's words
+	// ErrUsed: it was accepted before, or may have been.
+	ErrUsed = errors.New("The signature was used before: sign each request anew")
+	// ErrSame: another request was signed in the same second in the same words. Signed again a second
+	// later it is another one.
+	ErrSame = errors.New("Another request had the same signature: sign again, a second later")
 )
 
 // MaxSkew is how far a request's time may be from ours.
@@ -49,78 +54,99 @@ const (
 
 // Verifier holds the keys.
 type Verifier struct {
-	// Service is the name that requests must be signed for.
-	Service string
+	// Service and Region are what requests must be signed for.
+	Service, Region string
 	// Secrets by access key.
 	Secrets map[string]string
 }
 
-// claim is what a request says of its signature.
-type claim struct {
-	key, date, region, service string
-	signedHeaders              []string
-	signature                  string
-	at                         time.Time
-	presigned                  bool
-	expires                    time.Duration
+// Claim is what a request says of its signature. It proves nothing before Check.
+type Claim struct {
+	// Key is the access key: one that the verifier knows.
+	Key string
+	// BodySHA256 is what the request says its body's hash is, hex; empty: it says nothing.
+	BodySHA256 string
+	// At is when it was signed, Until how long that holds.
+	At, Until time.Time
+
+	request       *http.Request
+	secret        string
+	scope         [3]string // date, region, service
+	signedHeaders []string
+	signature     string
+	presigned     bool
+	expires       time.Duration
 }
 
-// Verify returns the access key that signed r. bodySHA256 is the hex hash of its body, asked for
-// when all that is cheaper to check was right.
-func (v *Verifier) Verify(r *http.Request, now time.Time, bodySHA256 func() (string, error)) (string, error) {
+// Claim reads a request's signature and checks all of it that needs neither the body nor a calculation:
+// the key is known, the time is right, it is for this service and region, and nothing that it could mean
+// something else with is unsigned.
+func (v *Verifier) Claim(r *http.Request, now time.Time) (*Claim, error) {
 	c, err := read(r)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	secret, ok := v.Secrets[c.key]
-	if !ok {
-		return "", ErrUnknownKey
+	c.request = r
+	var ok bool
+	if c.secret, ok = v.Secrets[c.Key]; !ok {
+		return nil, ErrUnknownKey
 	}
-	if c.service != v.Service {
-		return "", fmt.Errorf("%w: Credential should be scoped to correct service: '%s'", ErrMismatch, v.Service)
+	if service := c.scope[2]; service != v.Service {
+		return nil, fmt.Errorf("%w: Credential should be scoped to correct service: '%s'", ErrMismatch, v.Service)
+	}
+	if region := c.scope[1]; region != v.Region {
+		return nil, fmt.Errorf("%w: Credential should be scoped to a valid region, '%s', not '%.40s'", ErrMismatch, v.Region, region)
 	}
 	if err := c.checkTime(now); err != nil {
-		return "", err
+		return nil, err
 	}
 	if !slices.Contains(c.signedHeaders, "host") {
-		return "", fmt.Errorf("%w: 'host' must be a signed header", ErrMismatch)
+		return nil, fmt.Errorf("%w: 'host' must be a signed header", ErrMismatch)
 	}
-	hash, err := bodySHA256()
-	if err != nil {
-		return "", err
+	for name := range r.Header {
+		if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-amz-") && !slices.Contains(c.signedHeaders, lower) {
+			return nil, fmt.Errorf("%w: '%.80s' must be a signed header", ErrMismatch, lower)
+		}
 	}
-	if stated := r.Header.Get("X-Amz-Content-Sha256"); stated != "" && stated != hash {
-		return "", fmt.Errorf("%w (the body is not what X-Amz-Content-Sha256 says)", ErrMismatch)
+	c.BodySHA256 = r.Header.Get("X-Amz-Content-Sha256")
+	return c, nil
+}
+
+// Check says whether the claim's signature is right for a body with a hash, hex. Where the request says
+// what the hash is, that one proves who sent it before the body has come; whether the body has that hash
+// is to be checked as well then.
+func (c *Claim) Check(bodySHA256 string) error {
+	if c.BodySHA256 != "" && c.BodySHA256 != bodySHA256 {
+		return fmt.Errorf("%w (the body is not what X-Amz-Content-Sha256 says)", ErrMismatch)
 	}
-	want := c.sign(secret, canonical(r, &c, hash))
-	if !hmac.Equal([]byte(want), []byte(c.signature)) {
-		return "", ErrMismatch
+	if !hmac.Equal([]byte(c.sign(canonical(c.request, c, bodySHA256))), []byte(c.signature)) {
+		return ErrMismatch
 	}
-	return c.key, nil
+	return nil
 }
 
 // read finds the signature of a request, without trusting it.
-func read(r *http.Request) (claim, error) {
+func read(r *http.Request) (*Claim, error) {
 	if h := r.Header.Get("Authorization"); h != "" {
 		return readHeader(r, h)
 	}
 	if r.URL.RawQuery != "" && strings.Contains(r.URL.RawQuery, "X-Amz-Signature") {
 		return readQuery(r.URL.Query())
 	}
-	return claim{}, ErrMissing
+	return nil, ErrMissing
 }
 
-func readHeader(r *http.Request, h string) (claim, error) {
+func readHeader(r *http.Request, h string) (*Claim, error) {
 	rest, ok := strings.CutPrefix(h, algorithm+" ")
 	if !ok {
-		return claim{}, fmt.Errorf("%w: want %s", ErrMalformed, algorithm)
+		return nil, fmt.Errorf("%w: want %s", ErrMalformed, algorithm)
 	}
-	var c claim
+	c := new(Claim)
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		switch name {
 		case "Credential":
-			if err := c.scope(value); err != nil {
+			if err := c.readScope(value); err != nil {
 				return c, err
 			}
 		case "SignedHeaders":
@@ -132,8 +158,8 @@ func readHeader(r *http.Request, h string) (claim, error) {
 	return c, c.finish(cmp.Or(r.Header.Get("X-Amz-Date"), r.Header.Get("Date")))
 }
 
-func readQuery(q url.Values) (claim, error) {
-	c := claim{presigned: true, signature: q.Get("X-Amz-Signature"), signedHeaders: strings.Split(q.Get("X-Amz-SignedHeaders"), ";")}
+func readQuery(q url.Values) (*Claim, error) {
+	c := &Claim{presigned: true, signature: q.Get("X-Amz-Signature"), signedHeaders: strings.Split(q.Get("X-Amz-SignedHeaders"), ";")}
 	if q.Get("X-Amz-Algorithm") != algorithm {
 		return c, fmt.Errorf("%w: want %s", ErrMalformed, algorithm)
 	}
@@ -142,50 +168,48 @@ func readQuery(q url.Values) (claim, error) {
 		return c, fmt.Errorf("%w: X-Amz-Expires", ErrMalformed)
 	}
 	c.expires = time.Duration(seconds) * time.Second
-	if err := c.scope(q.Get("X-Amz-Credential")); err != nil {
+	if err := c.readScope(q.Get("X-Amz-Credential")); err != nil {
 		return c, err
 	}
 	return c, c.finish(q.Get("X-Amz-Date"))
 }
 
-// scope reads KEY/DATE/REGION/SERVICE/aws4_request; a key may contain slashes.
-func (c *claim) scope(credential string) error {
+// readScope reads KEY/DATE/REGION/SERVICE/aws4_request; a key may contain slashes.
+func (c *Claim) readScope(credential string) error {
 	parts := strings.Split(credential, "/")
 	n := len(parts)
 	if n < 5 || parts[n-1] != terminator {
 		return fmt.Errorf("%w: Credential", ErrMalformed)
 	}
-	c.key = strings.Join(parts[:n-4], "/")
-	c.date, c.region, c.service = parts[n-4], parts[n-3], parts[n-2]
+	c.Key = strings.Join(parts[:n-4], "/")
+	c.scope = [3]string(parts[n-4 : n-1])
 	return nil
 }
 
-func (c *claim) finish(date string) error {
+func (c *Claim) finish(date string) error {
 	at, err := time.Parse(timeFormat, date)
 	if err != nil {
 		return fmt.Errorf("%w: X-Amz-Date", ErrMalformed)
 	}
-	c.at = at
-	if c.key == "" || c.signature == "" || len(c.signedHeaders) == 0 || len(c.signedHeaders) > maxHeaders || c.date != at.Format("20060102") {
+	c.At, c.Until = at, at.Add(MaxSkew)
+	if c.presigned {
+		c.Until = at.Add(c.expires)
+	}
+	if c.Key == "" || c.signature == "" || len(c.signedHeaders) == 0 || len(c.signedHeaders) > maxHeaders || c.scope[0] != at.Format("20060102") {
 		return fmt.Errorf("%w: a part of it is missing", ErrMalformed)
 	}
 	return nil
 }
 
-func (c *claim) checkTime(now time.Time) error {
-	early := c.at.Add(-MaxSkew)
-	late := c.at.Add(MaxSkew)
-	if c.presigned {
-		late = c.at.Add(c.expires)
-	}
-	if now.Before(early) || now.After(late) {
-		return fmt.Errorf("%w: %s is not within the allowed time of %s", ErrExpired, c.at.Format(timeFormat), now.UTC().Format(timeFormat))
+func (c *Claim) checkTime(now time.Time) error {
+	if now.Before(c.At.Add(-MaxSkew)) || now.After(c.Until) {
+		return fmt.Errorf("%w: %s is not within the allowed time of %s", ErrExpired, c.At.Format(timeFormat), now.UTC().Format(timeFormat))
 	}
 	return nil
 }
 
 // canonical is the canonical request.
-func canonical(r *http.Request, c *claim, hash string) string {
+func canonical(r *http.Request, c *Claim, hash string) string {
 	var b strings.Builder
 	b.WriteString(r.Method + "\n" + canonicalPath(r.URL) + "\n" + canonicalQuery(r.URL, c.presigned) + "\n")
 	for _, name := range c.signedHeaders {
@@ -272,13 +296,13 @@ func headerValue(r *http.Request, name string) string {
 }
 
 // sign is the signature of a canonical request.
-func (c *claim) sign(secret, request string) string {
+func (c *Claim) sign(request string) string {
 	sum := sha256.Sum256([]byte(request))
 	text := strings.Join([]string{
-		algorithm, c.at.Format(timeFormat), strings.Join([]string{c.date, c.region, c.service, terminator}, "/"), hex.EncodeToString(sum[:]),
+		algorithm, c.At.Format(timeFormat), strings.Join([]string{c.scope[0], c.scope[1], c.scope[2], terminator}, "/"), hex.EncodeToString(sum[:]),
 	}, "\n")
-	key := []byte("AWS4" + secret)
-	for _, part := range []string{c.date, c.region, c.service, terminator, text} {
+	key := []byte("AWS4" + c.secret)
+	for _, part := range []string{c.scope[0], c.scope[1], c.scope[2], terminator, text} {
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(part))
 		key = mac.Sum(nil)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 )
 
 var (
-	verifier = sigv4.Verifier{Service: "lambda", Secrets: map[string]string{"AKID": "secret"}}
+	verifier = sigv4.Verifier{Service: "lambda", Region: "us-east-1", Secrets: map[string]string{"AKID": "secret"}}
 	key      = aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "secret"}
 )
 
@@ -66,8 +67,11 @@ func sign(t testing.TB, r *http.Request, body, service string, creds aws.Credent
 }
 
 func verify(r *http.Request, body []byte, now time.Time) error {
-	_, err := verifier.Verify(r, now, func() (string, error) { return sha(body), nil })
-	return err
+	c, err := verifier.Claim(r, now)
+	if err != nil {
+		return err
+	}
+	return c.Check(sha(body))
 }
 
 func TestAgreesWithTheSDK(t *testing.T) {
@@ -110,6 +114,8 @@ func TestRefuses(t *testing.T) {
 		"another query":   {func(r *http.Request) { r.URL.RawQuery = "a=b" }, key, now, sigv4.ErrMismatch},
 		"another host":    {func(r *http.Request) { r.Host = "elsewhere" }, key, now, sigv4.ErrMismatch},
 		"another date":    {func(r *http.Request) { r.Header.Set("X-Amz-Date", "20260102T030406Z") }, key, now, sigv4.ErrMismatch},
+		"one more header": {func(r *http.Request) { r.Header.Set("X-Amz-Invocation-Type", "Event") }, key, now, sigv4.ErrMismatch},
+		"any other one":   {func(r *http.Request) { r.Header.Set("User-Agent", "another") }, key, now, nil},
 		"date is nothing": {func(r *http.Request) { r.Header.Del("X-Amz-Date") }, key, now, sigv4.ErrMalformed},
 	} {
 		r := request(t, "GET", "/2015-03-31/functions", "")
@@ -125,6 +131,13 @@ func TestRefuses(t *testing.T) {
 	sign(t, r, "", "s3", key, now)
 	if err := verify(r, nil, now); !errors.Is(err, sigv4.ErrMismatch) {
 		t.Errorf("another service: got %v", err)
+	}
+	r = request(t, "GET", "/", "")
+	if err := v4.NewSigner().SignHTTP(t.Context(), key, r, sha(nil), "lambda", "eu-west-1", now); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(r, nil, now); !errors.Is(err, sigv4.ErrMismatch) || !strings.Contains(err.Error(), "us-east-1") {
+		t.Errorf("another region: got %v", err)
 	}
 }
 
@@ -162,7 +175,7 @@ func TestAnyQueryAgrees(t *testing.T) {
 		if err != nil {
 			t.Skip()
 		}
-		if err := v4.NewSigner().SignHTTP(context.Background(), key, r, sha(nil), "lambda", "eu-west-1", now); err != nil {
+		if err := v4.NewSigner().SignHTTP(context.Background(), key, r, sha(nil), "lambda", "us-east-1", now); err != nil {
 			t.Fatal(err)
 		}
 		r.Host = "h"
@@ -183,8 +196,8 @@ func FuzzVerify(f *testing.F) {
 			t.Skip()
 		}
 		r := &http.Request{Method: "GET", URL: u, Host: "h", Header: http.Header{"Authorization": {authorization}, "X-Amz-Date": {date}}}
-		other := sigv4.Verifier{Service: "lambda", Secrets: map[string]string{"AKID": "never used to sign"}}
-		if _, err := other.Verify(r, time.Now(), func() (string, error) { return sha(nil), nil }); err == nil {
+		other := sigv4.Verifier{Service: "lambda", Region: "us-east-1", Secrets: map[string]string{"AKID": "never used to sign"}}
+		if c, err := other.Claim(r, time.Now()); err == nil && c.Check(sha(nil)) == nil {
 			t.Fatalf("accepted %q", authorization)
 		}
 	})
