@@ -109,6 +109,9 @@ func refusal(r *node.RejectError) *Error {
 		e.Reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
 	case engine.ReasonNodeThrottled, engine.ReasonQueueFull:
 		e.Reason = "ConcurrentInvocationLimitExceeded"
+	case engine.ReasonWaited:
+		e.Reason = "ConcurrentInvocationLimitExceeded"
+		e.Message = "Rate Exceeded. The invocation waited for as long as it may, and no worker was free for it."
 	case engine.ReasonTooLarge:
 		return invalid("The function's MemorySize is more than all the memory that this server gives to workers.")
 	default:

@@ -155,6 +155,9 @@ func (s *Server) urlEvent(w http.ResponseWriter, r *http.Request, c urlCall) {
 }
 
 func urlFailure(w http.ResponseWriter, status int, message string) {
+	if status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "1")
+	}
 	writeJSON(w, status, map[string]string{"Message": message})
 }
 

@@ -48,7 +48,7 @@ func render(requestID string, res *node.Result, timeout time.Duration) (payload 
 			return res.Payload, unhandled // what the runtime said of it
 		}
 		if res.Exit == nil {
-			return failureDocument("Runtime.InitError", requestID, "The runtime was not ready in its time"), unhandled
+			return failureDocument("Runtime.InitError", requestID, "The runtime did not start: "+or(res.StartError, "it was not ready in its time")), unhandled
 		}
 		return failureDocument("Runtime.ExitError", requestID, exitMessage(res.Exit)), unhandled
 	case function.OutcomeDeoptimized:

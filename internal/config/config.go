@@ -106,6 +106,9 @@ type Workers struct {
 	MemoryMiB int `yaml:"memoryMiB"`
 	// Starts is how many workers may be starting at once; 0: twice the number of cores.
 	Starts int `yaml:"starts"`
+	// InitTimeout is how long a worker may take to become ready (Lambda's), WebInitTimeout the same of web applications.
+	InitTimeout    time.Duration `yaml:"initTimeout"`
+	WebInitTimeout time.Duration `yaml:"webInitTimeout"`
 	// Concurrency of the whole node: invocations beyond are throttled (429).
 	Concurrency int `yaml:"concurrency"`
 	// Queue is how many invocations of one function may wait for a worker.
@@ -190,12 +193,14 @@ func Default() Config {
 		Account:  "000000000000",
 		LogLevel: "info",
 		Workers: Workers{
-			Driver:      "process",
-			Network:     "none",
-			KeepAlive:   10 * time.Minute, // paper, 5.1; OpenWhisk's default
-			Starts:      2 * runtime.NumCPU(),
-			Concurrency: 1000,
-			Queue:       10_000,
+			Driver:         "process",
+			Network:        "none",
+			KeepAlive:      10 * time.Minute, // paper, 5.1; OpenWhisk's default
+			Starts:         2 * runtime.NumCPU(),
+			InitTimeout:    10 * time.Second,
+			WebInitTimeout: time.Minute,
+			Concurrency:    1000,
+			Queue:          10_000,
 		},
 		Policy: Policy{
 			Name:             defaultPolicy,
@@ -306,6 +311,8 @@ func (c *Config) Check() error {
 	check(c.Workers.KeepAlive >= 0, "workers.keepAlive", "want 0 or more")
 	check(c.Workers.MemoryMiB >= 0, "workers.memoryMiB", "want 0 or more")
 	check(c.Workers.Starts > 0, "workers.starts", "want 1 or more")
+	check(c.Workers.InitTimeout >= time.Second && c.Workers.InitTimeout <= 15*time.Minute, "workers.initTimeout", "want 1s to 15m")
+	check(c.Workers.WebInitTimeout >= time.Second && c.Workers.WebInitTimeout <= 15*time.Minute, "workers.webInitTimeout", "want 1s to 15m")
 	check(c.Workers.Concurrency > 0, "workers.concurrency", "want 1 or more")
 	check(c.Workers.Queue > 0, "workers.queue", "want 1 or more")
 	check(c.Workers.CPUs >= 0, "workers.cpus", "want 0 or more")

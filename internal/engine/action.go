@@ -14,7 +14,7 @@ const (
 	// ActionStart: start a worker and answer with EventWorkerReady or EventWorkerFailed.
 	// Worker, Revision, Rung, Recording, Cold (an invocation waits for it), Check (it is the
 	// check of an artifact: it is ready only if the artifact is good), Compare (as a part of that, answers are
-	// compared with those of the first rung).
+	// compared with those of the first rung), At (how long it may take, ns; 0: the engine does not say).
 	ActionStart
 	// ActionAssign: run the invocation on the worker and answer with EventFinished.
 	// Invocation, Worker, Revision, Rung, Recording, Cold (it waited for this worker to start).
@@ -91,6 +91,8 @@ const (
 	ReasonNodeThrottled
 	// ReasonQueueFull: as many invocations of the function wait as may.
 	ReasonQueueFull
+	// ReasonWaited: no worker was free, or could be started, for as long as an invocation may wait.
+	ReasonWaited
 	// ReasonTooLarge: a worker reserves more memory than the whole node has.
 	ReasonTooLarge
 	// ReasonRevisionGone: the revision, or its function, was removed.

@@ -144,6 +144,7 @@ func (e *Engine) revisionAdded(ev Event) {
 			rungs: make([]artifact, rungs), serve: ladder.ID(rungs - 1),
 			memory: slices.Clone(c.MemoryMiB), recordMiB: c.RecordMiB, workerMB: c.WorkerMB,
 		},
+		initLimit: c.InitLimit, initMost: max(c.InitMost, c.InitLimit), wait: c.Wait,
 		sibling: f.revs, starvedPrev: noRevision, starvedNx: noRevision,
 	}
 	if r.workerMB <= 0 {

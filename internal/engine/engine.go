@@ -35,6 +35,7 @@ type Engine struct {
 	inflight int32 // invocations that wait or run
 	waiting  int32
 	starved  revisionList // revisions that want to start a worker and cannot, in their turn
+	starts   []begun      // workers that start, under a limit of starts
 	// memoryShort: the head of starved waits for memory, not for a start to end.
 	memoryShort bool
 
@@ -112,6 +113,13 @@ type revision struct {
 	asked          int64 // when the policy is asked again whether one more starts; 0: when one more waits
 	startNotBefore int64
 	startFailures  int32      // in a row
+	initFailures   int32      // in a row: the function's own
+	initLimit      int64      // ns, of the next start
+	initMost, wait int64      // as in RevisionConfig
+	giveUp         int64      // when those that wait are looked at; 0: none waits
+	proven         bool       // a worker of it came up
+	held           bool       // it would have started more workers, but for its own share
+	rank           rank       // in starved
 	sibling        RevisionID // next revision of the function
 	starvedPrev    RevisionID
 	starvedNx      RevisionID
@@ -230,12 +238,17 @@ func (e *Engine) woke() {
 	for id := e.pool.Expired(e.now); id != pool.None; id = e.pool.Expired(e.now) {
 		e.expire(id)
 	}
+	late := e.overdue()
 	for e.timers.next() <= e.now {
 		id := e.timers.pop()
 		if e.revision(id) != nil {
+			e.waited(id)
 			e.admitAll(id)
 			e.settle(id)
 		}
+	}
+	if late && e.starved.head != noRevision {
+		e.room()
 	}
 }
 

@@ -129,8 +129,10 @@ const (
 	FailureNone Failure = iota
 	// FailureSandbox is the platform's: the sandbox could not be made. Tried again.
 	FailureSandbox
-	// FailureInit is the function's: it did not come up, in its time or at all.
+	// FailureInit is the function's: it did not come up.
 	FailureInit
+	// FailureSlow is the function's: it did not come up in its time.
+	FailureSlow
 	// FailureMetadata is a worker of a binary that met a missing element while it started.
 	FailureMetadata
 	// FailureStale is an artifact that does not fit this machine any more, or is damaged.
@@ -179,6 +181,12 @@ type RevisionConfig struct {
 	RecordMiB int32
 	// WorkerMB is what a worker of the first rung is expected to use, until it is measured; 0: what it reserves.
 	WorkerMB float64
+	// InitLimit is how long (ns) a worker may take to be ready; one that records has more. The next after
+	// one that was too slow has twice as long, up to InitMost. 0: the engine sets no limit.
+	InitLimit, InitMost int64
+	// Wait is how long (ns) an invocation waits for a worker, beyond that of a start that is under way for it;
+	// 0: as long as it takes.
+	Wait int64
 	// Parked: nothing is prepared for it (a version that was published before, an update in progress).
 	Parked bool
 	// Restored is the pipeline's state from before a restart; its zero value: a new revision.
@@ -189,7 +197,8 @@ type RevisionConfig struct {
 type NodeConfig struct {
 	// MemoryMiB is what all workers together may reserve; 0: no limit.
 	MemoryMiB int64
-	// Starts is how many workers may be starting at once; 0: no limit.
+	// Starts is how many workers may be starting at once, but for those that take much longer than they
+	// should: see late. 0: no limit.
 	Starts int32
 	// Concurrency is the most invocations in flight on the node; 0: no limit.
 	Concurrency int32

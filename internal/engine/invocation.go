@@ -92,8 +92,13 @@ func (e *Engine) enqueue(id InvocationID, q *queue, state invState) {
 	inv := &e.inv[id]
 	inv.state, inv.at, inv.worker = state, e.now, pool.None
 	e.pushBack(q, id)
-	e.functions[e.revisions[inv.rev].fn].waiting++
+	r := &e.revisions[inv.rev]
+	e.functions[r.fn].waiting++
 	e.waiting++
+	if r.wait > 0 && r.giveUp == 0 {
+		r.giveUp = e.now + r.wait
+		e.timers.push(r.giveUp, inv.rev)
+	}
 }
 
 // dequeue takes the first of a queue that is not empty.

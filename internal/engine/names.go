@@ -14,7 +14,7 @@ var actionNames = [actionKindCount]string{
 }
 
 var failureNames = [failureCount]string{
-	"none", "sandbox", "init", "metadata", "stale", "differs", "stopped", "build", "inputs", "cancelled",
+	"none", "sandbox", "init", "slow", "metadata", "stale", "differs", "stopped", "build", "inputs", "cancelled",
 }
 
 // reasons are the name of each reason, stable, for logs and metrics, and a sentence for people.
@@ -24,6 +24,7 @@ var reasons = [reasonCount]struct{ name, text string }{
 	ReasonThrottled:     {"throttled", "the function's reserved concurrency is in use"},
 	ReasonNodeThrottled: {"node-throttled", "the node's concurrency limit is in use"},
 	ReasonQueueFull:     {"queue-full", "as many invocations of the function wait as may"},
+	ReasonWaited:        {"waited", "no worker was free for it in time"},
 	ReasonTooLarge:      {"too-large", "a worker needs more memory than the node may use"},
 	ReasonRevisionGone:  {"revision-gone", "the revision was removed"},
 	ReasonDraining:      {"draining", "the node is shutting down"},

@@ -80,7 +80,7 @@ func (e *Engine) needs(r *revision) bool {
 
 // short reports whether invocations wait that no worker is coming for, and one may start.
 func (e *Engine) short(r *revision) bool {
-	return r.queue.n+r.retries.n > 0 && r.startNotBefore <= e.now && e.uncovered(r)
+	return r.queue.n+r.retries.n > 0 && r.startNotBefore <= e.now && e.uncovered(r) && e.withinShare(r)
 }
 
 // needsAside reports whether a recorder is to be started beside the workers that serve.
@@ -132,7 +132,7 @@ func (e *Engine) start(rev RevisionID) bool {
 	if rung := r.nextCheck(); rung != ladder.First {
 		return e.startCheck(r, rung)
 	}
-	if e.config.Starts > 0 && e.pool.Starting() >= int(e.config.Starts) {
+	if !e.hasPlace(r) {
 		e.memoryShort = false
 		return false
 	}
@@ -191,6 +191,10 @@ func (e *Engine) beginWith(r *revision, a Action, mib int32) WorkerID {
 	}
 	wk := e.pool.Get(w)
 	wk.Since = e.now
+	if !a.Check {
+		e.watch(r, w, wk)
+		a.At = int64(float64(r.initLimit) * a.Recording.Start())
+	}
 	if a.Recording != ladder.RecordingNone {
 		r.recorder = w
 		rec := &r.recordings[a.Recording]

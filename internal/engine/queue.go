@@ -52,20 +52,35 @@ type revisionList struct {
 	head, tail RevisionID
 }
 
-// starve puts a revision at the end of those that wait for room, unless it waits already.
+// starve puts a revision among those that wait for room, behind all that have the same right or a better one.
+// If it waits already, it stays where it is unless its right has changed.
 func (e *Engine) starve(id RevisionID) {
 	r := &e.revisions[id]
+	rank := e.rankOf(r)
 	if r.starved {
-		return
+		if r.rank == rank {
+			return
+		}
+		e.unstarve(id)
 	}
-	r.starved = true
-	r.starvedPrev, r.starvedNx = e.starved.tail, noRevision
-	if e.starved.tail != noRevision {
-		e.revisions[e.starved.tail].starvedNx = id
+	r.starved, r.rank = true, rank
+	after := e.starved.tail
+	for after != noRevision && e.revisions[after].rank > rank {
+		after = e.revisions[after].starvedPrev
+	}
+	r.starvedPrev = after
+	if after != noRevision {
+		r.starvedNx = e.revisions[after].starvedNx
+		e.revisions[after].starvedNx = id
 	} else {
+		r.starvedNx = e.starved.head
 		e.starved.head = id
 	}
-	e.starved.tail = id
+	if r.starvedNx != noRevision {
+		e.revisions[r.starvedNx].starvedPrev = id
+	} else {
+		e.starved.tail = id
+	}
 }
 
 func (e *Engine) unstarve(id RevisionID) {

@@ -67,6 +67,7 @@ type stage struct {
 	served   map[WorkerID]bool
 	meets    map[RevisionID]bool    // the next native invocation meets a missing element
 	fails    map[RevisionID]Failure // the next build, or start, fails
+	hangs    map[RevisionID]bool    // its starts do
 	ends     map[string]int
 }
 
@@ -95,7 +96,7 @@ func newStage(t *testing.T) *stage {
 	return &stage{
 		t: t, e: New(NodeConfig{}, &policy.Paper{HotInvocations: 256}), fns: map[string]FunctionID{}, workers: map[WorkerID]Action{},
 		inv: map[InvocationID]string{}, versions: map[RevisionID]uint32{}, samples: map[RevisionID]uint32{}, served: map[WorkerID]bool{}, meets: map[RevisionID]bool{},
-		fails: map[RevisionID]Failure{}, ends: map[string]int{},
+		fails: map[RevisionID]Failure{}, hangs: map[RevisionID]bool{}, ends: map[string]int{},
 		model: map[string]time.Duration{
 			"hotspot+metadata": 900 * time.Millisecond, "hotspot+classes": 800 * time.Millisecond, "aot-cache": 200 * time.Millisecond,
 			"native-optimized": 20 * time.Millisecond, "make": time.Second, "hotspot": 600 * time.Millisecond, "native": 20 * time.Millisecond, "direct": 5 * time.Millisecond,
@@ -193,6 +194,7 @@ func (s *stage) command(words []string) {
 		s.names = append(s.names, name)
 		s.step(Event{Kind: EventRevisionAdded, Revision: RevisionID(len(s.names) - 1), RevisionConfig: &RevisionConfig{
 			Function: s.fns[fn], Ladder: l, Slots: num("slots", 1), MemoryMiB: reserves(l, m, num("native", int(m)*3/8)),
+			InitLimit: int64(dur(arg["init"], 0)), InitMost: int64(dur(arg["most"], 0)), Wait: int64(dur(arg["wait"], 0)),
 		}})
 	case "arrive":
 		for range num("n", 1) {
@@ -219,6 +221,8 @@ func (s *stage) command(words []string) {
 	case "samples":
 		s.samples[s.rev(name)]++
 		s.step(Event{Kind: EventSamples, Revision: s.rev(name), Version: s.samples[s.rev(name)], Complete: num("own", 0) == 1})
+	case "hangs":
+		s.hangs[s.rev(name)] = arg["off"] == ""
 	case "optimize":
 		s.step(Event{Kind: EventOptimize, Revision: s.rev(name), Rung: ladder.ID(num("rung", 2))})
 	case "deoptimize":
@@ -300,6 +304,8 @@ func (s *stage) do(a Action) string {
 		if f, ok := s.fails[a.Revision]; ok && f <= FailureDiffers && (a.Rung != ladder.First || f == FailureSandbox) {
 			delete(s.fails, a.Revision)
 			s.later(d, Event{Kind: EventWorkerFailed, Worker: a.Worker, Failure: f, Version: s.samples[a.Revision]})
+		} else if s.hangs[a.Revision] && a.At > 0 {
+			s.later(time.Duration(a.At), Event{Kind: EventWorkerFailed, Worker: a.Worker, Failure: FailureSlow})
 		} else {
 			ev := Event{Kind: EventWorkerReady, Worker: a.Worker}
 			if a.Compare {

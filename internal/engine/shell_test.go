@@ -204,6 +204,7 @@ func (s *shell) checkLimits(check bool) {
 	if s.config.MemoryMiB > 0 && mib > s.config.MemoryMiB {
 		s.t.Fatalf("workers reserve %d MiB of %d", mib, s.config.MemoryMiB)
 	}
+	starting -= min(s.e.pool.LateStarts(), lateStarts*int(s.config.Starts))
 	if !check && s.config.Starts > 0 && starting > int(s.config.Starts) {
 		s.t.Fatalf("%d workers start at once, limit %d", starting, s.config.Starts)
 	}
@@ -289,6 +290,8 @@ func (s *shell) addRevision(fn FunctionID) {
 		Function: fn, Ladder: rapid.SampledFrom([]*ladder.Ladder{climbing, whole, direct}).Draw(t, "ladder"),
 		Slots:     rapid.SampledFrom([]int32{0, 1, 3}).Draw(t, "slots"),
 		RecordMiB: rapid.SampledFrom([]int32{0, 64}).Draw(t, "more to record"),
+		InitLimit: int64(10 * time.Second), InitMost: int64(time.Minute),
+		Wait: rapid.SampledFrom([]int64{0, int64(2 * time.Second)}).Draw(t, "wait"),
 	}
 	c.MemoryMiB = reserves(c.Ladder, big, big/3)
 	s.revs[id] = &testRevision{fn: fn, config: c}
@@ -362,7 +365,7 @@ func (s *shell) act(draining bool) bool {
 		}
 		delete(s.workers, id)
 		s.step(Event{Kind: EventWorkerFailed, Worker: id, Failure: rapid.SampledFrom([]Failure{
-			FailureSandbox, FailureInit, FailureMetadata, FailureStale, FailureDiffers,
+			FailureSandbox, FailureInit, FailureSlow, FailureMetadata, FailureStale, FailureDiffers,
 		}).Draw(t, "failure"), Version: uint32(rapid.IntRange(0, 2).Draw(t, "samples")), Cost: ladder.Cost{Wall: time.Second}})
 	case "crash":
 		id, ok := pick(s, s.workers, func(_ WorkerID, w *testWorker) bool { return w.ready && !w.stopped })

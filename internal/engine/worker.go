@@ -216,7 +216,7 @@ func (e *Engine) workerReady(ev Event) {
 	rev := RevisionID(wk.Group)
 	r := &e.revisions[rev]
 	e.pool.Ready(ev.Worker)
-	r.startFailures = 0
+	r.startFailures, r.initFailures, r.proven = 0, 0, true
 	e.started(r, wk)
 	if wk.Rung != ladder.First {
 		a := &r.rungs[wk.Rung]
@@ -236,6 +236,10 @@ func (e *Engine) workerReady(ev Event) {
 			e.keep(ev.Worker, rev)
 		}
 	}
+	if r.held {
+		r.held = false
+		e.want(rev)
+	}
 	if e.starved.head != noRevision {
 		e.room()
 	}
@@ -252,7 +256,7 @@ func (e *Engine) workerFailed(ev Event) {
 		e.illegal(ev, ReasonWrongState)
 		return
 	}
-	rev, rung, x, asked := RevisionID(wk.Group), wk.Rung, wk.Recording, wk.State == pool.Stopping
+	rev, rung, x, asked, since := RevisionID(wk.Group), wk.Rung, wk.Recording, wk.State == pool.Stopping, wk.Since
 	r := &e.revisions[rev]
 	e.pool.Gone(ev.Worker)
 	switch {
@@ -268,6 +272,7 @@ func (e *Engine) workerFailed(ev Event) {
 		if ev.Failure == FailureSandbox {
 			e.startFailed(rev, ev.Worker)
 		} else {
+			e.initFailed(r, ev.Failure, e.now-since)
 			e.recorderFailed(rev, x)
 		}
 	case ev.Failure == FailureSandbox:
@@ -275,7 +280,11 @@ func (e *Engine) workerFailed(ev Event) {
 	case rung != ladder.First:
 		e.rungFailed(rev, rung, ev.Failure, ReasonRungStartFailed)
 	default:
+		e.initFailed(r, ev.Failure, e.now-since)
 		e.failFirst(rev, ev.Worker, ReasonInitFailed)
+		if ev.Failure == FailureSlow {
+			e.failOlder(rev, ev.Worker, since+(e.now-since)/2)
+		}
 	}
 	e.settle(rev)
 }

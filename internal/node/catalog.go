@@ -132,6 +132,8 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 		fresh[r.Spec.ID] = &engine.RevisionConfig{
 			Ladder: l, Slots: rev.slots(), MemoryMiB: rev.reserves(), RecordMiB: int32(n.opt.RecordMiB),
 			WorkerMB: expectedMB, Restored: restored, Parked: r.Spec.Version != function.Latest,
+			InitLimit: int64(n.initTimeout(&r.Spec)), InitMost: int64(max(n.initTimeout(&r.Spec), r.Spec.Timeout)),
+			Wait: int64(max(n.opt.InitTimeout, r.Spec.Timeout)),
 		}
 		if p.Prepare != nil && *p.Prepare == policy.PrepareDeploy && (len(restored.Rungs) == 0 || restored.Preparing) && !fresh[r.Spec.ID].Parked {
 			rev.preparing = make(chan struct{})

@@ -89,8 +89,9 @@ func chaos(t *testing.T, seed uint64) {
 	var refused, gone atomic.Int64
 	ids := make([]atomic.Pointer[function.RevisionID], 4)
 	names := []function.Name{"a", "b", "c", "d"}
+	patient := func(s *function.Spec) { s.Timeout = time.Minute } // the memory is short, and no wait too long here
 	for i, name := range names {
-		ids[i].Store(ptr(w.deploy(t, name, nil)))
+		ids[i].Store(ptr(w.deploy(t, name, patient)))
 	}
 	var calls sync.WaitGroup
 	for i := range 1500 {
@@ -101,7 +102,7 @@ func chaos(t *testing.T, seed uint64) {
 		k := int(upTo(4))
 		switch {
 		case chance(1):
-			ids[k].Store(ptr(w.deploy(t, names[k], nil)))
+			ids[k].Store(ptr(w.deploy(t, names[k], patient)))
 		case chance(1):
 			_ = w.Deoptimize(t.Context(), *ids[k].Load())
 		case chance(1):

@@ -263,7 +263,7 @@ func open(t testing.TB, w *world, set func(*Options)) *world {
 	w.driver = fake.New(func(s worker.Spec) fake.Program { return w.program(s) })
 	opt := Options{
 		Driver: w.driver, Launcher: w, State: w.state, Builders: []aot.Builder{w.builder}, Defaults: defaults(),
-		Dir: filepath.Join(t.TempDir(), "node"),
+		Dir: filepath.Join(t.TempDir(), "node"), Load: func() float64 { return 0 },
 	}
 	if set != nil {
 		set(&opt)

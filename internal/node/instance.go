@@ -31,6 +31,7 @@ type instance struct {
 	row       *ladder.Rung // of the rung
 	recording ladder.Recording
 	check     bool
+	limit     time.Duration // of the start
 	began     time.Time
 	record    string       // the folder of what it records on this host; empty if it does not
 	found     []byte       // metadata that was read there last; the keeper's and its poller's, one after the other
@@ -131,7 +132,7 @@ func (n *Node) startWorker(a *engine.Action) {
 	rev := n.revs[a.Revision]
 	w := &instance{
 		id: a.Worker, name: ulid.Make().String(), rev: rev, rung: a.Rung, row: &rev.ladder.Rungs[a.Rung], recording: a.Recording,
-		check: a.Check, began: time.Now(), told: make(chan struct{}),
+		check: a.Check, limit: time.Duration(a.At), began: time.Now(), told: make(chan struct{}),
 	}
 	n.workers[a.Worker] = w
 	dir := rev.artifacts[a.Rung].dir
@@ -275,9 +276,7 @@ func (n *Node) launch(ctx context.Context, w *instance, artifact string) (worker
 		output = w.hint
 	}
 	spec.Output = output
-	ctx, cancel := context.WithTimeout(ctx, n.opt.StartTimeout)
-	defer cancel()
-	return n.opt.Driver.Start(ctx, spec)
+	return n.start(ctx, spec, n.limitOf(w))
 }
 
 // failure classes a start that came to nothing.
@@ -291,6 +290,10 @@ func (n *Node) failure(ctx context.Context, w *instance, artifact string, err er
 	var start *worker.StartError
 	if !errors.As(err, &start) || start.Phase == "sandbox" {
 		return engine.FailureSandbox
+	}
+	var slow *slowError
+	if errors.As(err, &slow) {
+		return engine.FailureSlow
 	}
 	if start.Exit != nil && start.Exit.Code == function.ExitMissingMetadata && w.row.Artifact == ladder.ArtifactBinary {
 		n.learn(w.rev, w, start.Exit, n.survey(ctx, w, artifact))

@@ -26,6 +26,8 @@ type Result struct {
 	// Exit is how the runtime ended, for OutcomeCrashed, OutcomeOutOfMemory, OutcomeDeoptimized
 	// and OutcomeInitError.
 	Exit *worker.Exit
+	// StartError is why no worker came up, for OutcomeInitError where the runtime said nothing and did not end.
+	StartError string
 	// Log is the end (4 KiB at most) of what the invocation wrote to its log, if WithTail asked for it.
 	Log []byte
 
@@ -221,6 +223,9 @@ func (n *Node) unserved(ctx context.Context, c *call, request, traceID string) (
 			var start *worker.StartError
 			if errors.As(failed.err, &start) {
 				r.Payload, r.Exit = start.InitError, start.Exit
+				if r.Exit == nil {
+					r.StartError = start.Err.Error()
+				}
 			}
 		}
 		n.count(rev, r.Rung, r.Outcome, 0)

@@ -59,8 +59,11 @@ type Options struct {
 	BuildLimits aot.Limits
 	// WorkerLimits bound a worker beyond what its revision says (CPUs, PIDs).
 	WorkerLimits worker.Limits
-	// StartTimeout is the longest that a worker may take to become ready; 0: one minute.
-	StartTimeout time.Duration
+	// InitTimeout is how long a worker may take to become ready, WebInitTimeout the same of web applications; 0: ten
+	// seconds (Lambda's), and one minute. See initLimit.
+	InitTimeout, WebInitTimeout time.Duration
+	// Load is the mean number of tasks on this machine that run or want to, of the last minute; nil: the kernel's.
+	Load func() float64
 	// StopGrace is how long a worker has to end by itself; 0: two seconds.
 	StopGrace time.Duration
 	// RecordGrace is how long a recorder has to end, which then writes down what it recorded; 0:
@@ -170,7 +173,7 @@ func (e *RejectError) Error() string { return "invocation refused: " + e.Reason.
 type Node struct {
 	opt   Options
 	log   *slog.Logger
-	start time.Time // what engine times are counted from, with the monotonic clock
+	began time.Time // what engine times are counted from, with the monotonic clock
 	ctx   context.Context
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
@@ -212,8 +215,14 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 	if opt.Policy == nil {
 		opt.Policy = &policy.Paper{}
 	}
-	if opt.StartTimeout == 0 {
-		opt.StartTimeout = time.Minute
+	if opt.InitTimeout == 0 {
+		opt.InitTimeout = 10 * time.Second
+	}
+	if opt.WebInitTimeout == 0 {
+		opt.WebInitTimeout = time.Minute
+	}
+	if opt.Load == nil {
+		opt.Load = readLoad
 	}
 	if opt.StopGrace == 0 {
 		opt.StopGrace = 2 * time.Second
@@ -228,7 +237,7 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	n := &Node{
-		opt: opt, log: opt.Log, start: time.Now(),
+		opt: opt, log: opt.Log, began: time.Now(),
 		engine: engine.New(engine.NodeConfig{}, opt.Policy), functions: map[function.Name]*fn{},
 		drained: make(chan struct{}), builders: map[string]aot.Builder{}, ladders: map[function.Kind]*ladder.Ladder{},
 	}
@@ -258,7 +267,7 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 }
 
 // now is the engine's time: Unix ns that never go backwards.
-func (n *Node) now() int64 { return n.start.UnixNano() + int64(time.Since(n.start)) }
+func (n *Node) now() int64 { return n.began.UnixNano() + int64(time.Since(n.began)) }
 
 // step gives the engine an event and carries its actions out. The caller holds n.mu.
 func (n *Node) step(ev engine.Event) {

@@ -102,9 +102,7 @@ func (n *Node) survey(ctx context.Context, w *instance, binary string) *metadata
 	}
 	said := &bounded{}
 	spec.Output = said
-	limited, cancel := context.WithTimeout(ctx, n.opt.StartTimeout)
-	defer cancel()
-	started, err := n.opt.Driver.Start(limited, spec)
+	started, err := n.start(ctx, spec, n.limitOf(w))
 	var failed *worker.StartError
 	switch {
 	case err == nil:

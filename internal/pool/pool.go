@@ -70,6 +70,8 @@ type Worker struct {
 	Recording ladder.Recording
 	// Check: it is the check of an artifact.
 	Check bool
+	// late: its start takes longer than it should; see Late.
+	late bool
 	// Since is a time of the caller's, ns.
 	Since int64
 	// expiry is when an idle worker's keep-alive ends, ns.
@@ -83,6 +85,7 @@ type group struct {
 	live           int32    // starting, checking, ready and stopping
 	starting       int32
 	checking       int32
+	late           int32 // of those that start
 	stopping       int32
 	idles          int32
 	// at is the time in the heap of expiries, not later than the first that is due; slot is
@@ -108,6 +111,7 @@ type Pool struct {
 	idle     int64 // MiB of those that are idle
 	live     int
 	starting int
+	late     int
 }
 
 // New is an empty pool without a budget.
@@ -166,6 +170,11 @@ func (p *Pool) unstart(w *Worker) {
 	case Starting:
 		p.groups[w.Group].starting--
 		p.starting--
+		if w.late {
+			w.late = false
+			p.groups[w.Group].late--
+			p.late--
+		}
 	case Checking:
 		p.groups[w.Group].checking--
 	}
@@ -176,6 +185,15 @@ func (p *Pool) Ready(id WorkerID) {
 	w := &p.workers[id]
 	p.unstart(w)
 	w.State = Ready
+}
+
+// Late notes that the start of a worker takes longer than it should, until it is no start any more.
+func (p *Pool) Late(id WorkerID) {
+	if w := &p.workers[id]; w.State == Starting && !w.late {
+		w.late = true
+		p.groups[w.Group].late++
+		p.late++
+	}
 }
 
 // Pick is the worker of a group to be used next: one that is busy and has a free slot, else
@@ -340,18 +358,20 @@ func (p *Pool) NextPartial(id WorkerID) WorkerID { return p.workers[id].next }
 func (w *Worker) Idle() bool { return w.list == idleList }
 
 // Live, InStart, Idles and Working count the workers of a group: all, starting, idle, and those that are
-// none of these and do not stop.
+// none of these and do not stop. IsLate reports whether one's start is late.
 func (p *Pool) Live(g GroupID) int32    { return p.groups[g].live }
 func (p *Pool) InStart(g GroupID) int32 { return p.groups[g].starting }
+func (p *Pool) IsLate(g GroupID) bool   { return p.groups[g].late > 0 }
 func (p *Pool) Idles(g GroupID) int32   { return p.groups[g].idles }
 func (p *Pool) Working(g GroupID) int32 {
 	gr := &p.groups[g]
 	return gr.live - gr.starting - gr.checking - gr.stopping - gr.idles
 }
 
-// Workers counts all workers of the node; Starting those that start.
-func (p *Pool) Workers() int  { return p.live }
-func (p *Pool) Starting() int { return p.starting }
+// Workers counts all workers of the node; Starting those that start, LateStarts those of them that are late.
+func (p *Pool) Workers() int    { return p.live }
+func (p *Pool) Starting() int   { return p.starting }
+func (p *Pool) LateStarts() int { return p.late }
 
 // Cap is one more than the largest identifier ever given.
 func (p *Pool) Cap() int { return len(p.workers) }

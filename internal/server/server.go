@@ -127,7 +127,8 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		Builders: builders, Policy: decide, Defaults: defaultPolicy(opt.Config), Limits: nodeLimits(opt.Config, m),
 		BuildLimits:  buildLimits(opt.Config, m),
 		WorkerLimits: worker.Limits{CPUs: opt.Config.Workers.CPUs},
-		Dir:          filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
+		InitTimeout:  opt.Config.Workers.InitTimeout, WebInitTimeout: opt.Config.Workers.WebInitTimeout,
+		Dir: filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
 	}
 	if s.tracer != nil {
 		nodeOptions.Tracer = s.tracer

@@ -1,0 +1,89 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// initTimeout is how long a worker of a revision may take to become ready.
+func (n *Node) initTimeout(spec *function.Spec) time.Duration {
+	if spec.Kind == function.KindWeb {
+		return n.opt.WebInitTimeout
+	}
+	return n.opt.InitTimeout
+}
+
+// limitOf is how long a start may take: as the engine says, or, where it does not (a check), as any of its kind.
+func (n *Node) limitOf(w *instance) time.Duration {
+	if w.limit > 0 {
+		return w.limit
+	}
+	return n.initTimeout(w.rev.spec)
+}
+
+// start starts a worker that has a time to become ready. It gets more where the machine has more to do than it has
+// cores: then it is no fault of the function's that it takes longer. The error says when it was too slow.
+func (n *Node) start(ctx context.Context, spec worker.Spec, limit time.Duration) (worker.Worker, error) {
+	limit = time.Duration(float64(limit) * crowding(n.opt.Load(), runtime.NumCPU()))
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	w, err := n.opt.Driver.Start(limited, spec)
+	var start *worker.StartError
+	if err != nil && ctx.Err() == nil && limited.Err() != nil && errors.As(err, &start) && start.Exit == nil && start.Phase != "sandbox" {
+		start.Err = &slowError{limit, start.Phase, start.Err}
+	}
+	return w, err
+}
+
+// slowError is a start that was given up because of its time.
+type slowError struct {
+	limit time.Duration
+	phase string
+	err   error
+}
+
+func (e *slowError) Error() string {
+	what := "it did not ask for its first invocation"
+	if e.phase == "init" {
+		what = "its initialization did not end"
+	}
+	said := ""
+	if _, after, ok := strings.Cut(e.err.Error(), "; stderr: "); ok {
+		said = "; stderr: " + after
+	}
+	return fmt.Sprintf("not ready after %v: %s (the limit is workers.initTimeout, of web applications workers.webInitTimeout)%s",
+		e.limit.Round(100*time.Millisecond), what, said)
+}
+
+func (e *slowError) Unwrap() error { return e.err }
+
+// mostCrowding is how many times as long as on a free machine a start may take at most.
+const mostCrowding = 6
+
+// crowding is how many times as long everything takes where load tasks want to run on some cores.
+func crowding(load float64, cores int) float64 {
+	return min(max(load/float64(cores), 1), mostCrowding)
+}
+
+// readLoad is the mean number of tasks of the last minute that run or want to; 0 where it is not known.
+func readLoad() float64 {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	load, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0
+	}
+	return load
+}
