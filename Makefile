@@ -71,6 +71,15 @@ library-table: assets ## Popular libraries traced, built and compared; writes do
 	$(MVN) -f internal/libtable/java/pom.xml package
 	CLOUDJIT_LIBRARY_TABLE=$(CACHE)/library-table $(GO) test -count=1 -v -timeout 3h -run TestLibraryTable ./internal/libtable
 
+.PHONY: features
+features: prerequisites ## The corpus of small features whose answers are compared.
+	$(MVN) -f internal/answers/java/pom.xml package
+
+.PHONY: same-answers
+same-answers: build features ## Every feature of the corpus on every rung; writes docs/same-answers.md. Takes an hour; goes on where it was.
+	bin/cloudjit toolchain install
+	CLOUDJIT_SAME_ANSWERS=$(CACHE)/same-answers $(GO) test -count=1 -v -timeout 5h -run TestSameAnswers ./internal/answers
+
 .PHONY: acceptance
 acceptance: prerequisites ## The assembled builder's probe against HotSpot; for every change of a pinned version. Takes minutes.
 	CLOUDJIT_ACCEPTANCE=1 $(GO) test -count=1 -v -timeout 60m -run 'Acceptance|AssembleKilled' ./internal/toolchain

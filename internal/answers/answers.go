@@ -1,0 +1,194 @@
+// Package answers compares what functions answer on the rungs of the ladder.
+//
+// A corpus of small features (java/) is deployed on a platform of its own, called on plain HotSpot, while the
+// tracer records, and on each rung above; everything is asked for as a user would ask. What differs from HotSpot
+// without a sign is either documented (known.go) or a failure. The package serves no platform: it is how the
+// rungs are judged, and writes docs/same-answers.md.
+package answers
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+)
+
+// Group is the features of one archive, which share one function and its artifacts: builds are what takes the time.
+type Group struct {
+	// Name is the folder below java/ that makes the archive.
+	Name string
+	// Handler is the class of the function.
+	Handler string
+	// What the features are about, for the table.
+	What string
+}
+
+// Groups are all archives.
+var Groups = []Group{
+	{"jdk", "features.Jdk", "the JDK"},
+	{"formats", "features.Formats", "libraries that read and write data"},
+	{"tools", "features.Tools", "databases, templates, injection, security, networks"},
+}
+
+// Column is one way to run a function that is compared with plain HotSpot.
+type Column struct {
+	// Rung that answers.
+	Rung function.Rung `json:"rung"`
+	// Untraced: nothing but the start was recorded for the rung's artifact, so that each feature is new to it.
+	Untraced bool `json:"untraced,omitempty"`
+	// Recording: a worker of the first rung, with the tracer.
+	Recording bool `json:"recording,omitempty"`
+}
+
+// String is what the table has at the top of the column.
+func (c Column) String() string {
+	switch {
+	case c.Recording:
+		return string(c.Rung) + ", recording"
+	case c.Untraced:
+		return string(c.Rung) + ", not traced"
+	}
+	return string(c.Rung)
+}
+
+// Answer is what came back for one feature.
+type Answer struct {
+	// Text is the answer; with Failed the document of the error.
+	Text string `json:"text"`
+	// Failed: the function ended with an error instead of answering.
+	Failed bool `json:"failed,omitempty"`
+	// SteppedBack: the rung found by itself that it cannot answer, and HotSpot was to answer instead.
+	SteppedBack bool `json:"steppedBack,omitempty"`
+}
+
+// Verdict is how an answer of a rung compares with HotSpot's.
+type Verdict int
+
+const (
+	// Same: the very answer.
+	Same Verdict = iota
+	// SteppedBack: no answer, but a sign, and the caller gets HotSpot's.
+	SteppedBack
+	// Documented: another answer, which the documentation tells of.
+	Documented
+	// Silent: another answer, and nothing tells of it.
+	Silent
+	// Unknown: it was not asked.
+	Unknown
+)
+
+var verdicts = [...]string{"same", "stepped back", "documented", "**another answer**", ""}
+
+func (v Verdict) String() string { return verdicts[v] }
+
+// Cell is one feature in one column.
+type Cell struct {
+	Verdict Verdict
+	// Why is the documented reason, or the two answers.
+	Why string
+}
+
+// Row is one feature.
+type Row struct {
+	Group, Feature string
+	// Varies: two workers on plain HotSpot answered differently, so that nothing can be compared.
+	Varies string
+	Cells  []Cell // one for each column
+}
+
+// Judge compares what a column answered for a feature with what plain HotSpot did.
+func Judge(feature string, c Column, want, got Answer) Cell {
+	switch {
+	case got.SteppedBack:
+		return Cell{Verdict: SteppedBack}
+	case got == want:
+		return Cell{}
+	}
+	if d := documented(feature, c); d != nil {
+		return Cell{Documented, d.Why}
+	}
+	return Cell{Silent, fmt.Sprintf("%s, not %s", got.quoted(), want.quoted())}
+}
+
+// documented is the entry that a difference may go by.
+func documented(feature string, c Column) *Difference {
+	for i := range Known {
+		d := &Known[i]
+		if ok, err := path.Match(d.Feature, feature); err == nil && ok && d.Rung == c.Rung {
+			return d
+		}
+	}
+	return nil
+}
+
+// quoted is the answer for a table's cell, cut short.
+func (a Answer) quoted() string {
+	text := a.Text
+	if r := []rune(text); len(r) > 160 {
+		text = string(r[:160]) + "..."
+	}
+	if a.Failed {
+		return "error " + text
+	}
+	return fmt.Sprintf("%q", text)
+}
+
+// Compare makes the rows of a group: plain has HotSpot's answers of two workers, by feature.
+func Compare(group string, features []string, plain [2]map[string]Answer, columns []Column, answers []map[string]Answer) []Row {
+	rows := make([]Row, 0, len(features))
+	for _, feature := range features {
+		row := Row{Group: group, Feature: feature, Cells: make([]Cell, len(columns))}
+		want := plain[0][feature]
+		if again := plain[1][feature]; again != want {
+			row.Varies = fmt.Sprintf("%s and %s", want.quoted(), again.quoted())
+		}
+		for i, c := range columns {
+			got, ok := answers[i][feature]
+			switch {
+			case !ok, row.Varies != "":
+				row.Cells[i].Verdict = Unknown
+			default:
+				row.Cells[i] = Judge(feature, c, want, got)
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// Problems are what the corpus must not have: features that vary, and differences that nothing tells of. complete:
+// all columns were asked, so that what is documented and does not happen any more is a problem as well.
+func Problems(rows []Row, columns []Column, complete bool) []string {
+	var problems []string
+	met := make([]bool, len(Known))
+	for _, row := range rows {
+		if row.Varies != "" {
+			problems = append(problems, fmt.Sprintf("%s %s varies on HotSpot: %s", row.Group, row.Feature, row.Varies))
+		}
+		for i, cell := range row.Cells {
+			switch cell.Verdict {
+			case Silent:
+				problems = append(problems, fmt.Sprintf("%s %s on %s: %s", row.Group, row.Feature, columns[i], cell.Why))
+			case Documented:
+				for k := range Known {
+					if ok, _ := path.Match(Known[k].Feature, row.Feature); ok && Known[k].Rung == columns[i].Rung {
+						met[k] = true
+					}
+				}
+			}
+		}
+	}
+	for k, d := range Known {
+		if complete && !met[k] {
+			problems = append(problems, fmt.Sprintf("known.go: %s on %s does not differ any more: remove the entry", d.Feature, d.Rung))
+		}
+	}
+	return problems
+}
+
+// area of a feature is what stands before the slash.
+func area(feature string) string {
+	a, _, _ := strings.Cut(feature, "/")
+	return a
+}

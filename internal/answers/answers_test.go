@@ -1,0 +1,166 @@
+package answers
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/assets"
+	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
+)
+
+var native, untraced = Column{Rung: ladder.Native}, Column{Rung: ladder.Native, Untraced: true}
+
+func TestJudge(t *testing.T) {
+	known := Known
+	defer func() { Known = known }()
+	Known = []Difference{{"text/*", ladder.Native, "no such texts"}}
+	for _, tt := range []struct {
+		feature   string
+		column    Column
+		want, got Answer
+		verdict   Verdict
+		why       string
+	}{
+		{"a/b", native, Answer{Text: "x"}, Answer{Text: "x"}, Same, ""},
+		{"a/b", untraced, Answer{Text: "x"}, Answer{Text: missing, Failed: true, SteppedBack: true}, SteppedBack, ""},
+		{"a/b", native, Answer{Text: "x"}, Answer{Text: "y"}, Silent, `"y", not "x"`},
+		{"a/b", native, Answer{Text: "x"}, Answer{Text: "Runtime.ExitError", Failed: true}, Silent, `error Runtime.ExitError, not "x"`},
+		{"text/b", native, Answer{Text: "x"}, Answer{Text: "y"}, Documented, "no such texts"},
+		{"text/b", Column{Rung: ladder.AOTCache}, Answer{Text: "x"}, Answer{Text: "y"}, Silent, `"y", not "x"`},
+	} {
+		if got := Judge(tt.feature, tt.column, tt.want, tt.got); got != (Cell{tt.verdict, tt.why}) {
+			t.Errorf("Judge(%s, %s, %v, %v) = %v, want %v %q", tt.feature, tt.column, tt.want, tt.got, got, tt.verdict, tt.why)
+		}
+	}
+}
+
+// TestProblems: what varies on HotSpot, differs in silence, or is documented for nothing.
+func TestProblems(t *testing.T) {
+	known := Known
+	defer func() { Known = known }()
+	Known = []Difference{{"text/*", ladder.Native, "met"}, {"gone/*", ladder.Native, "not met"}}
+	columns := []Column{native}
+	rows := Compare("jdk", []string{"a/same", "a/varies", "a/silent", "text/x"},
+		[2]map[string]Answer{
+			{"a/same": {Text: "1"}, "a/varies": {Text: "1"}, "a/silent": {Text: "1"}, "text/x": {Text: "1"}},
+			{"a/same": {Text: "1"}, "a/varies": {Text: "2"}, "a/silent": {Text: "1"}, "text/x": {Text: "1"}},
+		}, columns,
+		[]map[string]Answer{{"a/same": {Text: "1"}, "a/varies": {Text: "1"}, "a/silent": {Text: "2"}, "text/x": {Text: "2"}}})
+	got := Problems(rows, columns, true)
+	want := []string{
+		`jdk a/varies varies on HotSpot: "1" and "2"`,
+		`jdk a/silent on native: "2", not "1"`,
+		`known.go: gone/* on native does not differ any more: remove the entry`,
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := Problems(rows, columns, false); len(got) != 2 {
+		t.Errorf("got %q: a part of the columns says nothing of what is documented", got)
+	}
+	page := Markdown(rows, columns)
+	for _, line := range []string{"| native | 1 | 0 | 1 | 1 |\n", "| text/x | native | documented | met |\n", `| a/silent | native | **another answer** | "2", not "1" |` + "\n", "- **a** (3): same, varies, silent\n"} {
+		if !strings.Contains(page, line) {
+			t.Errorf("%q is not in\n%s", line, page)
+		}
+	}
+}
+
+// TestSameAnswers makes docs/same-answers.md: binaries of each group, and hundreds of starts, so only where it is
+// asked for ("make same-answers"). CLOUDJIT_SAME_ANSWERS is the folder that what is made is kept in;
+// CLOUDJIT_SAME_ANSWERS_GROUP, if set, the only group to ask, without writing the page.
+func TestSameAnswers(t *testing.T) {
+	work := os.Getenv("CLOUDJIT_SAME_ANSWERS")
+	if work == "" {
+		t.Skip("takes an hour: run it with \"make same-answers\"")
+	}
+	builders, _ := toolchain.Find(toolchain.FindOptions{Cache: config.CacheDir()})
+	if len(builders) == 0 {
+		t.Fatal("there is no native-image: run \"cloudjit toolchain install\"")
+	}
+	only := os.Getenv("CLOUDJIT_SAME_ANSWERS_GROUP")
+	var rows []Row
+	var columns []Column
+	for _, g := range Groups {
+		if only != "" && g.Name != only {
+			continue
+		}
+		r := ask(t, work, g, nil)
+		rows, columns = append(rows, r.Rows...), r.Columns
+	}
+	page := Markdown(rows, columns)
+	for _, p := range Problems(rows, columns, only == "") {
+		t.Error(p)
+	}
+	if only != "" {
+		t.Log("\n" + page)
+	} else if err := os.WriteFile("../../docs/same-answers.md", []byte(page), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask runs a group.
+func ask(t *testing.T, work string, g Group, wanted func(Column) bool) *Result {
+	t.Helper()
+	archive, err := Archive(filepath.Join("java", g.Name, "target"))
+	if err != nil {
+		t.Skipf("SKIPPED: %v: run \"make features\"", err)
+	}
+	made := [][]byte{archive}
+	for _, name := range []string{assets.Runtime, assets.Serialization, assets.Tracer, assets.Image} {
+		file, err := assets.Install(t.TempDir(), name)
+		if err != nil {
+			t.Skip("SKIPPED: " + err.Error())
+		}
+		made = append(made, content(t, file))
+	}
+	for _, jdk := range toolchain.FindJDKs(toolchain.FindOptions{}) {
+		made = append(made, []byte(jdk.Home))
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(t.Context(), Config{
+		Archive: archive, Key: HashOf(made...), Platform: HashOf(content(t, self)), Cache: config.CacheDir(), Work: work, Wanted: wanted, Exclusive: exclusive,
+		Log: func(s string) { fmt.Fprintln(os.Stderr, time.Now().Format(time.TimeOnly), s) },
+	}, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for column, why := range r.Unmade {
+		t.Errorf("%s, %s: %s", g.Name, column, why)
+	}
+	return r
+}
+
+// exclusive lets one test at a time build on the machine.
+func exclusive() (func(), error) {
+	file := cmp.Or(os.Getenv("CLOUDJIT_NATIVE_LOCK"), filepath.Join(os.TempDir(), "cloudjit-native.lock"))
+	lock, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return func() { lock.Close() }, nil
+}
+
+func content(t *testing.T, file string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

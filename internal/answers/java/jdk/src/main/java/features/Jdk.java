@@ -1,0 +1,18 @@
+package features;
+
+/** Features of the JDK alone. */
+public final class Jdk extends Corpus {
+    public Jdk() {
+        Language.addTo(this::add);
+        Calls.addTo(this::add);
+        Texts.addTo(this::add);
+        Files.addTo(this::add);
+        Secrets.addTo(this::add);
+        Platform.addTo(this::add);
+    }
+
+    /** Takes features. */
+    interface Adder {
+        void add(String name, Feature feature);
+    }
+}
