@@ -34,7 +34,7 @@ func newBuilders(opt Options, l *launcher, driver worker.Driver, limits jar.Limi
 		l.caches = caches
 		builders = append(builders, caches)
 	}
-	native, err := newNative(opt, l, limits)
+	native, err := newNative(opt, l, driver, limits)
 	if native != nil {
 		builders = append(builders, native)
 	}
@@ -42,7 +42,7 @@ func newBuilders(opt Options, l *launcher, driver worker.Driver, limits jar.Limi
 }
 
 // newNative makes the builder of binaries on the best tool chain here; nil without one.
-func newNative(opt Options, l *launcher, limits jar.Limits) (aot.Builder, error) {
+func newNative(opt Options, l *launcher, driver worker.Driver, limits jar.Limits) (aot.Builder, error) {
 	found, rejected := toolchain.Find(toolchain.FindOptions{GraalVMHome: opt.Config.Builder.GraalVM, Cache: opt.Cache})
 	if opt.Config.Builder.GraalVM != "" && (len(found) == 0 || found[0].Home != opt.Config.Builder.GraalVM) {
 		for _, r := range rejected {
@@ -62,10 +62,11 @@ func newNative(opt Options, l *launcher, limits jar.Limits) (aot.Builder, error)
 	if builds == "" {
 		builds = filepath.Join(opt.Cache, "native")
 	}
+	runner, _ := driver.(worker.Runner)
 	b, err := nativeimage.New(nativeimage.Options{
 		Home: tc.Home, ID: string(tc.Kind) + "-" + tc.Edition + "-" + filepath.Base(tc.Home) + "-" + tc.Version, Runtime: l.runtime, Serialization: l.serialization,
 		Tracer: &metadata.Tracer{Jar: l.tracer}, Image: l.image,
-		Cache: builds, Repository: metarepo.Known(opt.Cache), Archive: limits,
+		Cache: builds, Repository: metarepo.Known(opt.Cache), Archive: limits, Runner: runner,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start builder: %w", err)

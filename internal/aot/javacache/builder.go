@@ -55,7 +55,7 @@ func New(opts Options) (*Builder, error) {
 	if opts.Cache == "" || opts.Request == nil {
 		return nil, errors.New("open cache builder: Cache and Request are required")
 	}
-	store, err := keep.Open(opts.Cache, nil)
+	store, err := keep.Open(opts.Cache)
 	if err != nil {
 		return nil, err
 	}

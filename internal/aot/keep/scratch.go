@@ -41,9 +41,6 @@ func (s *Store) Scratch() (*Scratch, error) {
 	return &Scratch{Dir: final, lock: f}, nil
 }
 
-// Name is unique among all builds that share the store.
-func (s *Scratch) Name() string { return filepath.Base(s.Dir) }
-
 // Remove deletes the folder.
 func (s *Scratch) Remove() error {
 	// Read-only folders that a tool made would stop RemoveAll for anybody but root.
@@ -65,7 +62,7 @@ func (s *Scratch) Remove() error {
 }
 
 // clean removes the scratch of builds whose process is gone.
-func (s *Store) clean(left func(scratch string)) error {
+func (s *Store) clean() error {
 	entries, err := os.ReadDir(filepath.Join(s.dir, "scratch"))
 	if err != nil {
 		return fmt.Errorf("clean build cache: %w", err)
@@ -82,9 +79,6 @@ func (s *Store) clean(left func(scratch string)) error {
 				sc.lock.Close()
 				continue // in use
 			}
-		}
-		if left != nil {
-			left(dir)
 		}
 		errs = append(errs, sc.Remove())
 	}

@@ -35,9 +35,8 @@ type Store struct{ dir string }
 // At is the store in a folder that was opened before, for who only looks things up.
 func At(dir string) *Store { return &Store{dir: dir} }
 
-// Open makes the folder, and removes the scratch of builds whose process is gone. left, if not nil, is
-// called before with each such scratch folder, to end what may still run there.
-func Open(dir string, left func(scratch string)) (*Store, error) {
+// Open makes the folder, and removes the scratch of builds whose process is gone.
+func Open(dir string) (*Store, error) {
 	// Paths are handed to tools that run elsewhere.
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -49,7 +48,7 @@ func Open(dir string, left func(scratch string)) (*Store, error) {
 		}
 	}
 	s := &Store{dir: dir}
-	return s, s.clean(left)
+	return s, s.clean()
 }
 
 // Path is the folder of a key's artifact, whether there is one or not.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
@@ -22,7 +21,6 @@ type job struct {
 	b       *Builder
 	req     *aot.Request
 	scratch *keep.Scratch
-	limiter limiter
 	log     *keptLog
 	usage   usage
 	begin   time.Time
@@ -46,13 +44,8 @@ func (b *Builder) build(ctx context.Context, key aot.Key, req *aot.Request) (*ao
 		return nil, b.end(ctx, err, nil)
 	}
 	j := &job{b: b, req: req, scratch: sc, log: newKeptLog(req.Log), begin: time.Now()}
-	j.limiter = newLimiter(sc.Name(), req.Limits)
-	if j.limiter.why != nil {
-		fmt.Fprintf(j.log, "cloudjit: the build runs without limits of memory and CPU: %v\n", j.limiter.why)
-	}
 	result, err := j.do(ctx, key)
-	// First what runs, then where it ran.
-	cleanErr := errors.Join(j.limiter.close(), sc.Remove())
+	cleanErr := sc.Remove()
 	if err != nil {
 		_ = os.WriteFile(b.store.failed(key), j.log.bytes(), 0o644)
 		return nil, b.end(ctx, err, j)
@@ -93,7 +86,11 @@ func (j *job) do(ctx context.Context, key aot.Key) (*aot.Result, error) {
 		ctx, cancel = context.WithTimeout(ctx, j.req.Limits.Time)
 		defer cancel()
 	}
-	for _, d := range []string{"tmp", "home", "out", "metadata"} {
+	// Tools run as another user, and see the folder where nobody else is on the way to it.
+	if err := os.Chmod(j.scratch.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make scratch folder: %w", err)
+	}
+	for _, d := range []string{"out", "metadata"} {
 		if err := os.Mkdir(filepath.Join(j.scratch.Dir, d), 0o755); err != nil {
 			return nil, fmt.Errorf("make scratch folder: %w", err)
 		}
@@ -139,7 +136,7 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	im := &image{
 		mainClass: info.MainClass, output: filepath.Join(j.scratch.Dir, "out", binaryName),
 		level: j.req.Rung.Options, optimize: opts.Optimize, march: opts.March,
-		tmp: filepath.Join(j.scratch.Dir, "tmp"), limits: j.req.Limits, extra: opts.Extra,
+		tmp: tmpDir, limits: j.req.Limits, extra: opts.Extra,
 	}
 	switch j.req.Revision.Kind {
 	case function.KindHandler:
@@ -229,21 +226,9 @@ func (j *job) registerHandler(folder metadataFolder, app []string) error {
 	return folder.add("dev.cloudjit", "handler", "reachability-metadata.json", doc)
 }
 
-// keep publishes what the image's build left in the folder "out".
+// keep publishes what came out of the image's build.
 func (j *job) keep(key aot.Key) (*aot.Result, error) {
 	out := filepath.Join(j.scratch.Dir, "out")
-	entries, err := os.ReadDir(out)
-	if err != nil {
-		return nil, fmt.Errorf("keep build: %w", err)
-	}
-	for _, e := range entries {
-		// Beside the binary only shared libraries are needed to run (AWT's, for example).
-		if name := e.Name(); name != binaryName && !strings.HasSuffix(name, ".so") {
-			if err := os.RemoveAll(filepath.Join(out, name)); err != nil {
-				return nil, fmt.Errorf("keep build: %w", err)
-			}
-		}
-	}
 	// The binary's java.home is its folder (package launch), and AWT looks for fonts only where that has a lib.
 	if err := os.Mkdir(filepath.Join(out, "lib"), 0o755); err != nil {
 		return nil, fmt.Errorf("keep build: %w", err)
@@ -264,15 +249,6 @@ func (j *job) keep(key aot.Key) (*aot.Result, error) {
 		return nil, err
 	}
 	return r, nil
-}
-
-func (j *job) run(ctx context.Context, c command) (ending, error) {
-	fmt.Fprintf(j.log, runLine+"%s %s\n", c.path, strings.Join(c.args, " "))
-	e, err := run(ctx, c, j.scratch, j.limiter, j.log, &j.usage)
-	if ctx.Err() != nil {
-		return e, ctx.Err()
-	}
-	return e, err
 }
 
 // failed says why a tool that ran to its end failed.
@@ -299,8 +275,8 @@ func (j *job) failed(what string, e ending) *aot.Error {
 func (j *job) env() []string {
 	return environment(map[string]string{
 		"PATH":      "/usr/local/bin:/usr/bin:/bin",
-		"HOME":      filepath.Join(j.scratch.Dir, "home"),
-		"TMPDIR":    filepath.Join(j.scratch.Dir, "tmp"),
+		"HOME":      tmpDir,
+		"TMPDIR":    tmpDir,
 		"JAVA_HOME": j.b.opts.JDK,
 		"LANG":      "C.UTF-8",
 	})
@@ -308,7 +284,7 @@ func (j *job) env() []string {
 
 // jvmOptions are for the JVMs that run beside native-image.
 func (j *job) jvmOptions() []string {
-	options := []string{"-Djava.io.tmpdir=" + filepath.Join(j.scratch.Dir, "tmp"), "-XX:-UsePerfData"}
+	options := []string{"-Djava.io.tmpdir=" + tmpDir, "-XX:-UsePerfData"}
 	if heap := heapMiB(j.req.Limits.MemoryMiB); heap > 0 {
 		options = append(options, fmt.Sprintf("-Xmx%dm", heap))
 	}

@@ -1,7 +1,7 @@
 // Package nativeimage is the aot.Builder that makes native binaries with GraalVM Native Image.
 //
 // It turns an uploaded archive into a class path, merges metadata from all sources, does what
-// a framework needs at build time, runs native-image as a tame child process, and keeps the
+// a framework needs at build time, runs native-image in a sandbox of the worker driver, and keeps the
 // binary under the hash of everything that it was made from. It knows nothing of policies,
 // pipelines, workers or HTTP; where the tool chain comes from is internal/toolchain's matter.
 //
@@ -32,6 +32,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
 // Options of a builder. Home, ID and Cache are required.
@@ -64,6 +65,8 @@ type Options struct {
 	Optimize []string
 	// Extra are more options of native-image, after all others.
 	Extra []string
+	// Runner runs the tools, each in a sandbox; without one nothing is made.
+	Runner worker.Runner
 	// Archive are the limits that code was accepted with.
 	Archive jar.Limits
 }
@@ -80,8 +83,8 @@ type Builder struct {
 
 var _ aot.Builder = (*Builder)(nil)
 
-// New opens the cache folder and removes what killed builds left in it: scratch, processes and
-// control groups.
+// New opens the cache folder and removes the scratch that killed builds left in it. Of what ran there nothing
+// is left: that is the Runner's.
 func New(opts Options) (*Builder, error) {
 	if opts.Home == "" || opts.ID == "" || opts.Cache == "" {
 		return nil, errors.New("open native-image builder: Home, ID and Cache are required")

@@ -22,6 +22,8 @@ import (
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/process"
 	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
@@ -43,7 +45,7 @@ func newFixture(t *testing.T, mode string) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{cache: filepath.Join(t.TempDir(), "cache"), home: home}
-	opts := Options{Home: home, ID: "fake 1", Runtime: runtime, Cache: f.cache}
+	opts := Options{Home: home, ID: "fake 1", Runtime: runtime, Cache: f.cache, Runner: sandboxes(t)}
 	if mode != "" {
 		opts.Extra = []string{"fake:" + mode}
 	}
@@ -54,6 +56,21 @@ func newFixture(t *testing.T, mode string) *fixture {
 	f.Builder = b
 	t.Cleanup(func() { f.noScratch(t) })
 	return f
+}
+
+// sandboxes is the driver that the tools of a test run in.
+func sandboxes(t testing.TB) *process.Driver {
+	t.Helper()
+	d, err := process.New(process.Options{Dir: filepath.Join(t.TempDir(), "sandboxes")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
 }
 
 // noScratch fails the test if a build left anything but what is kept.
@@ -274,12 +291,8 @@ func TestCodeThatCannotBeCompiled(t *testing.T) {
 func TestMemoryLimitIsTheKernels(t *testing.T) {
 	f, req := newFixture(t, "eat"), webRequest(t)
 	req.Limits.MemoryMiB = 64
-	lim := newLimiter("probe-"+filepath.Base(t.TempDir()), req.Limits)
-	if lim.why != nil {
-		t.Skipf("this machine has no control groups for us: %v", lim.why)
-	}
-	if err := lim.close(); err != nil {
-		t.Fatal(err)
+	if caps := f.opts.Runner.(worker.Driver).Capabilities(); !caps.MemoryLimit {
+		t.Skip("CAPABILITY memoryLimit IS LACKING HERE: " + strings.Join(caps.Weaker, " "))
 	}
 	_, err := f.Build(t.Context(), req)
 	var failed *aot.Error
@@ -314,7 +327,7 @@ func TestCancelAndTimeLimitKillEverything(t *testing.T) {
 		if !errors.As(err, &failed) || failed.Class != aot.ClassCancelled {
 			t.Errorf("got %v", err)
 		}
-		if toolRuns(f.cache) {
+		if toolRuns(f.home) {
 			t.Error("processes are left")
 		}
 	})
@@ -326,7 +339,7 @@ func TestCancelAndTimeLimitKillEverything(t *testing.T) {
 		if !errors.As(err, &failed) || failed.Class != aot.ClassTime {
 			t.Errorf("got %v", err)
 		}
-		if toolRuns(f.cache) {
+		if toolRuns(f.home) {
 			t.Error("processes are left")
 		}
 	})
@@ -344,20 +357,26 @@ func TestEqualKeysAreBuiltOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	for i := range 6 {
+	var logs [6]bytes.Buffer // only the first caller's is used
+	for i := range logs {
 		wg.Go(func() {
-			b := f.Builder
+			b, req := f.Builder, *req
 			if i%2 == 1 {
 				b = other
 			}
-			if _, err := b.Build(t.Context(), req); err != nil {
+			req.Log = &logs[i]
+			if _, err := b.Build(t.Context(), &req); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if n, _ := os.ReadFile(filepath.Join(f.home, "bin", "count")); string(n) != "once\n" {
-		t.Errorf("built %q", n)
+	built := 0
+	for i := range logs {
+		built += strings.Count(logs[i].String(), "mode slow")
+	}
+	if built != 1 {
+		t.Errorf("built %d times", built)
 	}
 }
 
@@ -366,14 +385,12 @@ func TestNewCleansWhatAKilledBuilderLeft(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _, _ = f.Build(ctx, req) }()
-	var dir string
-	waitFor(t, "the tool", func() bool {
-		found, _ := filepath.Glob(filepath.Join(f.cache, "scratch", "build-*", "home", "arguments"))
-		if len(found) == 1 {
-			dir = filepath.Dir(filepath.Dir(found[0]))
-		}
-		return dir != ""
-	})
+	waitFor(t, "the tool", func() bool { return toolRuns(f.home) })
+	found, _ := filepath.Glob(filepath.Join(f.cache, "scratch", "build-*"))
+	if len(found) != 1 {
+		t.Fatalf("scratch of one build: %q", found)
+	}
+	dir := found[0]
 	// While the builder lives, another New leaves its scratch alone.
 	if _, err := New(f.opts); err != nil {
 		t.Fatal(err)
@@ -414,31 +431,29 @@ func TestKilledServerLeavesNothing(t *testing.T) {
 	}
 	f := newFixture(t, "")
 	server := exec.Command(os.Args[0], "-test.run=^TestKilledServerLeavesNothing$")
-	server.Env = append(os.Environ(), "CLOUDJIT_TEST_BUILD_IN="+f.cache, "TMPDIR="+t.TempDir())
+	tmp := t.TempDir()
+	server.Env = append(os.Environ(), "CLOUDJIT_TEST_BUILD_IN="+f.cache, "TMPDIR="+tmp)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the tool", func() bool {
-		found, _ := filepath.Glob(filepath.Join(f.cache, "scratch", "build-*", "home", "arguments"))
-		return len(found) == 1
-	})
+	waitFor(t, "the tool", func() bool { return toolRuns(tmp) })
 	if err := server.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = server.Wait()
-	waitFor(t, "the tool's end", func() bool { return !toolRuns(f.cache) })
+	waitFor(t, "the tool's end", func() bool { return !toolRuns(tmp) })
 	if _, err := New(f.opts); err != nil {
 		t.Fatal(err)
 	}
 	// newFixture's cleanup looks for scratch.
 }
 
-// toolRuns reports whether a tool of a build of the cache runs.
-func toolRuns(cache string) bool {
+// toolRuns reports whether a tool runs whose tool chain lies below dir.
+func toolRuns(dir string) bool {
 	procs, _ := filepath.Glob("/proc/[0-9]*/environ")
 	return slices.ContainsFunc(procs, func(p string) bool {
 		b, _ := os.ReadFile(p)
-		return bytes.Contains(b, []byte("TMPDIR="+cache))
+		return bytes.Contains(b, []byte("JAVA_HOME="+dir))
 	})
 }
 
@@ -484,7 +499,7 @@ func TestStandInsComeFirstAndLambdasHaveAFeature(t *testing.T) {
 // TestSpringThatCannotBeToldThatItIsAnImage is rehearsed on the JVM too, and both traces are used.
 func TestSpringThatCannotBeToldThatItIsAnImage(t *testing.T) {
 	f := newFixture(t, "")
-	f.opts.Tracer = &metadata.Tracer{Jar: "/opt/tracer.jar"}
+	f.opts.Tracer = &metadata.Tracer{Jar: f.opts.Runtime}
 	r, err := f.Build(t.Context(), request(t, springFiles(t), function.Spec{Kind: function.KindWeb, Environment: map[string]string{"SPRING_FAILS_IN": "Image"}}))
 	if err != nil {
 		t.Fatal(err)
@@ -572,7 +587,7 @@ func springFiles(t testing.TB) map[string][]byte {
 func TestSpringIsProcessedFirst(t *testing.T) {
 	spring := springFiles(t)
 	f := newFixture(t, "")
-	f.opts.Tracer = &metadata.Tracer{Jar: "/opt/tracer.jar"}
+	f.opts.Tracer = &metadata.Tracer{Jar: f.opts.Runtime}
 	req := request(t, spring, function.Spec{Kind: function.KindWeb, Environment: map[string]string{"SPRING_PROFILES_ACTIVE": "prod"}})
 	r, err := f.Build(t.Context(), req)
 	if err != nil {

@@ -3,7 +3,6 @@ package nativeimage
 import (
 	"regexp"
 	"strings"
-	"syscall"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
 )
@@ -36,7 +35,7 @@ var rules = []rule{
 // classify tells from how a tool ended, and from the end of its log, whose fault it is; the
 // reason is the line that tells most, empty if there is none.
 func classify(e ending, log string) (aot.Class, string) {
-	if e.oomKills > 0 || e.code == exitKilled || e.signal == syscall.SIGKILL {
+	if e.outOfMemory || e.code == exitKilled || e.killed {
 		// Nobody but the kernel kills a builder whose context has not ended.
 		return aot.ClassMemory, ""
 	}

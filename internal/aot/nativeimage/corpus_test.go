@@ -30,6 +30,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/worker/process"
 )
 
 // The corpus test compiles the applications of java/corpus for real, which takes minutes each,
@@ -174,7 +175,7 @@ func (r *corpusRun) run() {
 		cache = r.dir
 	}
 	b, err := New(Options{
-		Home: home, ID: r.home, JDK: r.home, Runtime: r.runtime, Tracer: &metadata.Tracer{Jar: r.tracer}, Cache: filepath.Join(cache, "cloudjit-corpus"),
+		Home: home, ID: r.home, JDK: r.home, Runtime: r.runtime, Tracer: &metadata.Tracer{Jar: r.tracer}, Cache: filepath.Join(cache, "cloudjit-corpus"), Runner: sandboxes(t),
 		Repository: metarepo.Known(filepath.Join(cache, "cloudjit-corpus")),
 	})
 	if err != nil {
@@ -416,7 +417,13 @@ func withoutTimes(b []byte) string {
 	return string(b)
 }
 
-func (p *corpusProcess) rss() int64 { return rss([]int{p.cmd.Process.Pid}) }
+func (p *corpusProcess) rss() int64 {
+	m, err := process.MemoryOf(p.cmd.Process.Pid)
+	if err != nil {
+		p.r.t.Error(err)
+	}
+	return m.RSS
+}
 
 func (p *corpusProcess) stop() int {
 	_ = unix.Kill(p.cmd.Process.Pid, unix.SIGTERM)

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
 // featureFailed is what native-image says when a library's own Feature throws.
@@ -20,7 +22,11 @@ var featureFailed = regexp.MustCompile(`(?m)^Error: Feature defined by ([\w.$]+)
 func (j *job) image(ctx context.Context, im *image) (ending, error) {
 	for {
 		e, err := j.run(ctx, command{
-			path: filepath.Join(j.b.opts.Home, "bin", "native-image"), args: im.arguments(), env: j.env(), dir: j.scratch.Dir,
+			path: filepath.Join(j.b.opts.Home, "bin", "native-image"), args: im.arguments(), env: j.env(),
+			// Beside the binary only shared libraries are needed to run (AWT's, for example).
+			out: []worker.Folder{{
+				Target: filepath.Dir(im.output), Keep: filepath.Dir(im.output), Names: []string{binaryName, "*.so"}, MiB: outMiB, Files: outFiles,
+			}},
 		})
 		if err != nil || e.ok() {
 			return e, err

@@ -4,149 +4,106 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"syscall"
-	"time"
+	"path/filepath"
+	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/oklog/ulid/v2"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
-	"github.com/cloudjit/cloudjit/internal/aot/keep"
-	"github.com/cloudjit/cloudjit/internal/cgroup"
+	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
-// command is one tool to run for a build.
+// command is one tool to run for a build. It handles what a user uploaded, and most run it: so it runs in a
+// sandbox, which shows it the build's folder and the tool chain, read-only and by the paths that they have here.
 type command struct {
 	path string
 	args []string
 	env  []string // the whole environment
-	dir  string
+	// out is what the tool may write into besides /tmp. Only what of it has a name comes out.
+	out []worker.Folder
 }
 
 // ending is how a tool ended.
 type ending struct {
-	code     int            // exit code; -1 if by a signal
-	signal   syscall.Signal // 0 if by exit
-	oomKills int            // processes that the kernel killed at the memory limit
+	code        int  // exit code; -1 if by a signal
+	killed      bool // by the kernel, or by somebody
+	outOfMemory bool // by the kernel at the memory limit
 }
 
 func (e ending) ok() bool { return e.code == 0 }
 
-// limiter is a build's control group, or why it has none.
-type limiter struct {
-	group *cgroup.Group // nil where there are no control groups
-	why   error
+// Limits of a build's sandbox that nobody sets.
+const (
+	tmpDir      = "/tmp"
+	tmpMiB      = 2048 // object files, as large as the binary each
+	outMiB      = 1024
+	outFiles    = 64
+	treeMiB     = 256 // of generated sources, classes and resources
+	treeFiles   = 1 << 16
+	maxPIDs     = 1024
+	sandboxName = "build-"
+)
+
+// tree is a folder of the build's that a tool fills with files of any names.
+func tree(dir string) worker.Folder {
+	return worker.Folder{Target: dir, Keep: dir, Names: []string{"**"}, MiB: treeMiB, Files: treeFiles}
 }
 
-func newLimiter(name string, l aot.Limits) limiter {
-	g, err := cgroup.New(groupPrefix+name, cgroup.Limits{Memory: int64(l.MemoryMiB) << 20, CPUs: l.CPUs})
-	return limiter{group: g, why: err}
-}
-
-func (l limiter) close() error {
-	if l.group == nil {
-		return nil
+// run runs a tool to its end. When ctx ends, everything that it started is killed. It returns when nothing of
+// it is left.
+func (j *job) run(ctx context.Context, c command) (ending, error) {
+	fmt.Fprintf(j.log, runLine+"%s %s\n", c.path, strings.Join(c.args, " "))
+	if err := ctx.Err(); err != nil {
+		return ending{}, err
 	}
-	return l.group.Remove()
-}
-
-// gate holds the tool back until it stands in its control group with its low priority, so that
-// it has no children outside. A second process of the group waits for the pipe's other end to
-// close, which it does when this process dies, however it dies: then all of the group is killed.
-const gate = `read -r _ <&3 || exit 125
-(read -r _ <&3; kill -9 0) >/dev/null 2>&1 </dev/null &
-exec 3<&-
-exec "$@"`
-
-// run runs a tool in its own process group to its end. When ctx ends, everything that it started
-// is killed. It returns when nothing of it runs any more.
-func run(ctx context.Context, c command, sc *keep.Scratch, lim limiter, log io.Writer, use *usage) (ending, error) {
+	if j.b.opts.Runner == nil {
+		return ending{}, errors.New("this driver runs no jobs, and builds run nowhere else")
+	}
+	rev := *j.req.Revision
+	rev.MemoryMiB, rev.TmpMiB = 0, 0 // are its workers'
+	done, err := j.b.opts.Runner.Run(ctx, worker.Spec{
+		ID: sandboxName + ulid.Make().String(), Revision: &rev, Rung: j.req.Rung.Name,
+		Path: c.path, Args: c.args, Dir: tmpDir, Env: c.env, Mounts: j.inputs(), Folders: c.out, Output: j.log,
+		Limits: worker.Limits{MemoryMiB: j.req.Limits.MemoryMiB, CPUs: j.req.Limits.CPUs, TmpMiB: tmpMiB, PIDs: maxPIDs},
+	})
+	if done != nil {
+		j.usage.add(done)
+	}
 	if ctx.Err() != nil {
 		return ending{}, ctx.Err()
 	}
-	opened, hold, err := os.Pipe()
+	var hostile *worker.KeepError
+	if errors.As(err, &hostile) {
+		return ending{}, &aot.Error{Class: aot.ClassUser, Reason: "the build left what cannot be kept: " + hostile.Error(), Err: err}
+	}
 	if err != nil {
 		return ending{}, fmt.Errorf("run %s: %w", c.path, err)
 	}
-	defer hold.Close()
-	cmd := exec.Command("/bin/sh", append([]string{"-c", gate, "sh", c.path}, c.args...)...)
-	cmd.Env, cmd.Dir = c.env, c.dir
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.ExtraFiles = []*os.File{opened}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	// Children that keep the output open after everything was killed are waited for no longer.
-	cmd.WaitDelay = 2 * time.Second
-
-	err = cmd.Start()
-	opened.Close()
-	if err != nil {
-		return ending{}, fmt.Errorf("run %s: %w", c.path, err)
-	}
-	waited := make(chan error, 1)
-	go func() { waited <- cmd.Wait() }()
-	pid := cmd.Process.Pid
-	killAll := func() {
-		_ = unix.Kill(-pid, unix.SIGKILL)
-		if lim.group != nil {
-			lim.group.Kill()
-		}
-	}
-	begin := time.Now()
-	err = prepare(pid, sc, lim)
-	if err == nil {
-		_, err = hold.Write([]byte("\n"))
-	}
-	if err != nil {
-		killAll()
-		<-waited
-		return ending{}, fmt.Errorf("run %s: %w", c.path, err)
-	}
-	stopWatch := use.watch(pid, lim.group)
-	var waitErr error
-	select {
-	case waitErr = <-waited:
-		killAll() // stragglers
-	case <-ctx.Done():
-		killAll()
-		waitErr = <-waited
-	}
-	stopWatch()
-	use.add(cmd.ProcessState, lim.group, time.Since(begin))
-	return endingOf(cmd, waitErr, lim)
+	return ending{code: done.Exit.Code, killed: done.Exit.Signal == "killed", outOfMemory: done.Exit.OutOfMemory}, nil
 }
 
-func endingOf(cmd *exec.Cmd, waitErr error, lim limiter) (ending, error) {
-	e := ending{}
-	if lim.group != nil {
-		e.oomKills = lim.group.Stats().OOMKills
-	}
-	ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	var exit *exec.ExitError
-	if !ok || (waitErr != nil && !errors.As(waitErr, &exit) && !errors.Is(waitErr, exec.ErrWaitDelay)) {
-		return e, fmt.Errorf("run %s: %w", cmd.Path, waitErr)
-	}
-	e.code = ws.ExitStatus()
-	if ws.Signaled() {
-		e.code, e.signal = -1, ws.Signal()
-	}
-	return e, nil
-}
-
-func prepare(pid int, sc *keep.Scratch, lim limiter) error {
-	if err := remember(sc.Dir, pid); err != nil {
-		return err
-	}
-	if lim.group != nil {
-		if err := lim.group.Add(pid); err != nil {
-			return err
+// inputs are all that a tool sees besides the system: what this build was given and has made so far, and
+// the tool chain.
+func (j *job) inputs() []worker.Mount {
+	o := &j.b.opts
+	paths := []string{j.scratch.Dir, o.Home, o.JDK}
+	// An assembled tool chain is made of links into a JDK.
+	for _, home := range []string{o.Home, o.JDK} {
+		if java, err := filepath.EvalSymlinks(filepath.Join(home, "bin", "java")); err == nil {
+			paths = append(paths, filepath.Dir(filepath.Dir(java)))
 		}
 	}
-	// Serving goes before building: a build gets a third of what a server's process gets that
-	// wants the same processor. Neither can fail for lack of rights: both only lower.
-	_ = unix.Setpriority(unix.PRIO_PGRP, pid, 5)
-	const whoProcess, classBestEffortLowest = 1, 2<<13 | 7 // ioprio_set(2)
-	_, _, _ = unix.Syscall(unix.SYS_IOPRIO_SET, whoProcess, uintptr(pid), classBestEffortLowest)
-	return nil
+	paths = append(paths, o.Runtime, o.Serialization, o.Image)
+	if o.Tracer != nil {
+		paths = append(paths, o.Tracer.Jar)
+	}
+	var mounts []worker.Mount
+	seen := map[string]bool{"": true}
+	for _, p := range paths {
+		if !seen[p] {
+			seen[p] = true
+			mounts = append(mounts, worker.Mount{Source: p, Target: p})
+		}
+	}
+	return mounts
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/jar/classfile"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
 // rehearsalTime is enough for large applications on a busy machine.
@@ -57,7 +58,7 @@ func (j *job) springAOT(ctx context.Context, folder metadataFolder, app []string
 		path: filepath.Join(j.b.opts.JDK, "bin", "java"),
 		args: append(j.jvmOptions(), "-Dspring.aot.processing=true", "-cp", strings.Join(app, ":"), springProcessor,
 			info.MainClass, sources, resources, classes, "cloudjit", string(j.req.Revision.Function)),
-		env: env, dir: j.scratch.Dir,
+		env: env, out: []worker.Folder{tree(sources), tree(resources), tree(classes)},
 	})
 	if err != nil {
 		return nil, err
@@ -166,7 +167,8 @@ func (j *job) rehearse(ctx context.Context, name string, args []string) (shown *
 	e, err := j.run(ctx, command{
 		path: filepath.Join(j.b.opts.JDK, "bin", "java"),
 		args: append(append(j.jvmOptions(), option), args...),
-		env:  append(environment(j.req.Revision.Environment), append(j.env(), "PORT=0")...), dir: j.scratch.Dir,
+		env:  append(environment(j.req.Revision.Environment), append(j.env(), "PORT=0")...),
+		out:  []worker.Folder{{Target: out, Keep: out, Names: []string{metadata.TraceFile}}},
 	})
 	ok = err == nil && e.ok()
 	if !ok {
@@ -182,6 +184,9 @@ func (j *job) rehearse(ctx context.Context, name string, args []string) (shown *
 	}
 	return shown, ok, nil
 }
+
+// compiledDir is where javac leaves classes in its sandbox; they come to those that were there already.
+const compiledDir = "/compiled"
 
 // compile runs javac over a folder of generated sources.
 func (j *job) compile(ctx context.Context, app []string, sources, classes string) error {
@@ -200,8 +205,8 @@ func (j *job) compile(ctx context.Context, app []string, sources, classes string
 	e, err := j.run(ctx, command{
 		path: filepath.Join(j.b.opts.JDK, "bin", "javac"),
 		args: append(options, "-nowarn", "-proc:none", "-parameters", "-encoding", "UTF-8",
-			"-cp", strings.Join(append([]string{classes}, app...), ":"), "-d", classes, "@"+list),
-		env: j.env(), dir: j.scratch.Dir,
+			"-cp", strings.Join(append([]string{classes}, app...), ":"), "-d", compiledDir, "@"+list),
+		env: j.env(), out: []worker.Folder{{Target: compiledDir, Keep: classes, Names: []string{"**"}, MiB: treeMiB, Files: treeFiles}},
 	})
 	if err != nil {
 		return err
@@ -211,6 +216,9 @@ func (j *job) compile(ctx context.Context, app []string, sources, classes string
 	}
 	return nil
 }
+
+// quoted is how javac's argument files quote; names of files are the application's choice.
+var quoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // listSources writes an argument file for javac and returns how many files it names.
 func listSources(dir, to string) (int, error) {
@@ -225,7 +233,7 @@ func listSources(dir, to string) (int, error) {
 			return err
 		}
 		n++
-		_, err = io.WriteString(f, `"`+strings.ReplaceAll(p, `\`, `\\`)+"\"\n")
+		_, err = io.WriteString(f, `"`+quoted.Replace(p)+"\"\n")
 		return err
 	})
 	if err != nil {

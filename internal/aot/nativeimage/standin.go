@@ -9,6 +9,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
 const linkerMain = "dev.cloudjit.image.Linker"
@@ -39,7 +40,7 @@ func (j *job) standIns(ctx context.Context, im *image, folder metadataFolder) er
 			"--add-modules=jdk.internal.vm.ci",
 			"--add-exports=jdk.internal.vm.ci/jdk.vm.ci.meta=ALL-UNNAMED", "--add-exports=jdk.internal.vm.ci/jdk.vm.ci.runtime=ALL-UNNAMED",
 			"-cp", j.b.opts.Image, linkerMain, out, strings.Join(im.classPath, ":")),
-		env: j.env(), dir: j.scratch.Dir,
+		env: j.env(), out: []worker.Folder{tree(out)},
 	})
 	if err != nil {
 		return err

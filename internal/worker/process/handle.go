@@ -37,6 +37,7 @@ type handle struct {
 	stopping        atomic.Bool
 	exit            worker.Exit
 	cpu, wall       time.Duration // of a job
+	rss             int64         // ... the most memory of one of its processes, bytes
 	done            chan struct{} // exit is known
 	removed         chan struct{} // nothing is left
 	removal         error
@@ -118,7 +119,7 @@ func (h *handle) explain(err error) error {
 
 // watch waits for the end of the runtime and removes what the worker had.
 func (h *handle) watch() {
-	code, signal, cpu := h.child.wait()
+	code, signal, use := h.child.wait()
 	// With the first process the kernel has killed all others of the namespace, so that what is
 	// in the sockets and pipes now is all there will be.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -132,9 +133,9 @@ func (h *handle) watch() {
 		h.exit.OutOfMemory = true
 	}
 	if h.job {
-		h.cpu, h.wall = cpu, time.Since(h.executed)
+		h.cpu, h.wall, h.rss = use.cpu, time.Since(h.executed), use.rss
 		if h.group != nil { // which knows of children that nobody waited for
-			h.cpu = max(cpu, h.group.Stats().CPU)
+			h.cpu = max(use.cpu, h.group.Stats().CPU)
 		}
 	}
 	close(h.done)

@@ -48,6 +48,9 @@ func (d *Driver) Run(ctx context.Context, spec worker.Spec) (*worker.Finished, e
 	case h.exit.Stopped:
 		return nil, worker.ErrClosed
 	}
+	if rss == 0 { // it ended before the first look; this counts what the server has in memory, too
+		rss = h.rss
+	}
 	finished := &worker.Finished{Exit: h.exit, Wall: h.wall, CPU: h.cpu, PeakRSS: rss}
 	if h.kept != nil {
 		return finished, fmt.Errorf("run job %s: %w", spec.ID, h.kept)

@@ -54,6 +54,7 @@ func (o *output) read(f *os.File, stderr bool) {
 	}
 	buf := make([]byte, 4<<10)
 	for open := true; open && err == nil; {
+		o.await()
 		var n int
 		err = rc.Read(func(fd uintptr) bool {
 			n, open = o.once(int(fd), buf, stderr)
@@ -67,6 +68,23 @@ func (o *output) read(f *os.File, stderr bool) {
 			case <-o.ended:
 			}
 			t.Stop()
+		}
+	}
+}
+
+// await waits for the reader where nothing may be lost to its slowness: a job's, who says last why it failed.
+func (o *output) await() {
+	if !o.quota.patient {
+		return
+	}
+	o.mu.Lock()
+	written := o.written
+	full := len(o.pending) > maxPending/2
+	o.mu.Unlock()
+	if full && written != nil {
+		select {
+		case <-written:
+		case <-o.ended:
 		}
 	}
 }

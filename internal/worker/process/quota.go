@@ -22,10 +22,13 @@ const (
 )
 
 // quota is what the workers of one function may still write.
-type quota struct{ reads, keeps *rate.Limiter }
+type quota struct {
+	reads, keeps *rate.Limiter
+	patient      bool // who writes waits for the reader, and nothing is dropped
+}
 
 func newQuota() *quota {
-	return &quota{rate.NewLimiter(readRate, readBurst), rate.NewLimiter(keepRate, keepBurst)}
+	return &quota{reads: rate.NewLimiter(readRate, readBurst), keeps: rate.NewLimiter(keepRate, keepBurst)}
 }
 
 // read notes n bytes, readBurst at most, that were read, and says how long to read no more.

@@ -1,6 +1,10 @@
 package process
 
-import "github.com/cloudjit/cloudjit/internal/worker"
+import (
+	"golang.org/x/time/rate"
+
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
 
 // tenant is what all workers of one function share, and no other function has. The jobs that handle what
 // it wrote are a tenant of their own.
@@ -22,6 +26,10 @@ func (d *Driver) admit(spec *worker.Spec, job bool) *tenant {
 	t := d.tenants[key]
 	if t == nil {
 		t = &tenant{key: key, output: newQuota()}
+		if job {
+			// Why a tool failed stands at the end of what it says. Who reads that keeps its ends only.
+			t.output.keeps, t.output.patient = rate.NewLimiter(rate.Inf, 0), true
+		}
 		d.tenants[key] = t
 	}
 	t.workers++

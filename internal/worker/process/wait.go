@@ -27,9 +27,14 @@ func newChild(pid, pidfd int) *child {
 	return &child{pid: pid, raw: pidfd, file: os.NewFile(uintptr(pidfd), "pidfd")}
 }
 
-// wait reaps the process and closes the descriptor. cpu is the time that it and those that it waited for
-// took.
-func (c *child) wait() (code int, signal string, cpu time.Duration) {
+// took is what a process and those that it waited for took.
+type took struct {
+	cpu time.Duration
+	rss int64 // the most memory of one of them, bytes
+}
+
+// wait reaps the process and closes the descriptor.
+func (c *child) wait() (code int, signal string, t took) {
 	var info unix.Siginfo
 	var use unix.Rusage
 	defer c.file.Close()
@@ -52,12 +57,12 @@ func (c *child) wait() (code int, signal string, cpu time.Duration) {
 	}
 	// siginfo_t of SIGCHLD: after three ints and padding, pid, uid and status.
 	status := *(*int32)(unsafe.Add(unsafe.Pointer(&info), 24))
-	cpu = time.Duration(use.Utime.Nano() + use.Stime.Nano())
+	t = took{cpu: time.Duration(use.Utime.Nano() + use.Stime.Nano()), rss: use.Maxrss << 10}
 	const cldExited = 1
 	if info.Code == cldExited {
-		return int(status), "", cpu
+		return int(status), "", t
 	}
-	return -1, signalName(unix.Signal(status)), cpu
+	return -1, signalName(unix.Signal(status)), t
 }
 
 func signalName(s unix.Signal) string { return s.String() }
