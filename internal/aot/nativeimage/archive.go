@@ -4,9 +4,6 @@ import (
 	"archive/zip"
 	"io"
 	"os"
-	"path"
-	"path/filepath"
-	"strings"
 )
 
 // copyArchive copies an archive but for the entries that drop names.
@@ -41,33 +38,6 @@ func copyArchive(from, to string, drop func(name string) bool) error {
 		return err
 	}
 	return f.Close()
-}
-
-// eachProperties visits the native-image.properties of the archives on a class path. Folders hold
-// what we wrote ourselves.
-func eachProperties(classPath []string, visit func(name string, content []byte)) error {
-	for _, p := range classPath {
-		if filepath.Ext(p) != ".jar" {
-			continue
-		}
-		r, err := zip.OpenReader(p)
-		if err != nil {
-			return err
-		}
-		for _, f := range r.File {
-			if !strings.HasPrefix(f.Name, "META-INF/native-image/") || path.Base(f.Name) != "native-image.properties" {
-				continue
-			}
-			content, err := readEntry(f)
-			if err != nil {
-				r.Close()
-				return err
-			}
-			visit(f.Name, content)
-		}
-		r.Close()
-	}
-	return nil
 }
 
 func readEntry(f *zip.File) ([]byte, error) {

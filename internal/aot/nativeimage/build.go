@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
@@ -101,8 +103,14 @@ func (j *job) do(ctx context.Context, key aot.Key) (*aot.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := refuseOptions(root); err != nil {
+		return nil, err
+	}
 	im, err := j.plan(ctx, root, info)
 	if err != nil {
+		return nil, err
+	}
+	if err := im.check(filepath.Join(j.scratch.Dir, "metadata")); err != nil {
 		return nil, err
 	}
 	j.req.Progress("image")
@@ -159,6 +167,9 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 		if im.mainClass == "" {
 			return nil, &aot.Error{Class: aot.ClassUser, Reason: "the archive has no main class", Hint: "name one in the function's configuration"}
 		}
+		if !className.MatchString(im.mainClass) { // it would be another option
+			return nil, &aot.Error{Class: aot.ClassUser, Reason: fmt.Sprintf("%q is no name of a main class", shorten(im.mainClass))}
+		}
 		own := *info
 		own.MainClass = im.mainClass
 		if err := j.prepare(ctx, im, folder, app, &own); err != nil {
@@ -187,6 +198,26 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	}
 	im.classPath = append(im.classPath, folder.dir)
 	return im, nil
+}
+
+// className is the name of a Java class, or of another language's.
+var className = regexp.MustCompile(`^[\p{L}_$][\p{L}\p{M}\p{N}\p{Pc}_$.-]*$`)
+
+// check looks at what tools made for the class path, running the application's code, and at names that would
+// be more than one entry. own is the folder that nobody but us writes to.
+func (i *image) check(own string) error {
+	for _, p := range i.classPath {
+		if strings.Contains(p, ":") {
+			return &aot.Error{Class: aot.ClassUser, Reason: fmt.Sprintf("the archive has a colon in %q, which class paths cannot have", filepath.Base(p))}
+		}
+		if info, err := os.Stat(p); err != nil || !info.IsDir() || p == own {
+			continue
+		}
+		if err := refuseOptions(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // prepare does what a framework needs before the image, and sets the image's class path and the

@@ -57,7 +57,7 @@ func (j *job) image(ctx context.Context, im *image) (ending, error) {
 // filesThatName returns the native-image.properties on a class path that name a class.
 func filesThatName(class string, classPath []string) ([]string, error) {
 	var names []string
-	err := eachProperties(classPath, func(name string, content []byte) {
+	err := eachProperties(classPath, func(_, name string, content []byte) {
 		if bytes.Contains(content, []byte(class)) {
 			names = append(names, name)
 		}

@@ -62,7 +62,7 @@ func (j *job) withoutServices(app []string, folder metadataFolder) ([]string, er
 // excludedServices are the services that libraries of a class path exclude, in order.
 func excludedServices(classPath []string) ([]string, error) {
 	var services []string
-	err := eachProperties(classPath, func(_ string, content []byte) {
+	err := eachProperties(classPath, func(_, _ string, content []byte) {
 		for _, m := range excludedService.FindAllSubmatch(content, -1) {
 			services = append(services, strings.Split(string(m[1]), ",")...)
 		}
