@@ -110,6 +110,9 @@ func describe(w io.Writer, f *client.Function, r *client.Revision) error {
 			if x.Version > 0 {
 				text += fmt.Sprintf(", version %d", x.Version)
 			}
+			if x.Refused != "" {
+				text += ", nothing more is taken: " + x.Refused
+			}
 			recordings = append(recordings, text)
 		}
 		rows("Recordings", recordings)

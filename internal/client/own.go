@@ -67,6 +67,8 @@ type Recording struct {
 	// Phase is recording or recorded.
 	Phase   pipeline.Phase `json:"phase"`
 	Version int            `json:"version,omitempty"`
+	// Refused is why nothing more is taken of what its workers record.
+	Refused string `json:"refused,omitempty"`
 }
 
 // Of is a rung of the ladder; nil if it has none of that name.

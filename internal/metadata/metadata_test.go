@@ -3,6 +3,7 @@ package metadata
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -98,8 +99,21 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: Parse(%s) = %+v, want an error", name, doc, s.Elements())
 		}
 	}
-	if _, err := Parse(make([]byte, MaxSize+1)); !errors.Is(err, ErrTooLarge) {
-		t.Errorf("Parse of %d bytes: %v, want ErrTooLarge", MaxSize+1, err)
+	for name, doc := range map[string][]byte{
+		"size":     make([]byte, MaxSize+1),
+		"depth":    []byte(`{"comment":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`),
+		"values":   []byte(`{"reflection":[{"type":"a"}` + strings.Repeat(`,{}`, maxValues) + `]}`),
+		"elements": manyTypes(MaxElements + 1),
+	} {
+		if _, err := Parse(doc); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("Parse of a document over the limit of %s: %v, want ErrTooLarge", name, err)
+		}
+	}
+	if set, err := Parse(manyTypes(MaxElements)); err != nil || set.Len() != MaxElements {
+		t.Errorf("Parse at the limit: %d elements, %v", set.Len(), err)
+	}
+	if _, err := Parse([]byte(`{"comment":"` + strings.Repeat(`[\"`, 100) + `"}`)); err != nil {
+		t.Errorf("brackets in a text are no depth: %v", err)
 	}
 }
 
@@ -335,4 +349,18 @@ func BenchmarkParse(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// manyTypes is a document that names n types.
+func manyTypes(n int) []byte {
+	var b strings.Builder
+	b.WriteString(`{"reflection":[`)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"type":"a.B%d"}`, i)
+	}
+	b.WriteString(`]}`)
+	return []byte(b.String())
 }

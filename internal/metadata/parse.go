@@ -12,16 +12,20 @@ import (
 )
 
 const (
-	// MaxSize is the largest document that is read, in bytes. The metadata of a big Spring
-	// Boot application is below 2 MB.
-	MaxSize = 32 << 20
+	// MaxSize is the largest document that is read, in bytes, and the store keeps none that is larger. The
+	// metadata of a big Spring Boot application is below 2 MB.
+	MaxSize = 7 << 20
 	// maxName is the longest name that is read, in bytes; the JVM's own limit is 65535.
 	maxName = 1 << 16
-	// maxElements bounds the memory that a document can make us use.
-	maxElements = 1 << 20
+	// MaxElements is how many elements a document may have; Petclinic on Spring Boot has 5,900.
+	MaxElements = 1 << 16
+	// maxDepth is how deep objects and arrays may be nested; what the schema knows is seven deep.
+	maxDepth = 32
+	// maxValues bounds the memory that reading takes: each may become a struct of a hundred bytes.
+	maxValues = 1 << 19
 )
 
-// ErrTooLarge is returned for documents over MaxSize or with too many elements.
+// ErrTooLarge is returned for documents over MaxSize, with too many elements or values, or nested too deep.
 var ErrTooLarge = errors.New("metadata is too large")
 
 // flags of a type that stand for themselves, with their kind; the bulk ones keep their name.
@@ -148,6 +152,9 @@ func decode(data []byte, v any) error {
 	if len(data) > MaxSize {
 		return fmt.Errorf("read metadata: %d bytes: %w (limit %d)", len(data), ErrTooLarge, MaxSize)
 	}
+	if err := bounded(data); err != nil {
+		return fmt.Errorf("read metadata: %w", err)
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
@@ -155,6 +162,35 @@ func decode(data []byte, v any) error {
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return errors.New("read metadata: data after the end of the document")
+	}
+	return nil
+}
+
+// bounded counts what the decoder would make of a document, before it does. Whether that is JSON at all the
+// decoder sees.
+func bounded(data []byte) error {
+	depth, values := 0, 0
+	inString := false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return fmt.Errorf("nested more than %d deep: %w", maxDepth, ErrTooLarge)
+			}
+			values++
+		case c == '}' || c == ']':
+			depth--
+		case c == ',':
+			values++
+		}
+	}
+	if values > maxValues {
+		return fmt.Errorf("more than %d values: %w", maxValues, ErrTooLarge)
 	}
 	return nil
 }
@@ -205,8 +241,8 @@ func (b *builder) add(e Element) {
 		return
 	}
 	b.set.add(e)
-	if len(b.set.elements) > maxElements {
-		b.fail("more than %d elements: %w", maxElements, ErrTooLarge)
+	if len(b.set.elements) > MaxElements {
+		b.fail("more than %d elements: %w", MaxElements, ErrTooLarge)
 	}
 }
 

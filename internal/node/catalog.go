@@ -45,6 +45,7 @@ type revision struct {
 	preparing chan struct{}
 	whyNot    string
 
+	refused atomic.Pointer[string] // why nothing is learnt from its tracers any more
 	missing atomic.Pointer[string] // what a binary lacked, for the next deoptimization's record
 
 	metaMu  sync.Mutex // serializes merges

@@ -34,7 +34,8 @@ type instance struct {
 	limit     time.Duration // of the start
 	began     time.Time
 	record    string       // the folder of what it records on this host; empty if it does not
-	found     []byte       // metadata that was read there last; the keeper's and its poller's, one after the other
+	found     [32]byte     // hash of the metadata that was read there last; the keeper's and its poller's, one after the other
+	broken    int          // traces in a row that were no metadata; likewise
 	out       *logs.Writer // nil without logs
 	hint      *hint        // of a binary
 

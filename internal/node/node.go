@@ -183,6 +183,8 @@ type Node struct {
 
 	revisions sync.Map // function.RevisionID -> *revision, those that take invocations
 
+	reading sync.Mutex // held while a trace is read: one at a time
+
 	mu        sync.Mutex
 	engine    *engine.Engine
 	last      int64

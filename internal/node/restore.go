@@ -157,7 +157,7 @@ func (n *Node) inherit(ctx context.Context, rev *revision, parent function.Revis
 	}
 	from, ok := n.opt.State.Revision(parent)
 	p, known := n.opt.State.Pipeline(parent)
-	if !ok || !known || from.Spec.CodeSHA256 != rev.spec.CodeSHA256 || from.Spec.Kind != rev.spec.Kind || from.Spec.Handler != rev.spec.Handler {
+	if !ok || !known || from.Spec.Function != rev.spec.Function || from.Spec.CodeSHA256 != rev.spec.CodeSHA256 || from.Spec.Kind != rev.spec.Kind || from.Spec.Handler != rev.spec.Handler {
 		return pipeline.Saved{}
 	}
 	d, err := decode(p.State)

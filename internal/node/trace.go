@@ -3,7 +3,9 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -20,21 +22,57 @@ import (
 
 // poll reads what a tracing worker has found, again and again while it lives.
 func (n *Node) poll(ctx context.Context, w *instance) {
-	tick := time.NewTicker(n.opt.TracePeriod)
-	defer tick.Stop()
+	wait := time.NewTimer(n.opt.TracePeriod)
+	defer wait.Stop()
 	for {
 		select {
-		case <-tick.C:
+		case <-wait.C:
+			began := time.Now()
 			n.collect(ctx, w, false)
+			wait.Reset(max(n.opt.TracePeriod, traceShare*time.Since(began)))
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
+const (
+	// traceShare is how many times as long as reading a trace took the next is waited for: a function that writes
+	// much, and always something else, takes a twentieth of a core.
+	traceShare = 20
+	// maxBroken is how many traces of a worker, one after the other, may be no metadata at all: tracers that do
+	// not write at once are read in the middle now and then.
+	maxBroken = 3
+)
+
+// refuse says once that nothing more is learnt of a revision from its tracers, and why.
+func (n *Node) refuse(w *instance, why string) {
+	if !w.rev.refused.CompareAndSwap(nil, &why) {
+		return
+	}
+	n.log.Warn("the metadata of a revision is refused", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyRevision, w.rev.spec.ID,
+		telemetry.KeyWorker, w.name, telemetry.KeyReason, why)
+	n.events.send(Event{Type: "metadata.refused", Function: w.rev.fn.name, Revision: w.rev.spec.ID, Worker: w.name, Reason: why})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range w.rev.artifacts {
+		if w.rev.ladder.Rungs[i].From == ladder.RecordingMetadata {
+			w.rev.artifacts[i].reason, w.rev.artifacts[i].since = "its metadata is refused: "+why, time.Now().UTC()
+		}
+	}
+}
+
 // collect merges what a tracing worker has found so far into its revision's metadata. Last: it
 // has ended, and what it wrote at its end lies in its folder.
+//
+// What it wrote is the function's word: it is read one at a time on a node, in bounded memory, and not any more
+// once it turned out to be too much.
 func (n *Node) collect(ctx context.Context, w *instance, last bool) {
+	if w.rev.refused.Load() != nil {
+		return
+	}
+	n.reading.Lock()
+	defer n.reading.Unlock()
 	var doc []byte
 	var err error
 	if last {
@@ -45,7 +83,7 @@ func (n *Node) collect(ctx context.Context, w *instance, last bool) {
 	}
 	if err != nil {
 		if ctx.Err() == nil && !last {
-			n.log.Warn("read trace", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
+			n.unreadable(w, err)
 		}
 		return
 	}
@@ -57,16 +95,29 @@ func (n *Node) collect(ctx context.Context, w *instance, last bool) {
 	if doc == nil || served == 0 && (!never || time.Since(w.began) < unservedTrace) {
 		return
 	}
-	if bytes.Equal(doc, w.found) {
+	sum := sha256.Sum256(doc)
+	if sum == w.found {
 		return
 	}
-	w.found = doc
+	w.found = sum
 	found, err := metadata.Parse(doc)
 	if err != nil {
-		n.log.Warn("trace is not usable", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name, telemetry.KeyError, err)
+		n.unreadable(w, err)
 		return
 	}
-	n.merge(ctx, w.rev, found, "traced by worker "+w.name)
+	w.broken = 0
+	if err := n.merge(ctx, w.rev, found, "traced by worker "+w.name); err != nil {
+		n.refuse(w, err.Error())
+	}
+}
+
+// unreadable notes a trace that is no metadata.
+func (n *Node) unreadable(w *instance, err error) {
+	if w.broken++; w.broken >= maxBroken || errors.Is(err, metadata.ErrTooLarge) {
+		n.refuse(w, err.Error())
+		return
+	}
+	n.log.Warn("trace is not usable", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 }
 
 // unservedTrace is how long a recorder that an operator's wish started waits for an invocation of a function that
@@ -163,12 +214,17 @@ func (n *Node) learn(rev *revision, w *instance, exit *worker.Exit, more *metada
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.closed {
-		n.wg.Go(func() { n.merge(n.ctx, rev, found, reason) })
+		n.wg.Go(func() {
+			if err := n.merge(n.ctx, rev, found, reason); err != nil {
+				n.refuse(w, err.Error())
+			}
+		})
 	}
 }
 
-// merge adds to a revision's metadata, stores what is new, and tells the engine.
-func (n *Node) merge(ctx context.Context, rev *revision, found *metadata.Set, why string) {
+// merge adds to a revision's metadata, stores what is new, and tells the engine. The error is that it would
+// become too large.
+func (n *Node) merge(ctx context.Context, rev *revision, found *metadata.Set, why string) error {
 	rev.metaMu.Lock()
 	defer rev.metaMu.Unlock()
 	if rev.meta == nil {
@@ -184,17 +240,24 @@ func (n *Node) merge(ctx context.Context, rev *revision, found *metadata.Set, wh
 	}
 	all := metadata.Merge(rev.meta, found)
 	if rev.version > 0 && all.Len() == rev.meta.Len() {
-		return
+		return nil
 	}
 	if !n.stored(rev) {
-		return
+		return nil
 	}
-	version, err := n.opt.State.PutMetadata(ctx, rev.spec.ID, all.JSON(), why)
+	if all.Len() > metadata.MaxElements {
+		return fmt.Errorf("%d elements with what was known: %w", all.Len(), metadata.ErrTooLarge)
+	}
+	doc := all.JSON()
+	if len(doc) > metadata.MaxSize {
+		return fmt.Errorf("%d bytes with what was known: %w", len(doc), metadata.ErrTooLarge)
+	}
+	version, err := n.opt.State.PutMetadata(ctx, rev.spec.ID, doc, why)
 	if err != nil {
 		if ctx.Err() == nil {
 			n.log.Error("store metadata", telemetry.KeyRevision, rev.spec.ID, telemetry.KeyError, err)
 		}
-		return
+		return nil
 	}
 	rev.meta, rev.version = all, uint32(version)
 	n.mu.Lock()
@@ -207,4 +270,5 @@ func (n *Node) merge(ctx context.Context, rev *revision, found *metadata.Set, wh
 			Data: data(map[string]any{"version": version, "elements": all.Len()}),
 		})
 	}
+	return nil
 }

@@ -124,6 +124,8 @@ type RecordingView struct {
 	// Phase is recording or recorded.
 	Phase   pipeline.Phase `json:"phase"`
 	Version int            `json:"version,omitempty"`
+	// Refused is why nothing more is taken of what its workers record.
+	Refused string `json:"refused,omitempty"`
 }
 
 // Revision says where a revision stands; false if the node does not serve it.
@@ -152,7 +154,11 @@ func (n *Node) Revision(_ context.Context, id function.RevisionID) (RevisionView
 	}
 	for x, r := range saved.Recordings {
 		if r.Phase != pipeline.PhaseAbsent {
-			v.Recordings = append(v.Recordings, RecordingView{Recording: ladder.Recording(x), Phase: r.Phase, Version: int(r.Version)})
+			view := RecordingView{Recording: ladder.Recording(x), Phase: r.Phase, Version: int(r.Version)}
+			if why := rev.refused.Load(); why != nil && view.Recording == ladder.RecordingMetadata {
+				view.Refused = *why
+			}
+			v.Recordings = append(v.Recordings, view)
 		}
 	}
 	return v, true

@@ -82,8 +82,14 @@ type metadataIndex struct {
 	Versions []MetadataVersion `json:"versions"`
 }
 
-// maxMetadata is how many versions of a revision's metadata are kept.
-const maxMetadata = 50
+const (
+	// maxMetadata is how many versions of a revision's metadata are kept.
+	maxMetadata = 50
+	// maxMetadataBytes is how much all versions may have together, but for the newest few: a large function that
+	// records something else each second must not fill the disk.
+	maxMetadataBytes = 32 << 20
+	minMetadata      = 4
+)
 
 // PutMetadata stores a new version of a revision's metadata and returns its number. A document
 // that is equal to the newest one makes no new version.
@@ -106,9 +112,14 @@ func (s *Store) PutMetadata(ctx context.Context, id function.RevisionID, doc []b
 	var dropped []MetadataVersion
 	change := func(m *metadataIndex) error {
 		m.Versions, dropped = append(m.Versions, v), nil
-		if n := len(m.Versions) - maxMetadata; n > 0 {
-			dropped, m.Versions = m.Versions[:n], m.Versions[n:]
+		n := max(len(m.Versions)-maxMetadata, 0)
+		size := 0
+		for i := len(m.Versions) - 1; i >= n; i-- {
+			if size += m.Versions[i].Size; size > maxMetadataBytes && len(m.Versions)-i > minMetadata {
+				n = i + 1
+			}
 		}
+		dropped, m.Versions = m.Versions[:n], m.Versions[n:]
 		return nil
 	}
 	_, err := s.metadata.update(ctx, string(id), change)

@@ -221,6 +221,24 @@ func TestMetadataVersions(t *testing.T) {
 	if _, err := s.PutMetadata(ctx, rev.Spec.ID, make([]byte, MaxValue+1), ""); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("too large: got %v", err)
 	}
+	// A large document that is another one each time: what is kept of it is bounded.
+	for i := range 8 {
+		doc := bytes.Repeat([]byte{byte('a' + i)}, 6<<20)
+		if _, err := s.PutMetadata(ctx, rev.Spec.ID, doc, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	size := 0
+	versions := s.MetadataVersions(rev.Spec.ID)
+	for _, v := range versions {
+		size += v.Size
+	}
+	if size > maxMetadataBytes || len(versions) < minMetadata || versions[len(versions)-1].Number != 10 {
+		t.Errorf("%d versions of %d bytes are kept", len(versions), size)
+	}
+	if _, _, err := s.Metadata(ctx, rev.Spec.ID, 3); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a version that was dropped: got %v", err)
+	}
 }
 
 func TestOneServerPerFolder(t *testing.T) {

@@ -4,4 +4,4 @@ package process
 const TraceFile = "reachability-metadata.json"
 
 // maxTrace is the largest trace that is read; real ones have some hundred kilobytes.
-const maxTrace = 16 << 20
+const maxTrace = 8 << 20
