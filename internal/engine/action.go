@@ -107,6 +107,8 @@ const (
 	ReasonInitFailed
 	// ReasonDeoptimized: the binary met an element that it has no metadata for.
 	ReasonDeoptimized
+	// ReasonNever: the function needs what no artifact of the rung's kind can do.
+	ReasonNever
 	// ReasonWorkerLost: the worker ended and nobody said how the invocation did.
 	ReasonWorkerLost
 

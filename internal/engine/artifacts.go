@@ -128,7 +128,7 @@ func (e *Engine) wantedRecording(r *revision) ladder.Recording {
 // wants reports whether a recording is to be taken, or taken further.
 func (r *revision) wants(x ladder.Recording) bool {
 	rec := &r.recordings[x]
-	return x != ladder.RecordingNone && rec.Phase == pipeline.PhaseRecording && (rec.wanted || rec.forced) && !r.serves(x)
+	return x != ladder.RecordingNone && rec.Phase == pipeline.PhaseRecording && (rec.wanted || rec.forced) && !r.serves(x) && r.useful(x)
 }
 
 // mayRecord reports whether a worker may start to take a recording.
@@ -223,7 +223,7 @@ func (e *Engine) consider(rev RevisionID) {
 		rec.beside = rec.wanted && d.Beside && !rec.forced
 	}
 	r.climbed()
-	if d.Record != ladder.RecordingNone && r.ladder.Records(d.Record) {
+	if d.Record != ladder.RecordingNone && r.useful(d.Record) {
 		e.wantRecording(rev, d.Record, ReasonPolicy)
 		if d.Beside {
 			e.recordAside(r, d.Record)

@@ -29,7 +29,7 @@ func weight(rung *ladder.Rung) int {
 // wantArtifact marks the artifact of a rung to be made, which starts as soon as it can.
 func (e *Engine) wantArtifact(rev RevisionID, rung ladder.ID, why Reason) {
 	a := &e.revisions[rev].rungs[rung]
-	if a.wanted || a.Phase == pipeline.PhaseReady || a.Phase.Making() {
+	if a.wanted || a.Never || a.Phase == pipeline.PhaseReady || a.Phase.Making() {
 		return
 	}
 	a.wanted, a.why = true, why
@@ -59,7 +59,7 @@ func (e *Engine) admit(rev RevisionID, rung ladder.ID) {
 	a, row := &r.rungs[rung], &r.ladder.Rungs[rung]
 	rec := &r.recordings[row.From]
 	switch {
-	case !a.wanted, a.Phase == pipeline.PhaseReady, a.Phase.Making(),
+	case !a.wanted, a.Never, a.Phase == pipeline.PhaseReady, a.Phase.Making(),
 		r.removed, e.drain, e.builders(weight(row)) <= 0, e.functions[r.fn].config.NoOptimize:
 		return
 	case row.From != ladder.RecordingNone && (rec.Version == 0 || rec.Version < rec.Least || rec.Version == a.FailedVersion),

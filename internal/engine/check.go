@@ -123,6 +123,8 @@ func (e *Engine) checkFailed(rev RevisionID, rung ladder.ID, ev Event) {
 	e.learnCheck(r.ladder, rung, ev.Cost)
 	switch {
 	case a.Phase != pipeline.PhaseChecking && a.Phase != pipeline.PhaseReady: // cancelled meanwhile
+	case ev.Failure == FailureNever:
+		e.giveUp(rev, rung)
 	case ev.Failure == FailureSandbox && a.turn && a.checkTries < startAttempts:
 		a.checkTries++
 		a.checkWanted = true
@@ -156,9 +158,13 @@ func (e *Engine) differed(rev RevisionID, rung ladder.ID, samples uint32) {
 	e.consider(rev)
 }
 
-// barred reports whether an artifact would only be found to answer otherwise again.
+// barred reports whether an artifact would only be found to answer otherwise again, or its function needs what none
+// of its kind can do.
 func (e *Engine) barred(r *revision, rung ladder.ID) bool {
 	a := &r.rungs[rung]
+	if a.Never {
+		return true
+	}
 	if a.Differed == 0 || r.samples > a.Differed || e.functions[r.fn].config.NoCheck {
 		return false
 	}

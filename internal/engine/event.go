@@ -147,8 +147,11 @@ const (
 	FailureInputs
 	// FailureCancelled is a build that was cancelled.
 	FailureCancelled
+	// FailureNever is a worker that met what no artifact of its rung's kind can do: while it started, or with an invocation
+	// that ended as OutcomeDeoptimized.
+	FailureNever
 
-	failureCount = int(FailureCancelled) + 1
+	failureCount = int(FailureNever) + 1
 )
 
 // FunctionConfig is what can be changed of a function while it runs.

@@ -18,6 +18,9 @@ func (e *Engine) rungFailed(rev RevisionID, rung ladder.ID, failure Failure, why
 	case FailureMetadata:
 		e.deoptimize(rev, rung, why)
 		return
+	case FailureNever:
+		e.giveUp(rev, rung)
+		return
 	case FailureStale:
 		e.stale(rev, rung)
 		return
@@ -107,6 +110,44 @@ func (e *Engine) deoptimize(rev RevisionID, rung ladder.ID, why Reason) {
 	}
 }
 
+// giveUp leaves a rung, and all others with an artifact of its kind, for good: the function needs what none of them can
+// do. What is made of other kinds stays.
+func (e *Engine) giveUp(rev RevisionID, rung ladder.ID) {
+	r := &e.revisions[rev]
+	kind := r.ladder.Rungs[rung].Artifact
+	r.rungs[rung].Falls++
+	for id := 1; id < len(r.rungs); id++ {
+		b := &r.rungs[id]
+		if r.ladder.Rungs[id].Artifact != kind || b.Never {
+			continue
+		}
+		e.cancelBuild(rev, ladder.ID(id), ReasonNever)
+		b.Never, b.wanted, r.views[id].Barred = true, false, true
+		if b.Phase.Making() || b.Phase == pipeline.PhaseReady {
+			e.move(rev, ladder.ID(id), pipeline.EventDeoptimized, ReasonNever, 0)
+		} else {
+			e.note(rev, ladder.ID(id), r.ladder.Rungs[id].From, ReasonNever, 0)
+		}
+	}
+	for x := range r.recordings {
+		if !r.useful(ladder.Recording(x)) {
+			r.recordings[x].wanted, r.recordings[x].forced = false, false
+		}
+	}
+	r.climbed()
+	e.consider(rev)
+}
+
+// useful reports whether a recording may become an artifact.
+func (r *revision) useful(x ladder.Recording) bool {
+	for id := 1; id < len(r.rungs); id++ {
+		if r.ladder.Rungs[id].From == x && !r.rungs[id].Never {
+			return true
+		}
+	}
+	return false
+}
+
 // dropFallen stops the idle workers of rungs that are not ready any more, and lets busy ones take
 // nothing more.
 func (e *Engine) dropFallen(rev RevisionID) {
@@ -166,6 +207,9 @@ func (e *Engine) operatorOptimize(ev Event) {
 		return
 	case ev.Rung == ladder.First || int(ev.Rung) >= len(r.rungs):
 		e.illegal(ev, ReasonMalformed)
+		return
+	case r.rungs[ev.Rung].Never:
+		e.illegal(ev, ReasonNever)
 		return
 	}
 	a := &r.rungs[ev.Rung]

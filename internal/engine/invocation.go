@@ -255,7 +255,11 @@ func (e *Engine) answered(r *revision, wk *pool.Worker) {
 // function says.
 func (e *Engine) met(ev Event, inv *invocation, rung ladder.ID) {
 	r := &e.revisions[inv.rev]
-	if rung != ladder.First {
+	switch {
+	case rung == ladder.First:
+	case ev.Failure == FailureNever:
+		e.giveUp(inv.rev, rung)
+	default:
 		e.deoptimize(inv.rev, rung, ReasonDeoptimized)
 	}
 	f := &e.functions[r.fn]

@@ -14,7 +14,7 @@ var actionNames = [actionKindCount]string{
 }
 
 var failureNames = [failureCount]string{
-	"none", "sandbox", "init", "slow", "metadata", "stale", "differs", "stopped", "build", "inputs", "cancelled",
+	"none", "sandbox", "init", "slow", "metadata", "stale", "differs", "stopped", "build", "inputs", "cancelled", "never",
 }
 
 // reasons are the name of each reason, stable, for logs and metrics, and a sentence for people.
@@ -32,6 +32,7 @@ var reasons = [reasonCount]struct{ name, text string }{
 	ReasonStartFailed:   {"start-failed", "no sandbox could be started"},
 	ReasonInitFailed:    {"init-failed", "the function did not come up"},
 	ReasonDeoptimized:   {"deoptimized", "the binary met an element that it has no metadata for"},
+	ReasonNever:         {"never", "the function needs what no binary can do; it stays on the rungs below"},
 	ReasonWorkerLost:    {"worker-lost", "the worker ended under the invocation"},
 
 	ReasonIdle:       {"idle", "its keep-alive ended"},

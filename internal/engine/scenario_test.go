@@ -65,7 +65,7 @@ type stage struct {
 	versions map[RevisionID]uint32
 	samples  map[RevisionID]uint32
 	served   map[WorkerID]bool
-	meets    map[RevisionID]bool    // the next native invocation meets a missing element
+	meets    map[RevisionID]Failure // the next native invocation meets a missing element, or what no binary can do
 	fails    map[RevisionID]Failure // the next build, or start, fails
 	hangs    map[RevisionID]bool    // its starts do
 	ends     map[string]int
@@ -95,7 +95,7 @@ func (q *events) Pop() any {
 func newStage(t *testing.T) *stage {
 	return &stage{
 		t: t, e: New(NodeConfig{}, &policy.Paper{HotInvocations: 256}), fns: map[string]FunctionID{}, workers: map[WorkerID]Action{},
-		inv: map[InvocationID]string{}, versions: map[RevisionID]uint32{}, samples: map[RevisionID]uint32{}, served: map[WorkerID]bool{}, meets: map[RevisionID]bool{},
+		inv: map[InvocationID]string{}, versions: map[RevisionID]uint32{}, samples: map[RevisionID]uint32{}, served: map[WorkerID]bool{}, meets: map[RevisionID]Failure{},
 		fails: map[RevisionID]Failure{}, hangs: map[RevisionID]bool{}, ends: map[string]int{},
 		model: map[string]time.Duration{
 			"hotspot+metadata": 900 * time.Millisecond, "hotspot+classes": 800 * time.Millisecond, "aot-cache": 200 * time.Millisecond,
@@ -211,7 +211,10 @@ func (s *stage) command(words []string) {
 	case "run":
 		s.until(s.now + int64(dur(name, 0)))
 	case "meets":
-		s.meets[s.rev(name)] = true
+		s.meets[s.rev(name)] = FailureNone
+		if arg["as"] == FailureNever.String() {
+			s.meets[s.rev(name)] = FailureNever
+		}
 	case "fails":
 		for f := FailureSandbox; int(f) < failureCount; f++ {
 			if f.String() == arg["as"] {
@@ -301,7 +304,7 @@ func (s *stage) do(a Action) string {
 	case ActionStart:
 		s.workers[a.Worker] = a
 		d := s.model[s.how(a)]
-		if f, ok := s.fails[a.Revision]; ok && f <= FailureDiffers && (a.Rung != ladder.First || f == FailureSandbox) {
+		if f, ok := s.fails[a.Revision]; ok && (f <= FailureDiffers || f == FailureNever) && (a.Rung != ladder.First || f == FailureSandbox) {
 			delete(s.fails, a.Revision)
 			s.later(d, Event{Kind: EventWorkerFailed, Worker: a.Worker, Failure: f, Version: s.samples[a.Revision]})
 		} else if s.hangs[a.Revision] && a.At > 0 {
@@ -320,13 +323,12 @@ func (s *stage) do(a Action) string {
 		return fmt.Sprintf("start %s of %s: %s%s", w, name(), s.how(a), what)
 	case ActionAssign:
 		out := function.OutcomeOK
-		if s.ladders[a.Revision].Rungs[a.Rung].Artifact == ladder.ArtifactBinary && s.meets[a.Revision] {
+		failure, meets := s.meets[a.Revision]
+		if meets && s.ladders[a.Revision].Rungs[a.Rung].Artifact == ladder.ArtifactBinary {
 			out = function.OutcomeDeoptimized
 			delete(s.meets, a.Revision)
-			s.later(s.model["run"], Event{Kind: EventFinished, Invocation: a.Invocation, Worker: a.Worker, Revision: a.Revision, Outcome: out})
-		} else {
-			s.later(s.model["run"], Event{Kind: EventFinished, Invocation: a.Invocation, Worker: a.Worker, Revision: a.Revision, Outcome: out})
 		}
+		s.later(s.model["run"], Event{Kind: EventFinished, Invocation: a.Invocation, Worker: a.Worker, Revision: a.Revision, Outcome: out, Failure: failure})
 		if a.Recording == ladder.RecordingMetadata && !s.served[a.Worker] {
 			s.served[a.Worker] = true
 			s.versions[a.Revision]++
@@ -354,7 +356,7 @@ func (s *stage) do(a Action) string {
 		if s.ladders[a.Revision].Rungs[a.Rung].Light {
 			d = s.model["make"]
 		}
-		if f, ok := s.fails[a.Revision]; ok && f >= FailureBuild {
+		if f, ok := s.fails[a.Revision]; ok && f >= FailureBuild && f != FailureNever {
 			delete(s.fails, a.Revision)
 			s.later(d, Event{Kind: EventBuildFailed, Revision: a.Revision, Rung: a.Rung, Failure: f})
 		} else {

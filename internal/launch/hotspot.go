@@ -125,6 +125,19 @@ func (r *Request) classPathEntries() []classPathEntry {
 	return entries
 }
 
+// classPathNames are the entries of the class path by their names in the sandbox, also where they are not shown there.
+func (b *builder) classPathNames() []string {
+	var names []string
+	for _, e := range b.classPathEntries() {
+		if e.dir == "" {
+			names = append(names, e.task)
+		} else {
+			names = append(names, path.Join(e.dir, filepath.Base(e.host)))
+		}
+	}
+	return names
+}
+
 // classPath shows everything on the class path in the sandbox, and returns it.
 func (b *builder) classPath() []string {
 	var paths []string

@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -179,12 +180,29 @@ func (b *builder) native() error {
 	if b.Survey {
 		reporting = "Warn"
 	}
-	b.spec.Args = append(b.spec.Args,
-		"-XX:MissingRegistrationReportingMode="+reporting,
+	user := userOptions(b.Revision.Environment)
+	args := append([]string{"-XX:MissingRegistrationReportingMode=" + reporting}, user.defaults(
+		[]string{"-Xmx" + strconv.Itoa(heap) + "m", "-Xmn" + strconv.Itoa(nativeYoungMiB(heap)) + "m"},
+		nativeOptions(commonOptions),
+		[]string{"-Djava.library.path=" + libraryPath(b.Revision.Environment)},
+	)...)
+	if b.Revision.Kind == function.KindHandler {
+		args = append(args, user.defaults(handlerOptions)...)
+	}
+	args = append(args, nativeOptions(ToolOptions(b.Revision.Environment))...)
+	b.spec.Args = append(append(b.spec.Args, args...),
 		// Some classes of the JDK fail without one (calendars), or without its folder lib (fonts), though
 		// they find nothing there: the builder makes that folder.
 		"-Djava.home="+nativeDir,
-		"-Xmx"+strconv.Itoa(heap)+"m",
-		"-Xmn"+strconv.Itoa(nativeYoungMiB(heap))+"m")
+		"-Djava.class.path="+strings.Join(b.classPathNames(), ":"))
 	return nil
+}
+
+// libraryPath is where a JVM looks for shared libraries (os_linux.cpp).
+func libraryPath(environment map[string]string) string {
+	path := "/usr/java/packages/lib:/usr/lib64:/lib64:/lib:/usr/lib"
+	if more := environment["LD_LIBRARY_PATH"]; more != "" {
+		path = more + ":" + path
+	}
+	return path
 }

@@ -66,7 +66,9 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 		loud    = " -Xlog:disable -Xlog:all=warning:stderr"
 		handler = " -XX:TieredStopAtLevel=1" + peak
 		web     = " --add-opens=java.base/java.lang=ALL-UNNAMED -cp /var/task/orders.jar:/var/task/lib/a.jar:/opt/cloudjit/classes/classes.jar shop.Web"
-		native  = "/opt/cloudjit/native/function -XX:MissingRegistrationReportingMode=Exit -Djava.home=/opt/cloudjit/native -Xmx448m -Xmn8m"
+		native  = "/opt/cloudjit/native/function -XX:MissingRegistrationReportingMode=Exit -Xmx448m -Xmn8m -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8 -Djava.library.path=/usr/java/packages/lib:/usr/lib64:/lib64:/lib:/usr/lib"
+		home    = " -Djava.home=/opt/cloudjit/native -Djava.class.path="
+		names   = "/var/task/orders.jar:/var/task/lib/a.jar:/opt/cloudjit/classes/classes.jar"
 
 		java    = " /opt/java /etc/java-25"
 		runtime = " /opt/cloudjit/runtime /opt/cloudjit/classes /opt/cloudjit/serialization"
@@ -92,12 +94,12 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 		"archived handler":         {function.KindHandler, cached, 0, older, jvm + " -Xlog:cds*=off" + archive + "auto" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
 		"the check of an archive":  {function.KindHandler, cached, 0, func(r *launch.Request) { older(r); check(r) }, jvm + loud + archive + "on" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
 		"traced on a cache's rung": {function.KindHandler, cached, ladder.RecordingMetadata, nil, jvm + agent + handler, "/var/task /opt/cloudjit/tracer" + java + runtime + " /opt/cloudjit/record(w)"},
-		"handler's binary":         {function.KindHandler, binary, 0, nil, native, "/var/task /opt/cloudjit/native"},
+		"handler's binary":         {function.KindHandler, binary, 0, nil, native + " -Djava.net.preferIPv4Stack=true" + home + "/opt/cloudjit/runtime/runtime.jar:" + names + ":/opt/cloudjit/serialization/serialization.jar", "/var/task /opt/cloudjit/native"},
 		"web":                      {function.KindWeb, plain, 0, nil, jvm + web, "/var/task" + java + classes},
 		"traced web":               {function.KindWeb, plain, ladder.RecordingMetadata, nil, jvm + agent + web, "/var/task /opt/cloudjit/tracer" + java + classes + " /opt/cloudjit/record(w)"},
 		"recorded web":             {function.KindWeb, plain, ladder.RecordingClasses, nil, jvm + record + web, "/var/task" + java + classes + " /opt/cloudjit/record(w)"},
 		"cached web":               {function.KindWeb, cached, 0, nil, jvm + use + web, "/var/task /opt/cloudjit/cache" + java + classes},
-		"web's binary":             {function.KindWeb, binary, 0, nil, native, "/var/task /opt/cloudjit/native"},
+		"web's binary":             {function.KindWeb, binary, 0, nil, native + home + names, "/var/task /opt/cloudjit/native"},
 		"provided":                 {function.KindProvided, plain, 0, nil, "/var/task/bootstrap", "/var/task"},
 	}
 	for name, test := range tests {
@@ -364,5 +366,40 @@ func TestSelectJDK(t *testing.T) {
 	}
 	if _, err := launch.SelectJDK([]launch.JDK{{Home: "/11", Version: 11}}, 8); err == nil {
 		t.Error("Java 11 cannot run the runtime client")
+	}
+}
+
+// TestBinaryHasTheUsersOptions: what a JVM has from JAVA_TOOL_OPTIONS a binary has too, but for what is HotSpot's own.
+func TestBinaryHasTheUsersOptions(t *testing.T) {
+	r := request(function.KindHandler, binary)
+	r.Revision.Environment = map[string]string{
+		"JAVA_TOOL_OPTIONS": `-Dmy.flag=on "-Dname=Ada Lovelace" -Duser.language=de -XX:+UseG1GC -Xmx300m -ea --add-opens=java.base/java.lang=ALL-UNNAMED -javaagent:x.jar -Xlog:gc -Djava.library.path=/opt/lib`,
+	}
+	args := start(t, r).Args
+	for _, want := range []string{"-Dmy.flag=on", "-Dname=Ada Lovelace", "-Duser.language=de", "-Xmx300m", "-Djava.library.path=/opt/lib"} {
+		if !slices.Contains(args, want) {
+			t.Errorf("no %q in %q", want, args)
+		}
+	}
+	for _, arg := range args {
+		if !strings.HasPrefix(arg, "-D") && !strings.HasPrefix(arg, "-Xm") && !strings.HasPrefix(arg, "-XX:MissingRegistration") || arg == "-Xmx448m" || strings.Contains(arg, "/usr/java/packages") {
+			t.Errorf("%q in %q", arg, args)
+		}
+	}
+}
+
+func TestToolOptions(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                     nil,
+		"  \n ":                nil,
+		"-Da=1  -Db=2\t-Dc":    {"-Da=1", "-Db=2", "-Dc"},
+		`-Da="x y" '-Db=" z'`:  {"-Da=x y", `-Db=" z`},
+		`-Da='x`:               {"-Da=x"},
+		`"" -Da=`:              {"", "-Da="},
+		"-Da=\\n -Db=ä\u00a0b": {`-Da=\n`, "-Db=ä\u00a0b"},
+	} {
+		if got := launch.ToolOptions(map[string]string{"JAVA_TOOL_OPTIONS": text}); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
 	}
 }

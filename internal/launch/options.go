@@ -58,10 +58,54 @@ type options struct {
 
 func userOptions(environment map[string]string) options {
 	o := options{given: map[string]bool{}}
-	for _, option := range strings.Fields(environment["JAVA_TOOL_OPTIONS"]) {
+	for _, option := range ToolOptions(environment) {
 		o.given[optionName(option)] = true
 	}
 	return o
+}
+
+// ToolOptions are the JVM options of a function's JAVA_TOOL_OPTIONS, as a JVM takes them apart: at white space that is not
+// in quotes (https://docs.oracle.com/en/java/javase/25/docs/specs/jvmti.html#tooloptions).
+func ToolOptions(environment map[string]string) []string {
+	var all []string
+	var option strings.Builder
+	begun, quote := false, rune(0)
+	for _, c := range environment["JAVA_TOOL_OPTIONS"] {
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote == 0 && (c == '"' || c == '\''):
+			quote, begun = c, true
+		case quote == 0 && strings.ContainsRune(" \t\n\v\f\r", c):
+			if begun {
+				all = append(all, option.String())
+			}
+			option.Reset()
+			begun = false
+		default:
+			option.WriteRune(c)
+			begun = true
+		}
+	}
+	if begun {
+		all = append(all, option.String())
+	}
+	return all
+}
+
+// nativeOptions are those of a JVM's options that a binary takes too: properties, and sizes. All others are HotSpot's own
+// (an unknown -XX ends a binary, and what it does not know reaches the program as an argument).
+func nativeOptions(all []string) []string {
+	var out []string
+	for _, option := range all {
+		for _, prefix := range []string{"-D", "-Xmx", "-Xms", "-Xmn", "-Xss"} {
+			if strings.HasPrefix(option, prefix) && len(option) > len(prefix) {
+				out = append(out, option)
+				break
+			}
+		}
+	}
+	return out
 }
 
 // defaults returns the options of the groups that the user did not decide.

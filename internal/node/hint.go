@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"io"
 	"sync"
+
+	"github.com/cloudjit/cloudjit/internal/metadata"
 )
+
+// lackMark begins what a native binary says of what it cannot do (metadata.ParseLack).
+var lackMark = []byte(metadata.LackMark)
 
 // hintMark stands in what a native binary says of an element that it lacks (metadata.ParseMissing),
 // between the element's name and its JSON.
@@ -38,10 +43,9 @@ func (h *hint) keep(p []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.recent = append(h.recent, p...)
-	if at := bytes.LastIndex(h.recent, hintMark); at >= 0 {
-		end := at + len(hintMark)
+	if end := h.mark(); end > 0 {
 		rest := h.recent[end:min(len(h.recent), end+hintAfter)]
-		h.kept = append(bytes.Clone(h.recent[max(at-hintBefore, 0):end]), rest...)
+		h.kept = append(bytes.Clone(h.recent[max(end-len(hintMark)-hintBefore, 0):end]), rest...)
 		h.room = hintAfter - len(rest)
 		h.recent = bytes.Clone(h.recent[end:]) // the mark is not found again
 	} else if h.room > 0 {
@@ -52,6 +56,17 @@ func (h *hint) keep(p []byte) {
 	if over := len(h.recent) - hintBefore - len(hintMark); over > 0 {
 		h.recent = append(h.recent[:0], h.recent[over:]...)
 	}
+}
+
+// mark is the end of the last mark; 0 if there is none.
+func (h *hint) mark() int {
+	end := 0
+	for _, mark := range [][]byte{hintMark, lackMark} {
+		if at := bytes.LastIndex(h.recent, mark); at >= 0 {
+			end = max(end, at+len(mark))
+		}
+	}
+	return end
 }
 
 // last is the last hint with what stood around it; empty if there was none.

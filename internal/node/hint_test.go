@@ -39,3 +39,14 @@ func TestHintOutlivesALongStackTrace(t *testing.T) {
 		t.Errorf("without one: %q", got)
 	}
 }
+
+// TestHintOfALack: what a binary cannot do is kept as what it lacks is; the last counts.
+func TestHintOfALack(t *testing.T) {
+	var h hint
+	for _, piece := range []string{missing, "more\n" + metadata.LackMark[:9], metadata.LackMark[9:] + "unsupp", "orted] what it met\n", strings.Repeat("   at a.B\n", 5000)} {
+		_, _ = h.Write([]byte(piece))
+	}
+	if got, ok := metadata.ParseLack(string(h.last())); !ok || got.What != "what it met" || !got.Never {
+		t.Errorf("got %+v, %v", got, ok)
+	}
+}

@@ -56,6 +56,8 @@ type instance struct {
 	peak     atomic.Int64 // the most memory that was measured, bytes
 	measured atomic.Int64 // when that was, the engine's time
 
+	never atomic.Bool // it met what no binary can do
+
 	stopOnce sync.Once
 	told     chan struct{} // closed when the engine wants it stopped
 }
@@ -298,6 +300,9 @@ func (n *Node) failure(ctx context.Context, w *instance, artifact string, err er
 	}
 	if start.Exit != nil && start.Exit.Code == function.ExitMissingMetadata && w.row.Artifact == ladder.ArtifactBinary {
 		n.learn(w.rev, w, start.Exit, n.survey(ctx, w, artifact))
+		if w.never.Load() {
+			return engine.FailureNever
+		}
 		return engine.FailureMetadata
 	}
 	return engine.FailureInit

@@ -191,7 +191,11 @@ func (n *Node) finish(c *call, outcome function.Outcome, noRetry bool) bool {
 	if n.closed {
 		c.ended = true
 	} else {
-		n.step(engine.Event{Kind: engine.EventFinished, Invocation: c.id, Worker: w.id, Outcome: outcome, NoRetry: noRetry, CPU: cpu})
+		failure := engine.FailureNone
+		if outcome == function.OutcomeDeoptimized && w.never.Load() {
+			failure = engine.FailureNever
+		}
+		n.step(engine.Event{Kind: engine.EventFinished, Invocation: c.id, Worker: w.id, Outcome: outcome, Failure: failure, NoRetry: noRetry, CPU: cpu})
 	}
 	w.uses--
 	if w.uses == 0 && w.unused != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/metadata"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
 )
@@ -144,3 +145,69 @@ func TestStartThatFailsTeachesAll(t *testing.T) {
 
 // keyOf is the build whose binary a worker runs.
 func keyOf(s worker.Spec) aot.Key { return aot.Key(path.Base(s.Args[0])) }
+
+// TestNeverAgain: a function that needs what no binary can do is told so once. Nothing is recorded or built for a
+// binary again: not after a restart, not for a new configuration of the same code, and not on request.
+func TestNeverAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const defines = "Classes cannot be defined at runtime by default when using ahead-of-time compilation"
+		program := func(s worker.Spec) fake.Program {
+			p := rungs(s)
+			run := p.Handler
+			p.Handler = func(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
+				if string(inv.Payload) == "defines" && s.Rung != ladder.HotSpot {
+					fmt.Fprintf(s.Output, "%sunsupported] %s\n   at a.B.c(B.java:1)\n", metadata.LackMark, defines)
+					return nil, &worker.ExitError{Exit: worker.Exit{Code: function.ExitMissingMetadata}}
+				}
+				return run(ctx, inv)
+			}
+			return p
+		}
+		b := &builder{time: 30 * time.Second}
+		w := open(t, &world{builder: b, program: program}, nil)
+		defer func() { w.Close() }()
+		id := w.deploy(t, "hello", nil)
+		used := func(id function.RevisionID) function.Rung {
+			for range 10 {
+				w.burst(t, id, 5)
+				time.Sleep(11 * time.Minute) // all workers expire
+			}
+			v, _ := w.Revision(t.Context(), id)
+			return v.Rung
+		}
+		if rung := used(id); rung == ladder.HotSpot {
+			t.Fatal("it does not become native")
+		}
+		if res := w.call(t, id, "defines"); res.Rung != ladder.HotSpot || res.Outcome != function.OutcomeOK {
+			t.Errorf("the invocation that ended the binary: %+v", res)
+		}
+		runs, versions := b.runs, len(w.state.metadata[id])
+		stays := func(when string, id function.RevisionID) {
+			t.Helper()
+			if rung := used(id); rung != ladder.HotSpot || b.runs != runs {
+				t.Errorf("%s: on %s after %d more builds", when, rung, b.runs-runs)
+			}
+			v, _ := w.Revision(t.Context(), id)
+			if native := v.Ladder[len(v.Ladder)-1]; !native.Never || native.Wanted || native.Reason == "" {
+				t.Errorf("%s: %+v", when, native)
+			}
+			if err := w.Optimize(t.Context(), id, ""); !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "no binary can do") && !strings.Contains(err.Error(), defines) {
+				t.Errorf("%s, asked for: %v", when, err)
+			}
+		}
+		stays("at once", id)
+		if got := len(w.state.metadata[id]); got != versions {
+			t.Errorf("%d versions of metadata, want the %d of before", got, versions)
+		}
+		dir := w.opt.Dir
+		w.Close()
+		w = open(t, &world{program: program, state: w.state, builder: b}, func(o *Options) { o.Dir = dir })
+		stays("after a restart", id)
+		next := w.deploy(t, "hello", func(s *function.Spec) { s.MemoryMiB = 1024 })
+		stays("with another configuration", next)
+		other := w.deploy(t, "hello", func(s *function.Spec) { s.CodeSHA256 = "0ther" })
+		if rung := used(other); rung == ladder.HotSpot {
+			t.Error("new code does not become native")
+		}
+	})
+}

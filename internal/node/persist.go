@@ -58,7 +58,7 @@ func (n *Node) record(a *engine.Action) {
 func (n *Node) moved(rev *revision, a *engine.Action) *store.Transition {
 	at := time.Now().UTC()
 	reason := a.Reason.Text()
-	if why := rev.missing.Load(); why != nil && a.Cause == pipeline.EventDeoptimized {
+	if why := rev.missing.Load(); why != nil && (a.Cause == pipeline.EventDeoptimized || a.Reason == engine.ReasonNever) {
 		reason = *why
 	}
 	step := &store.Transition{At: at, From: a.From.String(), To: a.To.String(), Event: a.Cause.String(), Reason: reason}

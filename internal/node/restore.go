@@ -184,7 +184,13 @@ func (n *Node) inherit(ctx context.Context, rev *revision, parent function.Revis
 		if row.From != ladder.RecordingMetadata {
 			continue
 		}
-		if r := d.Rung(row.Name); r != nil && (r.Phase == pipeline.PhaseReady || r.Phase.Making()) {
+		switch r := d.Rung(row.Name); {
+		case r == nil:
+		case r.Never:
+			s.Rungs = append(s.Rungs, pipeline.Rung{Name: row.Name, Never: true})
+			s.Preparing = true // all else is made anew
+			rev.artifacts[id].reason = "the code is that of revision " + string(parent) + ", which needs what no binary can do"
+		case r.Phase == pipeline.PhaseReady || r.Phase.Making():
 			s.Rungs = append(s.Rungs, pipeline.Rung{Name: row.Name, Phase: pipeline.PhaseQueued})
 		}
 	}

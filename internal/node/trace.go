@@ -189,7 +189,7 @@ func (o *bounded) String() string {
 }
 
 // learn takes the missing element from the last words of a native worker, and what more is known to
-// lack. It does not wait for the store.
+// lack; it notes where no binary has what was met. It does not wait for the store.
 func (n *Node) learn(rev *revision, w *instance, exit *worker.Exit, more *metadata.Set) {
 	said := append(append(w.hint.last(), '\n'), exit.Stderr...)
 	if w.out != nil {
@@ -200,6 +200,11 @@ func (n *Node) learn(rev *revision, w *instance, exit *worker.Exit, more *metada
 	if ok {
 		reason = missing.What
 	}
+	// Of a binary's last words the lack counts: it ends there.
+	if lack, ok := metadata.ParseLack(string(said)); ok {
+		missing.Set, reason = metadata.Merge(missing.Set, lack.Set), "a binary cannot do what the function needs: "+lack.What
+		w.never.Store(lack.Never)
+	}
 	n.totals.deopts.Add(1)
 	if n.opt.Metrics != nil {
 		n.opt.Metrics.Deoptimization(rev.fn.name)
@@ -207,6 +212,9 @@ func (n *Node) learn(rev *revision, w *instance, exit *worker.Exit, more *metada
 	n.log.Info("deoptimized", telemetry.KeyFunction, rev.fn.name, telemetry.KeyRevision, rev.spec.ID, telemetry.KeyReason, reason)
 	n.events.send(Event{Type: "pipeline.deoptimized", Function: rev.fn.name, Revision: rev.spec.ID, Worker: w.name, Reason: reason})
 	rev.missing.Store(&reason)
+	if w.never.Load() {
+		return // nothing can be built with it
+	}
 	found := metadata.Merge(missing.Set, more)
 	if found.Len() == 0 {
 		return

@@ -105,6 +105,8 @@ type RungView struct {
 	Phase pipeline.Phase `json:"phase"`
 	// Wanted: a build was decided on and waits for a recording, for back-off or for its turn.
 	Wanted bool `json:"wanted,omitempty"`
+	// Never: the function needs what no artifact of this kind can do (Reason says what); it is not made any more.
+	Never bool `json:"never,omitempty"`
 	// Reason and Since are those of its last move; NotBefore is when it may be made again.
 	Reason    string     `json:"reason,omitempty"`
 	Since     *time.Time `json:"since,omitempty"`
@@ -176,7 +178,7 @@ func (n *Node) rungView(rev *revision, id ladder.ID, saved *pipeline.Saved) Rung
 		return v
 	}
 	b := &rev.artifacts[id]
-	v.Phase, v.Wanted = r.Phase, n.engine.Wanted(rev.id, id)
+	v.Phase, v.Never, v.Wanted = r.Phase, r.Never, n.engine.Wanted(rev.id, id)
 	v.Reason, v.Since = b.reason, timeOf(b.since)
 	v.Falls, v.Failures, v.DiskMB = int(r.Falls), int(r.Failures), r.DiskMB
 	if r.NotBefore > n.now() {
@@ -284,6 +286,11 @@ func (n *Node) operate(rev *revision, what string, ev engine.Event) error {
 		switch {
 		case rev.fn.config.NoOptimize:
 			return fmt.Errorf("%s %s: %w: optimization of the function is turned off", what, id, ErrConflict)
+		case saved.Rung(name).Never:
+			if a := &rev.artifacts[ev.Rung]; a.reason != "" {
+				return fmt.Errorf("%s %s: %w: no %s is made of it any more: %s", what, id, ErrConflict, name, a.reason)
+			}
+			return fmt.Errorf("%s %s: %w: no %s is made of it any more: %s", what, id, ErrConflict, name, engine.ReasonNever.Text())
 		case saved.Rung(name).Phase == pipeline.PhaseReady:
 			return fmt.Errorf("%s %s: %w: it is on rung %s already", what, id, ErrConflict, name)
 		}

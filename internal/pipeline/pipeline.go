@@ -101,6 +101,8 @@ type Rung struct {
 	// Failures counts failed builds and checks in a row, Falls how often the artifact was wrong.
 	Failures int32 `json:"failures,omitempty"`
 	Falls    int32 `json:"falls,omitempty"`
+	// Never: the function needs what no artifact of this kind can do. It is not made any more.
+	Never bool `json:"never,omitempty"`
 	// NotBefore is when a build may start again, Unix ns; 0: at once.
 	NotBefore int64 `json:"notBefore,omitempty"`
 	// Compared is the version of the samples that the present artifact answered as the first rung did; 0:

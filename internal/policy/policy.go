@@ -131,7 +131,8 @@ type RungView struct {
 	// Failures counts failed builds and checks in a row, Falls how often the rung was left
 	// because its artifact turned out wrong.
 	Failures, Falls int32
-	// Barred: its artifact answered otherwise than the first rung, and would again: it is not made.
+	// Barred: its artifact answered otherwise than the first rung, and would again, or its function needs what none of
+	// its kind can do: it is not made.
 	Barred bool
 }
 

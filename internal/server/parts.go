@@ -65,7 +65,7 @@ func newNative(opt Options, l *launcher, driver worker.Driver, limits jar.Limits
 	runner, _ := driver.(worker.Runner)
 	b, err := nativeimage.New(nativeimage.Options{
 		Home: tc.Home, ID: string(tc.Kind) + "-" + tc.Edition + "-" + filepath.Base(tc.Home) + "-" + tc.Version, Runtime: l.runtime, Serialization: l.serialization,
-		Tracer: &metadata.Tracer{Jar: l.tracer}, Image: l.image,
+		Tracer: &metadata.Tracer{Jar: l.tracer}, Image: l.image, Patch: tc.Patches,
 		Cache: builds, Repository: metarepo.Known(opt.Cache), Archive: limits, Runner: runner,
 	})
 	if err != nil {

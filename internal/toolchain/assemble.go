@@ -87,6 +87,8 @@ func assemblyKey(jdk JDK) string {
 
 // manifest is what an assembled builder knows of itself. It is written last.
 type manifest struct {
+	// Patches: its command takes a further --patch-module of the builder's module.
+	Patches bool           `json:"patches"`
 	Version string         `json:"version"`
 	JDK     string         `json:"jdk"`   // home
 	Files   []manifestFile `json:"files"` // all regular ones but the manifest
@@ -120,7 +122,7 @@ func readAssembled(home string) (Toolchain, error) {
 	if !executable(filepath.Join(home, "bin", "java")) {
 		return Toolchain{}, fmt.Errorf("%w: its JDK %s is gone", errDamaged, m.JDK)
 	}
-	return Toolchain{Kind: Assembled, Home: home, Version: m.Version, Edition: "community"}, nil
+	return Toolchain{Kind: Assembled, Home: home, Version: m.Version, Edition: "community", Patches: m.Patches}, nil
 }
 
 // assemble makes the builder in a folder beside home and renames it when it is complete.
@@ -311,7 +313,7 @@ func (a *assembly) javaParts(ctx context.Context) error {
 }
 
 func (a *assembly) writeManifest() error {
-	m := manifest{Version: builderVersion, JDK: a.jdk.Home}
+	m := manifest{Patches: true, Version: builderVersion, JDK: a.jdk.Home}
 	err := filepath.WalkDir(a.top, func(p string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err

@@ -96,6 +96,9 @@ type Rejection struct {
 // without which a missing element is no certain signal.
 const oldestFeature = 23
 
+// patchFeature is the first Java release whose JDK has java.lang.classfile, which patches builders.
+const patchFeature = 24
+
 // Find lists the suitable builders of the machine, best first: the one that the user named,
 // then the newest, official ones before assembled ones. It runs nothing.
 func Find(o FindOptions) (found []Toolchain, rejected []Rejection) {
@@ -194,6 +197,7 @@ func inspect(home string) (Toolchain, error) {
 		tc.Edition = "oracle"
 	}
 	tc.Agent = jdk.Agent()
+	tc.Patches = jdk.Feature() >= patchFeature
 	return tc, nil
 }
 

@@ -54,9 +54,9 @@ func TestFind(t *testing.T) {
 
 	found, rejected := Find(o)
 	want := []Toolchain{
-		{GraalVM, newest, "25.0.2", "community", true},
-		{Mandrel, red, "25.0.1.0-Final", "community", false},
-		{GraalVM, sdkman, "25.0.1", "oracle", false},
+		{GraalVM, newest, "25.0.2", "community", true, true},
+		{Mandrel, red, "25.0.1.0-Final", "community", false, true},
+		{GraalVM, sdkman, "25.0.1", "oracle", false, true},
 	}
 	if len(found) != len(want) {
 		t.Fatalf("got %+v", found)
@@ -87,7 +87,7 @@ func TestFind(t *testing.T) {
 		t.Errorf("JDKs: %+v", jdks)
 	}
 	data, err := json.Marshal(want[1])
-	if got := string(data); err != nil || got != `{"kind":"mandrel","home":"`+red+`","version":"25.0.1.0-Final","edition":"community","agent":false}` {
+	if got := string(data); err != nil || got != `{"kind":"mandrel","home":"`+red+`","version":"25.0.1.0-Final","edition":"community","agent":false,"patches":true}` {
 		t.Errorf("JSON: %s %v", got, err)
 	}
 }

@@ -151,7 +151,7 @@ func TestInstallRelease(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Toolchain{Kind: GraalVM, Home: filepath.Join(cache, "toolchains", "graalvm-community-25.0.2"), Version: "25.0.2", Edition: "community", Agent: true}
+	want := Toolchain{Kind: GraalVM, Home: filepath.Join(cache, "toolchains", "graalvm-community-25.0.2"), Version: "25.0.2", Edition: "community", Agent: true, Patches: true}
 	if tc != want {
 		t.Errorf("got %+v, want %+v", tc, want)
 	}

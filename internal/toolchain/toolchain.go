@@ -45,6 +45,9 @@ type Toolchain struct {
 	Edition string `json:"edition"`
 	// Agent reports that -agentlib:native-image-agent works with Home's java.
 	Agent bool `json:"agent"`
+	// Patches reports that classes of the builder can be exchanged (-J--patch-module) by others made with the ClassFile API,
+	// which came with Java 24. Without, some differences from HotSpot give no signal.
+	Patches bool `json:"patches"`
 }
 
 // NativeImage is the command that builds images.

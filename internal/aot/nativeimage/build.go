@@ -144,7 +144,7 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	im := &image{
 		mainClass: info.MainClass, output: filepath.Join(j.scratch.Dir, "out", binaryName),
 		level: j.req.Rung.Options, optimize: opts.Optimize, march: opts.March,
-		tmp: tmpDir, limits: j.req.Limits, extra: opts.Extra,
+		tmp: tmpDir, limits: j.req.Limits, extra: append(assertions(j.req.Revision.Environment), opts.Extra...),
 	}
 	switch j.req.Revision.Kind {
 	case function.KindHandler:
@@ -182,9 +182,10 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	if err := j.standIns(ctx, im, folder); err != nil {
 		return nil, err
 	}
-	if im.needs, err = findNeeds(app); err != nil {
+	if im.needs, err = findNeeds(app, append(j.sets, set)); err != nil {
 		return nil, err
 	}
+	im.needs.addLocale(configuredLocale(j.req.Revision.Environment))
 	replaced, err := folder.addCommunity(ctx, opts.Repository, info.Libraries, j.log)
 	if err != nil {
 		return nil, err
@@ -195,6 +196,9 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 			return nil, err
 		}
 		im.classPath = append(im.classPath, opts.Image)
+	}
+	if err := j.patch(ctx, im); err != nil {
+		return nil, err
 	}
 	im.classPath = append(im.classPath, folder.dir)
 	return im, nil

@@ -54,6 +54,8 @@ type Options struct {
 	// Image is the JAR with what takes part in building images (java/image); empty: without it
 	// classes that HotSpot cannot link are left as they are, and some lambdas cannot be reflected on.
 	Image string
+	// Patch: the builder's classes can be exchanged (toolchain.Toolchain). Needs Image.
+	Patch bool
 	// Cache is the folder for everything that is kept, and for scratch. Builders of several
 	// processes may share it.
 	Cache string
@@ -141,9 +143,11 @@ type recipe struct {
 	Level      string            `json:"level"`
 	Options    []string          `json:"options"`
 	Env        map[string]string `json:"env"`
+	Patch      bool              `json:"patch,omitempty"`
+	Locale     string            `json:"locale,omitempty"`
 }
 
-const format = 5
+const format = 6
 
 // Key implements aot.Builder.
 func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
@@ -158,8 +162,9 @@ func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
 	}
 	r := recipe{
 		Format: format, Code: req.Revision.CodeSHA256, Kind: req.Revision.Kind,
-		Metadata: set.Hash(), Toolchain: b.opts.ID, Image: b.image, Level: req.Rung.Options,
-		Options: append(options, b.opts.Extra...),
+		Metadata: set.Hash(), Toolchain: b.opts.ID, Image: b.image, Patch: b.opts.Patch, Level: req.Rung.Options,
+		Locale:  configuredLocale(req.Revision.Environment),
+		Options: append(append(options, assertions(req.Revision.Environment)...), b.opts.Extra...),
 	}
 	if b.opts.Repository != nil {
 		r.Repository = b.opts.Repository.Version

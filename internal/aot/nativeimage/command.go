@@ -61,8 +61,9 @@ func (i *image) arguments() []string {
 		// fewer pages of its own for each worker (docs/adr/0016).
 		args = append(args, "-H:NativeLinkerOption=-no-pie")
 	}
-	if i.needs.urls {
-		args = append(args, "--enable-url-protocols=http,https")
+	args = append(args, "--enable-url-protocols="+strings.Join(i.needs.protocols(), ","))
+	if len(i.needs.providers) > 0 {
+		args = append(args, "-H:AdditionalSecurityProviders="+strings.Join(i.needs.providers, ","))
 	}
 	if i.level == levelOptimized {
 		args = append(args, i.optimize...)

@@ -55,3 +55,53 @@ func TestNamesLocales(t *testing.T) {
 		}
 	}
 }
+
+// TestNeedsOfTheEnvironment: the default locale and assertions that a function's owner chose are there in its binary.
+func TestNeedsOfTheEnvironment(t *testing.T) {
+	for options, want := range map[string]string{
+		"":                                                  "",
+		"-Dmy.flag=on -Duser.language=de":                   "de",
+		"-Duser.country=AT\t-Duser.language=de":             "de-AT",
+		"-Duser.language=de -Duser.region=CH":               "de-CH",
+		"-Duser.language=zh -Duser.script=Hant":             "zh-Hant",
+		"'-Duser.language=pt' \"-Duser.country=\"BR":        "pt-BR",
+		"-Duser.language=../x":                              "",
+		"-Duser.country=AT":                                 "",
+		"-Duser.language=de,-H:X":                           "",
+		"-XX:+UseSerialGC -Xmx1g -Duser.language.x=de":      "",
+		"-Duser.language=de -ea:shop... -esa -Xlog:disable": "de",
+	} {
+		if got := configuredLocale(map[string]string{"JAVA_TOOL_OPTIONS": options}); got != want {
+			t.Errorf("%s: got %q, want %q", options, got, want)
+		}
+	}
+	if got := assertions(map[string]string{"JAVA_TOOL_OPTIONS": "-ea:shop... -Dx=-da -esa -ea:a,b -eax"}); !slices.Equal(got, []string{"-ea:shop...", "-esa"}) {
+		t.Errorf("assertions: %q", got)
+	}
+	n := needs{locales: []string{"de", "fr"}}
+	for _, tag := range []string{"", "de", "ja", "de-AT"} {
+		n.addLocale(tag)
+	}
+	if want := []string{"de", "de-AT", "fr", "ja"}; !slices.Equal(n.locales, want) {
+		t.Errorf("got %q, want %q", n.locales, want)
+	}
+}
+
+func TestNamesProviders(t *testing.T) {
+	for _, tt := range []struct {
+		class []byte
+		want  int
+	}{
+		{constants("java/security/MessageDigest"), 0},
+		{constants("java/security/Security", "getProvider"), 0},
+		{constants("java/security/Security", "getProviders"), len(securityProviders)},
+		{constants("javax/security/sasl/Sasl"), 2},
+		{constants("javax/xml/crypto/dsig/XMLSignatureFactory"), 1},
+	} {
+		providers := map[string]bool{}
+		namesProviders(tt.class, providers)
+		if len(providers) != tt.want {
+			t.Errorf("%q: got %d providers", tt.class, len(providers))
+		}
+	}
+}

@@ -1,5 +1,6 @@
 package cloudjit.builder;
 
+import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -24,6 +25,9 @@ public final class NativeImage {
 
     private static final String MAIN =
             "org.graalvm.nativeimage.builder/com.oracle.svm.hosted.NativeImageGeneratorRunner";
+
+    /** The option that puts classes in the place of the builder's own. */
+    private static final String PATCH = "--patch-module=org.graalvm.nativeimage.builder=";
 
     private final Path home;
     private final Path lib;
@@ -140,10 +144,28 @@ public final class NativeImage {
                 "--add-modules=ALL-DEFAULT",
                 "--upgrade-module-path", compiler,
                 "--module-path", String.join(":", modules),
-                "--patch-module", "org.graalvm.nativeimage.builder=" + lib.resolve("patch")));
-        command.addAll(request.jvmArguments());
+                PATCH + lib.resolve("patch")));
+        merged(command, request.jvmArguments());
         command.addAll(List.of("--module", MAIN, "--image-args-file=" + file));
         return command;
+    }
+
+    /**
+     * Adds arguments of the user. The JVM takes one patch of a module, so that a further one of the builder's is joined to
+     * the driver's own.
+     */
+    private static void merged(List<String> command, List<String> arguments) {
+        for (String argument : arguments) {
+            int own = command.size() - 1;
+            while (own >= 0 && !command.get(own).startsWith(PATCH)) {
+                own--;
+            }
+            if (argument.startsWith(PATCH) && own >= 0) {
+                command.set(own, command.get(own) + File.pathSeparator + argument.substring(PATCH.length()));
+            } else {
+                command.add(argument);
+            }
+        }
     }
 
     private static void end(Process process) {

@@ -1,0 +1,179 @@
+package dev.cloudjit.image;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.classfile.ClassFile;
+import java.lang.classfile.ClassTransform;
+import java.lang.classfile.CodeBuilder;
+import java.lang.classfile.CodeElement;
+import java.lang.classfile.CodeModel;
+import java.lang.classfile.MethodModel;
+import java.lang.classfile.MethodTransform;
+import java.lang.classfile.instruction.InvokeInstruction;
+import java.lang.classfile.instruction.ReturnInstruction;
+import java.lang.constant.ClassDesc;
+import java.lang.constant.MethodTypeDesc;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+import java.util.function.Predicate;
+import java.util.jar.JarEntry;
+import java.util.jar.JarFile;
+import java.util.stream.Stream;
+
+/**
+ * {@code java ... dev.cloudjit.image.Patcher HOME OUT}: makes, from a builder's own classes, some that answer as HotSpot
+ * does or call {@code com.oracle.svm.core.jdk.CloudJitLack} where a binary cannot. What it leaves below the folder OUT is given
+ * to the builder with {@code --patch-module=org.graalvm.nativeimage.builder=OUT}.
+ *
+ * <p>Nothing of a builder is copied into this project: other versions have other classes, and a point that one of them
+ * does not have is left out. It prints a line for each, "patched NAME" or "lacks NAME: why", for who asks what a
+ * builder's binaries can be relied on.
+ */
+public final class Patcher {
+    private Patcher() {}
+
+    private static final String JDK = "com.oracle.svm.core.jdk.";
+    private static final String HOOK = JDK + "CloudJitLack";
+    private static final ClassDesc LACK = ClassDesc.of(HOOK);
+    private static final String VERIFY = "getVerificationResult(Ljava/security/Provider;)Ljava/lang/Exception;";
+
+    /**
+     * One change of one method.
+     *
+     * @param name   of what it is for, stable and without blanks
+     * @param type   the builder's class
+     * @param method name and descriptor
+     */
+    private record Point(String name, String type, String method, Edit edit) {}
+
+    /** Makes a method's new code; it calls changed for each place that it finds. */
+    private interface Edit {
+        MethodTransform transform(Runnable changed);
+    }
+
+    private static final List<Point> POINTS = List.of(
+            // Classes defined at run time, foreign functions, and all else that is not there.
+            new Point("unsupported-features", JDK + "UnsupportedFeatureError", "<init>(Ljava/lang/String;)V",
+                    before(e -> e instanceof ReturnInstruction, c -> c.aload(1).invokestatic(LACK, "unsupported", MethodTypeDesc.ofDescriptor("(Ljava/lang/String;)V")))),
+            // The loader's own findClass runs as on HotSpot: what it defines is a signal, a class that is not there is none.
+            new Point("class-loaders", JDK + "Target_java_lang_ClassLoader", "loadClass(Ljava/lang/String;Z)Ljava/lang/Class;",
+                    instead(e -> e instanceof InvokeInstruction i && i.name().equalsString("hasBytecodeClasses"), CodeBuilder::iconst_1)),
+            new Point("url-protocols", JDK + "JavaNetSubstitutions", "getURLStreamHandler(Ljava/lang/String;)Ljava/net/URLStreamHandler;",
+                    body(c -> c.aload(0).invokestatic(LACK, "handler", MethodTypeDesc.ofDescriptor("(Ljava/lang/String;)Ljava/net/URLStreamHandler;")).areturn())),
+            // OpenJDK verifies no provider's signature. The builder has two of this class, for two ways to initialize it.
+            new Point("security-providers", JDK + "Target_javax_crypto_JceSecurity", VERIFY, body(c -> c.aconst_null().areturn())),
+            new Point("security-providers-at-run-time", JDK + "runtimeinit.Target_javax_crypto_JceSecurity", VERIFY, body(c -> c.aconst_null().areturn())),
+            new Point("code-source", JDK + "ProtectionDomainSupport", "createExecutableURL()Ljava/net/URL;",
+                    body(c -> c.invokestatic(LACK, "codeSource", MethodTypeDesc.ofDescriptor("()Ljava/net/URL;")).areturn())));
+
+    public static void main(String[] args) throws IOException {
+        if (args.length != 2) {
+            System.err.println("usage: patcher HOME OUT");
+            System.exit(2);
+        }
+        Path out = Path.of(args[1]);
+        List<JarFile> jars = builder(Path.of(args[0]));
+        try {
+            for (Point p : POINTS) {
+                String why = patch(p, jars, out);
+                System.out.println(why == null ? "patched " + p.name : "lacks " + p.name + ": " + why);
+            }
+        } finally {
+            for (JarFile jar : jars) {
+                jar.close();
+            }
+        }
+        try (InputStream in = Patcher.class.getResourceAsStream("/" + file(HOOK))) {
+            write(out, HOOK, in.readAllBytes());
+        }
+    }
+
+    private static List<JarFile> builder(Path home) throws IOException {
+        List<JarFile> jars = new ArrayList<>();
+        try (Stream<Path> files = Files.list(home.resolve("lib").resolve("svm").resolve("builder"))) {
+            for (Path p : (Iterable<Path>) files.filter(f -> f.toString().endsWith(".jar")).sorted()::iterator) {
+                jars.add(new JarFile(p.toFile()));
+            }
+        }
+        return jars;
+    }
+
+    /** Returns why a point cannot be had of a builder; null if it was. */
+    private static String patch(Point p, List<JarFile> jars, Path out) throws IOException {
+        byte[] original = find(file(p.type), jars);
+        if (original == null) {
+            return "the builder has no class " + p.type;
+        }
+        Path before = out.resolve(file(p.type));
+        if (Files.exists(before)) {
+            original = Files.readAllBytes(before); // another point's
+        }
+        int[] changed = new int[1];
+        MethodTransform edit = p.edit.transform(() -> changed[0]++);
+        ClassFile files = ClassFile.of();
+        byte[] patched = files.transformClass(files.parse(original), ClassTransform.transformingMethods(m -> is(m, p.method), edit));
+        if (changed[0] == 0) {
+            return p.type + " has no such method, or another one: " + p.method;
+        }
+        write(out, p.type, patched);
+        return null;
+    }
+
+    private static byte[] find(String file, List<JarFile> jars) throws IOException {
+        for (JarFile jar : jars) {
+            JarEntry entry = jar.getJarEntry(file);
+            if (entry != null) {
+                return jar.getInputStream(entry).readAllBytes();
+            }
+        }
+        return null;
+    }
+
+    private static boolean is(MethodModel m, String method) {
+        return method.equals(m.methodName().stringValue() + m.methodType().stringValue());
+    }
+
+    /** Puts code before each element that is chosen. */
+    private static Edit before(Predicate<CodeElement> chosen, Consumer<CodeBuilder> code) {
+        return changed -> MethodTransform.transformingCode((c, e) -> {
+            if (chosen.test(e)) {
+                changed.run();
+                code.accept(c);
+            }
+            c.with(e);
+        });
+    }
+
+    /** Puts code in the place of each element that is chosen. */
+    private static Edit instead(Predicate<CodeElement> chosen, Consumer<CodeBuilder> code) {
+        return changed -> MethodTransform.transformingCode((c, e) -> {
+            if (chosen.test(e)) {
+                changed.run();
+                code.accept(c);
+            } else {
+                c.with(e);
+            }
+        });
+    }
+
+    /** Puts code in the place of a whole method's. */
+    private static Edit body(Consumer<CodeBuilder> code) {
+        return changed -> MethodTransform.dropping(CodeModel.class::isInstance).andThen(MethodTransform.endHandler(m -> {
+            changed.run();
+            m.withCode(code);
+        }));
+    }
+
+    private static void write(Path out, String type, byte[] content) throws IOException {
+        Path to = out.resolve(file(type));
+        Files.createDirectories(to.getParent());
+        Files.write(to, content);
+    }
+
+    private static String file(String type) {
+        return type.replace('.', '/') + ".class";
+    }
+}
