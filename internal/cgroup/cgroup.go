@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,25 +26,34 @@ type Limits struct {
 	Memory int64   // bytes, swap not allowed beyond it
 	CPUs   float64 // cores' worth of time
 	PIDs   int     // processes and threads
+	// Weight is the group's part of the processors when others want them too: 1024 is that of a group that
+	// nothing was said about, 2 to 262144 are possible (cpu.shares). Zero leaves it.
+	Weight int
 }
 
 // Group is one control group; on version 1 it is a folder of the same name in each hierarchy.
 type Group struct {
 	unified bool
-	// dirs are the group's folders by controller ("memory", "cpu", "cpuacct", "pids"); with version 2 all the same.
+	hybrid  bool // frozen in version 2, all else is version 1's
+	// dirs are the group's folders by controller ("memory", "cpu", "cpuacct", "pids", "freezer"); with version 2
+	// all the same.
 	dirs map[string]string
 }
 
 // New makes a group below the caller's own. The name must be new and a plain file name.
 func New(name string, limits Limits) (*Group, error) {
-	parents, unified, err := own()
+	at, err := own()
 	if err != nil {
 		return nil, err
 	}
-	g := &Group{unified: unified, dirs: map[string]string{}}
-	for controller, parent := range parents {
+	g := &Group{unified: at.unified, hybrid: at.hybrid, dirs: map[string]string{}}
+	for controller, parent := range at.parents {
 		dir := filepath.Join(parent, name)
 		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			if controller == freezer && !at.unified {
+				g.hybrid = false
+				continue // all else works without
+			}
 			_ = g.Remove()
 			return nil, fmt.Errorf("make control group %s: %w: %w", name, ErrUnsupported, err)
 		}
@@ -76,6 +86,9 @@ func (g *Group) limit(l Limits) error {
 				return err
 			}
 			_ = write(dir, "memory.memsw.limit_in_bytes", bytes)
+			if err := g.boundSockets(l.Memory); err != nil {
+				return err
+			}
 		}
 	}
 	if l.PIDs > 0 {
@@ -84,6 +97,20 @@ func (g *Group) limit(l Limits) error {
 			return fmt.Errorf("%w: no pids controller", ErrUnsupported)
 		}
 		if err := write(dir, "pids.max", strconv.Itoa(l.PIDs)); err != nil {
+			return err
+		}
+	}
+	if l.Weight > 0 {
+		dir, ok := g.dirs["cpu"]
+		if !ok {
+			return fmt.Errorf("%w: no cpu controller", ErrUnsupported)
+		}
+		file, value := "cpu.shares", l.Weight
+		if g.unified {
+			// 1024 shares are a weight of 100, the default of both.
+			file, value = "cpu.weight", min(max((l.Weight*100+512)/1024, 1), 10_000)
+		}
+		if err := write(dir, file, strconv.Itoa(value)); err != nil {
 			return err
 		}
 	}
@@ -105,6 +132,43 @@ func (g *Group) limit(l Limits) error {
 	return nil
 }
 
+// boundSockets bounds what the buffers of sockets take, which version 1 does not count with the memory: an
+// eighth of it. (Two processes that talk over loopback at full speed have some MiB in flight.)
+func (g *Group) boundSockets(memory int64) error {
+	err := write(g.dirs["memory"], "memory.kmem.tcp.limit_in_bytes", strconv.FormatInt(max(memory/8, minSockets), 10))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // SocketsBounded says so
+	}
+	return err
+}
+
+const minSockets = 8 << 20
+
+// SocketsBounded reports whether the buffers of the group's sockets are bounded together with a limit of memory,
+// if it has one: version 2 counts them with the memory unless the kernel was told not to.
+func (g *Group) SocketsBounded() bool {
+	dir, ok := g.dirs["memory"]
+	if !ok {
+		return false
+	}
+	if g.unified {
+		cmdline, err := os.ReadFile("/proc/cmdline")
+		return err != nil || !slices.Contains(strings.Split(memoryOption(string(cmdline)), ","), "nosocket")
+	}
+	_, err := os.Stat(filepath.Join(dir, "memory.kmem.tcp.limit_in_bytes"))
+	return err == nil
+}
+
+// memoryOption is the value of the kernel's option cgroup.memory.
+func memoryOption(cmdline string) string {
+	for f := range strings.FieldsSeq(cmdline) {
+		if v, ok := strings.CutPrefix(f, "cgroup.memory="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
 // Add moves a process into the group; its later children are born there.
 func (g *Group) Add(pid int) error {
 	for _, dir := range g.folders() {
@@ -119,21 +183,25 @@ func (g *Group) Add(pid int) error {
 // them. With version 2, born is the folder that clone3(2) takes (CLONE_INTO_CGROUP); with
 // version 1 the child itself writes "0" into each of tasks: a thread that moves only itself
 // waits for no other, whereas moving a process waits milliseconds for the whole machine.
+//
+// In a hybrid there are both.
 func (g *Group) Doors() (born *os.File, tasks []*os.File, err error) {
-	if g.unified {
-		for _, dir := range g.folders() {
-			born, err = os.Open(dir)
-		}
-		if err != nil {
+	if g.unified || g.hybrid {
+		if born, err = os.Open(g.dirs[freezer]); err != nil {
 			return nil, nil, fmt.Errorf("open control group: %w", err)
 		}
-		return born, nil, nil
 	}
 	for _, dir := range g.folders() {
+		if born != nil && dir == g.dirs[freezer] {
+			continue
+		}
 		f, err := os.OpenFile(filepath.Join(dir, "tasks"), os.O_WRONLY, 0)
 		if err != nil {
 			for _, f := range tasks {
 				_ = f.Close()
+			}
+			if born != nil {
+				_ = born.Close()
 			}
 			return nil, nil, fmt.Errorf("open control group: %w", err)
 		}
@@ -183,9 +251,42 @@ func (g *Group) Stats() Stats {
 	return s
 }
 
+// CanFreeze reports whether the group can be frozen.
+func (g *Group) CanFreeze() bool { return g.dirs[freezer] != "" }
+
+// Freeze keeps everything in the group from running until Thaw. Processes that are on a processor run for
+// some microseconds more. Idempotent. What is frozen under version 1 cannot be killed.
+func (g *Group) Freeze() error { return g.freeze("1", "FROZEN") }
+
+// Thaw lets everything run again. Idempotent.
+func (g *Group) Thaw() error { return g.freeze("0", "THAWED") }
+
+func (g *Group) freeze(v2, v1 string) error {
+	dir, ok := g.dirs[freezer]
+	if !ok {
+		return fmt.Errorf("freeze control group: %w: no freezer", ErrUnsupported)
+	}
+	file, value := "freezer.state", v1
+	if g.unified || g.hybrid {
+		file, value = "cgroup.freeze", v2
+	}
+	if err := write(dir, file, value); err != nil {
+		return fmt.Errorf("freeze control group: %w", err)
+	}
+	return nil
+}
+
+// thaw lets what is in a folder of version 1's freezer die; in any other folder it does nothing.
+func thaw(dir string) {
+	if dir != "" {
+		_ = write(dir, "freezer.state", "THAWED")
+	}
+}
+
 // Kill ends everything in the group, however fast it forks, and returns when nothing is left
 // or after a few seconds.
 func (g *Group) Kill() {
+	thaw(g.dirs[freezer])
 	for _, dir := range g.folders() {
 		kill(dir)
 	}
@@ -194,6 +295,7 @@ func (g *Group) Kill() {
 // Remove kills what is left in the group and removes it. Idempotent.
 func (g *Group) Remove() error {
 	var errs []error
+	thaw(g.dirs[freezer])
 	for _, dir := range g.folders() {
 		errs = append(errs, remove(dir))
 	}
@@ -203,13 +305,14 @@ func (g *Group) Remove() error {
 // Clean kills and removes every group below the caller's own whose name begins with prefix and
 // for which stale says yes: what a server that was killed left.
 func Clean(prefix string, stale func(name string) bool) error {
-	parents, _, err := own()
+	at, err := own()
 	if err != nil {
 		return nil // without control groups there is nothing to clean
 	}
 	var errs []error
+	var left []string
 	seen := map[string]bool{}
-	for _, parent := range parents {
+	for _, parent := range at.parents {
 		if seen[parent] {
 			continue
 		}
@@ -220,9 +323,13 @@ func Clean(prefix string, stale func(name string) bool) error {
 		}
 		for _, dir := range dirs {
 			if stale(filepath.Base(dir)) {
-				errs = append(errs, remove(dir))
+				thaw(dir) // all before any is removed: what is frozen is in the other hierarchies too
+				left = append(left, dir)
 			}
 		}
+	}
+	for _, dir := range left {
+		errs = append(errs, remove(dir))
 	}
 	return errors.Join(errs...)
 }

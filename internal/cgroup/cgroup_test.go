@@ -74,6 +74,106 @@ func TestGroupLimitsAndKills(t *testing.T) {
 	}
 }
 
+// made is a group of files that only look like one.
+func made(t *testing.T, g *Group, files map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	g.dirs = map[string]string{}
+	for file := range files {
+		controller, _, _ := strings.Cut(file, "/")
+		g.dirs[controller] = filepath.Join(dir, controller)
+		if g.unified {
+			g.dirs[controller] = dir
+			file = filepath.Base(file)
+		} else if err := os.MkdirAll(g.dirs[controller], 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestWhatIsWritten: the same group by each version's files.
+func TestWhatIsWritten(t *testing.T) {
+	for name, c := range map[string]struct {
+		group Group
+		files map[string]string
+	}{
+		"version 1": {Group{}, map[string]string{"cpu/cpu.shares": "296", "freezer/freezer.state": "FROZEN", "memory/memory.kmem.tcp.limit_in_bytes": "16777216", "memory/memory.limit_in_bytes": "134217728"}},
+		"version 2": {Group{unified: true}, map[string]string{"cpu/cpu.weight": "29", "freezer/cgroup.freeze": "1", "memory/memory.max": "134217728"}},
+		"hybrid":    {Group{hybrid: true}, map[string]string{"cpu/cpu.shares": "296", "freezer/cgroup.freeze": "1", "memory/memory.limit_in_bytes": "134217728"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &c.group
+			made(t, g, c.files)
+			if err := g.limit(Limits{Weight: 296, Memory: 128 << 20}); err != nil {
+				t.Fatal(err)
+			}
+			if err := g.Freeze(); err != nil {
+				t.Fatal(err)
+			}
+			for file, want := range c.files {
+				controller, file, _ := strings.Cut(file, "/")
+				if got, _ := os.ReadFile(filepath.Join(g.dirs[controller], file)); string(got) != want {
+					t.Errorf("%s: got %q, want %q", file, got, want)
+				}
+			}
+		})
+	}
+}
+
+// TestFrozenGroup: what is frozen does not run, and dies all the same.
+func TestFrozenGroup(t *testing.T) {
+	g, err := New("cloudjit-test-"+filepath.Base(t.TempDir()), Limits{})
+	if errors.Is(err, ErrUnsupported) || err == nil && !g.CanFreeze() {
+		t.Skipf("this machine has no freezer for us: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		cmd := exec.Command("sh", "-c", "while :; do :; done")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Add(cmd.Process.Pid); err != nil {
+			t.Fatal(err)
+		}
+		used := func(d time.Duration) time.Duration {
+			before := g.CPU()
+			time.Sleep(d)
+			return g.CPU() - before
+		}
+		if err := g.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+		if took := used(50 * time.Millisecond); took > time.Millisecond {
+			t.Errorf("frozen, it took %v of 50 ms", took)
+		}
+		if err := errors.Join(g.Thaw(), g.Thaw()); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(10 * time.Second); used(10*time.Millisecond) == 0; {
+			if time.Now().After(end) {
+				t.Fatal("thawed, it does not run")
+			}
+		}
+		if err := g.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		g.Kill()
+		if err := cmd.Wait(); err == nil || time.Since(began) > patience/2 {
+			t.Errorf("killed: %v after %v", err, time.Since(began))
+		}
+	}
+	if err := g.Remove(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCleanRemovesOnlyStaleGroups(t *testing.T) {
 	name := "cloudjit-clean-" + filepath.Base(t.TempDir())
 	g, err := New(name, Limits{})

@@ -6,45 +6,68 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// wanted are the controllers that are used where they are.
-var wanted = []string{"memory", "cpu", "cpuacct", "pids"}
+// wanted are the controllers that are used where they are. The freezer is one of version 1 alone.
+var wanted = []string{"memory", "cpu", "cpuacct", "pids", "freezer"}
+
+const freezer = "freezer"
+
+// place is where groups are made.
+type place struct {
+	// parents are the folders of the caller's own group by controller; freezer's is where groups are frozen.
+	parents map[string]string
+	unified bool // all is version 2's
+	// hybrid: groups are frozen in the version 2 hierarchy, which has none of the controllers. What is frozen
+	// there can be killed; under version 1 a frozen process outlives a server that was killed.
+	hybrid bool
+}
 
 // own finds the folder of the caller's own group for each controller.
-func own() (parents map[string]string, unified bool, err error) {
+func own() (place, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return nil, false, fmt.Errorf("find control groups: %w", err)
+		return place{}, fmt.Errorf("find control groups: %w", err)
 	}
 	groups, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
-		return nil, false, fmt.Errorf("find control groups: %w", err)
+		return place{}, fmt.Errorf("find control groups: %w", err)
 	}
 	v1, v2 := locate(string(mounts), string(groups))
 	if len(v1) > 0 {
-		return v1, false, nil
+		p := place{parents: v1}
+		if v2 != "" && writable(v2) {
+			p.hybrid = true
+			p.parents[freezer] = v2
+		}
+		return p, nil
 	}
 	if v2 == "" {
-		return nil, false, fmt.Errorf("find control groups: %w: none are mounted", ErrUnsupported)
+		return place{}, fmt.Errorf("find control groups: %w: none are mounted", ErrUnsupported)
 	}
-	parents = map[string]string{}
+	p := place{parents: map[string]string{}, unified: true}
 	enabled := delegate(v2)
 	for _, c := range wanted {
 		if slices.Contains(enabled, c) {
-			parents[c] = v2
+			p.parents[c] = v2
 		}
 	}
-	if len(parents) == 0 {
-		return nil, false, fmt.Errorf("find control groups: %w: no controller is delegated to %s", ErrUnsupported, v2)
+	if len(p.parents) == 0 {
+		return place{}, fmt.Errorf("find control groups: %w: no controller is delegated to %s", ErrUnsupported, v2)
 	}
-	return parents, true, nil
+	p.parents[freezer] = v2 // it needs no controller
+	return p, nil
 }
+
+// writable reports whether groups can be made in a folder.
+func writable(dir string) bool { return unix.Access(dir, unix.W_OK) == nil }
 
 // delegate turns the controllers on for groups below dir, as far as allowed, and returns those
 // that are. A group with processes of its own cannot (the kernel's "no internal processes" rule).
 func delegate(dir string) []string {
-	for _, c := range wanted {
+	for _, c := range wanted { // not all at once: one that is not there would fail the others
 		_ = write(dir, "cgroup.subtree_control", "+"+c)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control"))

@@ -103,6 +103,7 @@ func describe(w io.Writer, f *client.Function, r *client.Revision) error {
 		}
 		row("Rung", "%s for new workers%s%s", p.Rung, recording, reason)
 		row("Counts", "%d invocations, %d cold starts (%d in the window), %d deoptimizations, %d workers", p.Invocations, p.ColdStarts, p.ColdInWindow, p.Deoptimizations, p.Workers)
+		row("CPU", "%s of workers' time%s", time.Duration(p.CPUSeconds*float64(time.Second)).Round(time.Millisecond), dropped(p.OutputDropped))
 		rows("Ladder", rungs(p))
 		var recordings []string
 		for _, x := range p.Recordings {
@@ -191,3 +192,11 @@ func rungs(p *client.Pipeline) []string {
 }
 
 func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 8, 2, ' ', 0) }
+
+// dropped says how much output of a function was dropped, empty if none was.
+func dropped(bytes int64) string {
+	if bytes == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %.1f MB of output dropped, because it came too fast", float64(bytes)/1e6)
+}

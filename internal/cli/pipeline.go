@@ -85,11 +85,12 @@ type policyCommand struct {
 // policyFlags are what can be said of a function when it is deployed, and later.
 type policyFlags struct {
 	Prepare string         `enum:",deploy,first-use,never" default:"" help:"When what makes it start sooner is made: deploy (before its first invocation), first-use or never." placeholder:"WHEN"`
+	Pause   *bool          `negatable:"" help:"Keep idle workers from running; without, applications work on between requests."`
 	MaxWait *time.Duration `help:"Latency that a shorter keep-alive may add to an invocation; 0s: no bound." placeholder:"TIME"`
 }
 
 func (f *policyFlags) apply(p *store.Policy) error {
-	p.MaxWait = (*store.Duration)(f.MaxWait)
+	p.MaxWait, p.Pause = (*store.Duration)(f.MaxWait), f.Pause
 	if f.Prepare == "" {
 		return nil
 	}
@@ -186,6 +187,9 @@ func showPolicy(w io.Writer, name string, doc *policyDocument) error {
 	}
 	if e.KeepAlive != nil {
 		row("keep-alive", time.Duration(*e.KeepAlive), set.KeepAlive != nil)
+	}
+	if e.Pause != nil {
+		row("pause", *e.Pause, set.Pause != nil)
 	}
 	if e.OnMissing != nil {
 		row("on-missing", *e.OnMissing, set.OnMissing != nil)

@@ -109,13 +109,13 @@ func (m *topModel) View() tea.View {
 // render draws a snapshot; rates are since last, if there is one.
 func (s *snapshot) render(last *snapshot) string {
 	var b strings.Builder
-	before := map[string]int64{}
+	before, cpu := map[string]int64{}, map[string]float64{}
 	seconds := 0.0
 	if last != nil {
 		seconds = s.At.Sub(last.At).Seconds()
 		for _, f := range last.Functions {
 			if f.Pipeline != nil {
-				before[string(f.Name)] = f.Pipeline.Invocations
+				before[string(f.Name)], cpu[string(f.Name)] = f.Pipeline.Invocations, f.Pipeline.CPUSeconds
 			}
 		}
 	}
@@ -127,18 +127,19 @@ func (s *snapshot) render(last *snapshot) string {
 	}
 	fmt.Fprintf(&b, "%s  %d functions, %d workers, %d MiB\n\n", s.At.Format(time.TimeOnly), len(s.Functions), len(s.Workers), total>>20)
 	t := table(&b)
-	fmt.Fprintln(t, "FUNCTION\tRUNG\tPIPELINE\tWORKERS\tMIB\tQUEUED\tPER S\tCOLD STARTS\tIN WINDOW\tDEOPTS")
+	fmt.Fprintln(t, "FUNCTION\tRUNG\tPIPELINE\tWORKERS\tMIB\tCPUS\tQUEUED\tPER S\tCOLD STARTS\tIN WINDOW\tDEOPTS")
 	for _, f := range s.Functions {
 		p := f.Pipeline
 		if p == nil {
 			continue
 		}
-		rate := "-"
+		rate, cores := "-", "-"
 		if old, ok := before[string(f.Name)]; ok && seconds > 0 {
 			rate = fmt.Sprintf("%.1f", float64(p.Invocations-old)/seconds)
+			cores = fmt.Sprintf("%.2f", max(p.CPUSeconds-cpu[string(f.Name)], 0)/seconds)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\n", f.Name, p.Rung, inProgress(p), p.Workers,
-			memory[string(f.Name)]>>20, p.Queued, rate, p.ColdStarts, p.ColdInWindow, p.Deoptimizations)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%d\t%s\t%d\t%d\t%d\n", f.Name, p.Rung, inProgress(p), p.Workers,
+			memory[string(f.Name)]>>20, cores, p.Queued, rate, p.ColdStarts, p.ColdInWindow, p.Deoptimizations)
 	}
 	_ = t.Flush() // into memory
 	return b.String()

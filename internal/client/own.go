@@ -39,6 +39,9 @@ type Pipeline struct {
 	Deoptimizations int        `json:"deoptimizations"`
 	Queued          int        `json:"queued"`
 	Workers         int        `json:"workers"`
+	// CPUSeconds is what its workers took since the server's start, OutputDropped bytes that they wrote too fast.
+	CPUSeconds    float64 `json:"cpuSeconds"`
+	OutputDropped int64   `json:"outputDropped,omitempty"`
 }
 
 // Rung is one rung of a revision.
@@ -146,8 +149,12 @@ type Worker struct {
 	State       string           `json:"state"`
 	StartedAt   time.Time        `json:"startedAt"`
 	Invocations int64            `json:"invocations"`
-	Memory      worker.Memory    `json:"memory"`
-	Phases      worker.Phases    `json:"phases"`
+	// Paused: it is idle and kept from running.
+	Paused        bool          `json:"paused,omitempty"`
+	CPUSeconds    float64       `json:"cpuSeconds"`
+	OutputDropped int64         `json:"outputDropped,omitempty"`
+	Memory        worker.Memory `json:"memory"`
+	Phases        worker.Phases `json:"phases"`
 }
 
 // OwnFunction is the path of a function in CloudJIT's own resources.

@@ -102,6 +102,10 @@ type Workers struct {
 	Network string `yaml:"network"`
 	// KeepAlive of an idle worker; functions may have their own. 0 stops it at once.
 	KeepAlive time.Duration `yaml:"keepAlive"`
+	// Pause says whether idle workers are kept from running, PauseAfter how long they run on before; functions may
+	// have their own Pause.
+	Pause      bool          `yaml:"pause"`
+	PauseAfter time.Duration `yaml:"pauseAfter"`
 	// MemoryMiB that all workers may reserve together; 0: three quarters of the machine's.
 	MemoryMiB int `yaml:"memoryMiB"`
 	// Starts is how many workers may be starting at once; 0: twice the number of cores.
@@ -196,6 +200,8 @@ func Default() Config {
 			Driver:         "process",
 			Network:        "none",
 			KeepAlive:      10 * time.Minute, // paper, 5.1; OpenWhisk's default
+			Pause:          true,
+			PauseAfter:     100 * time.Millisecond,
 			Starts:         2 * runtime.NumCPU(),
 			InitTimeout:    10 * time.Second,
 			WebInitTimeout: time.Minute,
@@ -309,6 +315,7 @@ func (c *Config) Check() error {
 	oneOf("policy.onMissing", c.Policy.OnMissing, "reexecute", "error")
 	oneOf("policy.prepare", c.Policy.Prepare, policy.PrepareNames()...)
 	check(c.Workers.KeepAlive >= 0, "workers.keepAlive", "want 0 or more")
+	check(c.Workers.PauseAfter > 0, "workers.pauseAfter", "want more than 0; pause: false leaves idle workers running")
 	check(c.Workers.MemoryMiB >= 0, "workers.memoryMiB", "want 0 or more")
 	check(c.Workers.Starts > 0, "workers.starts", "want 1 or more")
 	check(c.Workers.InitTimeout >= time.Second && c.Workers.InitTimeout <= 15*time.Minute, "workers.initTimeout", "want 1s to 15m")

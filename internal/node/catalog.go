@@ -27,6 +27,8 @@ type fn struct {
 	current map[function.RevisionID]*revision
 	// config is what the engine was told last.
 	config engine.FunctionConfig
+	// leaveRunning: its idle workers are not paused.
+	leaveRunning bool
 }
 
 // revision is a revision that the node has. Under n.mu, but for what never changes.
@@ -45,6 +47,8 @@ type revision struct {
 	preparing chan struct{}
 	whyNot    string
 
+	cpu     atomic.Int64           // of its workers since the node's start, ns
+	dropped atomic.Int64           // bytes of their output
 	refused atomic.Pointer[string] // why nothing is learnt from its tracers any more
 	missing atomic.Pointer[string] // what a binary lacked, for the next deoptimization's record
 
@@ -146,12 +150,12 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 	if n.closed {
 		return ErrDraining
 	}
-	n.set(f, configOf(f, &p), want, fresh, added)
+	n.set(f, configOf(f, &p), p.Pause != nil && !*p.Pause, want, fresh, added)
 	return nil
 }
 
 // set is Sync under n.mu.
-func (n *Node) set(f *store.Function, config engine.FunctionConfig, want []*store.Revision,
+func (n *Node) set(f *store.Function, config engine.FunctionConfig, leaveRunning bool, want []*store.Revision,
 	fresh map[function.RevisionID]*engine.RevisionConfig, added map[function.RevisionID]*revision) {
 	e := n.functions[f.Name]
 	if e == nil {
@@ -163,6 +167,10 @@ func (n *Node) set(f *store.Function, config engine.FunctionConfig, want []*stor
 	} else if e.config != config {
 		e.config = config
 		n.step(engine.Event{Kind: engine.EventFunctionSet, Function: e.id, FunctionConfig: &config})
+	}
+	if e.leaveRunning != leaveRunning {
+		e.leaveRunning = leaveRunning
+		n.wg.Go(func() { n.pauseOrNot(e, leaveRunning) })
 	}
 	for id, c := range fresh {
 		if e.current[id] != nil {
@@ -183,6 +191,21 @@ func (n *Node) set(f *store.Function, config engine.FunctionConfig, want []*stor
 			delete(e.current, id)
 			n.step(engine.Event{Kind: engine.EventRevisionRemoved, Revision: rev.id})
 		}
+	}
+}
+
+// pauseOrNot tells the workers of a function whether they are to be left running.
+func (n *Node) pauseOrNot(e *fn, leaveRunning bool) {
+	var all []*instance
+	n.mu.Lock()
+	for _, w := range n.workers {
+		if w != nil && w.rev.fn == e && w.ready && e.leaveRunning == leaveRunning {
+			all = append(all, w)
+		}
+	}
+	n.mu.Unlock()
+	for _, w := range all {
+		w.idle.leaveRunning(leaveRunning)
 	}
 }
 

@@ -50,6 +50,8 @@ type instance struct {
 	worker worker.Worker
 	err    error
 
+	idle     idler
+	usage    usage
 	cpu      atomic.Int64 // CPU time that was told to the engine, ns; and when that was, the engine's time
 	clocked  atomic.Int64
 	turns    atomic.Int64 // how often it was asked
@@ -119,6 +121,16 @@ func (w *instance) clock(now int64) int64 {
 	return 0
 }
 
+// clock is the worker's own, and adds to what was accounted for it as often.
+func (n *Node) clock(w *instance) int64 {
+	last := w.clocked.Load()
+	cpu := w.clock(n.now())
+	if w.clocked.Load() != last {
+		n.account(w)
+	}
+	return cpu
+}
+
 // begin marks the start of an invocation in the log.
 func (w *instance) begin(request string) {
 	if w.out != nil && w.rev.slots() == 1 {
@@ -136,6 +148,10 @@ func (n *Node) startWorker(a *engine.Action) {
 	w := &instance{
 		id: a.Worker, name: ulid.Make().String(), rev: rev, rung: a.Rung, row: &rev.ladder.Rungs[a.Rung], recording: a.Recording,
 		check: a.Check, limit: time.Duration(a.At), began: time.Now(), told: make(chan struct{}),
+	}
+	w.idle.after = func() { n.account(w) }
+	w.idle.failed = func(err error) {
+		n.log.Error("pause or resume a worker", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 	}
 	n.workers[a.Worker] = w
 	dir := rev.artifacts[a.Rung].dir
@@ -161,9 +177,10 @@ func (n *Node) keep(w *instance, artifact string) {
 	case <-w.worker.Done():
 		n.log.Info("worker ended by itself", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name,
 			telemetry.KeyRung, w.row.Name, "exit", w.worker.Exit().String())
-		n.idle(w)
+		n.unused(w)
 	case <-n.ctx.Done():
 	}
+	w.idle.end()
 	cancel()
 	polled.Wait()
 	mb := n.used(ctx, w)
@@ -175,6 +192,7 @@ func (n *Node) keep(w *instance, artifact string) {
 	if err := w.worker.Stop(context.WithoutCancel(ctx), grace); err != nil {
 		n.log.Error("stop worker", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 	}
+	n.account(w)
 	switch w.recording {
 	case ladder.RecordingMetadata:
 		n.collect(context.WithoutCancel(ctx), w, true)
@@ -241,6 +259,11 @@ func (n *Node) bring(ctx context.Context, w *instance, artifact string) bool {
 	defer n.mu.Unlock()
 	w.worker, w.ready = started, true
 	w.clock(n.now()) // what the start took is no invocation's
+	grace := n.opt.PauseAfter
+	if w.recording == ladder.RecordingMetadata && grace > 0 {
+		grace = max(grace, recordPause)
+	}
+	w.idle.begin(started, grace, w.rev.fn.leaveRunning)
 	n.events.send(w.event("worker.started", ""))
 	if !n.closed {
 		n.step(engine.Event{Kind: engine.EventWorkerReady, Worker: w.id})
@@ -320,8 +343,8 @@ func (n *Node) used(ctx context.Context, w *instance) float64 {
 	return float64(m.PSS) / 1e6
 }
 
-// idle waits until no invocation is on its way to or from a worker that has ended.
-func (n *Node) idle(w *instance) {
+// unused waits until no invocation is on its way to or from a worker that has ended.
+func (n *Node) unused(w *instance) {
 	n.mu.Lock()
 	if w.uses == 0 {
 		n.mu.Unlock()
@@ -348,7 +371,7 @@ func (n *Node) tidy(w *instance) {
 // exited tells the engine that nothing is left of a worker.
 func (n *Node) exited(w *instance, mb float64) {
 	for {
-		n.idle(w)
+		n.unused(w)
 		n.mu.Lock()
 		if w.uses == 0 {
 			break

@@ -182,7 +182,7 @@ func (n *Node) await(ctx context.Context, c *call) bool {
 
 // finish tells the engine how a worker's turn ended; true: the invocation goes on.
 func (n *Node) finish(c *call, outcome function.Outcome, noRetry bool) bool {
-	cpu := c.worker.clock(n.now())
+	cpu := n.clock(c.worker)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w := c.worker
@@ -277,7 +277,9 @@ func (n *Node) run(ctx context.Context, c *call, inv *worker.Invocation) (ran, f
 	w.begin(own.RequestID)
 	// The caller may go; what runs, runs on until its deadline.
 	rctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), own.Deadline)
+	w.idle.enter()
 	out, err := w.worker.Invoke(rctx, &own)
+	w.idle.leave()
 	cancel()
 	res.Duration = time.Since(began)
 

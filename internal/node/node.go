@@ -69,6 +69,9 @@ type Options struct {
 	// RecordGrace is how long a recorder has to end, which then writes down what it recorded; 0:
 	// twenty seconds.
 	RecordGrace time.Duration
+	// PauseAfter is how long an idle worker runs on until it is kept from running, if its driver can do that and
+	// the function's policy does not say otherwise; 0: for ever.
+	PauseAfter time.Duration
 	// TracePeriod is how often what a tracing worker found is read; 0: one second.
 	TracePeriod time.Duration
 	// RecordMiB is how much more memory a recorder may use than an ordinary worker; 0: nothing.
@@ -141,6 +144,8 @@ type Metrics interface {
 	ColdStart(fn function.Name, rung function.Rung, phases map[string]time.Duration)
 	Rejection(reason string)
 	WorkerEnd(rung function.Rung, reason string)
+	// Use counts CPU time that workers took and bytes of their output that were dropped.
+	Use(fn function.Name, rung function.Rung, cpu time.Duration, dropped int64)
 	Build(rung function.Rung, result string, wall, cpu time.Duration, peakRSS int64)
 	Deoptimization(fn function.Name)
 	// Fall counts an artifact that turned out wrong while it served.

@@ -24,11 +24,17 @@ type WorkerView struct {
 	// Recording is what the worker records; left out if it does not.
 	Recording ladder.Recording `json:"recording,omitempty"`
 	// State is starting, idle, busy or draining.
-	State       string        `json:"state"`
-	StartedAt   time.Time     `json:"startedAt"`
-	Invocations int64         `json:"invocations"`
-	Memory      worker.Memory `json:"memory"`
-	Phases      worker.Phases `json:"phases"`
+	State string `json:"state"`
+	// Paused: it is idle and kept from running.
+	Paused      bool      `json:"paused,omitempty"`
+	StartedAt   time.Time `json:"startedAt"`
+	Invocations int64     `json:"invocations"`
+	// CPUSeconds is the CPU time that it took, its start included.
+	CPUSeconds float64 `json:"cpuSeconds"`
+	// OutputDropped is how many bytes of its output were dropped because it wrote too much.
+	OutputDropped int64         `json:"outputDropped,omitempty"`
+	Memory        worker.Memory `json:"memory"`
+	Phases        worker.Phases `json:"phases"`
 }
 
 // Workers lists all workers now, by function and age. It measures their memory.
@@ -57,6 +63,9 @@ func (n *Node) Workers(ctx context.Context) []WorkerView {
 		if m, err := w.worker.Memory(ctx); err == nil {
 			views[i].Memory = m
 		}
+		n.account(w)
+		cpu, dropped := w.usage.sum()
+		views[i].CPUSeconds, views[i].OutputDropped, views[i].Paused = cpu.Seconds(), dropped, w.idle.isPaused()
 	}
 	slices.SortFunc(views, func(a, b WorkerView) int {
 		return strings.Compare(string(a.Function)+a.ID, string(b.Function)+b.ID)
@@ -95,6 +104,10 @@ type RevisionView struct {
 	Deoptimizations int   `json:"deoptimizations"`
 	Queued          int   `json:"queued"`
 	Workers         int   `json:"workers"`
+	// CPUSeconds is the CPU time that its workers took since the node's start, OutputDropped how many bytes of
+	// their output were dropped because they wrote too much.
+	CPUSeconds    float64 `json:"cpuSeconds"`
+	OutputDropped int64   `json:"outputDropped,omitempty"`
 }
 
 // RungView is one rung of a revision.
@@ -146,6 +159,7 @@ func (n *Node) Revision(_ context.Context, id function.RevisionID) (RevisionView
 	v := RevisionView{
 		Rung: rev.ladder.RungName(c.Rung), Recording: c.Recording, Reason: rev.reason, Since: timeOf(rev.since),
 		Invocations: int64(c.Invocations), ColdStarts: int64(c.ColdStarts),
+		CPUSeconds: time.Duration(rev.cpu.Load()).Seconds(), OutputDropped: rev.dropped.Load(),
 		ColdInWindow: n.engine.ColdStarts(n.now(), rev.fn.id), Queued: int(c.Waiting), Workers: int(c.Workers),
 	}
 	for i := range rev.ladder.Rungs {

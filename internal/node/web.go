@@ -102,11 +102,13 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 	if r.Body != nil && r.Body != http.NoBody {
 		out.Body = upload{r.Body, limit}
 	}
+	w.idle.enter()
 	limit.begin()
 	resp, err := w.worker.HTTP().RoundTrip(out)
 	limit.end()
 	res := &Result{Rung: w.row.Name, Cold: c.cold, Duration: time.Since(began)}
 	if err != nil {
+		w.idle.leave()
 		outcome := n.broken(ctx, rctx, w, res)
 		cancel()
 		if outcome == function.OutcomeCancelled {
@@ -128,6 +130,7 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 			res.Outcome = n.broken(ctx, rctx, w, res)
 		}
 		cancel()
+		w.idle.leave()
 		n.ended(ctx, c, w, res, &worker.Invocation{}, queued)
 		n.finish(c, res.Outcome, true)
 		n.release(c)

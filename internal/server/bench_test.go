@@ -332,6 +332,49 @@ func at(times []time.Duration, percent int) float64 {
 	return milliseconds(times[min(len(times)*percent/100, len(times)-1)])
 }
 
+// BenchmarkWarmPause is the same with and without the pause of idle workers, in turn: calls that follow each
+// other within the grace do not pay for it, and after-p50-ms is a call that has to resume its worker.
+func BenchmarkWarmPause(b *testing.B) {
+	const turn = 500
+	names := []string{"with", "without"}
+	all := map[string][]asker{}
+	times, after := map[string][]time.Duration{}, map[string][]time.Duration{}
+	for _, name := range names {
+		conf := onDemand
+		if name == "without" {
+			conf += "workers:\n  pause: false\n"
+		}
+		e := provided(b, serveWith(b, conf, filepath.Join(b.TempDir(), "data")))
+		e.warm(b, 1, 1000)
+		all[name] = crowd(1, e.ask)
+	}
+	for done := 0; done < b.N || done == 0; done += turn {
+		for _, name := range names {
+			took, err := together(all[name], min(turn, max(b.N-done, 1)))
+			if err != nil {
+				b.Fatal(err)
+			}
+			times[name] = append(times[name], took...)
+		}
+		for range 5 {
+			time.Sleep(200 * time.Millisecond)
+			for _, name := range names {
+				took, err := together(all[name], 1)
+				if err != nil {
+					b.Fatal(err)
+				}
+				after[name] = append(after[name], took...)
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	for _, name := range names {
+		b.ReportMetric(at(times[name], 50), name+"-p50-ms")
+		b.ReportMetric(at(times[name], 99), name+"-p99-ms")
+		b.ReportMetric(at(after[name], 50), name+"-after-p50-ms")
+	}
+}
+
 // BenchmarkWarm is a warm invocation through the public API, beside a round trip to a plain HTTP
 // server around the same handler, in turn. added-p50-ms is the difference, x-bare the ratio.
 func BenchmarkWarm(b *testing.B) {

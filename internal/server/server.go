@@ -126,8 +126,8 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		Driver: s.driver, Launcher: l, State: s.store, Code: artifacts.Path, Logs: s.logs, Metrics: metrics,
 		Builders: builders, Policy: decide, Defaults: defaultPolicy(opt.Config), Limits: nodeLimits(opt.Config, m),
 		BuildLimits:  buildLimits(opt.Config, m),
-		WorkerLimits: worker.Limits{CPUs: opt.Config.Workers.CPUs},
-		InitTimeout:  opt.Config.Workers.InitTimeout, WebInitTimeout: opt.Config.Workers.WebInitTimeout,
+		WorkerLimits: worker.Limits{CPUs: opt.Config.Workers.CPUs}, PauseAfter: opt.Config.Workers.PauseAfter,
+		InitTimeout: opt.Config.Workers.InitTimeout, WebInitTimeout: opt.Config.Workers.WebInitTimeout,
 		Dir: filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
 	}
 	if s.tracer != nil {
@@ -291,6 +291,6 @@ func defaultPolicy(c config.Config) store.Policy {
 	window, keepAlive, maxWait := store.Duration(c.Policy.Window), store.Duration(c.Workers.KeepAlive), store.Duration(c.Policy.MaxWait)
 	return store.Policy{
 		Optimize: &c.Policy.Enabled, Threshold: &c.Policy.Threshold, Window: &window, KeepAlive: &keepAlive,
-		OnMissing: &onMissing, QueueLimit: &c.Workers.Queue, Prepare: &prepare, MaxWait: &maxWait,
+		OnMissing: &onMissing, QueueLimit: &c.Workers.Queue, Prepare: &prepare, MaxWait: &maxWait, Pause: &c.Workers.Pause,
 	}
 }

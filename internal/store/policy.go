@@ -26,6 +26,8 @@ type Policy struct {
 	MaxWait *Duration `json:"maxWait,omitempty"`
 	// KeepAlive of an idle worker, at most; 0: stopped at once.
 	KeepAlive *Duration `json:"keepAlive,omitempty"`
+	// Pause false leaves idle workers running: for applications that work between requests.
+	Pause *bool `json:"pause,omitempty"`
 	// OnMissing is what happens to an invocation that meets missing metadata.
 	OnMissing *function.DeoptMode `json:"onMissing,omitempty"`
 	// QueueLimit is the most invocations of the function that wait for a worker.
@@ -71,7 +73,7 @@ func (p Policy) Over(wider Policy) Policy {
 		Optimize: first(p.Optimize, wider.Optimize), Threshold: first(p.Threshold, wider.Threshold),
 		Window: first(p.Window, wider.Window), KeepAlive: first(p.KeepAlive, wider.KeepAlive),
 		OnMissing: first(p.OnMissing, wider.OnMissing), QueueLimit: first(p.QueueLimit, wider.QueueLimit),
-		Prepare: first(p.Prepare, wider.Prepare), MaxWait: first(p.MaxWait, wider.MaxWait),
+		Prepare: first(p.Prepare, wider.Prepare), MaxWait: first(p.MaxWait, wider.MaxWait), Pause: first(p.Pause, wider.Pause),
 	}
 }
 

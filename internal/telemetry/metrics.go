@@ -34,6 +34,8 @@ type Metrics struct {
 	duration    *prometheus.HistogramVec
 	rejections  *prometheus.CounterVec
 	workerEnds  *prometheus.CounterVec
+	workerCPU   *prometheus.CounterVec
+	dropped     *prometheus.CounterVec
 	builds      *prometheus.CounterVec
 	buildWall   *prometheus.HistogramVec
 	buildCPU    *prometheus.CounterVec
@@ -66,6 +68,11 @@ func NewMetrics() *Metrics {
 			Name: "cloudjit_rejections_total", Help: "Invocations that were refused, by reason."}, []string{"reason"}),
 		workerEnds: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cloudjit_worker_ends_total", Help: "Workers that ended, by rung and reason."}, []string{"rung", "reason"}),
+		workerCPU: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_worker_cpu_seconds_total", Help: "CPU time of workers, by function and rung, up to the end of their last invocation or what was looked at since."},
+			[]string{"function", "rung"}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_output_dropped_bytes_total", Help: "Output that was dropped because a function wrote too much, by function."}, []string{"function"}),
 		builds: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cloudjit_builds_total", Help: "Builds that ended, by rung and result (ok, cached, or the class of the failure)."}, []string{"rung", "result"}),
 		buildWall: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -82,7 +89,7 @@ func NewMetrics() *Metrics {
 		async: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cloudjit_async_events_total", Help: "Asynchronous events, by what became of them (accepted, succeeded, retried, dead)."}, []string{"end"}),
 	}
-	m.reg.MustRegister(m.invocations, m.coldStarts, m.coldPhase, m.duration, m.rejections, m.workerEnds,
+	m.reg.MustRegister(m.invocations, m.coldStarts, m.coldPhase, m.duration, m.rejections, m.workerEnds, m.workerCPU, m.dropped,
 		m.builds, m.buildWall, m.buildCPU, m.buildRSS, m.deopts, m.falls, m.async,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -115,6 +122,14 @@ func (m *Metrics) WorkerEnd(rung function.Rung, reason string) {
 	m.workerEnds.WithLabelValues(string(rung), reason).Inc()
 }
 
+// Use counts CPU time that a function's workers took, and bytes of their output that were dropped.
+func (m *Metrics) Use(fn function.Name, rung function.Rung, cpu time.Duration, dropped int64) {
+	m.workerCPU.WithLabelValues(string(fn), string(rung)).Add(cpu.Seconds())
+	if dropped > 0 {
+		m.dropped.WithLabelValues(string(fn)).Add(float64(dropped))
+	}
+}
+
 // Build counts a build that ended; result is "ok", "cached" or an aot.Class.
 func (m *Metrics) Build(rung function.Rung, result string, wall, cpu time.Duration, peakRSS int64) {
 	m.builds.WithLabelValues(string(rung), result).Inc()
@@ -144,6 +159,8 @@ func (m *Metrics) Forget(fn function.Name) {
 	m.invocations.DeletePartialMatch(label)
 	m.coldStarts.DeletePartialMatch(label)
 	m.deopts.DeletePartialMatch(label)
+	m.workerCPU.DeletePartialMatch(label)
+	m.dropped.DeletePartialMatch(label)
 }
 
 // Gauge is a value that is asked for when metrics are read.

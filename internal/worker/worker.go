@@ -43,6 +43,7 @@ type Driver interface {
 type Capabilities struct {
 	MemoryLimit bool `json:"memoryLimit"` // the limit is enforced by the kernel
 	CPULimit    bool `json:"cpuLimit"`
+	SocketLimit bool `json:"socketLimit"` // the buffers of sockets are bounded with the memory
 	Isolated    bool `json:"isolated"` // namespaces, read-only root, no route to the host
 	Snapshot    bool `json:"snapshot"` // workers implement Snapshotter
 	// Weaker lists, in sentences, what is weaker here than the driver can be, and why.
@@ -288,15 +289,23 @@ type Finished struct {
 // for once a second of a busy worker, on the way of an invocation.
 type Clocker interface {
 	// CPU is the user and system time of the whole sandbox since its start; 0: not known. May be
-	// called from Start's return until Stop returned.
+	// called from Start's return on, also after the end.
 	CPU() time.Duration
+}
+
+// Pauser is implemented by workers that can be kept from running while they have nothing to do.
+type Pauser interface {
+	// Pause keeps every process of the sandbox from running until Resume, which takes some tenths of a
+	// millisecond each. Everything else may be called meanwhile; Stop resumes first, so that SIGTERM is heard.
+	// Both are idempotent, and do nothing to a worker that has ended or is being stopped.
+	Pause() error
+	Resume() error
 }
 
 // Dropper is implemented by workers whose output is bounded: a runtime that writes without an end is slowed
 // down, and what it writes all the same is dropped.
 type Dropper interface {
-	// Dropped is how many bytes of output were dropped since the start. May be called from Start's return
-	// until Stop returned.
+	// Dropped is how many bytes of output were dropped since the start. May be called from Start's return on.
 	Dropped() int64
 }
 

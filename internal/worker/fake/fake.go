@@ -39,6 +39,8 @@ type Program struct {
 	Job func(ctx context.Context) worker.Finished
 	// Maps is whether the runtime maps a file; nil: every one.
 	Maps func(file string) bool
+	// CPU is the time that the worker took; nil: it does not know.
+	CPU func() time.Duration
 	// Stop is how long the worker takes to obey SIGTERM; longer than the grace: it is killed then.
 	Stop time.Duration
 }
@@ -82,6 +84,19 @@ func (d *Driver) Started() int { d.mu.Lock(); defer d.mu.Unlock(); return d.star
 
 // Alive is how many workers run.
 func (d *Driver) Alive() int { d.mu.Lock(); defer d.mu.Unlock(); return len(d.workers) }
+
+// Paused is how many workers are kept from running.
+func (d *Driver) Paused() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for w := range d.workers {
+		if w.Paused() {
+			n++
+		}
+	}
+	return n
+}
 
 // Start implements worker.Driver.
 func (d *Driver) Start(ctx context.Context, spec worker.Spec) (worker.Worker, error) {
@@ -171,10 +186,11 @@ type Worker struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 
-	mu    sync.Mutex
-	busy  bool
-	ended bool
-	exit  worker.Exit
+	mu     sync.Mutex
+	busy   bool
+	paused bool
+	ended  bool
+	exit   worker.Exit
 }
 
 // ID implements worker.Worker.
@@ -198,6 +214,9 @@ func (w *Worker) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Re
 	if w.busy {
 		w.mu.Unlock()
 		return nil, worker.ErrBusy
+	}
+	if w.paused {
+		panic(fmt.Sprintf("fake: %s has an invocation while it is paused", w.spec.ID))
 	}
 	w.busy = true
 	w.mu.Unlock()
@@ -243,6 +262,9 @@ func (p port) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if p.w.ctx.Err() != nil {
 		return nil, &worker.ExitError{Exit: p.w.Exit()}
+	}
+	if p.w.Paused() {
+		panic(fmt.Sprintf("fake: %s has a request while it is paused", p.w.spec.ID))
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	unlink := context.AfterFunc(p.w.ctx, cancel)
@@ -325,6 +347,32 @@ func (w *Worker) Trace(context.Context) ([]byte, error) {
 // Memory implements worker.Worker.
 func (w *Worker) Memory(context.Context) (worker.Memory, error) { return w.program.Memory, nil }
 
+// Pause implements worker.Pauser.
+func (w *Worker) Pause() error { w.pause(true); return nil }
+
+// Resume implements worker.Pauser.
+func (w *Worker) Resume() error { w.pause(false); return nil }
+
+func (w *Worker) pause(paused bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if paused && w.busy {
+		panic(fmt.Sprintf("fake: %s was paused under an invocation", w.spec.ID))
+	}
+	w.paused = paused && !w.ended
+}
+
+// Paused reports whether the worker is kept from running.
+func (w *Worker) Paused() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.paused }
+
+// CPU implements worker.Clocker.
+func (w *Worker) CPU() time.Duration {
+	if w.program.CPU == nil {
+		return 0
+	}
+	return w.program.CPU()
+}
+
 // Peak implements worker.Peaker.
 func (w *Worker) Peak() int64 { return w.program.Memory.Peak }
 
@@ -341,6 +389,7 @@ func (w *Worker) Stop(ctx context.Context, grace time.Duration) error {
 	if ended {
 		return nil
 	}
+	w.pause(false)
 	w.cancel()
 	if w.program.Stop <= grace {
 		if err := sleep(ctx, w.program.Stop); err == nil {

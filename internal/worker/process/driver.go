@@ -61,6 +61,8 @@ type Driver struct {
 	caps    worker.Capabilities
 	groups  bool // whether workers get a control group at all
 	limitPC bool // ... with a limit of processes
+	freezes bool // ... and with a freezer; otherwise workers are paused by signals
+	weights bool // ... and with a part of the processors by their memory
 	sink    *os.File
 	marks   string // the folder of marks
 	spawner *script.Spawner
@@ -119,28 +121,38 @@ func New(o Options) (*Driver, error) {
 func (d *Driver) look() {
 	d.caps.Isolated = !d.options.ShareNetwork
 	weaker := func(s string) { d.caps.Weaker = append(d.caps.Weaker, s) }
-	try := func(l cgroup.Limits) error {
+	try := func(l cgroup.Limits, look func(*cgroup.Group)) error {
 		g, err := cgroup.New(d.prefix+"probe", l)
-		if err == nil {
-			err = g.Remove()
+		if err != nil {
+			return err
 		}
-		return err
+		if look != nil {
+			look(g)
+		}
+		return g.Remove()
 	}
-	if err := try(cgroup.Limits{}); err != nil {
+	if err := try(cgroup.Limits{}, func(g *cgroup.Group) { d.freezes = g.Freeze() == nil && g.Thaw() == nil }); err != nil {
 		weaker(fmt.Sprintf("There are no control groups for workers, so neither memory nor CPU time is limited (%v). Run as root, or delegate a group (systemd: Delegate=yes).", err))
 	} else {
 		d.groups = true
-		if err := try(cgroup.Limits{Memory: 64 << 20}); err != nil {
+		if err := try(cgroup.Limits{Memory: 64 << 20}, func(g *cgroup.Group) { d.caps.SocketLimit = g.SocketsBounded() }); err != nil {
 			weaker(fmt.Sprintf("The memory of workers is not limited (%v).", err))
 		} else {
 			d.caps.MemoryLimit = true
+			if !d.caps.SocketLimit {
+				weaker("The buffers of a worker's sockets are not counted with its memory: the kernel does not do so (version 2: started with cgroup.memory=nosocket; version 1: no memory.kmem.tcp).")
+			}
 		}
-		if err := try(cgroup.Limits{CPUs: 1}); err != nil {
+		if err := try(cgroup.Limits{CPUs: 1}, nil); err != nil {
 			weaker(fmt.Sprintf("The CPU time of workers is not limited (%v).", err))
 		} else {
 			d.caps.CPULimit = true
 		}
-		d.limitPC = try(cgroup.Limits{PIDs: 16}) == nil
+		d.limitPC = try(cgroup.Limits{PIDs: 16}, nil) == nil
+		d.weights = try(cgroup.Limits{Weight: 2}, nil) == nil
+	}
+	if !d.freezes {
+		weaker("There is no freezer for workers, so idle ones are paused by signals, and not counted in CPU time as exactly.")
 	}
 	if !d.base.privileged {
 		weaker("The server is not root, so workers run as its own user, in a user namespace that owns theirs.")
@@ -270,8 +282,26 @@ func first(values ...int) int {
 	return 0
 }
 
+// A worker's part of the processors goes with its memory, as on AWS Lambda, where 1,769 MB are one vCPU
+// (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). It counts only while others want
+// them too. A group has 1024 by default, which is one vCPU here: 128 MiB have 74.
+const (
+	vcpuMiB    = 1769
+	vcpuWeight = 1024
+	// jobWeight is half of the smallest worker's: jobs are behind everything that serves.
+	jobWeight = 37
+)
+
+// weight is the part of a worker with so much memory, MiB; none is said of what has no limit.
+func weight(mib int) int {
+	if mib <= 0 {
+		return 0
+	}
+	return max(2, (mib*vcpuWeight+vcpuMiB/2)/vcpuMiB)
+}
+
 // group makes the worker's control group, nil if there are none.
-func (d *Driver) group(spec *worker.Spec) (*cgroup.Group, error) {
+func (d *Driver) group(spec *worker.Spec, job bool) (*cgroup.Group, error) {
 	if !d.groups {
 		return nil, nil
 	}
@@ -284,6 +314,12 @@ func (d *Driver) group(spec *worker.Spec) (*cgroup.Group, error) {
 	}
 	if d.limitPC {
 		l.PIDs = first(spec.Limits.PIDs, defaultPIDs)
+	}
+	if d.weights {
+		l.Weight = weight(spec.Revision.MemoryMiB)
+		if job {
+			l.Weight = jobWeight
+		}
 	}
 	return cgroup.New(d.prefix+spec.ID, l)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,9 +36,11 @@ type handle struct {
 	began, executed time.Time
 	phases          worker.Phases
 	stopping        atomic.Bool
+	pausing         sync.Mutex
+	paused          bool // under pausing
 	exit            worker.Exit
-	cpu, wall       time.Duration // of a job
-	rss             int64         // ... the most memory of one of its processes, bytes
+	cpu, wall       time.Duration // in all, once done
+	rss             int64         // of a job: the most memory of one of its processes, bytes
 	done            chan struct{} // exit is known
 	removed         chan struct{} // nothing is left
 	removal         error
@@ -132,11 +135,9 @@ func (h *handle) watch() {
 	if h.group != nil && (signal != "" || code != 0) && h.group.Stats().OOMKills > 0 {
 		h.exit.OutOfMemory = true
 	}
-	if h.job {
-		h.cpu, h.wall, h.rss = use.cpu, time.Since(h.executed), use.rss
-		if h.group != nil { // which knows of children that nobody waited for
-			h.cpu = max(use.cpu, h.group.Stats().CPU)
-		}
+	h.cpu, h.wall, h.rss = use.cpu, time.Since(h.executed), use.rss
+	if h.group != nil { // which knows of children that nobody waited for
+		h.cpu = max(use.cpu, h.group.CPU())
 	}
 	close(h.done)
 
@@ -227,8 +228,11 @@ func (h *handle) Dropped() int64 { return h.out.Dropped() }
 
 // CPU implements worker.Clocker.
 func (h *handle) CPU() time.Duration {
-	if h.group == nil || h.ended() {
-		return 0
+	switch {
+	case h.ended():
+		return h.cpu
+	case h.group == nil:
+		return cpuOf(h.pids())
 	}
 	return h.group.CPU()
 }
@@ -259,6 +263,7 @@ func (h *handle) Maps(file string) (bool, error) {
 // Stop implements worker.Worker.
 func (h *handle) Stop(ctx context.Context, grace time.Duration) error {
 	h.stopping.Store(true)
+	_ = h.Resume() // or SIGTERM is not heard; what cannot be resumed is killed
 	if grace > 0 && !h.ended() && catches(h.child.pid, unix.SIGTERM) {
 		h.child.kill(unix.SIGTERM)
 		t := time.NewTimer(grace)
@@ -281,6 +286,7 @@ func (h *handle) Stop(ctx context.Context, grace time.Duration) error {
 func (h *handle) stop() {
 	if !h.ended() {
 		h.stopping.Store(true)
+		_ = h.Resume() // what version 1's freezer holds does not die
 		h.child.kill(unix.SIGKILL)
 	}
 }

@@ -45,7 +45,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 		}
 	}()
 
-	if h.group, err = d.group(&spec); err != nil {
+	if h.group, err = d.group(&spec, job); err != nil {
 		return nil, err
 	}
 	if h.group != nil {

@@ -100,15 +100,20 @@ func startTime(pid int) string {
 	return statStart(string(b))
 }
 
-// statStart reads field 22 of /proc/PID/stat. The name, field 2, may contain anything.
+// statStart reads field 22 of /proc/PID/stat.
 func statStart(stat string) string {
+	if f := statFields(stat); len(f) > 22 {
+		return f[22]
+	}
+	return ""
+}
+
+// statFields are the fields of /proc/PID/stat by their number in proc_pid_stat(5), from the third on: the name,
+// field 2, may contain anything.
+func statFields(stat string) []string {
 	i := strings.LastIndexByte(stat, ')')
 	if i < 0 {
-		return ""
+		return nil
 	}
-	f := strings.Fields(stat[i+1:])
-	if len(f) < 20 {
-		return ""
-	}
-	return f[19]
+	return append([]string{"", "", ""}, strings.Fields(stat[i+1:])...)
 }

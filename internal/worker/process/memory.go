@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -45,6 +46,25 @@ func peak(pids []int) (sum int64) {
 	}
 	return sum
 }
+
+// cpuOf adds up the time that processes took, and those that they waited for.
+func cpuOf(pids []int) (sum time.Duration) {
+	for _, pid := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		f := statFields(string(b))
+		for i := 14; i <= 17 && i < len(f); i++ { // utime, stime, cutime, cstime (proc_pid_stat(5))
+			n, _ := strconv.ParseInt(f[i], 10, 64)
+			sum += time.Duration(n) * (time.Second / clockTicks)
+		}
+	}
+	return sum
+}
+
+// clockTicks are in a second in /proc, on every architecture that Go runs on.
+const clockTicks = 100
 
 // mapped looks in /proc/PID/maps (proc_pid_maps(5)) for a file's inode. Neither devices, which are not those
 // of stat on every file system, nor paths, which are the sandbox's, can be compared; a runtime maps so few

@@ -69,6 +69,22 @@ func TestJobsWithoutRoot(t *testing.T) {
 	}.RunJobs(t)
 }
 
+// TestWithoutRoot is the same without root's rights and without control groups.
+func TestWithoutRoot(t *testing.T) {
+	if !userNamespaces() {
+		t.Skip("USER NAMESPACES ARE LACKING HERE")
+	}
+	workertest.Suite{
+		New: func(t testing.TB) worker.Driver {
+			d := newDriver(t, Options{Rootless: true})
+			d.groups, d.freezes, d.limitPC, d.weights = false, false, false, false
+			d.caps.MemoryLimit, d.caps.CPULimit, d.caps.SocketLimit = false, false, false
+			return d
+		},
+		Spec: guestSpec,
+	}.Run(t)
+}
+
 // TestManyAtOnce: children share the server's memory until they execute their program, and
 // must not disturb each other.
 func TestManyAtOnce(t *testing.T) {

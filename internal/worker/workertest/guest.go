@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -49,6 +50,11 @@ func Main() {
 		if g == "sleeper" {
 			signal.Ignore(syscall.SIGTERM)
 			time.Sleep(time.Hour)
+		}
+		if g == "spinner" {
+			for {
+				spun.Add(1)
+			}
 		}
 		fmt.Fprintln(os.Stderr, "unknown guest", g)
 		os.Exit(2)
@@ -148,6 +154,19 @@ func do(c Command, h http.Header) ([]byte, error) {
 			}
 		}
 		return json.Marshal(n)
+	case "spin": // go on computing after the answer, with N threads and a child
+		for range c.N {
+			go func() {
+				for {
+					spun.Add(1)
+				}
+			}()
+		}
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = []string{Env + "=spinner"}
+		return []byte(`"spinning"`), cmd.Start()
+	case "spun":
+		return json.Marshal(spun.Load())
 	case "headers":
 		return json.Marshal(h)
 	case "env":
@@ -312,6 +331,8 @@ func serveWeb() {
 }
 
 var kept [][]byte
+
+var spun atomic.Int64
 
 func touch(n int) []byte {
 	b := make([]byte, n)

@@ -188,6 +188,76 @@ func (s Suite) isolation(t *testing.T) {
 	})
 }
 
+// pause asks of workers that can be paused that nothing of them runs then, and that they are what they were after.
+func (s Suite) pause(t *testing.T) {
+	d := s.driver(t)
+	w := s.worker(t, d, s.spec(t, Handler))
+	p, ok := w.(worker.Pauser)
+	if !ok {
+		t.Skip("CAPABILITY worker.Pauser IS LACKING IN THIS DRIVER")
+	}
+	clock, ok := w.(worker.Clocker)
+	if !ok {
+		t.Fatal("a worker that can be paused must know its CPU time")
+	}
+	do := func(f func() error) {
+		t.Helper()
+		for range 2 { // both are idempotent
+			if err := f(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	call(t, w, Command{Do: "spin", N: 2})
+	for end := time.Now().Add(10 * time.Second); clock.CPU() < 50*time.Millisecond; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it computes, and took %v of CPU time", clock.CPU())
+		}
+	}
+	do(p.Pause)
+	time.Sleep(50 * time.Millisecond) // what waits for a processor must get one to stop
+	before := clock.CPU()
+	time.Sleep(200 * time.Millisecond)
+	if took := clock.CPU() - before; took > 20*time.Millisecond {
+		t.Errorf("paused, it took %v of CPU time in 200 ms", took)
+	}
+	if m, err := w.Memory(t.Context()); err != nil || m.PSS == 0 {
+		t.Errorf("memory of a paused worker: %+v, %v", m, err)
+	}
+	do(p.Resume)
+	if got := ask[int64](t, w, Command{Do: "spun"}); got == 0 {
+		t.Error("it has forgotten what it did")
+	}
+	for range 20 {
+		do(p.Pause)
+		do(p.Resume)
+		if got := ask[string](t, w, Command{Do: "echo", Text: "back"}); got != "back" {
+			t.Fatalf("got %q", got)
+		}
+	}
+	// A paused worker hears SIGTERM, and nothing holds up the end of one that does not.
+	for guest, want := range map[Guest]int{Handler: 143, Stubborn: -1} {
+		w := s.worker(t, d, s.spec(t, guest))
+		do(w.(worker.Pauser).Pause)
+		began := time.Now()
+		if err := w.Stop(t.Context(), 300*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if e := w.Exit(); !e.Stopped || e.Code != want || time.Since(began) > 3*time.Second {
+			t.Errorf("%s: got %+v after %v, want code %d", guest, e, time.Since(began), want)
+		}
+		do(w.(worker.Pauser).Pause)
+		do(w.(worker.Pauser).Resume)
+	}
+	// One that ends while it is paused, as at the kernel's hand, is noticed.
+	w = s.worker(t, d, s.spec(t, Handler))
+	do(w.(worker.Pauser).Pause)
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	<-w.Done()
+}
+
 // maps asks which files the runtime has in its memory.
 func (s Suite) maps(t *testing.T) {
 	w := s.worker(t, s.driver(t), s.spec(t, Handler))

@@ -53,6 +53,7 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("Memory", s.memory)
 	t.Run("Limits", s.limits)
 	t.Run("Isolation", s.isolation)
+	t.Run("Pause", s.pause)
 	t.Run("Maps", s.maps)
 	t.Run("Leaks", s.leaks)
 }
