@@ -44,8 +44,8 @@ type Capabilities struct {
 	MemoryLimit bool `json:"memoryLimit"` // the limit is enforced by the kernel
 	CPULimit    bool `json:"cpuLimit"`
 	SocketLimit bool `json:"socketLimit"` // the buffers of sockets are bounded with the memory
-	Isolated    bool `json:"isolated"` // namespaces, read-only root, no route to the host
-	Snapshot    bool `json:"snapshot"` // workers implement Snapshotter
+	Isolated    bool `json:"isolated"`    // namespaces, read-only root, no route to the host
+	Snapshot    bool `json:"snapshot"`    // workers implement Snapshotter
 	// Weaker lists, in sentences, what is weaker here than the driver can be, and why.
 	Weaker []string `json:"weaker,omitempty"`
 }

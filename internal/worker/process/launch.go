@@ -188,7 +188,11 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	}
 	d.mu.Lock()
 	d.workers[h] = struct{}{}
+	closed := d.closed
 	d.mu.Unlock()
+	if closed { // Close has looked already, and waits
+		h.stop()
+	}
 	go h.watch()
 	return h, nil
 }
