@@ -212,6 +212,9 @@ func (g *Group) Doors() (born *os.File, tasks []*os.File, err error) {
 
 // Procs are the processes in the group now.
 func (g *Group) Procs() []int {
+	if dir, ok := g.dirs[freezer]; ok && g.hybrid {
+		return procs(dir) // version 2 makes no list of them all first
+	}
 	for _, dir := range g.folders() {
 		return procs(dir)
 	}

@@ -281,7 +281,7 @@ func (s Suite) jobInSandbox(t *testing.T, d worker.Driver, run func(*testing.T, 
 			t.Errorf("got %+v, want code 0, some 200 ms of CPU and 64 MiB", f)
 		}
 		after := count(t)
-		for end := time.Now().Add(5 * time.Second); after.processes > before.processes && time.Now().Before(end); after = count(t) {
+		for end := time.Now().Add(5 * time.Second); (after.processes > before.processes || after.files > before.files) && time.Now().Before(end); after = count(t) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if after.processes > before.processes || after.mounts > before.mounts || after.files > before.files {

@@ -215,11 +215,15 @@ func (s Suite) pause(t *testing.T) {
 		}
 	}
 	do(p.Pause)
-	time.Sleep(50 * time.Millisecond) // what waits for a processor must get one to stop
-	before := clock.CPU()
-	time.Sleep(200 * time.Millisecond)
-	if took := clock.CPU() - before; took > 20*time.Millisecond {
-		t.Errorf("paused, it took %v of CPU time in 200 ms", took)
+	// What waits for a processor must get one to stop.
+	took := time.Duration(1)
+	for end := time.Now().Add(5 * time.Second); took > 0 && time.Now().Before(end); {
+		before := clock.CPU()
+		time.Sleep(100 * time.Millisecond)
+		took = clock.CPU() - before
+	}
+	if took > 0 {
+		t.Errorf("paused, it took %v of CPU time in 100 ms", took)
 	}
 	if m, err := w.Memory(t.Context()); err != nil || m.PSS == 0 {
 		t.Errorf("memory of a paused worker: %+v, %v", m, err)
