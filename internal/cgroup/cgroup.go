@@ -207,7 +207,7 @@ func (g *Group) Doors() (born *os.File, tasks []*os.File, err error) {
 		}
 		tasks = append(tasks, f)
 	}
-	return nil, tasks, nil
+	return born, tasks, nil
 }
 
 // Procs are the processes in the group now.

@@ -88,8 +88,10 @@ func made(t *testing.T, g *Group, files map[string]string) {
 		} else if err := os.MkdirAll(g.dirs[controller], 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, file), nil, 0o644); err != nil {
-			t.Fatal(err)
+		for _, file := range []string{filepath.Join(dir, file), filepath.Join(g.dirs[controller], "tasks")} {
+			if err := os.WriteFile(file, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
@@ -112,6 +114,19 @@ func TestWhatIsWritten(t *testing.T) {
 			}
 			if err := g.Freeze(); err != nil {
 				t.Fatal(err)
+			}
+			// A child is born in version 2's group, and writes itself into each of version 1's.
+			born, tasks, err := g.Doors()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := map[string]int{"version 1": 3, "version 2": 0, "hybrid": 2}[name]; len(tasks) != want || (born != nil) != (name != "version 1") {
+				t.Errorf("doors: %v, %v", born, tasks)
+			}
+			for _, f := range append(tasks, born) {
+				if f != nil {
+					f.Close()
+				}
 			}
 			for file, want := range c.files {
 				controller, file, _ := strings.Cut(file, "/")
