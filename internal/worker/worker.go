@@ -100,7 +100,7 @@ type Folder struct {
 	// Names are the files to keep: patterns of path.Match for what lies directly in the folder, or "**" for
 	// everything in and below it. Plain files are kept, and the folders that they lie in; links are not followed.
 	// Anything else of such a name is a *KeepError, and so is what is larger than the folder could be. Of a
-	// worker that is told to nobody: the file is just not there.
+	// worker that is told to nobody: the file is just not there. Of a job that failed "**" keeps nothing.
 	Names []string
 }
 

@@ -125,19 +125,20 @@ func openPlain(dir int, name string) (*os.File, int64, error) {
 	return file, st.Size(), nil
 }
 
-// keep copies out what is wanted. Nothing may run in the sandbox any more.
-func (f *folders) keep() error {
+// keep copies out what is wanted, of a job that failed no trees. Nothing may run in the sandbox any more.
+func (f *folders) keep(failed bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var errs []error
 	for _, d := range f.all {
-		if d.Keep == "" {
+		all := slices.Contains(d.Names, "**")
+		if d.Keep == "" || failed && all {
 			continue
 		}
 		to, err := os.OpenRoot(d.Keep)
 		if err == nil {
 			// Holes take no room in the folder, and would on the host's disk.
-			k := keeper{to: to, room: int64(first(d.MiB, worker.DefaultFolderMiB)) << 20, names: d.Names, all: slices.Contains(d.Names, "**")}
+			k := keeper{to: to, room: int64(first(d.MiB, worker.DefaultFolderMiB)) << 20, names: d.Names, all: all}
 			err = errors.Join(k.folder(d.fd, "", 0), to.Close())
 		}
 		errs = append(errs, err)

@@ -147,7 +147,7 @@ func (h *handle) watch() {
 	if h.dialer != nil {
 		h.dialer.close()
 	}
-	h.kept = h.folders.keep()
+	h.kept = h.folders.keep(h.job && code != 0)
 	h.folders.close()
 	if h.group != nil {
 		h.removal = h.group.Remove()
