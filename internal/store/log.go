@@ -10,6 +10,8 @@ import (
 type natsLogger struct {
 	log  *slog.Logger
 	read func(line string)
+	// fatal takes what ends the server; it never blocks.
+	fatal chan<- string
 }
 
 func (l natsLogger) Noticef(string, ...any) {}
@@ -31,4 +33,10 @@ func (l natsLogger) Errorf(format string, v ...any) {
 }
 
 // Fatalf must not end the process: Open and the failing write report the error to their callers.
-func (l natsLogger) Fatalf(format string, v ...any) { l.Errorf(format, v...) }
+func (l natsLogger) Fatalf(format string, v ...any) {
+	l.Errorf(format, v...)
+	select {
+	case l.fatal <- fmt.Sprintf(format, v...):
+	default:
+	}
+}

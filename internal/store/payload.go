@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -96,7 +98,26 @@ func (s *Store) removePayload(ref *payloadRef) {
 }
 
 // sweepPayloads removes the files that no invocation and no dead letter names.
-func (s *Store) sweepPayloads(used map[string]bool) error {
+func (s *Store) sweepPayloads() error {
+	used := map[string]bool{}
+	for _, class := range []string{queueKey, deadKey} {
+		for key := range s.inventory.all(class) {
+			value, ok := s.inventory.value(class + "/" + key)
+			var h struct {
+				Spooled *payloadRef `json:"payload"`
+				Of      Async       `json:"async"`
+			}
+			head, _, _ := bytes.Cut(value, []byte{0})
+			if !ok || json.Unmarshal(head, &h) != nil {
+				return nil // it may have a payload
+			}
+			for _, ref := range []*payloadRef{h.Spooled, h.Of.Spooled} {
+				if ref != nil {
+					used[ref.File] = true
+				}
+			}
+		}
+	}
 	files, err := os.ReadDir(filepath.Join(s.dir, payloadFolder))
 	if err != nil {
 		return fmt.Errorf("remove payloads: %w", err)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -295,7 +296,34 @@ func (s *Store) doc(ctx context.Context, key string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", key, err)
 	}
+	if l, ok := s.inventory.get(docsKey + "/" + key); ok && l.seq == e.Revision() && sha256.Sum256(e.Value()) != l.sum {
+		s.lose("store", what(docsKey, key, nil))
+		return nil, fmt.Errorf("read %s: %w", key, ErrDamaged)
+	}
 	return e.Value(), nil
+}
+
+// forgetDocs takes lost versions of metadata out of their indexes, so that an older one is used. Where none is
+// left, the pipeline starts again.
+func (s *Store) forgetDocs(ctx context.Context) error {
+	var errs error
+	for _, key := range s.gone {
+		rest, ok := strings.CutPrefix(key, "metadata.")
+		id, number, _ := strings.Cut(rest, ".")
+		if !ok {
+			continue // a log
+		}
+		left, err := s.metadata.update(ctx, id, func(m *metadataIndex) error {
+			m.Versions = slices.DeleteFunc(m.Versions, func(v MetadataVersion) bool { return strconv.Itoa(v.Number) == number })
+			return nil
+		})
+		if err == nil && len(left.Versions) == 0 {
+			err = errors.Join(s.metadata.remove(ctx, id), ignoreNotFound(s.pipelines.remove(ctx, id)))
+		}
+		errs = errors.Join(errs, ignoreNotFound(err))
+	}
+	s.gone = nil
+	return errs
 }
 
 func (s *Store) removeDoc(ctx context.Context, key string) error {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -131,10 +132,10 @@ type Delivery struct {
 	// Deferred how many times it had to wait since (throttled, or the platform's fault).
 	Failed, Deferred int
 
-	s   *Store
-	seq uint64
+	s *Store
 
 	mu      sync.Mutex
+	seq     uint64 // in the queue; it changes where the store is made anew
 	msg     jetstream.Msg
 	session *session // that msg is of
 	leased  time.Time
@@ -170,9 +171,26 @@ func (l *leases) take(v *Delivery) bool {
 func (l *leases) drop(v *Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.of[v.seq] == v {
-		delete(l.of, v.seq)
+	if seq := v.number(); l.of[seq] == v {
+		delete(l.of, seq)
 	}
+}
+
+// move tells those who work on invocations that these have other sequences now; those that are not among
+// them are gone.
+func (l *leases) move(to map[uint64]uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := map[uint64]*Delivery{}
+	for old, v := range l.of {
+		v.mu.Lock()
+		v.seq = to[old]
+		v.mu.Unlock()
+		if v.seq != 0 {
+			of[v.seq] = v
+		}
+	}
+	l.of = of
 }
 
 // renew gives a delivery the message of a later session; false if its lease has ended.
@@ -248,6 +266,11 @@ func (s *Store) delivery(ctx context.Context, x *session, msg jetstream.Msg) (*D
 		}
 		return nil, nil
 	}
+	if l, ok := s.inventory.get(queueKey + "/" + v.key()); ok && sha256.Sum256(append(append([]byte(msg.Headers().Get(asyncHeader)), 0), msg.Data()...)) != l.sum {
+		s.deep.Store(true)
+		s.suspect(errDamaged)
+		return nil, nil // it comes again as it was
+	}
 	if a, ok := s.attempts.get(v.key()); ok {
 		if wait := time.Until(a.NotBefore); wait > 0 { // a restart made it come early
 			if err := msg.NakWithDelay(wait); err != nil {
@@ -262,7 +285,7 @@ func (s *Store) delivery(ctx context.Context, x *session, msg jetstream.Msg) (*D
 	}
 	if v.Payload = msg.Data(); v.Spooled != nil {
 		if v.Payload, err = s.payload(v.Spooled); errors.Is(err, ErrDamaged) {
-			s.lose(fmt.Sprintf("the payload of invocation %s of function %s (%v)", v.RequestID, v.Function, err))
+			s.lose("queue", fmt.Sprintf("the payload of invocation %s of function %s (%v)", v.RequestID, v.Function, err))
 			return nil, v.Dead(ctx, reasonDamaged, v.Failed, nil)
 		}
 		if err != nil {
@@ -275,7 +298,13 @@ func (s *Store) delivery(ctx context.Context, x *session, msg jetstream.Msg) (*D
 // reasonDamaged is why an invocation is a dead letter whose payload was damaged on disk.
 const reasonDamaged = "PayloadDamaged"
 
-func (v *Delivery) key() string { return strconv.FormatUint(v.seq, 10) }
+func (v *Delivery) number() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.seq
+}
+
+func (v *Delivery) key() string { return strconv.FormatUint(v.number(), 10) }
 
 // message is the present message, and the session it is of.
 func (v *Delivery) message() (jetstream.Msg, *session) {
@@ -310,11 +339,11 @@ func (v *Delivery) Done(ctx context.Context) error {
 // take removes the invocation and what is remembered of it.
 func (v *Delivery) take(ctx context.Context) error {
 	err := v.s.persist(ctx, func() error {
-		_, err := v.s.write(ctx, change{class: queueKey, seq: v.seq, room: 1 << 10, note: true}, func(ctx context.Context, x *session) (uint64, error) {
+		_, err := v.s.write(ctx, change{class: queueKey, seq: v.number(), room: 1 << 10, note: true}, func(ctx context.Context, x *session) (uint64, error) {
 			if msg, of := v.message(); of == x {
 				return 0, msg.DoubleAck(ctx)
 			}
-			err := x.queue.DeleteMsg(ctx, v.seq)
+			err := x.queue.DeleteMsg(ctx, v.number())
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				err = nil
 			}
@@ -348,12 +377,12 @@ func (s *Store) persist(ctx context.Context, try func() error) error {
 
 // Retry counts a failed attempt; the invocation is delivered again after wait.
 func (v *Delivery) Retry(ctx context.Context, wait time.Duration) error {
-	return v.again(ctx, attempt{Seq: v.seq, Failed: v.Failed + 1}, wait)
+	return v.again(ctx, attempt{Seq: v.number(), Failed: v.Failed + 1}, wait)
 }
 
 // Defer puts the invocation back for wait without counting an attempt.
 func (v *Delivery) Defer(ctx context.Context, wait time.Duration) error {
-	return v.again(ctx, attempt{Seq: v.seq, Failed: v.Failed, Deferred: v.Deferred + 1}, wait)
+	return v.again(ctx, attempt{Seq: v.number(), Failed: v.Failed, Deferred: v.Deferred + 1}, wait)
 }
 
 func (v *Delivery) again(ctx context.Context, a attempt, wait time.Duration) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -28,6 +29,7 @@ type session struct {
 	worker jetstream.Consumer
 
 	watch     jetstream.KeyWatcher
+	watchStop chan struct{}
 	watchDone chan struct{}
 
 	// sound ends, by fail, when a write error was seen: what waits for an answer need not wait any longer.
@@ -46,7 +48,7 @@ const (
 
 // begin starts the embedded server, connects to it through memory and opens the streams. What
 // it returns with an error is to be ended too.
-func (s *Store) begin(ctx context.Context) (*session, error) {
+func (s *Store) begin(ctx context.Context, folder string) (*session, error) {
 	x := &session{}
 	x.sound, x.fail = context.WithCancel(context.Background())
 	srv, err := server.NewServer(&server.Options{
@@ -56,7 +58,7 @@ func (s *Store) begin(ctx context.Context) (*session, error) {
 		NoSystemAccount:        true,
 		DisableJetStreamBanner: true,
 		JetStream:              true,
-		StoreDir:               filepath.Join(s.dir, stateFolder),
+		StoreDir:               filepath.Join(s.dir, folder),
 		SyncAlways:             !s.opt.NoSync,
 		JetStreamMaxMemory:     1 << 20, // nothing is kept in memory streams
 		JetStreamMaxStore:      maxStore,
@@ -67,10 +69,18 @@ func (s *Store) begin(ctx context.Context) (*session, error) {
 		return x, fmt.Errorf("set up embedded NATS server: %w", err)
 	}
 	x.server = srv
-	srv.SetLoggerV2(natsLogger{s.opt.Logger, s.complaint}, false, false, false)
+	fatal := make(chan string, 1)
+	srv.SetLoggerV2(natsLogger{s.opt.Logger, s.complaint, fatal}, false, false, false)
 	srv.Start()
-	if !srv.ReadyForConnections(readyTimeout) {
-		return x, fmt.Errorf("start embedded NATS server: not ready after %v (is the disk full or the folder damaged?)", readyTimeout)
+	for end := time.Now().Add(readyTimeout); !srv.ReadyForConnections(10 * time.Millisecond); {
+		select {
+		case why := <-fatal:
+			return x, fmt.Errorf("start embedded NATS server: %s", why)
+		default:
+		}
+		if time.Now().After(end) {
+			return x, fmt.Errorf("start embedded NATS server: not ready after %v (is the disk full or the folder damaged?)", readyTimeout)
+		}
 	}
 	x.conn, err = nats.Connect("", nats.InProcessServer(srv), nats.Name("store"), nats.NoReconnect())
 	if err != nil {
@@ -122,31 +132,61 @@ func (x *session) read(ctx context.Context, follow func(key string, f found)) (m
 	}
 	all := map[string]found{}
 	loaded := make(chan struct{})
-	x.watch, x.watchDone = watch, make(chan struct{})
+	last := atomic.Int64{} // when the last one came
+	last.Store(time.Now().UnixNano())
+	x.watch, x.watchStop, x.watchDone = watch, make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(x.watchDone)
 		reading := true
-		for e := range watch.Updates() {
-			if e == nil { // all that was there has been read
+		for {
+			var e jetstream.KeyValueEntry
+			var ok bool
+			select {
+			case e, ok = <-watch.Updates():
+			case <-x.watchStop:
+			}
+			switch {
+			case !ok:
+				return
+			case e == nil: // all that was there has been read
 				if reading {
 					close(loaded)
 				}
 				reading = false
-				continue
-			}
-			f := found{e.Revision(), e.Value(), e.Operation() != jetstream.KeyValuePut}
-			if reading {
-				all[e.Key()] = f
-			} else {
-				follow(e.Key(), f)
+			case reading:
+				last.Store(time.Now().UnixNano())
+				all[e.Key()] = found{e.Revision(), e.Value(), e.Operation() != jetstream.KeyValuePut}
+			default:
+				follow(e.Key(), found{e.Revision(), e.Value(), e.Operation() != jetstream.KeyValuePut})
 			}
 		}
 	}()
-	select {
-	case <-loaded:
-		return all, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	for {
+		select {
+		case <-loaded:
+			return all, nil
+		case <-ctx.Done():
+			x.unwatch()
+			return all, ctx.Err()
+		case <-time.After(readTimeout / 8):
+			if time.Now().UnixNano()-last.Load() > int64(readTimeout) {
+				x.unwatch()
+				return all, fmt.Errorf("read state: nothing came for %v", readTimeout)
+			}
+		}
+	}
+}
+
+// readTimeout is how long nothing may come while the state is read: an embedded server that meets damage goes silent.
+const readTimeout = 4 * time.Second
+
+// unwatch ends the watch, and waits for it.
+func (x *session) unwatch() {
+	if x.watch != nil {
+		close(x.watchStop)
+		<-x.watchDone
+		_ = x.watch.Stop()
+		x.watch = nil
 	}
 }
 
@@ -156,11 +196,7 @@ func (x *session) end() {
 		return
 	}
 	x.fail()
-	if x.watch != nil {
-		_ = x.watch.Stop()
-		<-x.watchDone
-		x.watch = nil
-	}
+	x.unwatch()
 	if x.conn != nil {
 		x.conn.Close()
 	}

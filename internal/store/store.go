@@ -79,8 +79,18 @@ type Store struct {
 	broken atomic.Pointer[brokenness]
 	repair chan struct{} // one token: the session is broken
 
+	inventory *inventory
+	survey    survey // how it was found
+	damage    *damage
+	gone      []string       // keys of documents that are lost, until open has dealt with them
+	deep      atomic.Bool    // damage was met: the next session is looked through to the end
+	keys      [64]sync.Mutex // of what is changed, by a hash of its name
+
 	closing chan struct{}
 	kept    chan struct{} // closed when the keeper has ended
+
+	endScrub context.CancelFunc
+	scrubbed sync.WaitGroup
 
 	docs      bucket
 	functions *table[Function]
@@ -132,65 +142,116 @@ func (s *Store) open(ctx context.Context) error {
 	if err := os.MkdirAll(filepath.Join(s.dir, payloadFolder), 0o700); err != nil {
 		return err
 	}
-	state := bucket{s, func(x *session) jetstream.KeyValue { return x.state }, true}
-	s.docs = bucket{s, func(x *session) jetstream.KeyValue { return x.docs }, false}
+	state := bucket{s, func(x *session) jetstream.KeyValue { return x.state }, stateKey}
+	s.docs = bucket{s, func(x *session) jetstream.KeyValue { return x.docs }, docsKey}
 	s.functions = newTable[Function](state, "function", false)
 	s.functions.onChange = s.indexURLs
 	s.revisions = newTable[Revision](state, "revision", false)
 	s.pipelines = newTable[Pipeline](state, "pipeline", true)
 	s.metadata = newTable[metadataIndex](state, "metadata", true)
 	s.builds = newTable[Build](state, "build", true)
-	state.listed = false
+	state.class = "" // lost attempts are only made again
 	s.attempts = newTable[attempt](state, "attempt", true)
-	state.listed = true
+	state.class = stateKey
 	s.settings = newTable[Setting](state, "setting", false)
 	s.tables = map[string]applier{
 		"function": s.functions, "revision": s.revisions, "pipeline": s.pipelines, "metadata": s.metadata,
 		"build": s.builds, "attempt": s.attempts, "setting": s.settings,
 	}
-	x, err := s.begin(ctx)
+	s.damage = openDamage(s.dir)
+	var err error
+	if s.inventory, s.survey, err = openInventory(s.dir, s.opt.NoSync); err != nil {
+		return err
+	}
+	x, err := s.openSession(ctx)
 	s.now.Store(x)
 	if err != nil {
 		return err
 	}
-	if err := s.load(ctx, x); err != nil {
-		return fmt.Errorf("read state: %w", err)
-	}
 	s.kept = make(chan struct{})
 	go s.keep()
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	s.endScrub = end
+	s.scrubbed.Go(func() {
+		if err := s.scrub(life); err != nil && life.Err() == nil {
+			s.log.Error("look through the queue", "error", err)
+		}
+	})
+	if err := s.forgetDocs(ctx); err != nil {
+		return fmt.Errorf("forget lost documents: %w", err)
+	}
+	if s.Doubtful() {
+		return nil // what nothing refers to may be what lost functions had
+	}
 	if err := s.sweep(ctx); err != nil {
 		return fmt.Errorf("remove what no function refers to: %w", err)
 	}
-	return nil
+	return s.sweepPayloads()
 }
 
-// load makes the tables what a session has, and follows its changes.
-func (s *Store) load(ctx context.Context, x *session) error {
-	all, err := x.read(ctx, func(key string, f found) {
-		if t, key, ok := s.tableOf(key); ok {
-			if err := t.apply(key, f); err != nil {
-				s.log.Error("read a change of the state", "key", key, "error", err)
-			}
-		}
-	})
+// openSession begins a session with everything that must be there, and makes the tables what it has. Where
+// the embedded server cannot open its folder, or lacks something, the folder is made anew.
+func (s *Store) openSession(ctx context.Context) (*session, error) {
+	_ = os.RemoveAll(filepath.Join(s.dir, freshFolder)) // of a server that died while it made one
+	if mended, err := s.mendBlocks(); err != nil {
+		return nil, err
+	} else if mended {
+		s.deep.Store(true)
+	}
+	x, err := s.begin(ctx, stateFolder)
 	if err != nil {
-		return err
+		x.end()
+		if ctx.Err() != nil || s.disk.AdmitNote(1<<20) != nil || len(s.inventory.all(stateKey)) == 0 {
+			return x, err
+		}
+		s.log.Error("the store cannot be opened; it is made anew from the inventory", "error", err)
+		x = nil
+	}
+	a := s.newAudit(x)
+	if err := a.compare(ctx); err != nil {
+		return x, err
+	}
+	if a.damaged {
+		if x, err = a.rebuild(ctx); err != nil {
+			return x, err
+		}
+	} else if err := a.settle(ctx); err != nil {
+		return x, err
+	}
+	if err := a.report(ctx, x); err != nil {
+		return x, err
 	}
 	rows := map[applier]map[string]found{}
 	for _, t := range s.tables {
 		rows[t] = map[string]found{}
 	}
-	for key, f := range all {
+	for key, f := range a.state {
 		if t, key, ok := s.tableOf(key); ok && !f.deleted {
 			rows[t][key] = f
 		}
 	}
 	for t, r := range rows {
 		if err := t.replace(r); err != nil {
-			return err
+			return x, err
 		}
 	}
-	return nil
+	return x, nil
+}
+
+// follow takes a change that a session tells of.
+func (s *Store) follow(key string, f found) {
+	if l, ok := s.inventory.get(stateKey + "/" + key); ok && f.deleted && f.seq > l.seq {
+		// Whoever removes something strikes it off first: the embedded server took it away by itself, on the
+		// word of a damaged file of its own.
+		s.deep.Store(true)
+		s.suspect(errDamaged)
+		return
+	}
+	if t, key, ok := s.tableOf(key); ok {
+		if err := t.apply(key, f); err != nil {
+			s.log.Error("read a change of the state", "key", key, "error", err)
+		}
+	}
 }
 
 // tableOf returns the table of a key, and the key in it; false for what a newer version wrote.
@@ -248,10 +309,13 @@ func (s *Store) Close() error {
 		close(s.closing)
 		if s.kept != nil {
 			<-s.kept
+			s.endScrub()
+			s.scrubbed.Wait()
 		}
 		s.now.Load().end()
+		s.closeErr = s.inventory.close()
 		s.disk.Close()
-		s.closeErr = s.unlock()
+		s.closeErr = errors.Join(s.closeErr, s.unlock())
 	})
 	return s.closeErr
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,6 +33,7 @@ const (
 	stateKey = "state"
 	queueKey = "queue"
 	deadKey  = "dead"
+	docsKey  = "docs"
 )
 
 // write makes one change: where the disk has room for it, on the embedded server as it runs now, and
@@ -60,7 +63,23 @@ func (s *Store) write(ctx context.Context, c change, do func(context.Context, *s
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(x.sound, cancel)()
+	name := c.name(c.seq)
+	if c.class != "" && c.key != "" {
+		defer s.lockKey(name)()
+	}
+	restore, err := s.strikeOff(c, name)
+	if err != nil {
+		return 0, err
+	}
 	seq, err := do(ctx, x)
+	if err != nil && restore != nil {
+		err = errors.Join(err, s.inventory.list(*restore))
+	}
+	if err == nil && c.class != "" && c.value != nil {
+		if err := s.inventory.list(entry{c.name(seq), seq, c.value}); err != nil {
+			return 0, err
+		}
+	}
 	if x.sound.Err() != nil && err != nil {
 		return 0, errors.Join(s.unavailable(), err)
 	}
@@ -69,6 +88,39 @@ func (s *Store) write(ctx context.Context, c change, do func(context.Context, *s
 	}
 	return seq, err
 }
+
+// name is what the inventory calls what is changed.
+func (c *change) name(seq uint64) string {
+	if c.key != "" {
+		return c.class + "/" + c.key
+	}
+	return c.class + "/" + strconv.FormatUint(seq, 10)
+}
+
+// strikeOff takes what is to be removed off the inventory, and returns what lists it again.
+func (s *Store) strikeOff(c change, name string) (*entry, error) {
+	if c.class == "" || c.value != nil {
+		return nil, nil
+	}
+	var back *entry
+	if l, ok := s.inventory.get(name); ok && c.key != "" {
+		if value, ok := s.inventory.value(name); ok {
+			back = &entry{name, l.seq, value}
+		}
+	} else if !ok && c.key != "" {
+		return nil, nil
+	}
+	return back, s.inventory.list(entry{name: name, seq: c.seq})
+}
+
+// lockKey keeps the inventory's order of what is done to one key that of the embedded server.
+func (s *Store) lockKey(name string) func() {
+	m := &s.keys[maphash.String(keySeed, name)%uint64(len(s.keys))]
+	m.Lock()
+	return m.Unlock
+}
+
+var keySeed = maphash.MakeSeed()
 
 // brokenness is why nothing can be written, and since when.
 type brokenness struct {
@@ -131,10 +183,7 @@ func (s *Store) restart() error {
 	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
 	defer cancel()
 	s.now.Load().end()
-	x, err := s.begin(ctx)
-	if err == nil {
-		err = s.load(ctx, x)
-	}
+	x, err := s.openSession(ctx)
 	if err != nil {
 		x.end()
 		return err
@@ -156,7 +205,7 @@ func (s *Store) Problems() []health.Problem {
 		out = append(out, health.Problem{Component: "store", Since: b.since,
 			Message: fmt.Sprintf("Nothing can be written (%v); it goes on by itself as soon as that is over.", b.err)})
 	}
-	return out
+	return append(out, s.damage.list()...)
 }
 
 // bucket writes to one key-value bucket through the store's gate.
@@ -164,14 +213,14 @@ type bucket struct {
 	s *Store
 	// of is the bucket in a session.
 	of func(*session) jetstream.KeyValue
-	// listed says that its keys are in the inventory.
-	listed bool
+	// class of its keys in the inventory; empty: they are not listed.
+	class string
 }
 
 func (b bucket) change(key string, value []byte, note bool) change {
 	c := change{value: value, room: len(key) + len(value) + 1<<10, note: note}
-	if b.listed {
-		c.class, c.key = stateKey, key
+	if b.class != "" {
+		c.class, c.key = b.class, key
 	}
 	return c
 }
@@ -224,9 +273,4 @@ func (s *Store) renewed(ctx context.Context, x *session) error {
 		}
 	}
 	return nil
-}
-
-// lose says that something stored is not there any more.
-func (s *Store) lose(what string) {
-	s.log.Error("lost", "what", what)
 }
