@@ -67,6 +67,18 @@ func BenchmarkWrite(b *testing.B) {
 				}
 			}
 		})
+		b.Run(fmt.Sprintf("enqueue-by-16/sync=%v", sync), func(b *testing.B) {
+			a := &Async{RequestID: "r", Function: "f", Payload: make([]byte, 1<<10)}
+			b.SetParallelism(8)
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					if err := s.Enqueue(b.Context(), a); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
 		if err := s.Close(); err != nil {
 			b.Fatal(err)
 		}
