@@ -130,6 +130,7 @@ var actions = map[string]action{
 	"POST " + ownPrefix + "/functions/{name}/optimize":                 {name: "Optimize"},
 	"POST " + ownPrefix + "/functions/{name}/deoptimize":               {name: "Deoptimize"},
 	"DELETE " + ownPrefix + "/dead-letters/{id}":                       {name: "DeleteDeadLetter"},
+	"DELETE " + problemsPath:                                           {name: "AcknowledgeProblems"},
 	"POST " + ownPrefix + "/dead-letters/{id}/redrive":                 {name: "RedriveDeadLetter", kind: config.ActionInvoke},
 	"GET /2015-03-31/functions":                                        {name: "ListFunctions"},
 	"GET /2015-03-31/functions/{name}":                                 {name: "GetFunction"},

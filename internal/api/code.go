@@ -141,7 +141,7 @@ func (s *Server) uploadError(err error) error {
 
 // dropCode removes an archive at once if nothing names it.
 func (s *Server) dropCode(sha string) {
-	if s.uploads.has(sha) || s.namedCode()[sha] {
+	if s.uploads.has(sha) || s.namedCode()[sha] || s.store.Doubtful() {
 		return
 	}
 	_, err := s.opt.Code.Sweep(func(x string) bool { return x != sha || s.uploads.has(x) }, 0)
@@ -154,22 +154,26 @@ func (s *Server) dropCode(sha string) {
 // revision named at the last look is kept until the next: a worker may still run it.
 const sweepEvery = time.Hour
 
-// sweepCode removes archives that nothing names, now and then, until ctx ends.
+// sweepCode removes archives that nothing names, now and then, until ctx ends. Never on the word of a store
+// that was just opened, nor of one that has lost something: what it names may not be all.
 func (s *Server) sweepCode(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	before := map[string]bool{}
+	before := s.namedCode()
 	for {
-		used := s.namedCode()
-		if _, err := s.opt.Code.Sweep(func(x string) bool { return used[x] || before[x] || s.uploads.has(x) }, sweepEvery); err != nil {
-			s.log.Warn("remove unused archives", "error", err)
-		}
-		before = used
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
+		if s.store.Doubtful() {
+			continue
+		}
+		used := s.namedCode()
+		if _, err := s.opt.Code.Sweep(func(x string) bool { return used[x] || before[x] || s.uploads.has(x) }, sweepEvery); err != nil {
+			s.log.Warn("remove unused archives", "error", err)
+		}
+		before = used
 	}
 }
 

@@ -21,12 +21,15 @@ import (
 const (
 	ownPrefix  = "/cloudjit/v1"
 	healthPath = ownPrefix + "/health"
+	// problemsPath is what was lost and repaired.
+	problemsPath = healthPath + "/problems"
 )
 
 func (s *Server) ownRoutes(mux *http.ServeMux) {
 	const f = ownPrefix + "/functions/{name}"
 	const rev = f + "/revisions/{revision}"
 	for pattern, e := range map[string]endpoint{
+		"DELETE " + problemsPath:             s.acknowledge,
 		"GET " + ownPrefix + "/functions":    s.ownFunctions,
 		"GET " + f:                           s.ownFunction,
 		"GET " + f + "/revisions":            s.ownRevisions,
@@ -103,6 +106,15 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	writeJSON(w, http.StatusOK, answer)
+	return nil
+}
+
+// acknowledge forgets what was lost and repaired. From then on what nothing refers to is removed again.
+func (s *Server) acknowledge(w http.ResponseWriter, r *http.Request) error {
+	if err := s.store.Acknowledge(); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 

@@ -128,6 +128,7 @@ func TestOwnResourcesAreAsDocumented(t *testing.T) {
 	rev := h + "/revisions/latest"
 	letter := base + "/dead-letters/" + strconv.FormatUint(letters[0].ID, 10)
 	c.call(t, 200, "GET", base+"/health", "")
+	c.call(t, 204, "DELETE", base+"/health/problems", "")
 	c.call(t, 200, "GET", base+"/functions", "")
 	c.call(t, 200, "GET", h, "")
 	c.call(t, 404, "GET", base+"/functions/none", "")

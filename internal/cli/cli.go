@@ -67,6 +67,7 @@ type commands struct {
 	Endpoint string `help:"URL of the server." env:"CLOUDJIT_ENDPOINT" default:"http://127.0.0.1:9700" placeholder:"URL"`
 
 	Serve      serveCommand              `cmd:"" help:"Run the platform." group:"server"`
+	Health     healthCommand             `cmd:"" help:"Say what does not work, what was lost and what was repaired." group:"server"`
 	Doctor     doctorCommand             `cmd:"" help:"Say what this machine has for CloudJIT, and what to do about what is missing." group:"server"`
 	Toolchain  toolchainCommands         `cmd:"" help:"Find or install native-image." group:"server"`
 	Deploy     deployCommand             `cmd:"" help:"Create a function from an archive, or give it new code." group:"functions"`
