@@ -116,7 +116,7 @@ func (s *Server) recursion(w http.ResponseWriter, r *http.Request) error {
 // putRecursion takes what holds anyway: chains of destinations are always cut after maxHops.
 func (s *Server) putRecursion(w http.ResponseWriter, r *http.Request) error {
 	var in struct{ RecursiveLoop string }
-	if err := decode(w, r, &in); err != nil {
+	if err := s.decode(w, r, &in); err != nil {
 		return err
 	}
 	switch in.RecursiveLoop {
@@ -131,7 +131,7 @@ func (s *Server) putRecursion(w http.ResponseWriter, r *http.Request) error {
 // putRuntimeManagement takes what holds anyway: functions run on the newest suitable runtime here.
 func (s *Server) putRuntimeManagement(w http.ResponseWriter, r *http.Request) error {
 	var in struct{ UpdateRuntimeOn string }
-	if err := decode(w, r, &in); err != nil {
+	if err := s.decode(w, r, &in); err != nil {
 		return err
 	}
 	switch in.UpdateRuntimeOn {

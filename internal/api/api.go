@@ -16,21 +16,26 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/cloudjit/cloudjit/internal/api/sigv4"
 	"github.com/cloudjit/cloudjit/internal/audit"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/health"
 	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/spool"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
-// Options of a Server; Store, Platform and Code are needed.
+// Options of a Server; Store, Platform, Code and Bodies are needed.
 type Options struct {
 	Store    *store.Store
 	Platform Platform
 	Code     Code
 	Logs     Logs
+	// Bodies of requests and answers are kept there while they are under way.
+	Bodies *spool.Pool
 	// Prepare, if set, makes sure that workers of a revision can be started (its code is unpacked, a
 	// JDK is there) while the function's State says Pending or its LastUpdateStatus InProgress.
 	// It is called again after a restart if it had not returned nil. The error's text is the
@@ -77,6 +82,9 @@ type Server struct {
 	uploads uploads
 	doors   doors
 
+	// memory is what bodies that are worked on take.
+	memory *semaphore.Weighted
+
 	verifier *sigv4.Verifier // nil: no credentials are asked for
 	callers  map[string]*caller
 	once     *sigv4.Once
@@ -101,7 +109,7 @@ func New(opt Options) *Server {
 	if opt.ClientTime == 0 {
 		opt.ClientTime = bodyTime
 	}
-	s := &Server{opt: opt, log: opt.Logger, store: opt.Store, run: opt.Platform, started: time.Now(), settled: make(chan struct{})}
+	s := &Server{opt: opt, log: opt.Logger, store: opt.Store, run: opt.Platform, started: time.Now(), settled: make(chan struct{}), memory: semaphore.NewWeighted(workMemory)}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.doors = newDoors(&opt)
 	s.authenticator()

@@ -104,6 +104,14 @@ func (s *Server) attempt(ctx context.Context, d *store.Delivery) error {
 		return s.postpone(ctx, d)
 	}
 	v = c.version
+	defer closeResult(res)
+	if res.Body != nil && rules.onSuccess != "" && res.Body.Size() <= store.MaxAsyncPayload { // a larger one is told to nobody
+		release, err := s.inMemory(ctx, res, 3)
+		if err != nil {
+			return err // it is delivered again when its lease ends
+		}
+		defer release()
+	}
 	payload, failure := render(d.RequestID, res, s.timeoutOf(v))
 	switch {
 	case failure == "":

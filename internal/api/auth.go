@@ -1,17 +1,14 @@
 package api
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -189,8 +186,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, a *action, e endp
 	}
 	kind := a.of(r)
 	if kind == config.ActionRead && !a.audited {
-		r2, _, err := s.enter(r, a, function.Name(line.Function), &line)
+		r2, _, err := s.enter(w, r, a, function.Name(line.Function), &line)
 		if err == nil {
+			defer r2.Body.Close()
 			err = e(w, r2)
 		}
 		if err != nil {
@@ -204,8 +202,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, a *action, e endp
 	out := &witness{ResponseWriter: w, line: &line, tell: func(status int) {
 		s.record(r, w, kind, &line, status, w.Header().Get("X-Amzn-ErrorType"))
 	}}
-	r2, forget, err := s.enter(r, a, function.Name(line.Function), &line)
+	r2, forget, err := s.enter(w, r, a, function.Name(line.Function), &line)
 	if err == nil {
+		defer r2.Body.Close()
 		err = e(out, r2)
 	}
 	if err != nil {
@@ -280,7 +279,7 @@ const maxRefused = 64 << 10
 
 // enter finds out who a request is from and whether they may do what it asks for. The request that it
 // returns knows its caller, and has a body that can be read. forget takes back that its signature was used.
-func (s *Server) enter(r *http.Request, a *action, name function.Name, e *audit.Entry) (_ *http.Request, forget func(), err error) {
+func (s *Server) enter(w http.ResponseWriter, r *http.Request, a *action, name function.Name, e *audit.Entry) (_ *http.Request, forget func(), err error) {
 	if s.verifier == nil {
 		e.User = anonymous.user
 		return r, nil, nil
@@ -296,14 +295,16 @@ func (s *Server) enter(r *http.Request, a *action, name function.Name, e *audit.
 	// A large body is not read for those who may not, though it is not sure who it is then.
 	if !c.may(kind) || name != "" && !c.owns(name) || a.platform && c.functions != nil {
 		if claim.BodySHA256 != "" || r.ContentLength >= 0 && r.ContentLength <= maxRefused {
-			if _, err := s.authenticate(r, claim, a, kind); err != nil {
+			r2, err := s.authenticate(w, r, claim, a, kind)
+			if err != nil {
 				return nil, nil, err
 			}
+			r2.Body.Close()
 			e.User = c.user
 		}
 		return nil, nil, s.refuse(c, a, name)
 	}
-	if r, err = s.authenticate(r, claim, a, kind); err != nil {
+	if r, err = s.authenticate(w, r, claim, a, kind); err != nil {
 		return nil, nil, err
 	}
 	e.User = c.user
@@ -314,6 +315,7 @@ func (s *Server) enter(r *http.Request, a *action, name function.Name, e *audit.
 			call = id + " " + r.Header.Get("Amz-Sdk-Request")
 		}
 		if forget, err = s.once.Use(claim, address, call, kind == config.ActionInvoke, now); err != nil {
+			r.Body.Close()
 			return nil, nil, authError(err)
 		}
 	}
@@ -322,7 +324,7 @@ func (s *Server) enter(r *http.Request, a *action, name function.Name, e *audit.
 
 // authenticate reads the body and checks the signature, in the other order where the request says what
 // the body's hash is.
-func (s *Server) authenticate(r *http.Request, claim *sigv4.Claim, a *action, kind string) (*http.Request, error) {
+func (s *Server) authenticate(w http.ResponseWriter, r *http.Request, claim *sigv4.Claim, a *action, kind string) (*http.Request, error) {
 	if claim.BodySHA256 != "" {
 		if err := claim.Check(claim.BodySHA256); err != nil {
 			return nil, authError(err)
@@ -335,22 +337,25 @@ func (s *Server) authenticate(r *http.Request, claim *sigv4.Claim, a *action, ki
 	case kind == config.ActionInvoke:
 		limit = s.opt.Limits.Request
 	}
-	body, sum, err := hashed(r.Body, limit)
+	within := bodyTime
+	if a.upload {
+		within = uploadTime
+	}
+	sum := sha256.New()
+	body, err := s.receive(w, io.TeeReader(r.Body, sum), r.ContentLength, limit, within)
 	var tooBig *http.MaxBytesError
 	if kind == config.ActionInvoke && errors.As(err, &tooBig) {
-		return nil, payloadTooLarge(limit+1, limit, typeRequest)
-	}
-	if err == nil {
-		err = claim.Check(sum)
+		return nil, payloadTooLarge(max(r.ContentLength, limit+1), limit, typeRequest)
 	}
 	if err != nil {
-		if body != nil {
-			body.Close()
-		}
+		return nil, err
+	}
+	if err := claim.Check(hex.EncodeToString(sum.Sum(nil))); err != nil {
+		body.Close()
 		return nil, authError(err)
 	}
 	r = r.Clone(r.Context())
-	r.Body = body
+	r.Body = &kept{body.Reader(), body}
 	return r, nil
 }
 
@@ -395,48 +400,6 @@ func authError(err error) error {
 		return fault(http.StatusTooManyRequests, "TooManyRequestsException", "%s", err) // SDKs sign and try again
 	}
 	return bodyError(err)
-}
-
-// maxSigned is the largest body that is kept in memory while its hash is compared.
-const maxSigned = 8 << 20
-
-// hashed reads a body to its end, which a signature needs before anything of it is used, and
-// returns it again: from memory, or from a file that has no name any more.
-func hashed(body io.ReadCloser, limit int64) (io.ReadCloser, string, error) {
-	sum := sha256.New()
-	in := io.TeeReader(io.LimitReader(body, limit+1), sum)
-	var head bytes.Buffer
-	if _, err := io.CopyN(&head, in, maxSigned); errors.Is(err, io.EOF) {
-		if int64(head.Len()) > limit {
-			return nil, "", &http.MaxBytesError{Limit: limit}
-		}
-		return io.NopCloser(&head), hex.EncodeToString(sum.Sum(nil)), nil
-	} else if err != nil {
-		return nil, "", err
-	}
-	f, err := os.CreateTemp("", "cloudjit-upload-")
-	if err != nil {
-		return nil, "", fmt.Errorf("keep request: %w", err)
-	}
-	err = os.Remove(f.Name())
-	var n int64
-	if err == nil {
-		n, err = io.Copy(f, in)
-	}
-	if err == nil && n+maxSigned > limit {
-		err = &http.MaxBytesError{Limit: limit}
-	}
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		f.Close()
-		return nil, "", err
-	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(&head, f), f}, hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // NewHTTPServer returns an http.Server for h with the limits that a server on a network needs.

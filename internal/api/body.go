@@ -31,16 +31,6 @@ func bodyDeadline(w http.ResponseWriter, d time.Duration) (lift func()) {
 	return func() { _ = c.SetReadDeadline(time.Time{}) }
 }
 
-// decode reads a request's JSON. Unknown fields are ignored, as AWS does; no body is {}.
-func decode(w http.ResponseWriter, r *http.Request, into any) error {
-	defer bodyDeadline(w, bodyTime)()
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDocument))
-	if err != nil {
-		return bodyError(err)
-	}
-	return unmarshal(b, into)
-}
-
 func unmarshal(b []byte, into any) error {
 	if len(bytes.TrimSpace(b)) == 0 {
 		return nil

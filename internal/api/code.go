@@ -75,11 +75,20 @@ func (u *uploads) has(sha string) bool {
 // readUpload reads a request with an archive in it: the rest into doc, the archive, if there is
 // one, into the artifact store, checked. The caller calls release when a revision names it or it was given up.
 func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, doc any) (*uploaded, error) {
-	defer bodyDeadline(w, uploadTime)()
 	limit := s.opt.Limits.Code
-	body := http.MaxBytesReader(w, r.Body, s.uploadLimit())
+	body, err := s.keep(w, r, s.uploadLimit(), uploadTime)
+	if err != nil {
+		return nil, s.uploadError(err)
+	}
+	defer body.Close()
+	// What is read of an archive's directory grows with it.
+	done, err := s.work(r.Context(), min(1<<20+body.Size(), workMemory/3))
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	var up *uploaded
-	rest, found, err := splitZip(body, maxDocument, func(zip io.Reader) error {
+	rest, found, err := splitZip(body.Reader(), maxDocument, func(zip io.Reader) error {
 		ref, err := s.opt.Code.Put(r.Context(), zip, limit)
 		if err != nil {
 			return err

@@ -142,10 +142,15 @@ func (e *Error) write(w http.ResponseWriter) {
 		body["Reason"] = e.Reason
 	}
 	w.Header().Set("X-Amzn-ErrorType", e.Code)
+	e.retryLater(w)
+	writeJSON(w, e.Status, body)
+}
+
+// retryLater says when to come again, if it is a matter of time.
+func (e *Error) retryLater(w http.ResponseWriter) {
 	if e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	writeJSON(w, e.Status, body)
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/audit"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/spool"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -55,7 +57,7 @@ func (s *Server) serveURL(w http.ResponseWriter, r *http.Request, id, strip stri
 			return
 		}
 		line := &audit.Entry{Action: invokeURL.name, Function: string(fn.Name)}
-		if r, _, err = s.enter(r, &invokeURL, fn.Name, line); err != nil {
+		if r, _, err = s.enter(w, r, &invokeURL, fn.Name, line); err != nil {
 			e := asError(err)
 			s.record(r0, w, config.ActionInvoke, line, e.Status, e.Code)
 			message := "Forbidden"
@@ -65,6 +67,7 @@ func (s *Server) serveURL(w http.ResponseWriter, r *http.Request, id, strip stri
 			urlFailure(w, e.Status, message)
 			return
 		}
+		defer r.Body.Close()
 		w = &witness{ResponseWriter: w, line: line, tell: func(status int) { s.record(r0, w0, config.ActionInvoke, line, status, "") }}
 	}
 	if v.State.Value != active.Value {
@@ -98,16 +101,18 @@ type urlCall struct {
 
 // urlEvent invokes a handler with the request as an event of payload format 2.0.
 func (s *Server) urlEvent(w http.ResponseWriter, r *http.Request, c urlCall) {
-	lift := bodyDeadline(w, bodyTime)
-	event, err := urlevent.FromRequest(r, urlevent.Context{
-		RequestID: c.req, URLID: c.urlID, Account: s.opt.Account, StripPrefix: c.strip, MaxBody: s.opt.Limits.Request,
-	})
-	lift()
+	event, body, err := s.urlPayload(w, r, &c)
+	var tooBig *http.MaxBytesError
 	switch {
-	case errors.Is(err, urlevent.ErrTooLarge):
+	case errors.As(err, &tooBig):
 		urlFailure(w, http.StatusRequestEntityTooLarge, "Request Too Long")
 		return
 	case err != nil:
+		if e := asError(err); e.Status != http.StatusBadRequest {
+			e.retryLater(w)
+			urlFailure(w, e.Status, e.Message)
+			return
+		}
 		urlFailure(w, http.StatusBadRequest, "The request ended too soon")
 		return
 	}
@@ -119,6 +124,10 @@ func (s *Server) urlEvent(w http.ResponseWriter, r *http.Request, c urlCall) {
 	if inv.TraceID == "" {
 		inv.TraceID = newTraceID()
 	}
+	if body != nil {
+		defer body.Close()
+		inv.Body = body
+	}
 	var stream *urlStream
 	if c.fn.URLs[c.qualifier].InvokeMode == streamMode {
 		slow := s.patience(w)
@@ -128,6 +137,7 @@ func (s *Server) urlEvent(w http.ResponseWriter, r *http.Request, c urlCall) {
 	}
 	call := &call{fn: c.fn, version: c.version, qualifier: c.qualifier, inv: *inv}
 	res, err := s.perform(r.Context(), call)
+	defer closeResult(res)
 	if stream != nil && stream.started {
 		stream.finish()
 		return // the head is out: whatever happened since shows as the end of the body
@@ -149,9 +159,43 @@ func (s *Server) urlEvent(w http.ResponseWriter, r *http.Request, c urlCall) {
 		urlFailure(w, http.StatusBadGateway, "Internal Server Error")
 		return
 	}
-	if err := urlevent.Respond(w, res.Payload); err != nil {
+	release, err := s.inMemory(r.Context(), res, 4)
+	if err != nil {
+		e := asError(err)
+		e.retryLater(w)
+		urlFailure(w, e.Status, "Rate exceeded")
+		return
+	}
+	out := &later{ResponseWriter: w, server: s}
+	err = urlevent.Respond(out, res.Payload)
+	res.Payload = nil
+	release()
+	if err != nil {
 		urlFailure(w, http.StatusBadGateway, "Internal Server Error")
 	}
+	out.send()
+}
+
+// urlPayload makes the event of a request to a function URL; one that is not small is out of memory.
+func (s *Server) urlPayload(w http.ResponseWriter, r *http.Request, c *urlCall) (event []byte, body *spool.Body, err error) {
+	in, err := s.keep(w, r, s.opt.Limits.Request, bodyTime)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer in.Close()
+	release, err := s.work(r.Context(), 5*in.Size())
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	r = r.WithContext(r.Context())
+	r.Body = io.NopCloser(in.Reader())
+	if event, err = urlevent.FromRequest(r, urlevent.Context{
+		RequestID: c.req, URLID: c.urlID, Account: s.opt.Account, StripPrefix: c.strip, MaxBody: s.opt.Limits.Request,
+	}); err != nil {
+		return nil, nil, err
+	}
+	return s.stash(event)
 }
 
 func urlFailure(w http.ResponseWriter, status int, message string) {

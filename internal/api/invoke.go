@@ -12,11 +12,11 @@ import (
 	"io"
 	mathrand "math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/spool"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -57,6 +57,14 @@ type call struct {
 	version   *store.Version
 	qualifier string // as the caller gave it
 	inv       worker.Invocation
+	body      *spool.Body // of the event, if it is in the spool
+}
+
+// close gives back what the event takes.
+func (c *call) close() {
+	if c.body != nil {
+		c.body.Close()
+	}
 }
 
 // resolve finds the version that an invocation goes to. Of an alias with weights it is drawn.
@@ -87,7 +95,7 @@ func draw(a store.Alias, x float64) string {
 }
 
 // readCall reads what all kinds of invocation have in common.
-func (s *Server) readCall(w http.ResponseWriter, r *http.Request, limit int64, kind string) (*call, error) {
+func (s *Server) readCall(w http.ResponseWriter, r *http.Request, limit int64, kind string) (_ *call, err error) {
 	f, err := target(r)
 	if err != nil {
 		return nil, err
@@ -105,7 +113,12 @@ func (s *Server) readCall(w http.ResponseWriter, r *http.Request, limit int64, k
 		}
 	}
 	c := &call{fn: fn, version: v, qualifier: f.Qualifier}
-	if c.inv.Payload, err = readPayload(w, r, limit, kind); err != nil {
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	if err := s.readPayload(w, r, limit, kind, c); err != nil {
 		return nil, err
 	}
 	if h := r.Header[headerContext]; len(h) > 0 && h[0] != "" {
@@ -128,33 +141,50 @@ func (s *Server) readCall(w http.ResponseWriter, r *http.Request, limit int64, k
 }
 
 // readPayload reads an event, which is JSON; none is {}.
-func readPayload(w http.ResponseWriter, r *http.Request, limit int64, kind string) ([]byte, error) {
+func (s *Server) readPayload(w http.ResponseWriter, r *http.Request, limit int64, kind string, c *call) error {
 	if r.ContentLength > limit {
-		return nil, payloadTooLarge(r.ContentLength, limit, kind)
+		return payloadTooLarge(r.ContentLength, limit, kind)
 	}
-	defer bodyDeadline(w, bodyTime)()
 	var b []byte
-	var err error
-	if r.ContentLength >= 0 {
+	if _, read := r.Body.(*kept); !read && r.ContentLength >= 0 && r.ContentLength <= plainBody {
+		defer bodyDeadline(w, bodyTime)()
 		b = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(r.Body, b)
+		if _, err := io.ReadFull(r.Body, b); err != nil {
+			return bodyError(err)
+		}
 	} else {
-		b, err = io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+		body, err := s.keep(w, r, limit, bodyTime)
 		var tooBig *http.MaxBytesError
 		if errors.As(err, &tooBig) {
-			return nil, payloadTooLarge(limit+1, limit, kind)
+			return payloadTooLarge(limit+1, limit, kind)
+		}
+		if err != nil {
+			return err
+		}
+		c.body = body
+		var small bool
+		if b, small = body.Memory(); !small {
+			release, err := s.work(r.Context(), body.Size())
+			if err != nil {
+				return err
+			}
+			defer release()
+			if b, err = body.Bytes(); err != nil {
+				return err
+			}
+			c.inv.Body = body
 		}
 	}
-	if err != nil {
-		return nil, bodyError(err)
-	}
 	if len(b) == 0 {
-		return []byte("{}"), nil
+		b = []byte("{}")
 	}
 	if !json.Valid(b) {
-		return nil, fault(http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json: %s", syntax(b))
+		return fault(http.StatusBadRequest, "InvalidRequestContentException", "Could not parse request body into json: %s", syntax(b))
 	}
-	return b, nil
+	if c.inv.Body == nil {
+		c.inv.Payload = b
+	}
+	return nil
 }
 
 // syntax says where a document that is not JSON stops being so.
@@ -188,6 +218,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer c.close()
 	switch kind {
 	case typeDryRun:
 		w.WriteHeader(http.StatusNoContent)
@@ -204,6 +235,7 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer closeResult(res)
 	payload, failure := render(c.inv.RequestID, res, s.timeoutOf(c.version))
 	h := w.Header()
 	h[headerExecuted] = []string{c.version.Version}
@@ -219,9 +251,11 @@ func (s *Server) invoke(w http.ResponseWriter, r *http.Request) error {
 		h[headerCold] = []string{"true"}
 	}
 	h["Content-Type"] = []string{"application/json"}
-	h["Content-Length"] = []string{strconv.Itoa(len(payload))}
-	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(payload) // the caller is gone: nobody to tell
+	body := res.Body
+	if failure != "" {
+		body = nil
+	}
+	s.sendPayload(w, payload, body)
 	return nil
 }
 
@@ -252,6 +286,7 @@ func (s *Server) performOn(ctx context.Context, v *store.Version, inv *worker.In
 	if rev.Spec.Kind == function.KindWeb {
 		return s.performWeb(ctx, rev, inv)
 	}
+	inv.Keep = s.keepAnswer
 	return s.run.Invoke(ctx, id, inv)
 }
 
@@ -263,6 +298,16 @@ func (s *Server) timeoutOf(v *store.Version) time.Duration {
 }
 
 func (s *Server) enqueue(w http.ResponseWriter, r *http.Request, c *call) error {
+	if c.inv.Body != nil {
+		release, err := s.work(r.Context(), c.inv.Body.Size())
+		if err != nil {
+			return err
+		}
+		defer release()
+		if c.inv.Payload, err = c.inv.Body.Bytes(); err != nil {
+			return err
+		}
+	}
 	err := s.store.Enqueue(r.Context(), &store.Async{
 		RequestID: c.inv.RequestID, Function: c.fn.Name, Qualifier: c.qualifier, ClientContext: c.inv.ClientContext,
 		TraceID: c.inv.TraceID, EnqueuedAt: time.Now().UTC(), Payload: c.inv.Payload,
@@ -281,6 +326,7 @@ func (s *Server) invokeAsync(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer c.close()
 	return s.enqueue(w, r, c)
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -340,11 +341,15 @@ func (s *Server) revisionCode(w http.ResponseWriter, r *http.Request) error {
 }
 
 // readPolicy reads a policy strictly: a misspelt field would silently change nothing.
-func readPolicy(w http.ResponseWriter, r *http.Request) (store.Policy, error) {
-	defer bodyDeadline(w, bodyTime)()
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxDocument))
-	d.DisallowUnknownFields()
+func (s *Server) readPolicy(w http.ResponseWriter, r *http.Request) (store.Policy, error) {
 	var p store.Policy
+	doc, release, err := s.document(w, r)
+	if err != nil {
+		return p, err
+	}
+	defer release()
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.DisallowUnknownFields()
 	if err := d.Decode(&p); err != nil && !errors.Is(err, io.EOF) {
 		return p, invalid("Policy: %v", err)
 	}
@@ -374,7 +379,7 @@ type policyView struct {
 }
 
 func (s *Server) putFunctionPolicy(w http.ResponseWriter, r *http.Request) error {
-	p, err := readPolicy(w, r)
+	p, err := s.readPolicy(w, r)
 	if err != nil {
 		return err
 	}
@@ -402,7 +407,7 @@ func (s *Server) platformPolicy(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (s *Server) putPlatformPolicy(w http.ResponseWriter, r *http.Request) error {
-	p, err := readPolicy(w, r)
+	p, err := s.readPolicy(w, r)
 	if err != nil {
 		return err
 	}

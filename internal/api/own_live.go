@@ -47,7 +47,7 @@ func (s *Server) optimize(w http.ResponseWriter, r *http.Request) error {
 		Rung  function.Rung `json:"rung"`
 		Level string        `json:"level"`
 	}
-	if err := decode(w, r, &in); err != nil {
+	if err := s.decode(w, r, &in); err != nil {
 		return err
 	}
 	switch in.Level {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"hash/crc32"
+	"io"
 	"net/http"
 
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -17,6 +18,7 @@ func (s *Server) invokeStreaming(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	defer c.close()
 	switch r.Header.Get(headerType) {
 	case "", typeRequest:
 	case typeDryRun:
@@ -41,6 +43,7 @@ func (s *Server) invokeStreaming(w http.ResponseWriter, r *http.Request) error {
 		}
 		return err
 	}
+	defer closeResult(res)
 	payload, failure := render(c.inv.RequestID, res, s.timeoutOf(c.version))
 	if out.started && failure == "" && res.Outcome == function.OutcomeOK && len(res.Payload) == 0 {
 		payload = nil // it was streamed
@@ -49,6 +52,10 @@ func (s *Server) invokeStreaming(w http.ResponseWriter, r *http.Request) error {
 	details := ""
 	if failure != "" {
 		details = string(payload)
+	} else if res.Body != nil {
+		if _, err := io.Copy(out, res.Body.Reader()); err != nil {
+			return nil // the caller is gone: nobody to tell
+		}
 	} else if len(payload) > 0 {
 		if _, err := out.Write(payload); err != nil {
 			return nil // the caller is gone: nobody to tell

@@ -62,7 +62,7 @@ func (s *Server) updateConfiguration(w http.ResponseWriter, r *http.Request) err
 		configInput
 		RevisionID string `json:"RevisionId"`
 	}
-	if err := decode(w, r, &in); err != nil {
+	if err := s.decode(w, r, &in); err != nil {
 		return err
 	}
 	if err := in.unsupported(); err != nil {

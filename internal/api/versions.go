@@ -45,7 +45,7 @@ func (s *Server) publishVersion(w http.ResponseWriter, r *http.Request) error {
 		CodeSha256, RevisionID, PublishTo string
 		Description                       *string
 	}
-	if err := decode(w, r, &in); err != nil {
+	if err := s.decode(w, r, &in); err != nil {
 		return err
 	}
 	if err := refusePublishTo(in.PublishTo); err != nil {
@@ -280,7 +280,7 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, in any, apply fu
 		return f, err
 	}
 	if in != nil {
-		if err := decode(w, r, in); err != nil {
+		if err := s.decode(w, r, in); err != nil {
 			return f, err
 		}
 	}

@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/api/urlevent"
+	"github.com/cloudjit/cloudjit/internal/disk"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/spool"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -43,8 +45,12 @@ func (s *Server) proxy(w http.ResponseWriter, r *http.Request, rev *store.Revisi
 	ctx, cancel := context.WithTimeoutCause(r.Context(), maxStream, errTooLong)
 	defer cancel()
 	r = r.WithContext(ctx)
-	if !s.replayable(w, r) {
+	sent, ok := s.replayable(w, r)
+	if !ok {
 		return
+	}
+	if sent != nil {
+		defer sent.Close()
 	}
 	slow := s.patience(w)
 	defer slow.lift()
@@ -154,20 +160,27 @@ func (s *Server) roundTrip(rev *store.Revision, at store.URLTarget, r *http.Requ
 	}
 }
 
-// replayable reads a small body into memory, so that the request can be sent again.
-func (s *Server) replayable(w http.ResponseWriter, r *http.Request) bool {
+// replayable reads a small body, so that the request can be sent again. The caller closes the body, if there is one.
+func (s *Server) replayable(w http.ResponseWriter, r *http.Request) (*spool.Body, bool) {
 	if r.ContentLength <= 0 || r.ContentLength > maxReplay {
-		return true
+		return nil, true
 	}
-	defer bodyDeadline(w, s.opt.ClientTime)()
-	b := make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(r.Body, b); err != nil {
-		urlFailure(w, http.StatusBadRequest, "The request ended too soon")
-		return false
+	b, err := s.keep(w, r, maxReplay, s.opt.ClientTime)
+	if err == nil && b.Size() != r.ContentLength {
+		b.Close()
+		err = bodyError(io.ErrUnexpectedEOF)
 	}
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
-	r.Body, _ = r.GetBody()
-	return true
+	if err != nil {
+		if e := asError(err); e.Status != http.StatusBadRequest {
+			e.retryLater(w)
+			urlFailure(w, e.Status, e.Message)
+		} else {
+			urlFailure(w, http.StatusBadRequest, "The request ended too soon")
+		}
+		return nil, false
+	}
+	resend(r, b)
+	return b, true
 }
 
 func (s *Server) proxyFailure(w http.ResponseWriter, r *http.Request, rev *store.Revision, err error) {
@@ -207,17 +220,13 @@ func (s *Server) performWeb(ctx context.Context, rev *store.Revision, inv *worke
 	ctx, cancel := context.WithTimeoutCause(ctx, maxStream, errTooLong)
 	defer cancel()
 	timedOut := func() bool { return errors.Is(context.Cause(ctx), errTooLong) }
-	method, target, header, body, isHTTP := urlevent.ToRequest(inv.Payload)
-	if !isHTTP {
-		method, target, body = http.MethodPost, or(rev.Spec.Environment[eventPathVariable], eventPath), inv.Payload
-		header = http.Header{"Content-Type": {"application/json"}}
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://function"+target, bytes.NewReader(body))
+	req, sent, isHTTP, err := s.webRequest(ctx, rev, inv)
 	if err != nil {
-		return nil, fault(http.StatusBadRequest, "InvalidRequestContentException", "The event describes no HTTP request: %v", err)
+		return nil, err
 	}
-	req.Header = header
-	req.Header.Set(headerRequest, inv.RequestID)
+	if sent != nil {
+		defer sent.Close()
+	}
 	res, err := s.run.RoundTrip(rev.Spec.ID, req)
 	var failed *node.FunctionError
 	switch {
@@ -229,16 +238,30 @@ func (s *Server) performWeb(ctx context.Context, rev *store.Revision, inv *worke
 		return nil, err
 	}
 	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
+	kept, err := s.opt.Bodies.Read(res.Body, maxResponse)
 	switch {
 	case errors.As(err, &failed):
 		return failed.Result, nil
 	case timedOut():
 		return &node.Result{Outcome: function.OutcomeTimeout}, nil
+	case errors.Is(err, spool.ErrTooLarge):
+		return &node.Result{Outcome: function.OutcomeTooLarge}, nil
+	case errors.Is(err, spool.ErrFull):
+		return nil, errBusy()
+	case errors.Is(err, disk.ErrFull):
+		return nil, err
 	case err != nil:
 		return &node.Result{Outcome: function.OutcomeCrashed}, nil
-	case len(answer) > maxResponse:
-		return &node.Result{Outcome: function.OutcomeTooLarge}, nil
+	}
+	defer kept.Close()
+	release, err := s.work(ctx, 4*kept.Size())
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	answer, err := kept.Bytes()
+	if err != nil {
+		return nil, err
 	}
 	out := &node.Result{Outcome: function.OutcomeOK, Rung: function.Rung(res.Header.Get(headerRung)), Cold: res.Header.Get(headerCold) != ""}
 	res.Header.Del(headerCold)
@@ -254,5 +277,57 @@ func (s *Server) performWeb(ctx context.Context, rev *store.Revision, inv *worke
 	default:
 		out.Payload = answer
 	}
+	if err != nil || out.Outcome != function.OutcomeOK {
+		return out, err
+	}
+	payload, body, err := s.stash(out.Payload)
+	if out.Payload = payload; body != nil {
+		out.Body = body
+	}
 	return out, err
+}
+
+// webRequest makes the request that an event stands for. sent, if not nil, holds its body, to be closed
+// when it is not needed any more.
+func (s *Server) webRequest(ctx context.Context, rev *store.Revision, inv *worker.Invocation) (req *http.Request, sent *spool.Body, isHTTP bool, err error) {
+	if inv.Body != nil {
+		release, err := s.work(ctx, 3*inv.Body.Size())
+		if err != nil {
+			return nil, nil, false, err
+		}
+		defer release()
+	}
+	event, err := inv.Event()
+	if err != nil {
+		return nil, nil, false, err
+	}
+	method, target, header, body, isHTTP := urlevent.ToRequest(event)
+	if !isHTTP {
+		method, target, body = http.MethodPost, or(rev.Spec.Environment[eventPathVariable], eventPath), event
+		header = http.Header{"Content-Type": {"application/json"}}
+	}
+	small, sent, err := s.stash(body)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	req, err = http.NewRequestWithContext(ctx, method, "http://function"+target, bytes.NewReader(small))
+	if err != nil {
+		if sent != nil {
+			sent.Close()
+		}
+		return nil, nil, false, fault(http.StatusBadRequest, "InvalidRequestContentException", "The event describes no HTTP request: %v", err)
+	}
+	if sent != nil {
+		resend(req, sent)
+	}
+	req.Header = header
+	req.Header.Set(headerRequest, inv.RequestID)
+	return req, sent, isHTTP, nil
+}
+
+// resend makes a kept body that of a request, which can be sent as often as it takes.
+func resend(r *http.Request, b *spool.Body) {
+	r.ContentLength = b.Size()
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(b.Reader()), nil }
+	r.Body, _ = r.GetBody()
 }

@@ -52,6 +52,17 @@ type Config struct {
 	Async     Async     `yaml:"async"`
 	Limits    Limits    `yaml:"limits"`
 	Audit     Audit     `yaml:"audit"`
+	Disk      Disk      `yaml:"disk"`
+}
+
+// Disk bounds what is stored, in 1e6 bytes; what the builds made is Artifacts'.
+type Disk struct {
+	// BodiesMB of requests and answers under way, beyond what of them is in memory.
+	BodiesMB int `yaml:"bodiesMB"`
+	// CodeMB of uploaded archives and what is unpacked of them; 0: no limit. Uploads beyond are refused.
+	CodeMB int `yaml:"codeMB"`
+	// LogsMB of all functions; 0: no limit. Of those that wrote least recently the oldest half goes.
+	LogsMB int `yaml:"logsMB"`
 }
 
 // TLS names the PEM files of a certificate, with its chain, and of its key. They are read again when
@@ -222,6 +233,7 @@ func Default() Config {
 		Artifacts: Artifacts{DiskMB: 20_000},
 		Async:     Async{Retries: 2, Backoff: time.Minute, MaxAge: 6 * time.Hour},
 		Limits:    Limits{Code: 250 << 20, Unzipped: 500 << 20, Request: 6 << 20, Event: 1 << 20, Logs: 64 << 20},
+		Disk:      Disk{BodiesMB: 4000, CodeMB: 50_000, LogsMB: 2000},
 		Audit:     Audit{FileMB: 20, Files: 5, Invocations: true},
 	}
 }
@@ -298,6 +310,9 @@ func (c *Config) Check() error {
 			check(functionPattern.MatchString(f), key+".functions", fmt.Sprintf("%q: want names of functions, in which * stands for any characters", f))
 		}
 	}
+	check(c.Disk.BodiesMB >= 16, "disk.bodiesMB", "want 16 or more")
+	check(c.Disk.CodeMB >= 0, "disk.codeMB", "want 0 or more")
+	check(c.Disk.LogsMB >= 0, "disk.logsMB", "want 0 or more")
 	check(c.Audit.FileMB > 0, "audit.fileMB", "want 1 or more")
 	check(c.Audit.Files >= 0, "audit.files", "want 0 or more")
 	oneOf := func(key, v string, names ...string) {

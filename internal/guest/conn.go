@@ -316,7 +316,11 @@ func (c *conn) head(status, length int) {
 
 // give writes an invocation, with what was pending before it, in one write if it is not large.
 func (c *conn) give(inv *worker.Invocation) error {
-	c.head(http.StatusOK, len(inv.Payload))
+	size := len(inv.Payload)
+	if inv.Body != nil {
+		size = int(inv.Body.Size())
+	}
+	c.head(http.StatusOK, size)
 	b := header(c.pending, headerRequestID, inv.RequestID)
 	b = append(append(b, headerDeadline...), ": "...)
 	b = append(strconv.AppendInt(b, inv.Deadline.UnixMilli(), 10), "\r\n"...)
@@ -325,7 +329,7 @@ func (c *conn) give(inv *worker.Invocation) error {
 	b = header(b, headerClient, inv.ClientContext)
 	b = header(b, headerIdentity, inv.Identity)
 	b = append(b, "\r\n"...)
-	large := len(inv.Payload) > oneWrite
+	large := inv.Body != nil || size > oneWrite
 	if !large {
 		b = append(b, inv.Payload...)
 	}
@@ -333,8 +337,14 @@ func (c *conn) give(inv *worker.Invocation) error {
 	if err := c.flush(); err != nil || !large {
 		return err
 	}
-	_, err := c.net.Write(inv.Payload)
-	return err
+	if inv.Body == nil {
+		_, err := c.net.Write(inv.Payload)
+		return err
+	}
+	if n, err := io.Copy(c.net, inv.Body.Reader()); err != nil || n != int64(size) {
+		return errors.Join(err, c.net.Close()) // the runtime must not take what it got for all
+	}
+	return nil
 }
 
 // header appends one line, whose value validate has looked at; none without a value.

@@ -126,17 +126,23 @@ func (c *conn) serveResponse(r *http.Request, id string) {
 		c.accept()
 		return
 	}
-	body, err := readBody(r, MaxPayload)
+	res := &worker.Result{Outcome: function.OutcomeOK, ContentType: r.Header.Get("Content-Type")}
+	err = take(res, call, r)
 	switch {
 	case errors.Is(err, errTooLarge):
 		drain(r)
 		c.runtime.finish(call, tooLarge(MaxPayload))
 		c.refuseAs(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge",
 			fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", MaxPayload))
+	case errors.Is(err, worker.ErrNotKept):
+		drain(r)
+		doc, _ := json.Marshal(map[string]string{"errorType": "Platform.ResponseNotKept", "errorMessage": err.Error()})
+		c.runtime.finish(call, &worker.Result{Outcome: function.OutcomeHandlerError, ErrorType: "Platform.ResponseNotKept", Payload: doc, ContentType: "application/json"})
+		c.accept()
 	case err != nil:
 		c.runtime.abandon()
 	default:
-		c.runtime.finish(call, &worker.Result{Outcome: function.OutcomeOK, Payload: body, ContentType: r.Header.Get("Content-Type")})
+		c.runtime.finish(call, res)
 		c.accept()
 	}
 }
@@ -148,7 +154,7 @@ func (c *conn) serveError(r *http.Request, id string) {
 		c.refuse(err)
 		return
 	}
-	body, err := readBody(r, MaxPayload)
+	body, err := readBody(r, maxDocument)
 	if errors.Is(err, errTooLarge) {
 		drain(r)
 		body, err = nil, nil
@@ -170,7 +176,7 @@ func receive(c *call, r *http.Request) *worker.Result {
 	res := &worker.Result{Outcome: function.OutcomeOK, ContentType: r.Header.Get("Content-Type")}
 	var err error
 	if c.inv.Stream == nil {
-		res.Payload, err = readBody(r, MaxPayload)
+		err = take(res, c, r)
 		if errors.Is(err, errTooLarge) {
 			drain(r)
 			return tooLarge(MaxPayload)
@@ -181,6 +187,10 @@ func receive(c *call, r *http.Request) *worker.Result {
 	}
 	switch kind := r.Trailer.Get(headerErrorType); {
 	case kind != "": // the handler failed midway
+		if res.Body != nil {
+			res.Body.Close()
+			res.Body = nil
+		}
 		doc, _ := base64.StdEncoding.DecodeString(r.Trailer.Get(headerErrorBody))
 		res.Outcome, res.ErrorType = function.OutcomeHandlerError, errorType(kind)
 		res.Payload = errorDocument(doc, kind)
@@ -223,6 +233,31 @@ func relay(c *call, r *http.Request) error {
 			return err
 		}
 	}
+}
+
+// smallAnswer is what is taken into memory at once, in bytes.
+const smallAnswer = 4 << 10
+
+// take reads an answer: into memory, or where the invocation wants large ones kept. A runtime may say that
+// a large one comes, and send nothing.
+func take(res *worker.Result, c *call, r *http.Request) (err error) {
+	if c.inv.Keep == nil || r.ContentLength >= 0 && r.ContentLength <= smallAnswer || r.ContentLength > MaxPayload {
+		res.Payload, err = readBody(r, MaxPayload)
+		return err
+	}
+	b, err := c.inv.Keep(r.Body, MaxPayload)
+	if errors.Is(err, worker.ErrTooLarge) {
+		return errTooLarge
+	}
+	if err == nil && r.ContentLength >= 0 && b.Size() != r.ContentLength {
+		b.Close()
+		return io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	res.Body = b
+	return nil
 }
 
 // readBody reads a body of at most limit bytes.

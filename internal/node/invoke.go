@@ -19,7 +19,9 @@ type Result struct {
 	Outcome function.Outcome
 	// Payload is the answer (OutcomeOK) or the runtime's error document (OutcomeHandlerError,
 	// and OutcomeInitError if the runtime posted one).
-	Payload     []byte
+	Payload []byte
+	// Body, if set, is the answer in the place of Payload, for an invocation with Keep. Who gets the result closes it.
+	Body        worker.Body
 	ContentType string
 	// ErrorType is what the runtime said in Lambda-Runtime-Function-Error-Type.
 	ErrorType string
@@ -93,6 +95,9 @@ func (n *Node) Invoke(ctx context.Context, id function.RevisionID, inv *worker.I
 		res, outcome, err := n.run(ctx, c, inv)
 		noRetry := inv.Stream != nil && res.streaming
 		if n.finish(c, outcome, noRetry) {
+			if res.Body != nil {
+				res.Body.Close()
+			}
 			continue
 		}
 		n.release(c)
@@ -286,7 +291,7 @@ func (n *Node) run(ctx context.Context, c *call, inv *worker.Invocation) (ran, f
 	var exit *worker.ExitError
 	switch {
 	case err == nil:
-		res.Outcome, res.Payload, res.ErrorType, res.ContentType = out.Outcome, out.Payload, out.ErrorType, out.ContentType
+		res.Outcome, res.Payload, res.Body, res.ErrorType, res.ContentType = out.Outcome, out.Payload, out.Body, out.ErrorType, out.ContentType
 	case errors.As(err, &exit) && exit.Exit.Stopped && n.ctx.Err() != nil:
 		return res, function.OutcomeCrashed, ErrDraining
 	case errors.As(err, &exit) && exit.NotTaken:

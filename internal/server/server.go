@@ -26,6 +26,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/policy"
+	"github.com/cloudjit/cloudjit/internal/spool"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -55,6 +56,7 @@ type Server struct {
 	http     *http.Server
 	listener net.Listener
 	audits   []*audit.Log
+	bodies   *spool.Pool
 
 	life   context.Context // ends when background work has to
 	end    context.CancelFunc
@@ -121,6 +123,11 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.bodies, err = spool.Open(spool.Options{
+		Dir: filepath.Join(data, "spool"), Memory: bodyMemory, Disk: int64(opt.Config.Disk.BodiesMB) * 1e6,
+	}); err != nil {
+		return nil, err
+	}
 	m := memoryBudget(opt.Config)
 	nodeOptions := node.Options{
 		Driver: s.driver, Launcher: l, State: s.store, Code: artifacts.Path, Logs: s.logs, Metrics: metrics,
@@ -139,7 +146,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	metrics.Gauges(gauges(s.node, s.store)...)
 
 	a := api.New(api.Options{
-		Store: s.store, Platform: s.node, Code: artifacts, Logs: s.logs, Prepare: l.prepare, Metrics: metrics.Handler(), Observe: metrics.Async, Logger: opt.Log,
+		Store: s.store, Platform: s.node, Code: artifacts, Logs: s.logs, Bodies: s.bodies, Prepare: l.prepare, Metrics: metrics.Handler(), Observe: metrics.Async, Logger: opt.Log,
 		Region: opt.Config.Region, Account: opt.Config.Account,
 		Credentials: opt.Config.Credentials, Insecure: opt.Config.Insecure, Hosts: hosts(opt.Config), Origins: opt.Config.Origins,
 		Audit: audits[0], AuditInvocations: audits[1],
@@ -165,6 +172,9 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	})
 	return s, nil
 }
+
+// bodyMemory is what the blocks of bodies under way take together, in bytes.
+const bodyMemory = 32 << 20
 
 // Addr is what the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
@@ -237,6 +247,9 @@ func (s *Server) close() error {
 	}
 	if s.logs != nil {
 		errs = append(errs, s.logs.Close())
+	}
+	if s.bodies != nil {
+		errs = append(errs, s.bodies.Close())
 	}
 	for _, l := range s.audits {
 		errs = append(errs, l.Close())

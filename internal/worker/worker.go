@@ -165,8 +165,14 @@ type Phases struct {
 
 // Invocation is one event for the Runtime API.
 type Invocation struct {
-	RequestID     string
-	Payload       []byte
+	RequestID string
+	// Payload is the event, a JSON document; if Body is set, that is.
+	Payload []byte
+	// Body is an event that is too large to be held in memory while it waits.
+	Body Body
+	// Keep, if set, takes an answer that is not small into a Body, up to limit bytes, where it stands in
+	// Result.Body. It returns ErrTooLarge for more, and ErrNotKept.
+	Keep          func(r io.Reader, limit int64) (Body, error)
 	Deadline      time.Time
 	FunctionARN   string
 	TraceID       string // X-Amzn-Trace-Id, may be empty
@@ -177,6 +183,33 @@ type Invocation struct {
 	// Nil: streamed answers are collected into Result.Payload, within the size limit.
 	Stream StreamWriter
 }
+
+// Event is the payload, in memory.
+func (i *Invocation) Event() ([]byte, error) {
+	if i.Body == nil {
+		return i.Payload, nil
+	}
+	return i.Body.Bytes()
+}
+
+// Body is a payload outside of memory.
+type Body interface {
+	// Size in bytes.
+	Size() int64
+	// Reader reads it from its start, as often as it is asked for.
+	Reader() io.Reader
+	// Bytes reads all of it into memory.
+	Bytes() ([]byte, error)
+	// Close gives back what it takes. It is its owner's to call: of an event who invokes, of an answer who
+	// got the result. Idempotent.
+	Close() error
+}
+
+// ErrTooLarge is returned by Invocation.Keep for an answer over the limit.
+var ErrTooLarge = errors.New("answer is too large")
+
+// ErrNotKept is returned by Invocation.Keep when there is no room for an answer. The runtime is not to blame.
+var ErrNotKept = errors.New("there is no room for the answer")
 
 // StreamWriter takes a streamed answer. Start is called once, before the first Write.
 type StreamWriter interface {
@@ -191,6 +224,8 @@ type Result struct {
 	// Payload is the answer, or the error document {errorType, errorMessage, stackTrace}. Of an
 	// answer that went to Invocation.Stream it is empty, or the error that ended it midway.
 	Payload []byte
+	// Body, if set, is the answer in the place of Payload.
+	Body Body
 	// Streamed says that the answer went to Invocation.Stream.
 	Streamed bool
 	// ErrorType is Lambda-Runtime-Function-Error-Type, e.g. "Unhandled".

@@ -244,7 +244,11 @@ func (w *Worker) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Re
 
 func (w *Worker) handle(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
 	if w.program.Handler == nil {
-		return &worker.Result{Outcome: function.OutcomeOK, Payload: inv.Payload, ContentType: "application/json"}, nil
+		event, err := inv.Event()
+		if err != nil {
+			return nil, &worker.ExitError{}
+		}
+		return &worker.Result{Outcome: function.OutcomeOK, Payload: event, ContentType: "application/json"}, nil
 	}
 	return w.program.Handler(ctx, inv)
 }
