@@ -84,6 +84,8 @@ type Server struct {
 
 	// memory is what bodies that are worked on take.
 	memory *semaphore.Weighted
+	// streams has an element for each stream of events or logs.
+	streams chan struct{}
 
 	verifier *sigv4.Verifier // nil: no credentials are asked for
 	callers  map[string]*caller
@@ -109,7 +111,7 @@ func New(opt Options) *Server {
 	if opt.ClientTime == 0 {
 		opt.ClientTime = bodyTime
 	}
-	s := &Server{opt: opt, log: opt.Logger, store: opt.Store, run: opt.Platform, started: time.Now(), settled: make(chan struct{}), memory: semaphore.NewWeighted(workMemory)}
+	s := &Server{opt: opt, log: opt.Logger, store: opt.Store, run: opt.Platform, started: time.Now(), settled: make(chan struct{}), memory: semaphore.NewWeighted(workMemory), streams: make(chan struct{}, maxStreams)}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.doors = newDoors(&opt)
 	s.authenticator()

@@ -39,7 +39,7 @@ func (s *Server) work(ctx context.Context, n int64) (release func(), err error) 
 	if n <= plainBody {
 		return func() {}, nil
 	}
-	n = min(n, workMemory)
+	n = min(n, workMemory/2)
 	ctx, cancel := context.WithTimeout(ctx, workTime)
 	defer cancel()
 	if s.memory.Acquire(ctx, n) != nil {

@@ -158,15 +158,44 @@ func (s *Server) functionLogs(w http.ResponseWriter, r *http.Request) error {
 			return invalid("lines: want 0..%d", maxLines)
 		}
 	}
-	lines, err := s.opt.Logs.Last(string(f.Name), n)
+	follow := q.Get("follow") == "true"
+	if follow {
+		end, err := s.enterStream()
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	release, err := s.work(r.Context(), int64(n)*logLine)
 	if err != nil {
 		return err
 	}
-	if q.Get("follow") != "true" {
-		writeJSON(w, http.StatusOK, map[string]any{"lines": append([]logs.Line{}, lines...)})
+	lines, err := s.opt.Logs.Last(string(f.Name), n)
+	if err != nil {
+		release()
+		return err
+	}
+	if !follow {
+		doc := mustJSON(map[string]any{"lines": append([]logs.Line{}, lines...)})
+		small, body, err := s.stash(doc)
+		doc, lines = nil, nil
+		release()
+		if err != nil {
+			return err
+		}
+		if body == nil {
+			w.Header().Set("Content-Type", "application/json")
+			s.sendPayload(w, small, nil)
+			return nil
+		}
+		defer body.Close()
+		w.Header().Set("Content-Type", "application/json")
+		s.sendPayload(w, nil, body)
 		return nil
 	}
-	out := openStream(w)
+	sent := sync.OnceFunc(release)
+	defer sent()
+	out := s.openStream(w)
 	defer out.close()
 	var last uint64
 	for _, l := range lines {
@@ -175,6 +204,8 @@ func (s *Server) functionLogs(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 	}
+	lines = nil
+	sent()
 	if n == 0 { // from now on
 		if newest, err := s.opt.Logs.Last(string(f.Name), 1); err == nil && len(newest) > 0 {
 			last = newest[0].Seq
@@ -188,9 +219,14 @@ func (s *Server) functionLogs(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	name := function.Name(r.URL.Query().Get("function"))
 	c := callerOf(r.Context())
-	out := openStream(w)
+	end, err := s.enterStream()
+	if err != nil {
+		return err
+	}
+	defer end()
+	out := s.openStream(w)
 	defer out.close()
-	err := s.run.Events(s.until(r), func(e node.Event) error {
+	err = s.run.Events(s.until(r), func(e node.Event) error {
 		if name != "" && e.Function != name || !c.owns(e.Function) {
 			return nil
 		}
@@ -211,6 +247,22 @@ func (s *Server) until(r *http.Request) context.Context {
 	return ctx
 }
 
+// maxStreams is how many event and log streams there may be at once: a reader that is behind takes memory.
+const maxStreams = 256
+
+// logLine is what a line of a log takes in memory while it is read, at most: in all 2 MiB (see logs.Last), and its JSON.
+const logLine = 2 << 10
+
+// enterStream takes one of the places for streams.
+func (s *Server) enterStream() (end func(), err error) {
+	select {
+	case s.streams <- struct{}{}:
+		return func() { <-s.streams }, nil
+	default:
+		return nil, fault(http.StatusTooManyRequests, "TooManyRequestsException", "There are %d streams of events and logs already: close one.", maxStreams)
+	}
+}
+
 // keepAlive is how often an idle stream sends a comment, so that proxies keep it open.
 const keepAlive = 15 * time.Second
 
@@ -218,18 +270,19 @@ const keepAlive = 15 * time.Second
 type sse struct {
 	mu    sync.Mutex
 	w     http.ResponseWriter
+	slow  *patient // a client that takes nothing loses its stream
 	flush func() error
 	stop  chan struct{}
 	done  chan struct{}
 }
 
-func openStream(w http.ResponseWriter) *sse {
+func (srv *Server) openStream(w http.ResponseWriter) *sse {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	s := &sse{w: w, flush: http.NewResponseController(w).Flush, stop: make(chan struct{}), done: make(chan struct{})}
+	s := &sse{w: w, slow: srv.patience(w), flush: http.NewResponseController(w).Flush, stop: make(chan struct{}), done: make(chan struct{})}
 	_ = s.write([]byte(": open\n\n")) // the head goes out now
 	go s.beat()
 	return s
@@ -263,7 +316,7 @@ func (s *sse) send(event string, id uint64, v any) error {
 func (s *sse) write(b []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := s.w.Write(b); err != nil {
+	if _, err := s.slow.Write(b); err != nil {
 		return err
 	}
 	return s.flush()
@@ -272,6 +325,7 @@ func (s *sse) write(b []byte) error {
 func (s *sse) close() {
 	close(s.stop)
 	<-s.done
+	s.slow.lift()
 }
 
 func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) error {

@@ -54,7 +54,7 @@ func read(f *os.File, lim Limits) (*archive, error) {
 		return nil, tooLarge("leave out what the function does not need", "it has %d bytes, %d are allowed", st.Size(), lim.Archive)
 	}
 	a := &archive{file: f}
-	if a.zip, err = directory(f, st.Size(), lim.Entries); err != nil {
+	if a.zip, err = directory(f, st.Size(), min(lim.Entries, lim.Files)); err != nil {
 		return nil, err
 	}
 	if err := a.check(lim); err != nil {
@@ -121,6 +121,9 @@ func (a *archive) check(lim Limits) error {
 			return err
 		}
 		a.entries++
+		if strings.Count(name, "/") > lim.Depth {
+			return tooLarge("", "%.100q... is more than %d folders deep", name, lim.Depth)
+		}
 		if name == "." || f.Mode().IsDir() {
 			continue
 		}
@@ -140,6 +143,9 @@ func (a *archive) check(lim Limits) error {
 		a.files = append(a.files, e)
 		for d := path.Dir(name); d != "." && !dirs[d]; d = path.Dir(d) {
 			dirs[d] = true
+		}
+		if len(a.files)+len(dirs) > lim.Files {
+			return tooLarge("", "it has more than %d files and folders", lim.Files)
 		}
 	}
 	for _, e := range a.files {

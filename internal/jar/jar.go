@@ -25,10 +25,13 @@ type Limits struct {
 	Unzipped int64
 	// Entries is the most files and folders, those of JARs inside included.
 	Entries int
+	// Files is the most of the archive's own files and folders, the folders that names imply included:
+	// each costs an inode where it is unpacked. Depth is the most folders in each other.
+	Files, Depth int
 }
 
 // DefaultLimits are those of AWS Lambda (250 MB unzipped) and of what real archives hold.
-var DefaultLimits = Limits{Archive: 256 << 20, Unzipped: 250 << 20, Entries: 400_000}
+var DefaultLimits = Limits{Archive: 256 << 20, Unzipped: 250 << 20, Entries: 400_000, Files: 100_000, Depth: 100}
 
 func (l Limits) orDefault() Limits {
 	if l.Archive == 0 {
@@ -39,6 +42,12 @@ func (l Limits) orDefault() Limits {
 	}
 	if l.Entries == 0 {
 		l.Entries = DefaultLimits.Entries
+	}
+	if l.Files == 0 {
+		l.Files = DefaultLimits.Files
+	}
+	if l.Depth == 0 {
+		l.Depth = DefaultLimits.Depth
 	}
 	return l
 }

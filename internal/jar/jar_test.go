@@ -250,11 +250,15 @@ func TestExtractTwiceIsOnce(t *testing.T) {
 }
 
 func TestHostileArchivesAreRefused(t *testing.T) {
-	small := Limits{Unzipped: 1 << 20, Entries: 100}
+	small := Limits{Unzipped: 1 << 20, Entries: 100, Files: 60, Depth: 10}
 	x := []byte("x")
 	many := make([]file, 101)
 	for i := range many {
 		many[i] = file{name: fmt.Sprint(i), data: x}
+	}
+	folders := make([]file, 8)
+	for i := range folders {
+		folders[i] = file{name: strings.Repeat(fmt.Sprint("d", i, "/"), 9) + "f", data: x}
 	}
 	good := archives(t)["shaded"]
 	tests := map[string][]byte{
@@ -270,6 +274,9 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 		"file and folder": pack(t, file{name: "a", data: x}, file{name: "a/b", data: x}),
 		"bomb":            pack(t, file{name: "zeros", data: make([]byte, 2<<20)}),
 		"many":            pack(t, many...),
+		"many files":      pack(t, many[:61]...),
+		"many folders":    pack(t, folders...),
+		"deep":            pack(t, file{name: strings.Repeat("d/", 11) + "f", data: x}),
 		"many in a jar":   pack(t, file{name: "lib/a.jar", data: pack(t, many...)}),
 		"empty":           pack(t),
 		"nothing":         {},

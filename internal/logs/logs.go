@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,10 +43,28 @@ type Options struct {
 	MaxLine int
 	// Recent is how many lines a follower may be behind before it misses some (4096).
 	Recent int
+	// RecentBytes bounds the same in bytes, for each function (256 KiB); MemoryBytes for all (16 MiB).
+	RecentBytes, MemoryBytes int
+	// TotalBytes on disk for all functions; 0: no limit. Of those that wrote least recently the older
+	// half goes, within a second.
+	TotalBytes int64
 }
 
-// flushEvery is how long a line may be in memory only.
-const flushEvery = 100 * time.Millisecond
+const (
+	// flushEvery is how long a line may be in memory only.
+	flushEvery = 100 * time.Millisecond
+	// tidyEvery is how often the disk of all is counted.
+	tidyEvery = time.Second
+	// idleAfter is when the file of a function that writes nothing is closed.
+	idleAfter = 30 * time.Second
+	// maxRead is the most bytes of lines that Last returns, reads how many calls of it read at once.
+	maxRead = 2 << 20
+	reads   = 4
+	// maxBatch is how many bytes of lines a follower is given at once.
+	maxBatch = 64 << 10
+	// lineBytes is what a line takes beside its text.
+	lineBytes = 160
+)
 
 // Store keeps the logs of all functions in a folder.
 type Store struct {
@@ -54,7 +73,11 @@ type Store struct {
 
 	mu      sync.Mutex
 	streams map[string]*stream
+	cold    map[string]diskUse // of functions whose streams are not open
 	closed  bool
+
+	memory  atomic.Int64 // of all streams' recent lines
+	reading chan struct{}
 
 	stop chan struct{}
 	done chan struct{}
@@ -75,10 +98,23 @@ func Open(dir string, opt Options) (*Store, error) {
 	if opt.Recent == 0 {
 		opt.Recent = 4096
 	}
+	if opt.RecentBytes == 0 {
+		opt.RecentBytes = 256 << 10
+	}
+	if opt.MemoryBytes == 0 {
+		opt.MemoryBytes = 16 << 20
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open log store: %w", err)
 	}
-	s := &Store{dir: dir, opt: opt, streams: map[string]*stream{}, stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{dir: dir, opt: opt, streams: map[string]*stream{}, cold: map[string]diskUse{}, reading: make(chan struct{}, reads), stop: make(chan struct{}), done: make(chan struct{})}
+	folders, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open log store: %w", err)
+	}
+	for _, f := range folders {
+		s.cold[f.Name()] = useOf(filepath.Join(dir, f.Name()))
+	}
 	go s.flushLoop()
 	return s, nil
 }
@@ -107,6 +143,7 @@ func (s *Store) Remove(function string) error {
 	s.mu.Lock()
 	st := s.streams[function]
 	delete(s.streams, function)
+	delete(s.cold, function)
 	s.mu.Unlock()
 	if st != nil {
 		if err := st.close(); err != nil {
@@ -135,7 +172,7 @@ func (s *Store) Flush() error {
 	return errors.Join(errs...)
 }
 
-// Last returns the newest n lines, oldest first.
+// Last returns the newest n lines, oldest first; fewer if those take more than 2 MiB.
 func (s *Store) Last(function string, n int) ([]Line, error) {
 	st, err := s.stream(function)
 	if err != nil {
@@ -144,6 +181,8 @@ func (s *Store) Last(function string, n int) ([]Line, error) {
 	if err := st.flush(); err != nil {
 		return nil, err
 	}
+	s.reading <- struct{}{}
+	defer func() { <-s.reading }()
 	return st.read(n)
 }
 
@@ -194,10 +233,12 @@ func (s *Store) stream(function string) (*stream, error) {
 	if st := s.streams[function]; st != nil {
 		return st, nil
 	}
-	st, err := openStream(filepath.Join(s.dir, function), s.opt)
+	st, err := openStream(filepath.Join(s.dir, function), s)
 	if err != nil {
 		return nil, fmt.Errorf("open log of %s: %w", function, err)
 	}
+	st.older = s.cold[function].older
+	delete(s.cold, function)
 	s.streams[function] = st
 	return st, nil
 }
@@ -206,10 +247,16 @@ func (s *Store) flushLoop() {
 	defer close(s.done)
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
+	tidied := time.Now()
 	for {
 		select {
 		case <-tick.C:
 			_ = s.Flush() // kept by the stream, and returned to whoever reads or closes it
+			s.shrink()
+			if now := time.Now(); now.Sub(tidied) >= tidyEvery {
+				tidied = now
+				s.tidy(now)
+			}
 		case <-s.stop:
 			return
 		}
@@ -219,16 +266,21 @@ func (s *Store) flushLoop() {
 // stream is one function's log: two files of at most half the cap each, and the newest lines
 // in a ring for followers.
 type stream struct {
-	dir string
-	opt Options
+	dir   string
+	opt   Options
+	store *Store
 
 	mu     sync.Mutex
 	file   *os.File // nil until something is written
 	out    *bufio.Writer
-	size   int64
-	err    error // the first failed write; later lines are for followers only
+	size   int64 // of the current file
+	older  int64 // of the older one
+	wrote  time.Time
+	err    error // the failure of the last write; until it is tried again, lines are for followers only
+	failed time.Time
 	seq    uint64
-	ring   []Line
+	recent []Line        // the newest lines, in order
+	bytes  int           // that they take
 	more   chan struct{} // closed when a line comes; nil: nobody waits
 	buf    []byte        // of one line, used again
 	closed bool
@@ -239,8 +291,9 @@ const (
 	olderFile   = "older.jsonl"
 )
 
-func openStream(dir string, opt Options) (*stream, error) {
-	st := &stream{dir: dir, opt: opt}
+func openStream(dir string, store *Store) (*stream, error) {
+	use := useOf(dir)
+	st := &stream{dir: dir, opt: store.opt, store: store, size: use.current, older: use.older, wrote: use.wrote}
 	lines, err := st.read(1)
 	if err != nil {
 		return nil, err
@@ -262,14 +315,48 @@ func (st *stream) append(line Line) {
 	}
 	st.seq++
 	line.Seq = st.seq
-	if len(st.ring) < st.opt.Recent {
-		st.ring = append(st.ring, line)
-	} else {
-		st.ring[(line.Seq-1)%uint64(len(st.ring))] = line
-	}
+	st.wrote = line.Time
+	st.keep(line)
 	st.tell()
+	if st.err != nil && time.Since(st.failed) >= tidyEvery { // the disk may have room again
+		st.err = nil
+		st.abandon()
+	}
 	if st.err == nil {
-		st.err = st.write(line)
+		if st.err = st.write(line); st.err != nil {
+			st.failed = time.Now()
+		}
+	}
+}
+
+// keep adds a line to the recent ones, and drops the oldest of those that are too many or too large. st.mu
+// is held.
+func (st *stream) keep(line Line) {
+	n := len(line.Text) + lineBytes
+	st.recent = append(st.recent, line)
+	st.bytes += n
+	st.store.memory.Add(int64(n))
+	st.trim(st.opt.RecentBytes)
+}
+
+// trim keeps at most so many bytes of recent lines, but for the newest line. st.mu is held.
+func (st *stream) trim(most int) {
+	drop := 0
+	for len(st.recent)-drop > 1 && (len(st.recent)-drop > st.opt.Recent || st.bytes > most) {
+		n := len(st.recent[drop].Text) + lineBytes
+		st.bytes -= n
+		st.store.memory.Add(-int64(n))
+		st.recent[drop] = Line{}
+		drop++
+	}
+	st.recent = st.recent[drop:]
+}
+
+// abandon closes a file whose writes failed; what could not be written is lost. st.mu is held.
+func (st *stream) abandon() {
+	if st.file != nil {
+		_ = st.file.Close()
+		st.file, st.out = nil, nil
 	}
 }
 
@@ -355,14 +442,20 @@ func (st *stream) openFile() error {
 }
 
 func (st *stream) rotate() error {
-	if err := st.out.Flush(); err != nil {
+	if st.file != nil {
+		if err := st.out.Flush(); err != nil {
+			return err
+		}
+		if err := st.file.Close(); err != nil {
+			return err
+		}
+		st.file, st.out = nil, nil
+	}
+	if err := os.Rename(filepath.Join(st.dir, currentFile), filepath.Join(st.dir, olderFile)); err != nil {
 		return err
 	}
-	if err := st.file.Close(); err != nil {
-		return err
-	}
-	st.file = nil
-	return os.Rename(filepath.Join(st.dir, currentFile), filepath.Join(st.dir, olderFile))
+	st.older, st.size = st.size, 0
+	return nil
 }
 
 func (st *stream) flush() error {
@@ -373,7 +466,9 @@ func (st *stream) flush() error {
 
 func (st *stream) flushLocked() error {
 	if st.err == nil && st.file != nil {
-		st.err = st.out.Flush()
+		if st.err = st.out.Flush(); st.err != nil {
+			st.failed = time.Now()
+		}
 	}
 	return st.err
 }
@@ -385,6 +480,8 @@ func (st *stream) close() error {
 		return nil
 	}
 	st.closed = true
+	st.store.memory.Add(-int64(st.bytes))
+	st.recent, st.bytes = nil, 0
 	st.tell()
 	err := st.flushLocked()
 	if st.file != nil {
@@ -402,23 +499,22 @@ func (st *stream) since(after uint64) ([]Line, <-chan struct{}, error) {
 	if st.closed {
 		return nil, nil, ErrClosed
 	}
-	first := st.seq + 1 - uint64(len(st.ring))
 	if st.more == nil {
 		st.more = make(chan struct{})
 	}
-	if len(st.ring) == 0 || after >= st.seq {
+	if len(st.recent) == 0 || after >= st.seq {
 		return nil, st.more, nil
 	}
-	from := max(after+1, first)
-	lines := make([]Line, 0, st.seq-from+1)
-	oldest := 0
-	if len(st.ring) == st.opt.Recent {
-		oldest = int(st.seq % uint64(len(st.ring)))
+	from := 0
+	if first := st.recent[0].Seq; after >= first {
+		from = int(after + 1 - first)
 	}
-	for seq := from; seq <= st.seq; seq++ {
-		lines = append(lines, st.ring[(oldest+int(seq-first))%len(st.ring)])
+	to, size := from, 0
+	for to < len(st.recent) && (to == from || size < maxBatch) {
+		size += len(st.recent[to].Text) + lineBytes
+		to++
 	}
-	return lines, st.more, nil
+	return append([]Line(nil), st.recent[from:to]...), st.more, nil
 }
 
 // read returns the newest n lines on disk. Lines that a crash cut off are left out.
@@ -441,21 +537,30 @@ func (st *stream) read(n int) ([]Line, error) {
 	return lines, nil
 }
 
+// readLines reads on behind lines and keeps the newest n of all, maxRead bytes at most.
 func readLines(r io.Reader, lines []Line, n, maxLine int) ([]Line, error) {
+	size := 0
+	for _, l := range lines {
+		size += len(l.Text) + lineBytes
+	}
 	sc := bufio.NewScanner(r)
 	sc.Buffer(nil, 8*maxLine+4096) // JSON may write a byte as six
+	drop := 0
 	for sc.Scan() {
 		var l Line
 		if json.Unmarshal(sc.Bytes(), &l) != nil {
 			continue
 		}
 		lines = append(lines, l)
-		if len(lines) >= 2*n+64 {
-			lines = append(lines[:0:0], lines[len(lines)-n:]...)
+		size += len(l.Text) + lineBytes
+		for len(lines)-drop > n || size > maxRead && len(lines)-drop > 1 {
+			size -= len(lines[drop].Text) + lineBytes
+			lines[drop] = Line{}
+			drop++
+		}
+		if drop > 1024 && drop > len(lines)/2 {
+			lines, drop = append(lines[:0:0], lines[drop:]...), 0
 		}
 	}
-	if len(lines) > n {
-		lines = lines[len(lines)-n:]
-	}
-	return lines, sc.Err()
+	return lines[drop:], sc.Err()
 }
