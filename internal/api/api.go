@@ -34,6 +34,10 @@ type Options struct {
 	Platform Platform
 	Code     Code
 	Logs     Logs
+	// CodeBytes is what archives may take on disk, unpacked ones included; 0: no limit.
+	CodeBytes int64
+	// Disk, if set, says what is stored, for the health resource.
+	Disk func() []health.Disk
 	// Bodies of requests and answers are kept there while they are under way.
 	Bodies *spool.Pool
 	// Prepare, if set, makes sure that workers of a revision can be started (its code is unpacked, a
@@ -80,6 +84,7 @@ type Server struct {
 	handler http.Handler
 	started time.Time
 	uploads uploads
+	seen    seen
 	doors   doors
 
 	// memory is what bodies that are worked on take.
@@ -113,6 +118,7 @@ func New(opt Options) *Server {
 	}
 	s := &Server{opt: opt, log: opt.Logger, store: opt.Store, run: opt.Platform, started: time.Now(), settled: make(chan struct{}), memory: semaphore.NewWeighted(workMemory), streams: make(chan struct{}, maxStreams)}
 	s.life, s.stop = context.WithCancel(context.Background())
+	s.seen.code, s.seen.look = map[function.RevisionID]string{}, make(chan struct{}, 1)
 	s.doors = newDoors(&opt)
 	s.authenticator()
 	mux := http.NewServeMux()
@@ -137,6 +143,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.updates.Go(func() { s.sweepCode(s.life) })
+	s.updates.Go(func() { s.dropUnnamed(s.life) })
 	return s.dispatch(ctx)
 }
 

@@ -89,6 +89,9 @@ func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, doc any) (*u
 	defer done()
 	var up *uploaded
 	rest, found, err := splitZip(body.Reader(), maxDocument, func(zip io.Reader) error {
+		if err := s.codeRoom(r.Context(), body.Size()/4*3); err != nil {
+			return err
+		}
 		ref, err := s.opt.Code.Put(r.Context(), zip, limit)
 		if err != nil {
 			return err
@@ -100,7 +103,9 @@ func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, doc any) (*u
 		err = unmarshal(rest, doc)
 	}
 	if err == nil && found {
-		err = s.accept(up)
+		if err = s.accept(up); err == nil {
+			err = s.codeRoom(r.Context(), up.info.Unzipped)
+		}
 	}
 	if err != nil {
 		if up != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/health"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/node"
@@ -45,6 +46,13 @@ type platform struct {
 	rungs    []function.Rung                                   // those that were asked for
 	prepare  func(context.Context, function.RevisionID) string // nil: there is nothing to prepare
 	events   chan node.Event
+	workers  []node.WorkerView // nil: one of a function "f"
+}
+
+func (p *platform) setWorkers(w ...node.WorkerView) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.workers = append([]node.WorkerView{}, w...)
 }
 
 func (p *platform) Sync(_ context.Context, name function.Name) error {
@@ -160,6 +168,11 @@ func (p *platform) Deoptimize(context.Context, function.RevisionID) error {
 }
 
 func (p *platform) Workers(context.Context) []node.WorkerView {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.workers != nil {
+		return p.workers
+	}
 	return []node.WorkerView{{ID: "01W", Function: "f", Rung: ladder.HotSpot, Recording: ladder.RecordingMetadata, State: "idle", StartedAt: time.Unix(0, 0).UTC()}}
 }
 
@@ -227,6 +240,9 @@ func start(t testing.TB, change ...func(*api.Options)) *fixture {
 	opt := api.Options{
 		Store: s, Platform: p, Code: code, Logs: logStore, Bodies: bodies, Region: def.Region, Account: def.Account,
 		Limits: def.Limits, Async: def.Async, Concurrency: 1000, Version: "test", Policy: defaultPolicy(),
+		Disk: func() []health.Disk {
+			return []health.Disk{{Kind: "code", Bytes: code.Usage(), Limit: 1e9}, {Kind: "queue"}}
+		},
 	}
 	for _, c := range change {
 		c(&opt)

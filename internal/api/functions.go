@@ -101,6 +101,7 @@ func (s *Server) createFunction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.seen.note(revs...)
 	s.sync(fn.Name)
 	s.prepare(fn)
 	v := &fn.Latest
@@ -339,6 +340,7 @@ func (s *Server) deleteFunction(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.sync(f.Name)
+	s.unnamed()
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -93,7 +93,11 @@ func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
 		Functions int              `json:"functions"`
 		Queued    uint64           `json:"queued"`
 		Problems  []health.Problem `json:"problems,omitempty"`
-	}{"ok", s.opt.Version, s.started.UTC(), len(s.store.Functions()), 0, nil}
+		Disk      []health.Disk    `json:"disk,omitempty"`
+	}{"ok", s.opt.Version, s.started.UTC(), len(s.store.Functions()), 0, nil, nil}
+	if s.opt.Disk != nil {
+		answer.Disk = s.opt.Disk()
+	}
 	if s.opt.Problems != nil {
 		answer.Problems = s.opt.Problems()
 	}

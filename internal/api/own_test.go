@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -345,6 +346,59 @@ func TestRefusedArchivesLeaveNothing(t *testing.T) {
 		if left := files(t, c.f.dir+"/code"); len(left) > 0 {
 			t.Errorf("%s: left %v", name, left)
 		}
+	}
+}
+
+// TestCodeGoesWithItsLastName: of a function that is deleted, at once, but not while a worker runs it; and
+// uploads beyond the budget are refused until there is room.
+func TestCodeGoesWithItsLastName(t *testing.T) {
+	f := start(t, func(o *api.Options) { o.CodeBytes = 500_000 })
+	upload := func(name, content string) answer {
+		doc, err := json.Marshal(map[string]any{"FunctionName": name, "Runtime": "provided.al2023", "Role": "arn:aws:iam::000000000000:role/r",
+			"Handler": "echo", "Code": map[string]any{"ZipFile": ziptest.Of(t, "bootstrap", "#!/bin/sh", "noise", content)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.do(t, "POST", functions, string(doc))
+	}
+	noise := func(seed uint64) string {
+		b := make([]byte, 150_000)
+		r := rand.New(rand.NewPCG(seed, 1))
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		return string(b)
+	}
+	for name, seed := range map[string]uint64{"a": 1, "same": 1, "b": 2} {
+		if a := upload(name, noise(seed)); a.Status != 201 {
+			t.Fatalf("%s: got %d %s", name, a.Status, a.Body)
+		}
+	}
+	if a := upload("c", noise(3)); a.Status != 400 || a.Header.Get("X-Amzn-Errortype") != "CodeStorageExceededException" {
+		t.Errorf("beyond the budget: got %d %s", a.Status, a.Body)
+	}
+	if n := len(files(t, f.dir+"/code/blobs")); n != 2 {
+		t.Errorf("%d archives, want 2", n)
+	}
+	gone := func(n int) func() bool { return func() bool { return len(files(t, f.dir+"/code/blobs")) == n } }
+	fn, _ := f.store.Function("b")
+	f.setWorkers(node.WorkerView{ID: "01X", Function: "b", Revision: fn.Latest.Revision, State: "draining"})
+	f.do(t, "DELETE", functions+"/b", "")
+	f.do(t, "DELETE", functions+"/a", "")
+	time.Sleep(600 * time.Millisecond)
+	if !gone(2)() {
+		t.Error("an archive went that a worker runs, or that another function has")
+	}
+	f.setWorkers()
+	await(t, gone(1))
+	if a := upload("c", noise(3)); a.Status != 201 {
+		t.Errorf("when there is room: got %d %s", a.Status, a.Body)
+	}
+	f.do(t, "DELETE", functions+"/same", "")
+	f.do(t, "DELETE", functions+"/c", "")
+	await(t, gone(0))
+	if n := f.code.Usage(); n != 0 {
+		t.Errorf("nothing takes %d bytes", n)
 	}
 }
 

@@ -39,6 +39,8 @@ type Code interface {
 	Path(sha string) (string, error)
 	// Sweep removes what keep refuses and is older than age, and returns how many bytes went.
 	Sweep(keep func(sha string) bool, age time.Duration) (int64, error)
+	// Usage is what all of it takes on disk, unpacked archives included, in bytes.
+	Usage() int64
 }
 
 // Logs are what functions wrote.

@@ -189,7 +189,9 @@ func (s *Server) update(w http.ResponseWriter, r *http.Request, f ref, c change)
 	case err != nil:
 		return err
 	}
+	s.seen.note(revs...)
 	s.sync(f.Name)
+	s.unnamed()
 	s.prepare(changed)
 	v := &changed.Latest
 	if made != nil {

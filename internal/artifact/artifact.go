@@ -42,6 +42,8 @@ type Store struct {
 
 	mu    sync.Mutex
 	trees map[string]*tree // being made
+
+	usage usage
 }
 
 type tree struct {
@@ -103,6 +105,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) 
 	if err := rename(f.Name(), path); err != nil {
 		return Ref{}, fmt.Errorf("store artifact: %w", err)
 	}
+	s.usage.add(n)
 	return ref, nil
 }
 
@@ -178,9 +181,11 @@ func (s *Store) makeTree(blob, dir string, fill func(blob, dir string) error) er
 	if err := fill(blob, tmp); err != nil {
 		return fmt.Errorf("unpack artifact: %w", err)
 	}
+	size := Size(tmp)
 	if err := rename(tmp, dir); err != nil {
 		return fmt.Errorf("unpack artifact: %w", err)
 	}
+	s.usage.add(size)
 	return nil
 }
 
@@ -197,11 +202,17 @@ func (s *Store) Sweep(keep func(sha string) bool, age time.Duration) (int64, err
 		if err != nil || keep(d.Name()) || info.ModTime().After(limit) {
 			return err
 		}
-		if err := os.RemoveAll(s.path("trees", d.Name())); err != nil {
+		tree := s.path("trees", d.Name())
+		size := Size(tree)
+		if err := os.RemoveAll(tree); err != nil {
 			return err
 		}
 		freed += info.Size()
-		return os.Remove(path)
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+		s.usage.add(-size - info.Size())
+		return nil
 	})
 	if err != nil {
 		return freed, fmt.Errorf("sweep artifact store: %w", err)

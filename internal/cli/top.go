@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/health"
 
 	tea "charm.land/bubbletea/v2"
 )
@@ -22,6 +23,7 @@ type snapshot struct {
 	At        time.Time         `json:"at"`
 	Functions []client.Function `json:"functions"`
 	Workers   []client.Worker   `json:"workers"`
+	Disk      []health.Disk     `json:"disk"`
 }
 
 func look(ctx context.Context, c *client.Client) (snapshot, error) {
@@ -30,7 +32,10 @@ func look(ctx context.Context, c *client.Client) (snapshot, error) {
 	if s.Functions, err = c.Overview(ctx); err != nil {
 		return s, err
 	}
-	s.Workers, err = c.Workers(ctx)
+	if s.Workers, err = c.Workers(ctx); err != nil {
+		return s, err
+	}
+	s.Disk, err = c.Disk(ctx)
 	return s, err
 }
 
@@ -125,7 +130,15 @@ func (s *snapshot) render(last *snapshot) string {
 		memory[string(w.Function)] += w.Memory.PSS
 		total += w.Memory.PSS
 	}
-	fmt.Fprintf(&b, "%s  %d functions, %d workers, %d MiB\n\n", s.At.Format(time.TimeOnly), len(s.Functions), len(s.Workers), total>>20)
+	fmt.Fprintf(&b, "%s  %d functions, %d workers, %d MiB\n", s.At.Format(time.TimeOnly), len(s.Functions), len(s.Workers), total>>20)
+	b.WriteString("disk, MB:")
+	for _, d := range s.Disk {
+		fmt.Fprintf(&b, "  %s %d", d.Kind, d.Bytes/1e6)
+		if d.Limit > 0 {
+			fmt.Fprintf(&b, "/%d", d.Limit/1e6)
+		}
+	}
+	b.WriteString("\n\n")
 	t := table(&b)
 	fmt.Fprintln(t, "FUNCTION\tRUNG\tPIPELINE\tWORKERS\tMIB\tCPUS\tQUEUED\tPER S\tCOLD STARTS\tIN WINDOW\tDEOPTS")
 	for _, f := range s.Functions {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/health"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/store"
@@ -176,6 +177,15 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	}
 	err := c.Call(ctx, http.MethodGet, Own+"/workers", nil, &out)
 	return out.Workers, err
+}
+
+// Disk says what the server has stored.
+func (c *Client) Disk(ctx context.Context) ([]health.Disk, error) {
+	var out struct {
+		Disk []health.Disk `json:"disk"`
+	}
+	err := c.Call(ctx, http.MethodGet, Own+"/health", nil, &out)
+	return out.Disk, err
 }
 
 // Stream reads server-sent events and calls yield with the data of each.

@@ -18,3 +18,11 @@ type Problem struct {
 
 // Serious reports whether something does not work or is lost; what was only repaired is told, and no more.
 func (p *Problem) Serious() bool { return len(p.Lost) > 0 || len(p.Repaired) == 0 }
+
+// Disk is what one kind of stored things takes, and may take, in bytes. Limit 0: it is not bounded by itself.
+type Disk struct {
+	// Kind is code, artifacts, logs, queue, recordings, bodies or audit.
+	Kind  string `json:"kind"`
+	Bytes int64  `json:"bytes"`
+	Limit int64  `json:"limit,omitempty"`
+}

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 
+	"github.com/cloudjit/cloudjit/internal/health"
 	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/spool"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 )
@@ -46,5 +48,22 @@ func gauges(n *node.Node, s *store.Store) []telemetry.Gauge {
 					put(float64(length))
 				}
 			}},
+	}
+}
+
+// diskGauges are what is stored, and bodies under way.
+func diskGauges(d *diskUse, bodies *spool.Pool) []telemetry.Gauge {
+	by := func(read func(health.Disk) int64) func(func(float64, ...string)) {
+		return func(put func(float64, ...string)) {
+			for _, k := range d.kinds() {
+				put(float64(read(k)), k.Kind)
+			}
+		}
+	}
+	return []telemetry.Gauge{
+		{Name: "cloudjit_disk_bytes", Help: "What is stored, by kind.", Labels: []string{"kind"}, Read: by(func(k health.Disk) int64 { return k.Bytes })},
+		{Name: "cloudjit_disk_limit_bytes", Help: "What may be stored, by kind; 0: not bounded by itself.", Labels: []string{"kind"}, Read: by(func(k health.Disk) int64 { return k.Limit })},
+		{Name: "cloudjit_body_memory_bytes", Help: "Memory that bodies of requests and answers under way take.",
+			Read: func(put func(float64, ...string)) { put(float64(bodies.Usage().Memory)) }},
 	}
 }

@@ -95,7 +95,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.logs, err = logs.Open(filepath.Join(data, "logs"), logs.Options{MaxBytes: opt.Config.Limits.Logs}); err != nil {
+	if s.logs, err = logs.Open(filepath.Join(data, "logs"), logs.Options{MaxBytes: opt.Config.Limits.Logs, TotalBytes: int64(opt.Config.Disk.LogsMB) * 1e6}); err != nil {
 		return nil, err
 	}
 	if s.tracer, err = telemetry.NewTracer(ctx, opt.Version); err != nil {
@@ -143,7 +143,8 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if s.node, err = node.Open(ctx, nodeOptions); err != nil {
 		return nil, err
 	}
-	metrics.Gauges(gauges(s.node, s.store)...)
+	use := &diskUse{server: s, code: artifacts}
+	metrics.Gauges(append(gauges(s.node, s.store), diskGauges(use, s.bodies)...)...)
 
 	a := api.New(api.Options{
 		Store: s.store, Platform: s.node, Code: artifacts, Logs: s.logs, Bodies: s.bodies, Prepare: l.prepare, Metrics: metrics.Handler(), Observe: metrics.Async, Logger: opt.Log,
@@ -151,7 +152,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		Credentials: opt.Config.Credentials, Insecure: opt.Config.Insecure, Hosts: hosts(opt.Config), Origins: opt.Config.Origins,
 		Audit: audits[0], AuditInvocations: audits[1],
 		Limits: opt.Config.Limits, Async: opt.Config.Async, Concurrency: opt.Config.Workers.Concurrency,
-		Policy: nodeOptions.Defaults, Version: opt.Version, Problems: s.store.Problems,
+		Policy: nodeOptions.Defaults, Version: opt.Version, Problems: s.store.Problems, Disk: use.kinds, CodeBytes: int64(opt.Config.Disk.CodeMB) * 1e6,
 	})
 	s.tasks.Go(func() error { return a.Run(s.life) })
 	s.http = api.NewHTTPServer(s.tracer.Requests(a.Handler()))

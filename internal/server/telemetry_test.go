@@ -73,7 +73,7 @@ func TestTelemetryOfAColdStart(t *testing.T) {
 	}
 	for _, labels := range regexp.MustCompile(`(?m)^cloudjit_\w+\{(.*)\}`).FindAllStringSubmatch(string(metrics), -1) {
 		for _, label := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(labels[1], -1) {
-			if !strings.Contains(" function rung outcome phase reason result end state le version ", " "+label[1]+" ") {
+			if !strings.Contains(" function rung outcome phase reason result end state le version kind ", " "+label[1]+" ") {
 				t.Errorf("label %s: is the number of its values bounded? (worker, request and revision are not)", label[1])
 			}
 		}
