@@ -130,6 +130,15 @@ type Workers struct {
 	Queue int `yaml:"queue"`
 	// CPUs that one worker may use; 0: all.
 	CPUs float64 `yaml:"cpus"`
+	// Users are the host's for workers of a server that is root, one for each function. Count 0: 65,536 from
+	// 1,900,000,000 on.
+	Users Users `yaml:"users"`
+}
+
+// Users is a range of the host's users that nothing else has.
+type Users struct {
+	First int `yaml:"first"`
+	Count int `yaml:"count"`
 }
 
 // Policy says which functions are optimized (paper, 4.2).
@@ -337,6 +346,8 @@ func (c *Config) Check() error {
 	check(c.Workers.WebInitTimeout >= time.Second && c.Workers.WebInitTimeout <= 15*time.Minute, "workers.webInitTimeout", "want 1s to 15m")
 	check(c.Workers.Concurrency > 0, "workers.concurrency", "want 1 or more")
 	check(c.Workers.Queue > 0, "workers.queue", "want 1 or more")
+	u := c.Workers.Users
+	check(u == Users{} || u.First >= 1000 && u.Count > 0 && u.First <= 1<<31-1-u.Count, "workers.users", "want first and count, within 1000 and 2147483647")
 	check(c.Workers.CPUs >= 0, "workers.cpus", "want 0 or more")
 	check(c.Policy.Threshold >= 0, "policy.threshold", "want 0 or more")
 	check(c.Policy.Threshold <= 1_000_000, "policy.threshold", "want at most 1000000")

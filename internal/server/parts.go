@@ -19,7 +19,9 @@ import (
 
 // newDriver makes the driver that the configuration names.
 func newDriver(c config.Config, data string) (worker.Driver, error) {
-	return process.New(process.Options{Dir: filepath.Join(data, "workers"), ShareNetwork: c.Workers.Network == "host"})
+	return process.New(process.Options{
+		Dir: filepath.Join(data, "workers"), ShareNetwork: c.Workers.Network == "host", Users: process.Users(c.Workers.Users),
+	})
 }
 
 // newBuilders makes the builders that this machine has what it takes for.

@@ -37,15 +37,13 @@ type Options struct {
 	// ShareNetwork gives workers the host's network: they reach what the host reaches, its
 	// loopback services included. Weaker; for functions that must call out.
 	ShareNetwork bool
-	// UID is the host's user that workers run as when the server is root; it must own nothing.
-	// Zero: DefaultUID. Without root they run as the server's own user.
-	UID int
+	// Users are the host's for workers when the server is root: those of each function have one of their own, so
+	// that none can use up what the kernel counts by user. Zero: DefaultUsers. Without root workers run as the
+	// server's own user.
+	Users Users
 	// Rootless makes a server that is root do as if it were not. For tests.
 	Rootless bool
 }
-
-// DefaultUID is outside of what distributions give to people, services and subordinate users.
-const DefaultUID = 1_900_001
 
 // Defaults of worker.Limits and of the specification.
 const (
@@ -72,6 +70,7 @@ type Driver struct {
 	closed  bool
 	workers map[*handle]struct{}
 	tenants map[string]*tenant
+	users   *users // nil without root
 	starts  sync.WaitGroup
 }
 
@@ -84,18 +83,27 @@ func New(o Options) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open process driver: %w", err)
 	}
-	if o.UID == 0 {
-		o.UID = DefaultUID
-	}
 	sum := sha256.Sum256([]byte(dir))
 	d := &Driver{options: o, prefix: "cloudjit-" + hex.EncodeToString(sum[:6]) + "-", workers: map[*handle]struct{}{}, tenants: map[string]*tenant{}}
 	d.base = plan{
 		privileged: os.Geteuid() == 0 && !o.Rootless && capable(), userNS: userNamespaces(),
-		uid: o.UID, gid: o.UID, shareNet: o.ShareNetwork,
-		staging: filepath.Join(dir, "root"), etc: filepath.Join(dir, "etc"), system: systemDirs(),
+		shareNet: o.ShareNetwork,
+		staging:  filepath.Join(dir, "root"), etc: filepath.Join(dir, "etc"), system: systemDirs(),
 	}
 	if !d.base.privileged {
 		d.base.uid, d.base.gid, d.base.userNS = os.Geteuid(), os.Getegid(), true
+	} else {
+		uidMap, err := os.ReadFile("/proc/self/uid_map")
+		if err != nil {
+			return nil, fmt.Errorf("open process driver: %w", err)
+		}
+		locks := lockFolder
+		if os.MkdirAll(locks, 0o755) != nil { // /run is read-only here: then only this driver knows of its users
+			locks = filepath.Join(dir, "users")
+		}
+		if d.users, err = newUsers(o.Users, locks, string(uidMap), os.ReadFile); err != nil {
+			return nil, fmt.Errorf("open process driver: %w", err)
+		}
 	}
 	if d.base.filter, err = filter(); err != nil {
 		return nil, fmt.Errorf("open process driver: %w", err)
@@ -155,7 +163,7 @@ func (d *Driver) look() {
 		weaker("There is no freezer for workers, so idle ones are paused by signals, and not counted in CPU time as exactly.")
 	}
 	if !d.base.privileged {
-		weaker("The server is not root, so workers run as its own user, in a user namespace that owns theirs.")
+		weaker("The server is not root, so workers run as its own user, in a user namespace that owns theirs: what the kernel counts by user (pipes, signals, locked memory) one function can take from all others.")
 	} else if !d.base.userNS {
 		weaker("User namespaces are turned off here (user.max_user_namespaces), so workers are in the host's.")
 	}
@@ -377,6 +385,9 @@ func (d *Driver) Close() error {
 		errs = append(errs, h.Stop(context.Background(), 0))
 	}
 	d.spawner.Close()
+	if d.users != nil {
+		d.users.close()
+	}
 	_ = d.sink.Close()
 	_ = os.Remove(d.marks) // where a mark is left, the next driver ends what it names
 	if err := os.Remove(d.base.staging); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -35,7 +35,12 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 		p.shareNet = false
 	}
 	h := &handle{driver: d, spec: spec, job: job, began: began, done: make(chan struct{}), removed: make(chan struct{})}
-	h.tenant = d.admit(&spec, job)
+	if h.tenant, err = d.admit(&spec, job); err != nil {
+		return nil, err
+	}
+	if h.tenant.uid >= 0 {
+		p.uid, p.gid = h.tenant.uid, h.tenant.uid
+	}
 	var undo, inherited closers
 	undo.add(func() error { d.leave(h.tenant); return nil })
 	defer func() {

@@ -13,7 +13,8 @@ import (
 
 // allowed are the system calls of ordinary programs: what containers are given by default
 // (moby's profiles/seccomp), without what needs a capability that no worker has, and without
-// keyrings, io_uring, ptrace, and what makes or enters namespaces. Names that an architecture
+// keyrings, io_uring, ptrace, what makes or enters namespaces, and io_setup and its like, whose events are
+// counted for the whole machine (fs.aio-max-nr): one worker could take them all. Names that an architecture
 // does not have are left out there.
 const allowed = `
 _llseek _newselect accept accept4 access alarm arch_prctl bind brk
@@ -26,8 +27,7 @@ futex futex_requeue futex_wait futex_waitv futex_wake futimesat get_robust_list 
 getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername getpgid
 getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit getrusage getsid
 getsockname getsockopt gettid gettimeofday getuid getxattr getxattrat inotify_add_watch inotify_init
-inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit
-ioprio_get ioprio_set ipc kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown
+inotify_init1 inotify_rm_watch ioprio_get ioprio_set ipc kill landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown
 lgetxattr link linkat listen listmount listxattr listxattrat llistxattr lremovexattr lseek lsetxattr
 lstat madvise map_shadow_stack membarrier memfd_create memfd_secret mincore mkdir mkdirat mknod mknodat
 mlock mlock2 mlockall mmap mprotect mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend

@@ -11,12 +11,13 @@ import (
 type tenant struct {
 	key    string
 	output *quota
+	uid    int // the host's user; -1 where all workers have the server's
 
 	workers int // under Driver.mu
 }
 
 // admit returns the tenant of one more worker or job; leave must follow.
-func (d *Driver) admit(spec *worker.Spec, job bool) *tenant {
+func (d *Driver) admit(spec *worker.Spec, job bool) (*tenant, error) {
 	key := string(spec.Revision.Function)
 	if job {
 		key += "/job" // no function has a name with a slash
@@ -25,7 +26,13 @@ func (d *Driver) admit(spec *worker.Spec, job bool) *tenant {
 	defer d.mu.Unlock()
 	t := d.tenants[key]
 	if t == nil {
-		t = &tenant{key: key, output: newQuota()}
+		t = &tenant{key: key, output: newQuota(), uid: -1}
+		if d.users != nil {
+			var err error
+			if t.uid, err = d.users.take(); err != nil {
+				return nil, err
+			}
+		}
 		if job {
 			// Why a tool failed stands at the end of what it says. Who reads that keeps its ends only.
 			t.output.keeps, t.output.patient = rate.NewLimiter(rate.Inf, 0), true
@@ -33,7 +40,7 @@ func (d *Driver) admit(spec *worker.Spec, job bool) *tenant {
 		d.tenants[key] = t
 	}
 	t.workers++
-	return t
+	return t, nil
 }
 
 // leave says that nothing is left of one of a tenant's workers.
@@ -42,5 +49,8 @@ func (d *Driver) leave(t *tenant) {
 	defer d.mu.Unlock()
 	if t.workers--; t.workers == 0 {
 		delete(d.tenants, t.key)
+		if t.uid >= 0 {
+			d.users.give(t.uid)
+		}
 	}
 }

@@ -15,6 +15,9 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // Main runs the test program and exits if this process is one, and returns otherwise. A
@@ -167,6 +170,8 @@ func do(c Command, h http.Header) ([]byte, error) {
 		return []byte(`"spinning"`), cmd.Start()
 	case "spun":
 		return json.Marshal(spun.Load())
+	case "take": // as many of the kind Text as there are, N at most, and keep them; says how many
+		return json.Marshal(take(c.Text, c.N))
 	case "headers":
 		return json.Marshal(h)
 	case "env":
@@ -232,6 +237,32 @@ func do(c Command, h http.Header) ([]byte, error) {
 		return []byte(`"allowed"`), forbidden(c.Text)
 	}
 	return nil, fmt.Errorf("unknown command %q", c.Do)
+}
+
+// take makes as many of something that the kernel counts as it can.
+func take(what string, most int) (n int) {
+	for ; n < most; n++ {
+		var e syscall.Errno
+		switch what {
+		case "inotify":
+			_, _, e = syscall.RawSyscall(syscall.SYS_INOTIFY_INIT1, 0, 0, 0)
+		case "pipe":
+			var fds [2]int32
+			_, _, e = syscall.RawSyscall(syscall.SYS_PIPE2, uintptr(unsafe.Pointer(&fds)), 0, 0)
+		case "mqueue": // ten messages of 8 KiB
+			name, _ := syscall.BytePtrFromString(fmt.Sprint("q", n))
+			_, _, e = syscall.RawSyscall6(unix.SYS_MQ_OPEN, uintptr(unsafe.Pointer(name)), syscall.O_CREAT|syscall.O_RDWR, 0o600, 0, 0, 0)
+		case "aio":
+			var ctx uintptr
+			_, _, e = syscall.RawSyscall(unix.SYS_IO_SETUP, 4096, uintptr(unsafe.Pointer(&ctx)), 0)
+		default:
+			e = syscall.ENOSYS
+		}
+		if e != 0 {
+			return n
+		}
+	}
+	return n
 }
 
 // forbidden tries one way out of the sandbox.

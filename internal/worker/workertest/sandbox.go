@@ -347,3 +347,10 @@ func count(t *testing.T) holdings {
 	h.goroutines = runtime.NumGoroutine()
 	return h
 }
+
+// Take lets a Handler make as many of something that the kernel counts as it can, a thousand at most, and keep
+// them: "inotify" instances, "pipe"s, "mqueue"s or "aio" contexts. It returns how many.
+func Take(t testing.TB, w worker.Worker, what string) int {
+	t.Helper()
+	return ask[int](t, w, Command{Do: "take", Text: what, N: 1000})
+}
