@@ -20,6 +20,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/assets"
+	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
@@ -178,7 +179,7 @@ func (h *hostile) springRequest(t *testing.T, environment map[string]string) *ao
 	}
 	files["BOOT-INF/lib/spring-boot-4.1.2.jar"] = ziptest.OfMap(t, boot)
 	req := request(t, files, function.Spec{Kind: function.KindWeb, Environment: environment})
-	req.Limits = aot.Limits{MemoryMiB: 512, CPUs: 2, Time: 2 * time.Minute}
+	req.Limits = aot.Limits{MemoryMiB: 512, CPUs: 2, Time: 5 * time.Minute}
 	return req
 }
 
@@ -259,7 +260,7 @@ func TestHostileImage(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: makes a binary, which takes minutes")
 	}
-	found, _ := toolchain.Find(toolchain.FindOptions{Cache: os.Getenv("CLOUDJIT_CACHE")})
+	found, _ := toolchain.Find(toolchain.FindOptions{Cache: config.CacheDir()})
 	if len(found) == 0 {
 		t.Skip("SKIPPED: there is no native-image: run \"cloudjit toolchain install\"")
 	}

@@ -292,12 +292,14 @@ func first(values ...int) int {
 
 // A worker's part of the processors goes with its memory, as on AWS Lambda, where 1,769 MB are one vCPU
 // (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). It counts only while others want
-// them too. A group has 1024 by default, which is one vCPU here: 128 MiB have 74.
+// them too. A group has 1024 by default, and so has each process of the host that is in none: with much less a
+// worker or a build would stand still on a machine that also does something else. 128 MiB have 593.
 const (
 	vcpuMiB    = 1769
-	vcpuWeight = 1024
-	// jobWeight is half of the smallest worker's: jobs are behind everything that serves.
-	jobWeight = 37
+	vcpuWeight = 8 * 1024
+	// jobWeight is half of the smallest worker's: jobs are behind everything that serves. It is a third of a
+	// process of the host, as for one that is nice by 5.
+	jobWeight = 296
 )
 
 // weight is the part of a worker with so much memory, MiB; none is said of what has no limit.
