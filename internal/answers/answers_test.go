@@ -110,7 +110,7 @@ func TestSameAnswers(t *testing.T) {
 // ask runs a group.
 func ask(t *testing.T, work string, g Group, wanted func(Column) bool) *Result {
 	t.Helper()
-	archive, err := Archive(filepath.Join("java", g.Name, "target"))
+	archive, err := Archive(filepath.Join("java", g.Name))
 	if err != nil {
 		t.Skipf("SKIPPED: %v: run \"make features\"", err)
 	}

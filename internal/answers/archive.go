@@ -7,13 +7,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
 
-// Archive puts together what is deployed from what Maven made in a folder: of libraries in it a ZIP with lib/, as
-// AWS Lambda takes them; without any one JAR.
-func Archive(target string) ([]byte, error) {
+// Archive puts together what is deployed from what Maven made of a module: of libraries in it a ZIP with lib/, as
+// AWS Lambda takes them; without any one JAR. What stands in src/main/c becomes lib/libfeatures.so.
+func Archive(module string) ([]byte, error) {
+	target := filepath.Join(module, "target")
 	libraries, err := filepath.Glob(filepath.Join(target, "lib", "*.jar"))
 	if err != nil {
 		return nil, err
@@ -47,10 +49,37 @@ func Archive(target string) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if source := filepath.Join(module, "src", "main", "c", "features.c"); exists(source) {
+		if err := compileInto(w, source, filepath.Join(target, "libfeatures.so")); err != nil {
+			return nil, err
+		}
+	}
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
+// compileInto adds a native library.
+func compileInto(w *zip.Writer, source, library string) error {
+	if out, err := exec.Command("gcc", "-shared", "-fPIC", "-O1", "-Wl,--build-id=none", "-o", library, source).CombinedOutput(); err != nil {
+		return fmt.Errorf("compile %s: %w: %s", source, err, out)
+	}
+	content, err := os.ReadFile(library)
+	if err != nil {
+		return err
+	}
+	f, err := w.CreateHeader(&zip.FileHeader{Name: "lib/" + filepath.Base(library), Method: zip.Deflate})
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return err
 }
 
 // unpackInto copies the entries of a JAR; of equal names the first stays.

@@ -76,8 +76,12 @@ func validKey(key string) bool {
 	return len(key) >= 2
 }
 
+// libraryPath is Lambda's (https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html).
+const libraryPath = "/var/lang/lib:/lib64:/usr/lib64:" + runtimeDir + ":" + runtimeDir + "/lib:" + TaskDir + ":" + TaskDir + "/lib:/opt/lib"
+
 // environment returns the worker's whole environment, sorted; the driver adds the address of the
-// Runtime API or the port.
+// Runtime API or the port. It is Lambda's documented one, and the same on every rung: there is no JAVA_HOME, which a
+// binary could not have.
 func (b *builder) environment() []string {
 	r := b.Revision
 	region := b.Platform.Region
@@ -87,9 +91,14 @@ func (b *builder) environment() []string {
 	env := map[string]string{
 		// What a user may replace.
 		"PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+		// Lambda's is en_US.UTF-8, which is not installed everywhere; without it file names beyond ASCII are lost.
 		"LANG": "C.UTF-8",
 		"TZ":   ":UTC",
 		"HOME": "/tmp",
+		// Where native libraries are looked for: java.library.path begins with it.
+		"LD_LIBRARY_PATH":          libraryPath,
+		"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+		"AWS_XRAY_DAEMON_ADDRESS":  "169.254.79.129:2000", // as in Lambda; nobody listens
 	}
 	maps.Copy(env, r.Environment)
 	maps.Copy(env, map[string]string{
@@ -115,9 +124,6 @@ func (b *builder) environment() []string {
 		env["K_SERVICE"] = string(r.Function)
 		env["K_CONFIGURATION"] = string(r.Function)
 		env["K_REVISION"] = string(r.ID)
-	}
-	if b.spec.Path == javaPath {
-		env["JAVA_HOME"] = javaDir
 	}
 	list := make([]string, 0, len(env))
 	for _, key := range slices.Sorted(maps.Keys(env)) {

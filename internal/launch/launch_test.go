@@ -226,18 +226,21 @@ func TestSurveyGoesOnWhereMetadataLacks(t *testing.T) {
 	}
 }
 
+// TestEnvironmentIsLambdas: the documented one, on every rung the same.
 func TestEnvironmentIsLambdas(t *testing.T) {
-	got := start(t, request(function.KindHandler, plain)).Env
 	want := []string{
 		"AWS_DEFAULT_REGION=us-east-1", "AWS_EXECUTION_ENV=AWS_Lambda_java21", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512",
 		"AWS_LAMBDA_FUNCTION_NAME=orders", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
 		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/orders", "AWS_LAMBDA_LOG_STREAM_NAME=2026/05/05/[$LATEST]01WORKER",
-		"AWS_REGION=us-east-1", "HOME=/tmp", "JAVA_HOME=/opt/java", "LAMBDA_RUNTIME_DIR=/opt/cloudjit/runtime",
-		"LAMBDA_TASK_ROOT=/var/task", "LANG=C.UTF-8", "PATH=/usr/local/bin:/usr/bin:/bin:/opt/bin", "STAGE=test", "TZ=:UTC",
+		"AWS_REGION=us-east-1", "AWS_XRAY_CONTEXT_MISSING=LOG_ERROR", "AWS_XRAY_DAEMON_ADDRESS=169.254.79.129:2000", "HOME=/tmp",
+		"LAMBDA_RUNTIME_DIR=/opt/cloudjit/runtime", "LAMBDA_TASK_ROOT=/var/task", "LANG=C.UTF-8",
+		"LD_LIBRARY_PATH=/var/lang/lib:/lib64:/usr/lib64:/opt/cloudjit/runtime:/opt/cloudjit/runtime/lib:/var/task:/var/task/lib:/opt/lib", "PATH=/usr/local/bin:/usr/bin:/bin:/opt/bin", "STAGE=test", "TZ=:UTC",
 		"_HANDLER=shop.Orders::handle",
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("environment (-want +got):\n%s", diff)
+	for _, rung := range []ladder.Rung{plain, cached, binary} {
+		if diff := cmp.Diff(want, start(t, request(function.KindHandler, rung)).Env); diff != "" {
+			t.Errorf("environment on %s (-want +got):\n%s", rung.Name, diff)
+		}
 	}
 }
 

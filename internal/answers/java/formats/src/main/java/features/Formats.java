@@ -338,6 +338,11 @@ public final class Formats extends Corpus {
             var in = new org.apache.commons.compress.archivers.tar.TarArchiveInputStream(new org.apache.commons.compress.compressors.CompressorStreamFactory().createCompressorInputStream(new java.io.BufferedInputStream(new ByteArrayInputStream(out.toByteArray()))));
             return in.getNextEntry().getName() + new String(in.readAllBytes());
         });
+        add("jni/own-library", () -> Own.doubled(21));
+        add("jni/library-missing", () -> {
+            System.loadLibrary("nothing");
+            return "";
+        });
         add("commons-compress/unknown", () -> new org.apache.commons.compress.archivers.ArchiveStreamFactory().createArchiveInputStream("rar5", new ByteArrayInputStream(new byte[0])));
     }
 }
