@@ -52,7 +52,7 @@ figures: build applications ## Measure the paper's Figures 1 and 2 and Table 1; 
 	bin/cloudjit bench all --report out/figures
 
 .PHONY: test
-test: build samples test-prerequisites ## Everything that CI tests.
+test: build samples features test-prerequisites ## Everything that CI tests.
 	$(MVN) -f java/pom.xml -pl runtime,tracer,image -am verify
 	CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -short ./internal/engine/... ./internal/pipeline/... ./internal/pool/... ./internal/policy/... ./internal/node/... ./internal/guest/... ./internal/logs/... ./internal/artifact/...
 	$(GO) vet ./...

@@ -16,8 +16,9 @@ import (
 
 // Group is the features of one archive, which share one function and its artifacts: builds are what takes the time.
 type Group struct {
-	// Name is the folder below java/ that makes the archive.
 	Name string
+	// Module is the folder below java/ that makes the archive.
+	Module string
 	// Handler is the class of the function.
 	Handler string
 	// What the features are about, for the table.
@@ -26,9 +27,10 @@ type Group struct {
 
 // Groups are all archives.
 var Groups = []Group{
-	{"jdk", "features.Jdk", "the JDK"},
-	{"formats", "features.Formats", "libraries that read and write data"},
-	{"tools", "features.Tools", "databases, templates, injection, security, networks"},
+	{"language", "jdk", "features.Jdk", "the JDK: language, reflection, handles, threads, texts"},
+	{"platform", "jdk", "features.JdkPlatform", "the JDK: files, networks, security, management, desktop"},
+	{"formats", "formats", "features.Formats", "libraries that read and write data"},
+	{"tools", "tools", "features.Tools", "databases, templates, injection, security, networks"},
 }
 
 // Column is one way to run a function that is compared with plain HotSpot.

@@ -107,10 +107,33 @@ func TestSameAnswers(t *testing.T) {
 	}
 }
 
+// TestAnswersInCI asks as much as there is time for: every feature on HotSpot, while the tracer records, and with an AOT
+// cache; those of the language natively too, where a builder is installed (one image).
+func TestAnswersInCI(t *testing.T) {
+	if testing.Short() {
+		t.Skip("hundreds of invocations")
+	}
+	builders, _ := toolchain.Find(toolchain.FindOptions{Cache: config.CacheDir()})
+	var rows []Row
+	var columns []Column
+	for i, g := range Groups {
+		r := ask(t, filepath.Join(config.CacheDir(), "same-answers-ci"), g, func(c Column) bool {
+			return !c.traced() || i == 0 && !c.Untraced && len(builders) > 0
+		})
+		for _, p := range Problems(r.Rows, r.Columns, false) {
+			t.Error(p)
+		}
+		rows, columns = append(rows, r.Rows...), r.Columns
+	}
+	if len(rows) < 400 || len(columns) < 2 {
+		t.Errorf("only %d features in %v", len(rows), columns)
+	}
+}
+
 // ask runs a group.
 func ask(t *testing.T, work string, g Group, wanted func(Column) bool) *Result {
 	t.Helper()
-	archive, err := Archive(filepath.Join("java", g.Name))
+	archive, err := Archive(filepath.Join("java", g.Module))
 	if err != nil {
 		t.Skipf("SKIPPED: %v: run \"make features\"", err)
 	}

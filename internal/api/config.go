@@ -285,11 +285,13 @@ func classify(spec *function.Spec, attr *store.Attributes, info *jar.Info) error
 		return nil
 	}
 	switch {
+	case spec.Handler == "" && info.Kind() == function.KindUnknown && len(info.Candidates()) > 0:
+		return invalid("Handler is missing, and of the archive it cannot be known: %s, by the handler's name or by \"web\".", info.Doubt())
 	case spec.Handler == "" && info.Kind() == function.KindHandler:
-		if len(info.Handlers) != 1 {
-			return invalid("Handler is missing, and the archive has %d classes that it could be: name it as package.Class or package.Class::method.", len(info.Handlers))
+		if info.Doubt() != "" {
+			return invalid("Handler is missing, and the archive has %d classes that it could be: name it as package.Class or package.Class::method.", len(info.Candidates()))
 		}
-		spec.Handler = info.Handlers[0].Class
+		spec.Handler = info.Candidates()[0]
 		spec.Kind = function.KindHandler
 	case spec.Handler == "", spec.Handler == webHandler:
 		return classifyWeb(spec, info)

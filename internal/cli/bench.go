@@ -290,10 +290,10 @@ func otherSample(archive, requests string) (*sample.Sample, error) {
 	case function.KindWeb:
 		s.Requests = []sample.Request{{Name: "GET /", Method: http.MethodGet, Path: "/", Status: 200}}
 	case function.KindHandler:
-		if len(info.Handlers) != 1 {
+		if info.Doubt() != "" {
 			return nil, errors.New(noHandler(info) + "; or give a file of requests, which names it")
 		}
-		s.Handler = info.Handlers[0].Class
+		s.Handler = info.Candidates()[0]
 		s.Requests = []sample.Request{{Name: "{}", Event: []byte("{}")}}
 	default:
 		return nil, errors.New("only Java functions have rungs to compare")

@@ -97,10 +97,10 @@ func (cmd *deployCommand) request(info *jar.Info) (map[string]any, error) {
 	default:
 		handler := cmd.Handler
 		if handler == "" {
-			if len(info.Handlers) != 1 {
+			if info.Doubt() != "" {
 				return nil, &usageError{noHandler(info)}
 			}
-			handler = info.Handlers[0].Class
+			handler = info.Candidates()[0]
 		}
 		request["Runtime"], request["Handler"] = javaRuntime(info), handler
 	}
@@ -172,18 +172,21 @@ func javaRuntime(info *jar.Info) string {
 }
 
 func noHandler(info *jar.Info) string {
-	if len(info.Handlers) == 0 {
-		return "no class in the archive implements a Lambda handler and no manifest names a main class: say which with --handler package.Class::method, or --main-class"
+	switch {
+	case len(info.Candidates()) == 0:
+		return info.Doubt() + ": say which with --handler package.Class::method, or --main-class"
+	case info.Kind() == function.KindUnknown:
+		return info.Doubt() + ", with --web or --handler"
 	}
-	var names []string
-	for i, h := range info.Handlers {
-		if i == 10 {
-			names = append(names, "...")
-			break
-		}
-		names = append(names, h.Class)
+	return "several classes could be the handler: choose one with --handler: " + strings.Join(first(info.Candidates(), 10), ", ")
+}
+
+// first are the first n names, with dots for the others.
+func first(names []string, n int) []string {
+	if len(names) > n {
+		return append(names[:n:n], "...")
 	}
-	return "several classes could be the handler: choose one with --handler: " + strings.Join(names, ", ")
+	return names
 }
 
 func described(request map[string]any, info *jar.Info) string {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/function"
 )
@@ -93,6 +94,11 @@ type Info struct {
 	// Handlers are the classes that implement a Lambda handler interface, the application's own
 	// before those of libraries that were shaded in.
 	Handlers []Handler `json:"handlers,omitempty"`
+	// Adapters are the classes of the application's framework that stand between AWS Lambda and it, and are
+	// the handler of every application of theirs.
+	Adapters []string `json:"adapters,omitempty"`
+	// Server: an HTTP server is among the libraries, so that the main class may serve by itself.
+	Server bool `json:"server,omitempty"`
 	// JavaVersion is the oldest Java feature release that loads every class; 0: no classes.
 	JavaVersion int `json:"javaVersion"`
 	// Entries and Unzipped count as Limits do; Classes are those of the application, JARs inside not.
@@ -122,20 +128,76 @@ type Library struct {
 	Version  string `json:"version"`
 }
 
-// Kind is what the archive is by its looks; a user's own word goes before it.
+// Kind is what the archive is by its looks; a user's own word goes before it. KindUnknown: it cannot be known, and
+// Doubt says why.
 func (i *Info) Kind() function.Kind {
 	switch {
 	case i.Layout == LayoutProvided:
 		return function.KindProvided
-	case len(i.Handlers) > 0 && (i.MainClass == "" || i.Framework == FrameworkPlain):
+	case i.either():
+		return function.KindUnknown
+	case i.forLambda(), i.MainClass == "" && i.Classes > 0: // Class::method of any class
 		return function.KindHandler
 	case i.MainClass != "":
 		return function.KindWeb
-	case i.Classes > 0:
-		return function.KindHandler // Class::method of any class
 	default:
 		return function.KindUnknown
 	}
+}
+
+// forLambda: it was made for AWS Lambda, as far as can be seen.
+func (i *Info) forLambda() bool {
+	if i.MainClass == "" || i.Framework == FrameworkPlain {
+		return len(i.Handlers)+len(i.Adapters) > 0
+	}
+	// Handlers in a framework's libraries say nothing of the application.
+	return len(i.Adapters) > 0 || len(i.Handlers) > 0 && !isLibrary(i.Handlers[0].Class)
+}
+
+// either: a handler, and a web application of a framework that starts its own server. Quarkus' adapter takes the
+// place of its server.
+func (i *Info) either() bool {
+	return i.MainClass != "" && i.Server && i.Framework != FrameworkPlain && i.Framework != FrameworkQuarkus && i.forLambda()
+}
+
+// Candidates are the classes that may be the handler, of which the user has to choose if there are several.
+func (i *Info) Candidates() []string {
+	if i.Framework == FrameworkQuarkus && len(i.Adapters) > 0 {
+		return i.Adapters // which calls the application's own, after injection
+	}
+	var own, library []string
+	for _, h := range i.Handlers {
+		if isLibrary(h.Class) {
+			library = append(library, h.Class)
+		} else {
+			own = append(own, h.Class)
+		}
+	}
+	switch {
+	case len(own) > 0:
+		return own
+	case len(i.Adapters) > 0:
+		return i.Adapters
+	}
+	return library
+}
+
+// Doubt is a sentence on why the archive does not say what it is, and what to do, for users; empty if it does.
+func (i *Info) Doubt() string {
+	names := i.Candidates()
+	if len(names) > 10 {
+		names = append(names[:10:10], "...")
+	}
+	list := strings.Join(names, ", ")
+	switch {
+	case i.Kind() != function.KindUnknown && (i.Kind() != function.KindHandler || len(names) == 1):
+		return ""
+	case i.either():
+		return fmt.Sprintf("it could be the web application %s, which brings a server of its own, and a function with the handler %s: say which", i.MainClass, list)
+	case len(names) > 1:
+		return "several classes could be the handler: " + list
+	}
+	return "no class in the archive implements a Lambda handler and no manifest names a main class"
 }
 
 // ClassPath is the class path of the archive extracted to root, in order, for HotSpot and

@@ -159,6 +159,56 @@ func TestInspectSaysWhatAnArchiveIs(t *testing.T) {
 	}
 }
 
+// TestWhatIsDeployedIsRecognized: applications of frameworks that were made for AWS Lambda are handlers, whatever their
+// manifests say, and where it cannot be known the user is asked.
+func TestWhatIsDeployedIsRecognized(t *testing.T) {
+	type files = []file
+	empty := func(names ...string) (out files) {
+		for _, n := range names {
+			out = append(out, file{name: strings.ReplaceAll(n, ".", "/") + ".class", data: []byte("x")})
+		}
+		return out
+	}
+	const invoker, tomcat = "org.springframework.cloud.function.adapter.aws.FunctionInvoker", "org.apache.catalina.startup.Tomcat"
+	spring := empty("org.springframework.boot.SpringApplication")
+	own := files{{name: "shop/Checkout.class", data: class(t, "shop/Checkout")}, {name: "library/Base.class", data: class(t, "library/Base")}}
+	main := files{manifestFile("Start-Class: shop.Main"), {name: "shop/Main.class", data: class(t, "shop/Main")}}
+	quarkus := "io.quarkus.amazon.lambda.runtime.QuarkusStreamHandler"
+	library := func(f files) file { return file{name: "lib/library-1.jar", data: pack(t, f...)} }
+	tests := map[string]struct {
+		archive    files
+		kind       function.Kind
+		candidates []string
+		doubt      string
+	}{
+		"spring-cloud-function, shaded": {slices.Concat(main, spring, empty(invoker)), function.KindHandler, []string{invoker}, ""},
+		"spring-cloud-function, ZIP":    {slices.Concat(main[1:], files{library(append(spring, empty(invoker)...))}), function.KindHandler, []string{invoker}, ""},
+		"spring-cloud-function with a server": {slices.Concat(main, spring, empty(invoker, tomcat)), function.KindUnknown, []string{invoker},
+			"it could be the web application shop.Main, which brings a server of its own, and a function with the handler " + invoker + ": say which"},
+		"aws-serverless-java-container": {slices.Concat(main, spring, own), function.KindHandler, []string{"shop.Checkout"}, ""},
+		"spring with a server":          {slices.Concat(main, spring, empty(tomcat)), function.KindWeb, nil, ""},
+		"quarkus function.zip": {slices.Concat(main[1:], own, files{library(empty("io.quarkus.runner.ApplicationImpl", quarkus))}),
+			function.KindHandler, []string{quarkus}, ""},
+		"quarkus for the web": {slices.Concat(main, empty("io.quarkus.runner.ApplicationImpl")), function.KindWeb, nil, ""},
+		"micronaut's two": {slices.Concat(main, empty("io.micronaut.context.ApplicationContext", adapters[3], adapters[4])), function.KindHandler, adapters[3:5],
+			"several classes could be the handler: " + adapters[3] + ", " + adapters[4]},
+		"own handlers": {slices.Concat(own, files{{name: "shop/Stream.class", data: class(t, "shop/Stream")}}), function.KindHandler, []string{"shop.Checkout", "shop.Stream"},
+			"several classes could be the handler: shop.Checkout, shop.Stream"},
+		"nothing": {files{{name: "readme.txt", data: []byte("x")}}, function.KindUnknown, nil, "no class in the archive implements a Lambda handler and no manifest names a main class"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			info, err := Inspect(save(t, pack(t, tt.archive...)), Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Kind() != tt.kind || !slices.Equal(info.Candidates(), tt.candidates) || info.Doubt() != tt.doubt {
+				t.Errorf("got %s, %q, %q of %+v", info.Kind(), info.Candidates(), info.Doubt(), info)
+			}
+		})
+	}
+}
+
 func TestManifestAsksOfTheModuleSystem(t *testing.T) {
 	asks := manifestFile("Main-Class: shop.Main", "Add-Opens: java.base/java.lang java.base/java.", " util java.base/java.lang", "Add-Exports: jdk.unsupported/sun.misc",
 		"Enable-Native-Access: ALL-UNNAMED")

@@ -139,6 +139,23 @@ var libraryPrefixes = []string{
 	"com.amazonaws.", "software.amazon.", "io.micronaut.", "io.quarkus.", "org.springframework.", "org.apache.", "org.http4k.", "com.googlecode.",
 }
 
+// adapters are the handlers that frameworks have for applications of theirs. The documentation of each says to name
+// it: spring-cloud-function-adapter-aws, aws-serverless-java-container (Spring), quarkus-amazon-lambda, and
+// micronaut-function-aws-api-proxy, which has one for each kind of event.
+var adapters = []string{
+	"org.springframework.cloud.function.adapter.aws.FunctionInvoker",
+	"com.amazonaws.serverless.proxy.spring.SpringDelegatingLambdaContainerHandler",
+	"io.quarkus.amazon.lambda.runtime.QuarkusStreamHandler",
+	"io.micronaut.function.aws.proxy.payload1.ApiGatewayProxyRequestEventFunction",
+	"io.micronaut.function.aws.proxy.payload2.APIGatewayV2HTTPEventFunction",
+}
+
+// servers are classes of the HTTP servers that applications bring.
+var servers = []string{
+	"org.apache.catalina.startup.Tomcat", "org.eclipse.jetty.server.Server", "io.undertow.Undertow",
+	"reactor.netty.http.server.HttpServer", "io.micronaut.http.server.netty.NettyHttpServer",
+}
+
 func isLibrary(class string) bool {
 	return slices.ContainsFunc(libraryPrefixes, func(p string) bool { return strings.HasPrefix(class, p) })
 }
@@ -217,12 +234,18 @@ func (s *scan) onlyMain() string {
 
 func (a *archive) findFramework(info *Info, s *scan) {
 	has := func(class string) bool {
-		if s.own[class] != nil {
+		file := classFile(class)
+		if s.own[class] != nil || a.names[info.prefix+file] != nil {
 			return true
 		}
-		file := classFile(class)
 		return slices.ContainsFunc(s.nested, func(n *nested) bool { return n.files[file] != nil })
 	}
+	for _, class := range adapters {
+		if has(class) {
+			info.Adapters = append(info.Adapters, class)
+		}
+	}
+	info.Server = slices.ContainsFunc(servers, has)
 	switch {
 	case info.Layout == LayoutProvided:
 	case has("io.quarkus.runner.ApplicationImpl") || info.Layout == LayoutQuarkus:

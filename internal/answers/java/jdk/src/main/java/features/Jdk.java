@@ -1,14 +1,11 @@
 package features;
 
-/** Features of the JDK alone. */
+/** Features of the language, of reflection, method handles, threads, texts and resources. */
 public final class Jdk extends Corpus {
     public Jdk() {
         Language.addTo(this::add);
         Calls.addTo(this::add);
         Texts.addTo(this::add);
-        Files.addTo(this::add);
-        Secrets.addTo(this::add);
-        Platform.addTo(this::add);
     }
 
     /** Takes features. */
