@@ -76,8 +76,8 @@ func validKey(key string) bool {
 	return len(key) >= 2
 }
 
-// libraryPath is Lambda's (https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html).
-const libraryPath = "/var/lang/lib:/lib64:/usr/lib64:" + runtimeDir + ":" + runtimeDir + "/lib:" + TaskDir + ":" + TaskDir + "/lib:/opt/lib"
+// lambdaLibraries is Lambda's LD_LIBRARY_PATH (https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html).
+const lambdaLibraries = "/var/lang/lib:/lib64:/usr/lib64:" + runtimeDir + ":" + runtimeDir + "/lib:" + TaskDir + ":" + TaskDir + "/lib:/opt/lib"
 
 // environment returns the worker's whole environment, sorted; the driver adds the address of the
 // Runtime API or the port. It is Lambda's documented one, and the same on every rung: there is no JAVA_HOME, which a
@@ -96,7 +96,7 @@ func (b *builder) environment() []string {
 		"TZ":   ":UTC",
 		"HOME": "/tmp",
 		// Where native libraries are looked for: java.library.path begins with it.
-		"LD_LIBRARY_PATH":          libraryPath,
+		"LD_LIBRARY_PATH":          lambdaLibraries,
 		"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
 		"AWS_XRAY_DAEMON_ADDRESS":  "169.254.79.129:2000", // as in Lambda; nobody listens
 	}

@@ -201,7 +201,11 @@ func (b *builder) native() error {
 // libraryPath is where a JVM looks for shared libraries (os_linux.cpp).
 func libraryPath(environment map[string]string) string {
 	path := "/usr/java/packages/lib:/usr/lib64:/lib64:/lib:/usr/lib"
-	if more := environment["LD_LIBRARY_PATH"]; more != "" {
+	more, set := environment["LD_LIBRARY_PATH"]
+	if !set {
+		more = lambdaLibraries
+	}
+	if more != "" {
 		path = more + ":" + path
 	}
 	return path
