@@ -298,3 +298,21 @@ func TestHostileImage(t *testing.T) {
 	t.Logf("cost: %+v", r.Cost)
 	h.check(t, log.String(), "initializer", "feature")
 }
+
+// TestSourcesAreQuoted: the names of generated files are the application's choice, and stand in a file of
+// arguments.
+func TestSourcesAreQuoted(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{`a" -processor evil "b.java`, `c\.java`, "d e.java", "f.txt"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := filepath.Join(t.TempDir(), "sources.txt")
+	n, err := listSources(dir, list)
+	got, _ := os.ReadFile(list)
+	want := fmt.Sprintf("\"%[1]s/a\\\" -processor evil \\\"b.java\"\n\"%[1]s/c\\\\.java\"\n\"%[1]s/d e.java\"\n", dir)
+	if err != nil || n != 3 || string(got) != want {
+		t.Errorf("got %d, %v\n%s\nwant\n%s", n, err, got, want)
+	}
+}

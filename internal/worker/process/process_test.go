@@ -61,17 +61,6 @@ func TestConformance(t *testing.T) {
 	}.Run(t)
 }
 
-// TestJobsWithoutRoot: a build is as contained where the server is not root.
-func TestJobsWithoutRoot(t *testing.T) {
-	if !userNamespaces() {
-		t.Skip("CAPABILITY user namespaces IS LACKING HERE")
-	}
-	workertest.Suite{
-		New:  func(t testing.TB) worker.Driver { return newDriver(t, Options{Rootless: true}) },
-		Spec: guestSpec,
-	}.RunJobs(t)
-}
-
 // TestWithoutRoot is the same for a server that is not root and has no control groups. As root the test runs
 // itself as another user.
 func TestWithoutRoot(t *testing.T) {

@@ -58,9 +58,6 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("Leaks", s.leaks)
 }
 
-// RunJobs runs what is asked of jobs alone.
-func (s Suite) RunJobs(t *testing.T) { t.Run("Job", s.job) }
-
 // driver returns a driver that ends with the test.
 func (s Suite) driver(t testing.TB) worker.Driver {
 	t.Helper()
