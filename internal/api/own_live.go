@@ -5,6 +5,7 @@ import (
 	_ "embed" // openapi.json
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -166,7 +167,7 @@ func (s *Server) functionLogs(w http.ResponseWriter, r *http.Request) error {
 		}
 		defer end()
 	}
-	release, err := s.work(r.Context(), int64(n)*logLine)
+	release, err := s.work(r.Context(), min(int64(n)*logLine, logMost))
 	if err != nil {
 		return err
 	}
@@ -193,19 +194,32 @@ func (s *Server) functionLogs(w http.ResponseWriter, r *http.Request) error {
 		s.sendPayload(w, nil, body)
 		return nil
 	}
-	sent := sync.OnceFunc(release)
-	defer sent()
-	out := s.openStream(w)
-	defer out.close()
 	var last uint64
+	var frames []byte
 	for _, l := range lines {
 		last = l.Seq
-		if out.send("line", l.Seq, l) != nil {
-			return nil
+		if frames, err = appendFrame(frames, "line", l.Seq, l); err != nil {
+			release()
+			return err
 		}
 	}
-	lines = nil
-	sent()
+	small, body, err := s.stash(frames)
+	lines, frames = nil, nil
+	release()
+	if err != nil {
+		return err
+	}
+	out := s.openStream(w)
+	defer out.close()
+	if body == nil {
+		err = out.write(small)
+	} else {
+		_, err = io.Copy(out, body.Reader())
+		body.Close()
+	}
+	if err != nil {
+		return nil // the client is gone: nobody to tell
+	}
 	if n == 0 { // from now on
 		if newest, err := s.opt.Logs.Last(string(f.Name), 1); err == nil && len(newest) > 0 {
 			last = newest[0].Seq
@@ -250,8 +264,12 @@ func (s *Server) until(r *http.Request) context.Context {
 // maxStreams is how many event and log streams there may be at once: a reader that is behind takes memory.
 const maxStreams = 256
 
-// logLine is what a line of a log takes in memory while it is read, at most: in all 2 MiB (see logs.Last), and its JSON.
-const logLine = 2 << 10
+const (
+	// logLine is what most lines of a log take in memory while they are read, twice: as they are and encoded.
+	logLine = 2 << 10
+	// logMost is what all lines of an answer take at most: logs.Last returns 2 MiB.
+	logMost = 8 << 20
+)
 
 // enterStream takes one of the places for streams.
 func (s *Server) enterStream() (end func(), err error) {
@@ -303,14 +321,30 @@ func (s *sse) beat() {
 }
 
 func (s *sse) send(event string, id uint64, v any) error {
-	data, err := json.Marshal(v)
+	b, err := appendFrame(nil, event, id, v)
 	if err != nil {
 		return err
 	}
-	b := append([]byte("id: "), strconv.FormatUint(id, 10)...)
-	b = append(append(b, "\nevent: "...), event...)
-	b = append(append(append(b, "\ndata: "...), data...), "\n\n"...)
 	return s.write(b)
+}
+
+// appendFrame appends one event as it is sent.
+func appendFrame(b []byte, event string, id uint64, v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	b = strconv.AppendUint(append(b, "id: "...), id, 10)
+	b = append(append(b, "\nevent: "...), event...)
+	return append(append(append(b, "\ndata: "...), data...), "\n\n"...), nil
+}
+
+// Write sends events as they are.
+func (s *sse) Write(b []byte) (int, error) {
+	if err := s.write(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 func (s *sse) write(b []byte) error {

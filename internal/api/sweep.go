@@ -66,6 +66,9 @@ func (s *Server) dropUnnamed(ctx context.Context) {
 
 // dropNow removes the unnamed archives that nothing runs, and says how many are left.
 func (s *Server) dropNow(ctx context.Context) (left int) {
+	if s.store.Doubtful() {
+		return 0 // what it has lost may have named them
+	}
 	s.seen.mu.Lock()
 	defer s.seen.mu.Unlock()
 	gone := map[string][]function.RevisionID{}

@@ -18,6 +18,7 @@ type event struct {
 	Do string `json:"do"` // echo if empty
 	ID string `json:"id"`
 	MS int    `json:"ms"`
+	KB int    `json:"kb"`
 }
 
 // answer is what Greeter.java answers too.
@@ -71,6 +72,12 @@ func do(payload []byte, header http.Header) ([]byte, error) {
 		return nil, fmt.Errorf("told to fail: %s", e.ID)
 	case "exit":
 		os.Exit(3)
+	case "answer": // of a size
+		return json.Marshal(strings.Repeat("x", e.KB<<10))
+	case "shout": // long lines
+		for line := []byte(strings.Repeat("x", 60<<10) + "\n"); e.KB > 0; e.KB -= 60 {
+			_, _ = os.Stdout.Write(line)
+		}
 	case "print":
 		fmt.Println("printed " + e.ID)
 	case "allocate":
