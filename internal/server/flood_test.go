@@ -185,7 +185,9 @@ func TestFloods(t *testing.T) {
 	var most int64
 	var slowest time.Duration
 	answered := 0
-	arrived := func() bool { return sent.Load() >= int64(f.slow+f.uploads+f.idle) && answers.Load() >= int64(f.answers) }
+	arrived := func() bool {
+		return sent.Load() >= int64(f.slow+f.uploads+f.idle) && answers.Load() >= int64(f.answers)
+	}
 	for began := time.Now(); time.Since(began) < f.lasts || !arrived() && time.Since(began) < 4*f.lasts; time.Sleep(50 * time.Millisecond) {
 		most = max(most, resident(t, server))
 		began := time.Now()
