@@ -45,6 +45,9 @@ func (s *Server) ownRoutes(mux *http.ServeMux) {
 		"GET " + f + "/policy":               s.functionPolicy,
 		"PUT " + f + "/policy":               s.putFunctionPolicy,
 		"DELETE " + f + "/policy":            s.deleteFunctionPolicy,
+		"GET " + f + "/samples":              s.samples,
+		"PUT " + f + "/samples":              s.putSamples,
+		"DELETE " + f + "/samples":           s.deleteSamples,
 		"GET " + ownPrefix + "/policy":       s.platformPolicy,
 		"PUT " + ownPrefix + "/policy":       s.putPlatformPolicy,
 		"POST " + f + "/optimize":            s.optimize,
@@ -142,6 +145,8 @@ type ownFunction struct {
 	Versions []ownVersion        `json:"versions"`
 	Aliases  []ownAlias          `json:"aliases"`
 	URLs     []ownURL            `json:"urls"`
+	// Samples are the user's own, for checks of artifacts.
+	Samples *store.Samples `json:"samples,omitempty"`
 	// Policy is what holds; Overrides what of it is the function's own.
 	Policy    store.Policy  `json:"policy"`
 	Overrides *store.Policy `json:"overrides,omitempty"`
@@ -177,7 +182,7 @@ func (s *Server) own(r *http.Request, fn *store.Function) (*ownFunction, error) 
 	o := &ownFunction{
 		Name: fn.Name, ARN: s.arn(fn.Name, ""), CreatedAt: fn.CreatedAt, Kind: rev.Spec.Kind, Runtime: rev.Spec.Runtime, Handler: rev.Spec.Handler,
 		State: fn.Latest.State, LastUpdate: fn.Latest.LastUpdate, MemoryMiB: rev.Spec.MemoryMiB, Timeout: store.Duration(rev.Spec.Timeout),
-		Tags: fn.Tags, Reserved: fn.Reserved, Revision: rev.Spec.ID, Policy: policy, Overrides: fn.Policy,
+		Tags: fn.Tags, Reserved: fn.Reserved, Revision: rev.Spec.ID, Policy: policy, Overrides: fn.Policy, Samples: fn.Samples,
 		Versions: []ownVersion{}, Aliases: []ownAlias{}, URLs: []ownURL{},
 	}
 	if v, ok := s.run.Revision(r.Context(), rev.Spec.ID); ok {

@@ -54,11 +54,11 @@ func loadContract(t *testing.T, f *fixture) *contract {
 }
 
 // call sends a request and holds it and its answer to the document.
-func (c *contract) call(t *testing.T, status int, method, path, body string) answer {
+func (c *contract) call(t *testing.T, status int, method, path, body string, kind ...string) answer {
 	t.Helper()
 	req := httptest.NewRequest(method, path, strings.NewReader(body))
 	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", append(kind, "application/json")[0])
 	}
 	route, params, err := c.router.FindRoute(req)
 	if err != nil {
@@ -76,7 +76,7 @@ func (c *contract) call(t *testing.T, status int, method, path, body string) ans
 		t.Errorf("%s %s: got %d %s, want %d", method, path, a.Status, a.Body, status)
 	}
 	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.Status, Header: a.Header, Options: in.Options}
-	if ct := a.Header.Get("Content-Type"); ct == "application/zip" {
+	if ct := a.Header.Get("Content-Type"); ct == "application/zip" || ct == "application/jsonl" {
 		return a
 	}
 	out.SetBodyBytes([]byte(a.Body))
@@ -87,6 +87,8 @@ func (c *contract) call(t *testing.T, status int, method, path, body string) ans
 }
 
 func TestOwnResourcesAreAsDocumented(t *testing.T) {
+	openapi3filter.RegisterBodyDecoder("application/jsonl", openapi3filter.FileBodyDecoder)
+	defer openapi3filter.UnregisterBodyDecoder("application/jsonl")
 	f := start(t)
 	c := loadContract(t, f)
 	f.create(t, "hello", "echo", "Tags", `{"a":"b"}`, "Publish", "true")
@@ -167,6 +169,22 @@ func TestOwnResourcesAreAsDocumented(t *testing.T) {
 	}
 	c.call(t, 200, "GET", h+"/policy", "")
 	c.call(t, 204, "DELETE", h+"/policy", "")
+	c.call(t, 404, "GET", h+"/samples", "")
+	lines := "{\"a\":1}\n\n[2]\n"
+	if a := c.call(t, 200, "PUT", h+"/samples", lines, "application/jsonl"); !strings.Contains(a.Body, `"count":2`) {
+		t.Errorf("samples: got %s", a.Body)
+	}
+	if a := c.call(t, 200, "GET", h+"/samples", ""); a.Body != lines {
+		t.Errorf("samples: got %s", a.Body)
+	}
+	for bad, want := range map[string]string{"{": "line 1", "": "there are none", strings.Repeat("1\n", 5<<20): "more than"} {
+		if a := c.call(t, 400, "PUT", h+"/samples", bad, "application/jsonl"); !strings.Contains(a.Body, want) {
+			t.Errorf("samples %.9q: got %s", bad, a.Body)
+		}
+	}
+	c.call(t, 200, "GET", h, "")
+	c.call(t, 204, "DELETE", h+"/samples", "")
+	c.call(t, 404, "GET", h+"/samples", "")
 	java := &store.Revision{Spec: function.Spec{ID: store.NewRevisionID(), Function: "java", Version: function.Latest, Kind: function.KindHandler, Handler: "a.B"}}
 	must(f.store.CreateFunction(ctx, &store.Function{Name: "java", Latest: store.Version{Version: function.Latest, Revision: java.Spec.ID, State: store.Status{Value: "Active"}}}, java))
 	for _, o := range []struct{ body, rung string }{

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/compare"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/store"
@@ -27,8 +29,9 @@ type deployCommand struct {
 	Env         map[string]string `short:"e" help:"Environment variables, K=V;K=V." placeholder:"K=V"`
 	Concurrency int               `help:"Requests that a worker of a web application takes at once (1)." placeholder:"N"`
 	policyFlags
-	Publish bool `help:"Publish a version."`
-	URL     bool `name:"url" help:"Give it a function URL (web applications always get one)."`
+	Check   string `type:"path" help:"File of payloads, one JSON value a line, that every artifact has to answer as plain HotSpot does before it serves. Of a web application, one object a line: path, and maybe method, headers and body." placeholder:"FILE"`
+	Publish bool   `help:"Publish a version."`
+	URL     bool   `name:"url" help:"Give it a function URL (web applications always get one)."`
 }
 
 // javaRuntimes are Lambda's names of Java releases; a function runs on the newest JDK anyway.
@@ -46,17 +49,32 @@ func (cmd *deployCommand) Run(c *Context) error {
 	if err != nil {
 		return err
 	}
+	samples, err := cmd.samples(info)
+	if err != nil {
+		return err
+	}
 	archive, err := os.ReadFile(cmd.Archive)
 	if err != nil {
 		return fmt.Errorf("read archive: %w", err)
 	}
-	if err := cmd.complete(c, request); err != nil {
+	known, err := cmd.complete(c, request)
+	if err != nil {
 		return err
+	}
+	if known { // what comes is checked with them
+		if err := putSamples(c, cmd.Function, samples); err != nil {
+			return err
+		}
 	}
 	c.Say("deploying %s: %s, %s, %.2f MB", cmd.Function, request["Runtime"], described(request, info), float64(len(archive))/1e6)
 	conf, err := c.Client.Deploy(c, cmd.Function, archive, request, cmd.Publish)
 	if err != nil {
 		return err
+	}
+	if !known {
+		if err := putSamples(c, cmd.Function, samples); err != nil {
+			return err
+		}
 	}
 	if conf.StateReason != "" {
 		c.Say("note: %s", conf.StateReason)
@@ -129,20 +147,55 @@ func (cmd *deployCommand) request(info *jar.Info) (map[string]any, error) {
 	return request, nil
 }
 
-// complete adds what a new function needs and nobody said. One that exists keeps what it has, and gets
+// samples reads the payloads for checks, and refuses them before anything is deployed.
+func (cmd *deployCommand) samples(info *jar.Info) ([]byte, error) {
+	if cmd.Check == "" {
+		return nil, nil
+	}
+	doc, err := os.ReadFile(cmd.Check)
+	if err != nil {
+		return nil, fmt.Errorf("read payloads: %w", err)
+	}
+	kind := function.KindHandler
+	if cmd.isWeb(info) {
+		kind = function.KindWeb
+	}
+	all, err := compare.ParseOwn(kind, bytes.NewReader(doc))
+	switch {
+	case err != nil:
+		return nil, &usageError{cmd.Check + ": " + err.Error()}
+	case len(all) == 0:
+		return nil, &usageError{cmd.Check + ": there is no payload in it: want one JSON value in each line"}
+	}
+	return doc, nil
+}
+
+// putSamples gives a function its samples, if there are any.
+func putSamples(c *Context, name string, samples []byte) error {
+	if samples == nil {
+		return nil
+	}
+	resp, err := c.Client.Do(c, http.MethodPut, client.OwnFunction(name)+"/samples", http.Header{"Content-Type": {"application/jsonl"}}, samples)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
+// complete adds what a new function needs and nobody said. One that is known keeps what it has, and gets
 // its policy first: what the code that comes is prepared by.
-func (cmd *deployCommand) complete(c *Context, request map[string]any) error {
+func (cmd *deployCommand) complete(c *Context, request map[string]any) (known bool, err error) {
 	var own store.Policy
 	if err := cmd.policyFlags.apply(&own); err != nil {
-		return &usageError{err.Error()}
+		return false, &usageError{err.Error()}
 	}
-	err := c.Client.Call(c, http.MethodGet, client.FunctionPath(cmd.Function)+"/configuration", nil, nil)
+	err = c.Client.Call(c, http.MethodGet, client.FunctionPath(cmd.Function)+"/configuration", nil, nil)
 	var missing *client.Error
 	if err == nil {
-		return setPolicy(c, client.OwnFunction(cmd.Function)+"/policy", own)
+		return true, setPolicy(c, client.OwnFunction(cmd.Function)+"/policy", own)
 	}
 	if !errors.As(err, &missing) || missing.Status != http.StatusNotFound {
-		return err
+		return false, err
 	}
 	if own != (store.Policy{}) {
 		request["CloudjitPolicy"] = own
@@ -156,7 +209,7 @@ func (cmd *deployCommand) complete(c *Context, request map[string]any) error {
 			request[key] = value
 		}
 	}
-	return nil
+	return false, nil
 }
 
 func javaRuntime(info *jar.Info) string {

@@ -89,7 +89,13 @@ func describe(w io.Writer, f *client.Function, r *client.Revision) error {
 		if p.Prepare != nil {
 			what += fmt.Sprintf("; prepared: %s", *p.Prepare)
 		}
+		if p.Compare != nil && !*p.Compare {
+			what += "; answers are not compared"
+		}
 		row("Policy", "%s; workers are kept %s at most; on missing metadata: %s", what, time.Duration(*p.KeepAlive), *p.OnMissing)
+	}
+	if s := f.Samples; s != nil {
+		row("Samples", "%d of its user's own, %d bytes", s.Count, s.Bytes)
 	}
 	row("Revision", "%s, %s", r.ID, r.CreatedAt.Local().Format(time.DateTime))
 	if p := r.Pipeline; p != nil {
@@ -117,6 +123,7 @@ func describe(w io.Writer, f *client.Function, r *client.Revision) error {
 			recordings = append(recordings, text)
 		}
 		rows("Recordings", recordings)
+		rows("Checks", checks(p))
 	}
 	var history, builds []string
 	for _, h := range r.History {
@@ -187,6 +194,25 @@ func rungs(p *client.Pipeline) []string {
 	lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return lines
+}
+
+// checks say what was compared of each rung, and where it differed.
+func checks(p *client.Pipeline) []string {
+	var lines []string
+	for i := range p.Ladder {
+		c := p.Ladder[i].Check
+		if c == nil {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("%s  %s, %s: %s", c.At.Local().Format(time.TimeOnly), c.Rung, c.Result, c.Reason))
+		if d := c.Difference; d != nil {
+			lines = append(lines, fmt.Sprintf("  payload %s", d.Digest), fmt.Sprintf("  %s is %s on the first rung, %s on %s", d.Path, d.First, d.Artifact, c.Rung))
+		}
+		if len(c.Varying) > 0 {
+			lines = append(lines, "  differs from run to run, so not compared: "+strings.Join(c.Varying, ", "))
+		}
 	}
 	return lines
 }

@@ -86,11 +86,12 @@ type policyCommand struct {
 type policyFlags struct {
 	Prepare string         `enum:",deploy,first-use,never" default:"" help:"When what makes it start sooner is made: deploy (before its first invocation), first-use or never." placeholder:"WHEN"`
 	Pause   *bool          `negatable:"" help:"Keep idle workers from running; without, applications work on between requests."`
+	Compare *bool          `negatable:"" help:"Compare what an artifact answers with what plain HotSpot does before it serves."`
 	MaxWait *time.Duration `help:"Latency that a shorter keep-alive may add to an invocation; 0s: no bound." placeholder:"TIME"`
 }
 
 func (f *policyFlags) apply(p *store.Policy) error {
-	p.MaxWait, p.Pause = (*store.Duration)(f.MaxWait), f.Pause
+	p.MaxWait, p.Pause, p.Compare = (*store.Duration)(f.MaxWait), f.Pause, f.Compare
 	if f.Prepare == "" {
 		return nil
 	}
@@ -172,6 +173,9 @@ func showPolicy(w io.Writer, name string, doc *policyDocument) error {
 	}
 	if e.Optimize != nil {
 		row("optimize", *e.Optimize, set.Optimize != nil)
+	}
+	if e.Compare != nil {
+		row("compare", *e.Compare, set.Compare != nil)
 	}
 	if e.Threshold != nil {
 		row("threshold", *e.Threshold, set.Threshold != nil)

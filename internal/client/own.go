@@ -63,6 +63,8 @@ type Rung struct {
 	StartMs  float64 `json:"startMs,omitempty"`
 	MemoryMB float64 `json:"memoryMB,omitempty"`
 	DiskMB   float64 `json:"diskMB,omitempty"`
+	// Check is the last one that compared its artifact.
+	Check *store.Check `json:"check,omitempty"`
 }
 
 // Recording is one recording of a revision.
@@ -122,6 +124,8 @@ type Function struct {
 		Path string `json:"path"`
 	} `json:"urls"`
 	Policy store.Policy `json:"policy"`
+	// Samples are the user's own, for checks of artifacts.
+	Samples *store.Samples `json:"samples,omitempty"`
 }
 
 // Revision is a revision with its history.

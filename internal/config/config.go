@@ -47,6 +47,7 @@ type Config struct {
 
 	Workers   Workers   `yaml:"workers"`
 	Policy    Policy    `yaml:"policy"`
+	Checks    Checks    `yaml:"checks"`
 	Builder   Builder   `yaml:"builder"`
 	Artifacts Artifacts `yaml:"artifacts"`
 	Async     Async     `yaml:"async"`
@@ -165,6 +166,17 @@ type Policy struct {
 	MaxWait time.Duration `yaml:"maxWait"`
 }
 
+// Checks says how artifacts are compared with plain HotSpot before they serve.
+type Checks struct {
+	// Enabled is false for a platform on which artifacts serve as soon as they come up. Functions may have
+	// their own.
+	Enabled bool `yaml:"enabled"`
+	// Samples of what a revision was asked are kept for its checks; 0: none are, and only users' own are asked.
+	Samples int `yaml:"samples"`
+	// DiskMB (1e6 bytes) that the samples of all functions may take together.
+	DiskMB int `yaml:"diskMB"`
+}
+
 // Builder bounds the builds.
 type Builder struct {
 	// GraalVM is a home to use instead of the newest one found.
@@ -238,6 +250,7 @@ func Default() Config {
 			OnMissing:        "reexecute",
 			Prepare:          policy.PrepareFirstUse.String(),
 		},
+		Checks:    Checks{Enabled: true, Samples: 20, DiskMB: 64},
 		Builder:   Builder{Parallel: 1, Light: 1, Time: 30 * time.Minute},
 		Artifacts: Artifacts{DiskMB: 20_000},
 		Async:     Async{Retries: 2, Backoff: time.Minute, MaxAge: 6 * time.Hour},
@@ -354,6 +367,8 @@ func (c *Config) Check() error {
 	check(c.Policy.Window > 0, "policy.window", "want more than 0")
 	check(c.Policy.TraceInvocations > 0, "policy.traceInvocations", "want 1 or more")
 	check(c.Policy.OptimizeAfter >= 0, "policy.optimizeAfter", "want 0 or more")
+	check(c.Checks.Samples >= 0 && c.Checks.Samples <= 1000, "checks.samples", "want 0 to 1000")
+	check(c.Checks.DiskMB >= 0, "checks.diskMB", "want 0 or more")
 	check(c.Builder.Parallel > 0, "builder.parallel", "want 1 or more")
 	check(c.Policy.MaxWait >= 0 && c.Policy.MaxWait <= 15*time.Minute, "policy.maxWait", "want 0 to 15m")
 	check(c.Builder.Light > 0, "builder.light", "want 1 or more")

@@ -35,22 +35,22 @@ var ladders = map[function.Kind]Ladder{
 			{Name: AOTCache, Artifact: ArtifactCache, From: RecordingClasses, Builder: BuilderCache, Light: true,
 				Start: 0.36, First: 0.5, Speed: 1, Memory: 1,
 				Cost:  Cost{Wall: time.Second, CPU: 1200 * time.Millisecond, MemoryMB: 200, DiskMB: 22},
-				Check: Cost{Wall: 3 * time.Second, CPU: 4 * time.Second, MemoryMB: 65}},
+				Check: Cost{Wall: 3 * time.Second, CPU: 2700 * time.Millisecond, MemoryMB: 65}},
 			// Handlers run with HotSpot's first compiler alone, as in AWS Lambda. Here they have both: those that
 			// compute are twice to four times as fast once they are warm, those that wait gain nothing, and all start
 			// a little later. The cache is the same.
 			{Name: AOTCacheC2, Artifact: ArtifactCache, From: RecordingClasses, Builder: BuilderCache, Options: OptionsC2, Back: 0,
 				Start: 0.48, First: 0.5, Speed: 0.45, Memory: 1.05,
 				Cost:  Cost{Wall: 200 * time.Millisecond, CPU: 200 * time.Millisecond, MemoryMB: 100},
-				Check: Cost{Wall: 3 * time.Second, CPU: 4 * time.Second, MemoryMB: 65}},
+				Check: Cost{Wall: 3 * time.Second, CPU: 2700 * time.Millisecond, MemoryMB: 65}},
 			{Name: Native, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "quick", Back: 2,
 				Start: 0.032, First: 0.1, Speed: 1, Memory: 0.375,
 				Cost:  Cost{Wall: 128 * time.Second, CPU: 150 * time.Second, MemoryMB: 2000, DiskMB: 35},
-				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 3500 * time.Millisecond, MemoryMB: 65}},
+				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 2300 * time.Millisecond, MemoryMB: 65}},
 			{Name: NativeOptimized, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "optimized", Back: 2,
 				Start: 0.032, First: 0.1, Speed: 0.95, Memory: 0.375,
 				Cost:  Cost{Wall: 160 * time.Second, CPU: 190 * time.Second, MemoryMB: 2500, DiskMB: 38},
-				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 3500 * time.Millisecond, MemoryMB: 65}},
+				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 2300 * time.Millisecond, MemoryMB: 65}},
 		},
 	},
 	function.KindWeb: {

@@ -39,7 +39,8 @@ type revision struct {
 	memory int32 // MiB, what a worker reserves and may use
 	ladder *ladder.Ladder
 
-	artifacts []built   // by rung
+	artifacts []built // by rung
+	sampler   sampler
 	reason    string    // of the last move
 	since     time.Time // and when it was
 	gone      bool      // the engine does not have it any more
@@ -134,6 +135,7 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 		}
 		rev := &revision{spec: &r.Spec, memory: int32(r.Spec.MemoryMiB), ladder: l, artifacts: make([]built, len(l.Rungs))}
 		restored := n.restore(ctx, rev, r.Parent)
+		n.setOwn(ctx, rev, f)
 		fresh[r.Spec.ID] = &engine.RevisionConfig{
 			Ladder: l, Slots: rev.slots(), MemoryMiB: rev.reserves(), RecordMiB: int32(n.opt.RecordMiB),
 			WorkerMB: expectedMB, Restored: restored, Parked: r.Spec.Version != function.Latest,
@@ -145,12 +147,26 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 		}
 		added[r.Spec.ID] = rev
 	}
+	if err := n.setNow(f, configOf(f, &p), p.Pause != nil && !*p.Pause, want, fresh, added); err != nil {
+		return err
+	}
+	for _, r := range want {
+		// What the user gave, artifacts that serve already are asked, too.
+		if rev, ok := n.lookup(r.Spec.ID); ok && added[r.Spec.ID] != rev && n.setOwn(ctx, rev, f) {
+			n.otherSamples(rev, true)
+		}
+	}
+	return nil
+}
+
+func (n *Node) setNow(f *store.Function, config engine.FunctionConfig, leaveRunning bool, want []*store.Revision,
+	fresh map[function.RevisionID]*engine.RevisionConfig, added map[function.RevisionID]*revision) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		return ErrDraining
 	}
-	n.set(f, configOf(f, &p), p.Pause != nil && !*p.Pause, want, fresh, added)
+	n.set(f, config, leaveRunning, want, fresh, added)
 	return nil
 }
 
@@ -184,6 +200,9 @@ func (n *Node) set(f *store.Function, config engine.FunctionConfig, leaveRunning
 		e.current[id] = rev
 		n.step(engine.Event{Kind: engine.EventRevisionAdded, Revision: rev.id, RevisionConfig: c})
 		n.revisions.Store(id, rev)
+	}
+	for _, rev := range e.current {
+		n.sampling(rev)
 	}
 	for id, rev := range e.current {
 		if !slices.ContainsFunc(want, func(r *store.Revision) bool { return r.Spec.ID == id }) {
@@ -239,7 +258,7 @@ func (n *Node) gone(id engine.RevisionID) {
 	rev.gone = true
 	rev.prepared(engine.ReasonRevisionGone)
 	n.revs[id] = nil
-	n.wg.Go(func() { n.forgetRecordings(rev) })
+	n.wg.Go(func() { n.forgetRecordings(rev); n.forgetSamples(rev) })
 	if rev.fn.revs--; rev.fn.revs == 0 && rev.fn.gone {
 		n.fns[rev.fn.id] = nil
 	}
@@ -300,6 +319,9 @@ func configOf(f *store.Function, p *store.Policy) engine.FunctionConfig {
 	}
 	if p.Optimize != nil {
 		c.NoOptimize = !*p.Optimize
+	}
+	if p.Compare != nil {
+		c.NoCheck = !*p.Compare
 	}
 	if p.OnMissing != nil {
 		c.Deopt = *p.OnMissing

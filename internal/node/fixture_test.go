@@ -28,6 +28,7 @@ type state struct {
 	pipelines map[function.RevisionID]*store.Pipeline
 	metadata  map[function.RevisionID][][]byte
 	builds    map[string]store.Build
+	samples   map[function.Name][]byte
 	logs      map[string][]byte
 	// full makes writes of pipelines fail, and refused counts them.
 	full    bool
@@ -38,7 +39,7 @@ func newState() *state {
 	return &state{
 		functions: map[function.Name]*store.Function{}, revisions: map[function.RevisionID]*store.Revision{},
 		pipelines: map[function.RevisionID]*store.Pipeline{}, metadata: map[function.RevisionID][][]byte{},
-		builds: map[string]store.Build{}, logs: map[string][]byte{},
+		samples: map[function.Name][]byte{}, builds: map[string]store.Build{}, logs: map[string][]byte{},
 	}
 }
 
@@ -104,6 +105,12 @@ func (s *state) Metadata(_ context.Context, id function.RevisionID, number int) 
 		return nil, store.MetadataVersion{}, store.ErrNotFound
 	}
 	return docs[number-1], store.MetadataVersion{Number: number}, nil
+}
+
+func (s *state) Samples(_ context.Context, name function.Name) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.samples[name], nil
 }
 
 func (s *state) PutBuild(_ context.Context, b *store.Build) error {

@@ -32,6 +32,7 @@ type instance struct {
 	recording ladder.Recording
 	check     bool
 	limit     time.Duration // of the start
+	compare   bool
 	began     time.Time
 	record    string       // the folder of what it records on this host; empty if it does not
 	found     [32]byte     // hash of the metadata that was read there last; the keeper's and its poller's, one after the other
@@ -147,7 +148,7 @@ func (n *Node) startWorker(a *engine.Action) {
 	rev := n.revs[a.Revision]
 	w := &instance{
 		id: a.Worker, name: ulid.Make().String(), rev: rev, rung: a.Rung, row: &rev.ladder.Rungs[a.Rung], recording: a.Recording,
-		check: a.Check, limit: time.Duration(a.At), began: time.Now(), told: make(chan struct{}),
+		check: a.Check, compare: a.Compare, limit: time.Duration(a.At), began: time.Now(), told: make(chan struct{}),
 	}
 	w.idle.after = func() { n.account(w) }
 	w.idle.failed = func(err error) {
@@ -231,6 +232,15 @@ func (n *Node) stale(w *instance, artifact string) {
 
 // bring starts a worker and tells the engine what came of it.
 func (n *Node) bring(ctx context.Context, w *instance, artifact string) bool {
+	var checked engine.Event
+	if w.compare {
+		failure, version, cost := n.compare(ctx, w, artifact)
+		if failure != engine.FailureNone {
+			n.unfit(w, failure, version, cost)
+			return false
+		}
+		checked.Version, checked.Cost = version, cost
+	}
 	started, err := n.launch(ctx, w, artifact)
 	if err == nil && w.check && !n.opt.Launcher.Uses(started, *w.row, artifact) {
 		if stop := started.Stop(context.WithoutCancel(ctx), 0); stop != nil {
@@ -249,7 +259,7 @@ func (n *Node) bring(ctx context.Context, w *instance, artifact string) bool {
 		w.err = err
 		n.events.send(w.event("worker.failed", err.Error()))
 		if !n.closed {
-			n.step(engine.Event{Kind: engine.EventWorkerFailed, Worker: w.id, Failure: failure})
+			n.step(engine.Event{Kind: engine.EventWorkerFailed, Worker: w.id, Failure: failure, Version: checked.Version, Cost: checked.Cost})
 		}
 		n.forget(w)
 		n.mu.Unlock()
@@ -266,9 +276,42 @@ func (n *Node) bring(ctx context.Context, w *instance, artifact string) bool {
 	w.idle.begin(started, grace, w.rev.fn.leaveRunning)
 	n.events.send(w.event("worker.started", ""))
 	if !n.closed {
-		n.step(engine.Event{Kind: engine.EventWorkerReady, Worker: w.id})
+		n.step(engine.Event{Kind: engine.EventWorkerReady, Worker: w.id, Version: checked.Version, Cost: checked.Cost})
+	}
+	if w.check && !n.closed {
+		n.sampling(w.rev)
 	}
 	return true
+}
+
+// compare runs the comparison of a worker that checks, until the engine does not want it any more.
+func (n *Node) compare(ctx context.Context, w *instance, artifact string) (engine.Failure, uint32, ladder.Cost) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	var watched sync.WaitGroup
+	watched.Go(func() {
+		select {
+		case <-w.told:
+			cancel()
+		case <-ended:
+		}
+	})
+	defer watched.Wait()
+	defer close(ended)
+	defer cancel()
+	return n.compared(ctx, w, artifact)
+}
+
+// unfit ends a worker that checks before it has started.
+func (n *Node) unfit(w *instance, failure engine.Failure, version uint32, cost ladder.Cost) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w.err = fmt.Errorf("the artifact of %s is not good: %s", w.row.Name, failure)
+	if !n.closed {
+		n.step(engine.Event{Kind: engine.EventWorkerFailed, Worker: w.id, Failure: failure, Version: version, Cost: cost})
+		n.sampling(w.rev)
+	}
+	n.forget(w)
 }
 
 func (n *Node) launch(ctx context.Context, w *instance, artifact string) (worker.Worker, error) {

@@ -306,6 +306,9 @@ func (n *Node) run(ctx context.Context, c *call, inv *worker.Invocation) (ran, f
 	default:
 		return res, function.OutcomeCrashed, fmt.Errorf("invoke on worker %s: %w", w.name, err)
 	}
+	if w.rev.sampler.open.Load() && (res.Outcome == function.OutcomeOK || res.Outcome == function.OutcomeHandlerError) && !res.streaming {
+		n.sample(w, sampleOf(inv, &res.Result), res.Duration)
+	}
 	n.ended(ctx, c, w, &res.Result, &own, queued)
 	if tail, _ := ctx.Value(tailKey{}).(bool); tail && w.out != nil {
 		w.out.Settle(50 * time.Millisecond)

@@ -76,6 +76,8 @@ type Options struct {
 	TracePeriod time.Duration
 	// RecordMiB is how much more memory a recorder may use than an ordinary worker; 0: nothing.
 	RecordMiB int
+	// Samples bound what is kept of what functions are asked.
+	Samples SampleOptions
 	// Dir is for files of running workers, and for recordings; the node owns it.
 	Dir string
 	// Record, if set, takes every event with its actions, for a replay.
@@ -108,6 +110,8 @@ type Launch struct {
 	Artifact, Record string
 	// Check: the worker proves that a new artifact works.
 	Check bool
+	// Trial: it only shows what the rung answers, without a network.
+	Trial bool
 	// Survey lets a binary go on where it lacks metadata, and only say so.
 	Survey bool
 	Limits worker.Limits
@@ -122,6 +126,7 @@ type State interface {
 	PutPipeline(ctx context.Context, id function.RevisionID, state json.RawMessage, steps ...store.Transition) error
 	PutMetadata(ctx context.Context, id function.RevisionID, doc []byte, reason string) (int, error)
 	Metadata(ctx context.Context, id function.RevisionID, number int) ([]byte, store.MetadataVersion, error)
+	Samples(ctx context.Context, name function.Name) ([]byte, error)
 	PutBuild(ctx context.Context, b *store.Build) error
 	PutBuildLog(ctx context.Context, rev function.RevisionID, build string, log []byte) error
 }
@@ -147,6 +152,8 @@ type Metrics interface {
 	// Use counts CPU time that workers took and bytes of their output that were dropped.
 	Use(fn function.Name, rung function.Rung, cpu time.Duration, dropped int64)
 	Build(rung function.Rung, result string, wall, cpu time.Duration, peakRSS int64)
+	// Check is a check that compared; result is one of the store's.
+	Check(rung function.Rung, result string, wall, cpu time.Duration)
 	Deoptimization(fn function.Name)
 	// Fall counts an artifact that turned out wrong while it served.
 	Fall(fn function.Name, rung function.Rung, reason string)
@@ -204,9 +211,10 @@ type Node struct {
 	closed    bool
 	drained   chan struct{}
 
-	writes writer
-	events bus
-	totals totals
+	writes  writer
+	samples samples
+	events  bus
+	totals  totals
 }
 
 // totals are counters since the start, for Snapshot.
@@ -267,6 +275,10 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	n.writes.init(n)
 	n.events.init()
+	if err := n.openSamples(); err != nil {
+		n.stop()
+		return nil, fmt.Errorf("open the folder of samples: %w", err)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.step(engine.Event{Kind: engine.EventConfigured, NodeConfig: &opt.Limits}) // first, so that a recording holds it

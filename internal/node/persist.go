@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 
@@ -23,6 +24,9 @@ type document struct {
 	// chain the key is another, and they may not), by rung.
 	Keys   map[function.Rung]aot.Key `json:"keys,omitempty"`
 	Failed map[function.Rung]aot.Key `json:"failed,omitempty"`
+	// Checks are the last ones, by rung; OwnSamples is the SHA-256 of the user's samples that were asked last.
+	Checks     map[function.Rung]*store.Check `json:"checks,omitempty"`
+	OwnSamples string                         `json:"ownSamples,omitempty"`
 }
 
 // record persists a revision's pipeline and tells of its move. The caller holds n.mu.
@@ -42,6 +46,9 @@ func (n *Node) record(a *engine.Action) {
 			d.Failed[name] = key
 		}
 	}
+	rev.sampler.mu.Lock()
+	d.Checks, d.OwnSamples = maps.Clone(rev.sampler.checked), rev.sampler.ownSHA
+	rev.sampler.mu.Unlock()
 	doc, err := json.Marshal(d)
 	if err != nil {
 		n.log.Error("encode pipeline", telemetry.KeyRevision, rev.spec.ID, telemetry.KeyError, err)
@@ -61,6 +68,13 @@ func (n *Node) moved(rev *revision, a *engine.Action) *store.Transition {
 	if why := rev.missing.Load(); why != nil && (a.Cause == pipeline.EventDeoptimized || a.Reason == engine.ReasonNever) {
 		reason = *why
 	}
+	if a.Rung != ladder.First && (a.Reason == engine.ReasonChecked || a.Reason == engine.ReasonDiffered) {
+		if c := rev.check(rev.ladder.Rungs[a.Rung].Name); c != nil && c.Reason != "" {
+			if reason = c.Reason; a.Reason == engine.ReasonChecked {
+				reason = a.Reason.Text() + "; " + c.Reason
+			}
+		}
+	}
 	step := &store.Transition{At: at, From: a.From.String(), To: a.To.String(), Event: a.Cause.String(), Reason: reason}
 	d := map[string]any{"from": a.From, "to": a.To, "event": a.Cause, "version": a.Version}
 	if a.Rung != ladder.First {
@@ -76,7 +90,7 @@ func (n *Node) moved(rev *revision, a *engine.Action) *store.Transition {
 			if row.From.AtEnd() { // the artifact is there: the file it was made from is not needed
 				n.wg.Go(func() { n.forgetRecording(rev, row.From) })
 			}
-		case pipeline.EventDeoptimized, pipeline.EventUnusable:
+		case pipeline.EventDeoptimized, pipeline.EventUnusable, pipeline.EventDiffered:
 			if a.From == pipeline.PhaseReady && a.Reason != engine.ReasonOperator && a.Reason != engine.ReasonNoOptimize {
 				n.log.Warn("left a rung", telemetry.KeyFunction, rev.fn.name, telemetry.KeyRevision, rev.spec.ID, telemetry.KeyRung, row.Name, telemetry.KeyReason, reason)
 				if n.opt.Metrics != nil {

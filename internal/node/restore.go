@@ -17,11 +17,14 @@ import (
 func (n *Node) restore(ctx context.Context, rev *revision, parent function.RevisionID) pipeline.Saved {
 	p, ok := n.opt.State.Pipeline(rev.spec.ID)
 	if !ok {
-		return n.inherit(ctx, rev, parent)
+		s := n.inherit(ctx, rev, parent)
+		n.loadSamples(rev, &s, nil)
+		return s
 	}
 	d, err := decode(p.State)
 	if err != nil {
 		n.log.Error("stored pipeline is not usable; it starts again", telemetry.KeyRevision, rev.spec.ID, telemetry.KeyError, err)
+		n.loadSamples(rev, &pipeline.Saved{}, nil)
 		return pipeline.Saved{}
 	}
 	rev.since = p.UpdatedAt
@@ -35,6 +38,7 @@ func (n *Node) restore(ctx context.Context, rev *revision, parent function.Revis
 		}
 	}
 	s := d.Saved
+	n.loadSamples(rev, &s, d)
 	for id := 1; id < len(rev.ladder.Rungs); id++ {
 		if r := s.Rung(rev.ladder.Rungs[id].Name); r != nil {
 			n.restoreRung(ctx, rev, ladder.ID(id), r, &s, d)

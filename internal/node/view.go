@@ -11,6 +11,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -23,7 +24,7 @@ type WorkerView struct {
 	Rung     function.Rung       `json:"rung"`
 	// Recording is what the worker records; left out if it does not.
 	Recording ladder.Recording `json:"recording,omitempty"`
-	// State is starting, idle, busy or draining.
+	// State is starting, checking (its artifact is compared before it starts), idle, busy or draining.
 	State string `json:"state"`
 	// Paused: it is idle and kept from running.
 	Paused      bool      `json:"paused,omitempty"`
@@ -76,6 +77,8 @@ func (n *Node) Workers(ctx context.Context) []WorkerView {
 // state is a word for people. The caller holds the node's mutex.
 func (w *instance) state() string {
 	switch {
+	case !w.ready && w.compare:
+		return "checking"
 	case !w.ready:
 		return "starting"
 	case w.why != engine.ReasonNone:
@@ -131,6 +134,8 @@ type RungView struct {
 	StartMs  float64 `json:"startMs,omitempty"`
 	MemoryMB float64 `json:"memoryMB,omitempty"`
 	DiskMB   float64 `json:"diskMB,omitempty"`
+	// Check is the last one that compared its artifact.
+	Check *store.Check `json:"check,omitempty"`
 }
 
 // RecordingView is one recording of a revision.
@@ -193,7 +198,7 @@ func (n *Node) rungView(rev *revision, id ladder.ID, saved *pipeline.Saved) Rung
 	}
 	b := &rev.artifacts[id]
 	v.Phase, v.Never, v.Wanted = r.Phase, r.Never, n.engine.Wanted(rev.id, id)
-	v.Reason, v.Since = b.reason, timeOf(b.since)
+	v.Reason, v.Since, v.Check = b.reason, timeOf(b.since), rev.check(v.Rung)
 	v.Falls, v.Failures, v.DiskMB = int(r.Falls), int(r.Failures), r.DiskMB
 	if r.NotBefore > n.now() {
 		at := time.Unix(0, r.NotBefore).UTC()

@@ -99,8 +99,15 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 	cancel := func() { cancelCause(nil) }
 	limit := newAllowance(c.rev.spec.Timeout, func() { cancelCause(errLate) })
 	out := r.WithContext(rctx)
+	var kept *recorder
+	if w.rev.sampler.open.Load() {
+		kept = newRecorder(r)
+	}
 	if r.Body != nil && r.Body != http.NoBody {
 		out.Body = upload{r.Body, limit}
+		if kept != nil {
+			out.Body = tee{out.Body, kept}
+		}
 	}
 	w.idle.enter()
 	limit.begin()
@@ -118,18 +125,27 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 		n.ended(ctx, c, w, res, &worker.Invocation{}, queued)
 		return nil, outcome, res, err
 	}
-	b := &body{ReadCloser: resp.Body, limit: limit, late: func() error {
+	var header http.Header
+	if kept != nil {
+		header = resp.Header.Clone()
+	}
+	b := &body{ReadCloser: resp.Body, kept: kept, whole: resp.ContentLength == 0 || r.Method == http.MethodHead, limit: limit, late: func() error {
 		if context.Cause(rctx) != errLate {
 			return nil
 		}
 		return &FunctionError{&Result{Outcome: function.OutcomeTimeout, Rung: w.row.Name, Cold: res.Cold}}
-	}, done: func(readErr error) {
+	}, done: func(readErr error, whole bool) {
 		res.Duration = time.Since(began)
 		res.Outcome = function.OutcomeOK
 		if readErr != nil {
 			res.Outcome = n.broken(ctx, rctx, w, res)
 		}
 		cancel()
+		if whole && res.Outcome == function.OutcomeOK {
+			if s := kept.done(resp, header); s != nil {
+				n.sample(w, s, res.Duration)
+			}
+		}
 		w.idle.leave()
 		n.ended(ctx, c, w, res, &worker.Invocation{}, queued)
 		n.finish(c, res.Outcome, true)
@@ -171,12 +187,14 @@ func (n *Node) broken(ctx, rctx context.Context, w *instance, res *Result) funct
 // body tells when an answer has been read.
 type body struct {
 	io.ReadCloser
+	kept  *recorder // nil: it is no sample
 	limit *allowance
 	late  func() error // the error of a read that ended because of the function's timeout
 	once  sync.Once
 	mu    sync.Mutex // of an upgraded connection the one side is closed while the other is read
 	err   error
-	done  func(error)
+	whole bool // it was read to its end, or has nothing to be read
+	done  func(err error, whole bool)
 }
 
 // duplex is the body of an upgraded connection, which is written to as well.
@@ -195,6 +213,14 @@ func (b *body) Read(p []byte) (int, error) {
 	b.limit.begin()
 	k, err := b.ReadCloser.Read(p)
 	b.limit.end()
+	if b.kept != nil {
+		b.kept.keep(&b.kept.answered, p[:k])
+	}
+	if errors.Is(err, io.EOF) {
+		b.mu.Lock()
+		b.whole = true
+		b.mu.Unlock()
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		if late := b.late(); late != nil {
 			err = late
@@ -260,9 +286,9 @@ func (b *body) Close() error {
 	err := b.ReadCloser.Close()
 	b.once.Do(func() {
 		b.mu.Lock()
-		broken := b.err
+		broken, whole := b.err, b.whole
 		b.mu.Unlock()
-		b.done(broken)
+		b.done(broken, whole)
 	})
 	return err
 }

@@ -47,7 +47,7 @@ func pricesOf(v *View, rung ladder.ID) prices {
 }
 
 // buildPrice is what an artifact costs: a binary of 150 CPU s and 2000 MB for 128 s 1.35e6 + 0.26e6 MB*s. Its
-// check comes on top: 4 CPU s and 100 MB for 3 s are 0.04e6.
+// check comes on top: 2.7 CPU s and 65 MB for 3 s are 0.02e6.
 func buildPrice(r *ladder.Rung) float64 {
 	return (r.Cost.CPU+r.Check.CPU).Seconds()*cpuPrice + memoryTime(r)
 }

@@ -135,7 +135,8 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		BuildLimits:  buildLimits(opt.Config, m),
 		WorkerLimits: worker.Limits{CPUs: opt.Config.Workers.CPUs}, PauseAfter: opt.Config.Workers.PauseAfter,
 		InitTimeout: opt.Config.Workers.InitTimeout, WebInitTimeout: opt.Config.Workers.WebInitTimeout,
-		Dir: filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
+		Samples: node.SampleOptions{Each: opt.Config.Checks.Samples, DiskMB: opt.Config.Checks.DiskMB},
+		Dir:     filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
 	}
 	if s.tracer != nil {
 		nodeOptions.Tracer = s.tracer
@@ -304,7 +305,7 @@ func defaultPolicy(c config.Config) store.Policy {
 	}
 	window, keepAlive, maxWait := store.Duration(c.Policy.Window), store.Duration(c.Workers.KeepAlive), store.Duration(c.Policy.MaxWait)
 	return store.Policy{
-		Optimize: &c.Policy.Enabled, Threshold: &c.Policy.Threshold, Window: &window, KeepAlive: &keepAlive,
+		Optimize: &c.Policy.Enabled, Compare: &c.Checks.Enabled, Threshold: &c.Policy.Threshold, Window: &window, KeepAlive: &keepAlive,
 		OnMissing: &onMissing, QueueLimit: &c.Workers.Queue, Prepare: &prepare, MaxWait: &maxWait, Pause: &c.Workers.Pause,
 	}
 }

@@ -33,6 +33,8 @@ type Function struct {
 	Access      map[string]ResourcePolicy `json:"access,omitempty"`
 	// Policy overrides the platform's; nil: nothing overridden.
 	Policy *Policy `json:"policy,omitempty"`
+	// Samples are the user's own of what it is asked; nil: none.
+	Samples *Samples `json:"samples,omitempty"`
 	// Superseded are revisions that $LATEST had before, the newest first, kept to look at.
 	Superseded []function.RevisionID `json:"superseded,omitempty"`
 }
@@ -262,7 +264,7 @@ func (s *Store) DeleteFunction(ctx context.Context, name function.Name) error {
 	if err := s.functions.remove(ctx, string(name)); err != nil {
 		return err
 	}
-	var errs error
+	errs := ignoreNotFound(s.removeDoc(ctx, samplesKey(name)))
 	for _, id := range f.revisions() {
 		errs = errors.Join(errs, s.removeRevision(ctx, id))
 	}

@@ -16,6 +16,8 @@ import (
 type Policy struct {
 	// Optimize false keeps the function on its first rung: nothing is recorded, nothing is built.
 	Optimize *bool `json:"optimize,omitempty"`
+	// Compare false lets an artifact serve as soon as it comes up, whatever it answers.
+	Compare *bool `json:"compare,omitempty"`
 	// Threshold: more cold starts than this inside Window ask for a build.
 	Threshold *int      `json:"threshold,omitempty"`
 	Window    *Duration `json:"window,omitempty"`
@@ -70,7 +72,7 @@ func (p *Policy) Check() error {
 // Over returns p with the fields that it leaves open taken from wider.
 func (p Policy) Over(wider Policy) Policy {
 	return Policy{
-		Optimize: first(p.Optimize, wider.Optimize), Threshold: first(p.Threshold, wider.Threshold),
+		Optimize: first(p.Optimize, wider.Optimize), Compare: first(p.Compare, wider.Compare), Threshold: first(p.Threshold, wider.Threshold),
 		Window: first(p.Window, wider.Window), KeepAlive: first(p.KeepAlive, wider.KeepAlive),
 		OnMissing: first(p.OnMissing, wider.OnMissing), QueueLimit: first(p.QueueLimit, wider.QueueLimit),
 		Prepare: first(p.Prepare, wider.Prepare), MaxWait: first(p.MaxWait, wider.MaxWait), Pause: first(p.Pause, wider.Pause),

@@ -40,6 +40,9 @@ type Metrics struct {
 	buildWall   *prometheus.HistogramVec
 	buildCPU    *prometheus.CounterVec
 	buildRSS    *prometheus.GaugeVec
+	checks      *prometheus.CounterVec
+	checkWall   *prometheus.CounterVec
+	checkCPU    *prometheus.CounterVec
 	deopts      *prometheus.CounterVec
 	falls       *prometheus.CounterVec
 	async       *prometheus.CounterVec
@@ -82,6 +85,12 @@ func NewMetrics() *Metrics {
 			Name: "cloudjit_build_cpu_seconds_total", Help: "CPU time of builds, by rung."}, []string{"rung"}),
 		buildRSS: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "cloudjit_build_last_peak_rss_bytes", Help: "Peak memory of the last build, by rung."}, []string{"rung"}),
+		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_checks_total", Help: "Checks that compared an artifact's answers with those of the first rung, by rung and result (same, differs, nothing, failed)."}, []string{"rung", "result"}),
+		checkWall: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_check_seconds_total", Help: "Duration of those checks, by rung."}, []string{"rung"}),
+		checkCPU: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cloudjit_check_cpu_seconds_total", Help: "CPU time of those checks, by rung."}, []string{"rung"}),
 		deopts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cloudjit_deoptimizations_total", Help: "Deoptimizations, by function."}, []string{"function"}),
 		falls: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -90,7 +99,7 @@ func NewMetrics() *Metrics {
 			Name: "cloudjit_async_events_total", Help: "Asynchronous events, by what became of them (accepted, succeeded, retried, dead)."}, []string{"end"}),
 	}
 	m.reg.MustRegister(m.invocations, m.coldStarts, m.coldPhase, m.duration, m.rejections, m.workerEnds, m.workerCPU, m.dropped,
-		m.builds, m.buildWall, m.buildCPU, m.buildRSS, m.deopts, m.falls, m.async,
+		m.builds, m.buildWall, m.buildCPU, m.buildRSS, m.checks, m.checkWall, m.checkCPU, m.deopts, m.falls, m.async,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -139,6 +148,13 @@ func (m *Metrics) Build(rung function.Rung, result string, wall, cpu time.Durati
 	m.buildWall.WithLabelValues(string(rung)).Observe(wall.Seconds())
 	m.buildCPU.WithLabelValues(string(rung)).Add(cpu.Seconds())
 	m.buildRSS.WithLabelValues(string(rung)).Set(float64(peakRSS))
+}
+
+// Check counts a check that compared; result is one of the store's.
+func (m *Metrics) Check(rung function.Rung, result string, wall, cpu time.Duration) {
+	m.checks.WithLabelValues(string(rung), result).Inc()
+	m.checkWall.WithLabelValues(string(rung)).Add(wall.Seconds())
+	m.checkCPU.WithLabelValues(string(rung)).Add(cpu.Seconds())
 }
 
 // Deoptimization counts one.

@@ -75,6 +75,9 @@ type Spec struct {
 	// Output takes what the runtime writes to stdout and stderr, as it comes. A slow Output never blocks the
 	// runtime, and takes no more than the driver's bound for a function: a line says what was dropped. May be nil.
 	Output io.Writer
+	// Trial: nobody waits for the worker, which shows what an artifact answers. It reaches no network, whatever
+	// the driver's other workers reach, and has a low priority.
+	Trial bool
 	// ReadyPath, if set, is the HTTP path that must answer before a web function is ready; the
 	// default is that its port takes connections.
 	ReadyPath string

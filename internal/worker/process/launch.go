@@ -30,12 +30,12 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	if err != nil {
 		return nil, err
 	}
-	p.job = job
-	if job {
+	p.aside = job || spec.Trial
+	if p.aside {
 		p.shareNet = false
 	}
 	h := &handle{driver: d, spec: spec, job: job, began: began, done: make(chan struct{}), removed: make(chan struct{})}
-	if h.tenant, err = d.admit(&spec, job); err != nil {
+	if h.tenant, err = d.admit(&spec, p.aside); err != nil {
 		return nil, err
 	}
 	if h.tenant.uid >= 0 {

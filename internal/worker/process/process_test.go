@@ -101,6 +101,14 @@ func TestWithoutRoot(t *testing.T) {
 	}
 }
 
+// TestTrialsReachNoNetwork, though all other workers reach the host's.
+func TestTrialsReachNoNetwork(t *testing.T) {
+	workertest.Suite{
+		New:  func(t testing.TB) worker.Driver { return newDriver(t, Options{ShareNetwork: true}) },
+		Spec: guestSpec,
+	}.RunTrial(t)
+}
+
 // TestManyAtOnce: children share the server's memory until they execute their program, and
 // must not disturb each other.
 func TestManyAtOnce(t *testing.T) {

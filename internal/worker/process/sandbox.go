@@ -22,7 +22,7 @@ type plan struct {
 	userNS     bool // whether user namespaces can be had; always when not privileged
 	uid, gid   int  // on the host
 	shareNet   bool // the host's network
-	job        bool // runs behind everything that serves
+	aside      bool // runs behind everything that serves
 
 	staging string // an empty folder of the host to build the root on
 	etc     string // the folder that is shown as /etc
@@ -316,7 +316,7 @@ func (b *builder) process() {
 		l := limits[kind]
 		b.Do("limit resources", unix.SYS_PRLIMIT64, 0, kind, script.Keep(&b.Script, &l), 0)
 	}
-	if p.job {
+	if p.aside {
 		// A third of what a server's process gets that wants the same processor, and the disk last.
 		const whoProcess, classBestEffortLowest = 1, 2<<13 | 7 // ioprio_set(2)
 		b.Try("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, 5)

@@ -262,6 +262,22 @@ func (s Suite) pause(t *testing.T) {
 	<-w.Done()
 }
 
+// trial asks for a worker without a network, also of a driver that gives its workers the host's.
+func (s Suite) trial(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	spec := s.spec(t, Handler)
+	spec.Trial = true
+	w := s.worker(t, s.driver(t), spec)
+	refused(t, w, Command{Do: "dial", Text: l.Addr().String()})
+	if got := ask[string](t, w, Command{Do: "echo", Text: "a trial"}); got != "a trial" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // maps asks which files the runtime has in its memory.
 func (s Suite) maps(t *testing.T) {
 	w := s.worker(t, s.driver(t), s.spec(t, Handler))

@@ -54,9 +54,13 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("Limits", s.limits)
 	t.Run("Isolation", s.isolation)
 	t.Run("Pause", s.pause)
+	t.Run("Trial", s.trial)
 	t.Run("Maps", s.maps)
 	t.Run("Leaks", s.leaks)
 }
+
+// RunTrial runs what is asked of trials alone.
+func (s Suite) RunTrial(t *testing.T) { t.Run("Trial", s.trial) }
 
 // driver returns a driver that ends with the test.
 func (s Suite) driver(t testing.TB) worker.Driver {
