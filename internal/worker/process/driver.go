@@ -297,9 +297,9 @@ func first(values ...int) int {
 const (
 	vcpuMiB    = 1769
 	vcpuWeight = 8 * 1024
-	// jobWeight is half of the smallest worker's: jobs are behind everything that serves. It is a third of a
-	// process of the host, as for one that is nice by 5.
-	jobWeight = 296
+	// jobWeight is that of a worker with 221 MiB, and of one process of the host: a build has some threads that
+	// compute all the time, and with less it would not end on a machine that also does something else.
+	jobWeight = 1024
 )
 
 // weight is the part of a worker with so much memory, MiB; none is said of what has no limit.
