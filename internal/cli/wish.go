@@ -36,7 +36,7 @@ func latest(ctx context.Context, c *client.Client, name string, to *client.Revis
 // await shows the moves of the function's pipeline until the rung is ready, or it is certain that
 // this wish will not be met.
 func (w *wish) await(ctx context.Context, c *client.Client, progress io.Writer) error {
-	begin, moved, shown := time.Now(), time.Now(), ""
+	begin, moved, shown, nearer := time.Now(), time.Now(), "", ""
 	for {
 		var r client.Revision
 		if err := latest(ctx, c, w.function, &r); err != nil {
@@ -44,7 +44,10 @@ func (w *wish) await(ctx context.Context, c *client.Client, progress io.Writer) 
 		}
 		if state := w.state(&r); state != shown {
 			fmt.Fprintf(progress, "%6.1f s  %s: %s\n", time.Since(begin).Seconds(), w.function, state)
-			moved, shown = time.Now(), state
+			shown = state
+		}
+		if p := w.progress(&r); p != nearer {
+			moved, nearer = time.Now(), p
 		}
 		if done, err := w.outcome(&r); done || err != nil {
 			return err
@@ -73,6 +76,21 @@ func (w *wish) state(r *client.Revision) string {
 	}
 	if n := len(r.Builds); n > 0 && r.Builds[n-1].State == "running" && r.Builds[n-1].Phase != "" {
 		s += " (" + r.Builds[n-1].Phase + ")"
+	}
+	return s
+}
+
+// progress changes when the rung has come nearer: whatever else moves is none, as a recorder that comes and goes.
+func (w *wish) progress(r *client.Revision) string {
+	if r.Pipeline == nil {
+		return ""
+	}
+	s := fmt.Sprint(len(r.Builds))
+	if rung := r.Pipeline.Of(w.rung); rung != nil {
+		s += " " + rung.Phase.String()
+	}
+	for _, x := range r.Pipeline.Recordings {
+		s += fmt.Sprint(" ", x.Recording, x.Version)
 	}
 	return s
 }
@@ -115,6 +133,10 @@ func (w *wish) outcome(r *client.Revision) (done bool, err error) {
 	case rung.Failures > before.Failures || rung.Falls > before.Falls, !rung.Wanted && !rung.Phase.Making():
 		return false, w.failed(r, rung)
 	}
+	if step := w.left(r); step != nil {
+		rung.Reason = step.Reason // it may be wanted again already
+		return false, w.failed(r, rung)
+	}
 	if step := w.lost(r); step != nil {
 		return false, &hintError{fmt.Errorf("%s of %s cannot be made: nothing could be recorded: %s", w.rung, w.function, step.Reason),
 			fmt.Sprintf("What it wrote: cloudjit logs %s", w.function)}
@@ -140,13 +162,29 @@ func (w *wish) failed(r *client.Revision, rung *client.Rung) error {
 	return &hintError{fmt.Errorf("%s of %s was not made: %s", w.rung, w.function, reason), fmt.Sprintf("More: cloudjit describe %s; cloudjit logs %s", w.function, w.function)}
 }
 
+// since is when the wish was made, as the history says.
+func (w *wish) since() (at time.Time) {
+	if n := len(w.before.History); n > 0 {
+		at = w.before.History[n-1].At
+	}
+	return at
+}
+
+// left is the step of the history in which the artifact failed since the wish, whatever it is doing now; nil: it did not.
+func (w *wish) left(r *client.Revision) *store.Transition {
+	since := w.since()
+	for i := range r.History {
+		if h := &r.History[i]; h.At.After(since) && h.Rung == w.rung && h.To == pipeline.PhaseFailed.String() && h.From != h.To {
+			return h
+		}
+	}
+	return nil
+}
+
 // lost is the newest step of the history that says that the recording which the rung is made from
 // could not be taken; nil if there is none since the wish.
 func (w *wish) lost(r *client.Revision) *store.Transition {
-	var since time.Time
-	if n := len(w.before.History); n > 0 {
-		since = w.before.History[n-1].At
-	}
+	since := w.since()
 	from := ""
 	if l := ladder.Of(r.Kind); l != nil {
 		if id, ok := l.Find(w.rung); ok {

@@ -169,6 +169,8 @@ const (
 	ReasonBackoff
 	// ReasonNoOptimize: optimization was turned off.
 	ReasonNoOptimize
+	// ReasonInherited: the revision before had the artifact, and its code is the same.
+	ReasonInherited
 	// ReasonRestarted: a build that a restart of the server cut off starts again.
 	ReasonRestarted
 

@@ -137,6 +137,9 @@ func (e *Engine) builderFree(ev Event) *artifact {
 	}
 	a := &r.rungs[ev.Rung]
 	a.building = false
+	if newest := r.recordings[r.ladder.Rungs[ev.Rung].From].Version; ev.Version > a.version && ev.Version <= newest {
+		a.version = ev.Version
+	}
 	e.building[weight(&r.ladder.Rungs[ev.Rung])]--
 	return a
 }

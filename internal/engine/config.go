@@ -151,7 +151,7 @@ func (e *Engine) revisionAdded(ev Event) {
 		r.workerMB = float64(r.memory[0]) * (1 << 20) / 1e6
 	}
 	f.revs = ev.Revision
-	e.restore(r, &c.Restored)
+	e.restore(r, c)
 	e.estimate(r)
 	if f.config.NoOptimize {
 		e.turnOff(ev.Revision)
@@ -166,7 +166,12 @@ func (e *Engine) revisionAdded(ev Event) {
 }
 
 // restore takes the state from before a restart, by the names of the rungs: a ladder may have changed.
-func (e *Engine) restore(r *revision, s *pipeline.Saved) {
+func (e *Engine) restore(r *revision, c *RevisionConfig) {
+	s := &c.Restored
+	why := ReasonRestarted
+	if c.Inherited {
+		why = ReasonInherited
+	}
 	for x := range r.recordings {
 		r.recordings[x].Recording = s.Recordings[x]
 		if s.Recordings[x].Phase != pipeline.PhaseAbsent && !r.ladder.Records(ladder.Recording(x)) {
@@ -182,8 +187,8 @@ func (e *Engine) restore(r *revision, s *pipeline.Saved) {
 			a.Rung = *saved
 		}
 		a.Name = name
-		if a.Phase.Making() { // a restart cut the build off
-			a.Phase, a.wanted, a.why = pipeline.PhaseAbsent, true, ReasonRestarted
+		if a.Phase.Making() { // a restart cut the build off, or the revision before had it
+			a.Phase, a.wanted, a.why = pipeline.PhaseAbsent, true, why
 		}
 		r.views[id].Ready = id == 0 || a.Phase == pipeline.PhaseReady
 		r.views[id].Failures, r.views[id].Falls = a.Failures, a.Falls

@@ -62,10 +62,11 @@ const (
 	// it changes. That of a recorder that ends comes before its EventWorkerExited. Revision,
 	// Recording, Version, Complete.
 	EventRecording
-	// EventBuildDone: the artifact is there. Revision, Rung, Cost.
+	// EventBuildDone: the artifact is there. Revision, Rung, Cost, Version (of the recording that it was made
+	// from, if that is a newer one than was asked for).
 	EventBuildDone
 	// EventBuildFailed: there is none. Also the answer to ActionCancelBuild, if it came
-	// in time. Revision, Rung, Failure (build classes).
+	// in time. Revision, Rung, Failure (build classes), Version as above.
 	EventBuildFailed
 
 	// EventStale: an artifact turned out not to fit this machine any more, though its worker serves without
@@ -192,6 +193,8 @@ type RevisionConfig struct {
 	Wait int64
 	// Parked: nothing is prepared for it (a version that was published before, an update in progress).
 	Parked bool
+	// Inherited: Restored is what a new revision takes over from the one before, with the same code.
+	Inherited bool
 	// Restored is the pipeline's state from before a restart; its zero value: a new revision.
 	Restored pipeline.Saved
 }

@@ -62,6 +62,7 @@ var reasons = [reasonCount]struct{ name, text string }{
 	ReasonRecorderFailed:  {"recorder-failed", "no worker came up that records"},
 	ReasonBackoff:         {"backoff", "a build waits because of earlier deoptimizations or failed builds"},
 	ReasonNoOptimize:      {"no-optimize", "optimization of the function was turned off"},
+	ReasonInherited:       {"inherited", "the revision before had it, and the code is the same"},
 	ReasonRestarted:       {"restarted", "a restart of the server had cut the build off"},
 
 	ReasonUnknownFunction:   {"unknown-function", "there is no such function"},

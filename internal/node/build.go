@@ -41,6 +41,9 @@ func (n *Node) startBuild(a *engine.Action) {
 // build runs one build and tells the engine what came of it.
 func (n *Node) build(ctx context.Context, rev *revision, rung ladder.ID, version uint32, trigger string) {
 	row := &rev.ladder.Rungs[rung]
+	if row.From == ladder.RecordingMetadata {
+		version = n.newestTrace(ctx, rev, version)
+	}
 	builder := n.builders[row.Builder]
 	now := time.Now().UTC()
 	rec := &store.Build{
@@ -96,7 +99,7 @@ func (n *Node) build(ctx context.Context, rev *revision, rung ladder.ID, version
 			a.failed = failedKey
 		}
 		rev.reason = rec.Reason
-		n.step(engine.Event{Kind: engine.EventBuildFailed, Revision: rev.id, Rung: rung, Failure: failure})
+		n.step(engine.Event{Kind: engine.EventBuildFailed, Revision: rev.id, Rung: rung, Failure: failure, Version: version})
 		return
 	}
 	cost := costOf(res)
@@ -104,7 +107,7 @@ func (n *Node) build(ctx context.Context, rev *revision, rung ladder.ID, version
 		cost.DiskMB = 0 // it is counted already
 	}
 	a.dir, a.key = res.Dir, res.Key
-	n.step(engine.Event{Kind: engine.EventBuildDone, Revision: rev.id, Rung: rung, Cost: cost})
+	n.step(engine.Event{Kind: engine.EventBuildDone, Revision: rev.id, Rung: rung, Cost: cost, Version: version})
 }
 
 // shared reports whether another rung of a revision has an artifact already. The caller holds n.mu.

@@ -41,6 +41,7 @@ type revision struct {
 
 	artifacts []built // by rung
 	sampler   sampler
+	inherited bool      // its first state was another revision's
 	reason    string    // of the last move
 	since     time.Time // and when it was
 	gone      bool      // the engine does not have it any more
@@ -138,7 +139,7 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 		n.setOwn(ctx, rev, f)
 		fresh[r.Spec.ID] = &engine.RevisionConfig{
 			Ladder: l, Slots: rev.slots(), MemoryMiB: rev.reserves(), RecordMiB: int32(n.opt.RecordMiB),
-			WorkerMB: expectedMB, Restored: restored, Parked: r.Spec.Version != function.Latest,
+			WorkerMB: expectedMB, Restored: restored, Inherited: rev.inherited, Parked: r.Spec.Version != function.Latest,
 			InitLimit: int64(n.initTimeout(&r.Spec)), InitMost: int64(max(n.initTimeout(&r.Spec), r.Spec.Timeout)),
 			Wait: int64(max(n.opt.InitTimeout, r.Spec.Timeout)),
 		}

@@ -44,6 +44,7 @@ type instance struct {
 	ready  bool
 	uses   int           // invocations that it has been given and that have not come back
 	served int64         // and that it has ever been given
+	last   time.Time     // when it gave one back last
 	unused chan struct{} // closed when uses becomes 0, if the keeper waits for that
 	why    engine.Reason // why it was told to stop
 

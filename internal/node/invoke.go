@@ -203,6 +203,7 @@ func (n *Node) finish(c *call, outcome function.Outcome, noRetry bool) bool {
 		n.step(engine.Event{Kind: engine.EventFinished, Invocation: c.id, Worker: w.id, Outcome: outcome, Failure: failure, NoRetry: noRetry, CPU: cpu})
 	}
 	w.uses--
+	w.last = time.Now()
 	if w.uses == 0 && w.unused != nil {
 		close(w.unused)
 		w.unused = nil

@@ -198,6 +198,7 @@ func (n *Node) inherit(ctx context.Context, rev *revision, parent function.Revis
 			s.Rungs = append(s.Rungs, pipeline.Rung{Name: row.Name, Phase: pipeline.PhaseQueued})
 		}
 	}
+	rev.inherited = true
 	rev.reason, rev.since = "the code is that of revision "+string(parent), time.Now().UTC()
 	return s
 }

@@ -120,6 +120,40 @@ func (n *Node) unreadable(w *instance, err error) {
 	n.log.Warn("trace is not usable", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 }
 
+// traceSettles is how long after an invocation what it traced is surely on disk: the tracer writes once a second.
+const traceSettles = 1500 * time.Millisecond
+
+// newestTrace is the version of a revision's metadata with all that was traced until now: what the last invocations
+// of a recorder did is waited for. A build of minutes would miss it else.
+func (n *Node) newestTrace(ctx context.Context, rev *revision, version uint32) uint32 {
+	n.mu.Lock()
+	var w *instance
+	wait := time.Duration(0)
+	for _, other := range n.workers {
+		if other != nil && other.rev == rev && other.recording == ladder.RecordingMetadata && other.ready && other.served > 0 {
+			w = other
+			if wait = traceSettles - time.Since(w.last); w.uses > 0 || w.last.IsZero() {
+				wait = traceSettles
+			}
+		}
+	}
+	n.mu.Unlock()
+	if w == nil {
+		return version
+	}
+	if wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return version
+		}
+	}
+	n.collect(ctx, w, false)
+	rev.metaMu.Lock()
+	defer rev.metaMu.Unlock()
+	return max(version, rev.version)
+}
+
 // unservedTrace is how long a recorder that an operator's wish started waits for an invocation of a function that
 // never had one.
 const unservedTrace = 10 * time.Second

@@ -1,0 +1,98 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/fake"
+)
+
+// TestABuildHasWhatWasTracedLast: a tracer writes once a second, and a build of minutes that begins right after
+// an invocation has what that traced all the same.
+func TestABuildHasWhatWasTracedLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		seen := map[string]time.Time{}
+		b := &builder{time: time.Second}
+		w := open(t, &world{builder: b, program: func(s worker.Spec) fake.Program {
+			p := answering(func(_ worker.Spec, payload string) (string, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if _, ok := seen[payload]; !ok {
+					seen[payload] = time.Now()
+				}
+				return `"ok"`, nil
+			})(s)
+			if records(s) == "metadata" {
+				p.Trace = func() []byte {
+					mu.Lock()
+					defer mu.Unlock()
+					types := []string{`{"type":"a.Start"}`}
+					for payload, at := range seen {
+						if time.Since(at) > time.Second { // it was written down
+							types = append(types, fmt.Sprintf(`{"type":"a.%s"}`, payload))
+						}
+					}
+					return []byte(`{"reflection":[` + strings.Join(types, ",") + `]}`)
+				}
+			}
+			return p
+		}}, nil)
+		defer w.Close()
+		id := w.deploy(t, "hello", nil)
+		w.ask(t, id, "First")
+		time.Sleep(5 * time.Second)
+		w.ask(t, id, "Last")
+		if err := w.Optimize(t.Context(), id, ladder.Native); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.runs != 1 {
+			t.Errorf("%d builds, want 1", b.runs)
+		}
+		for _, doc := range b.made {
+			if !strings.Contains(string(doc), "a.Last") {
+				t.Errorf("made from %s", doc)
+			}
+		}
+	})
+}
+
+// TestAChangeOfConfigurationIsNoRestart: what a new revision takes over is said as that.
+func TestAChangeOfConfigurationIsNoRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, &world{program: rungs}, nil)
+		defer w.Close()
+		id := w.deploy(t, "hello", nil)
+		w.ask(t, id, "1")
+		if r := w.toNative(t, id, "2"); r.Phase.String() != "ready" {
+			t.Fatalf("got %+v", r)
+		}
+		next := w.deploy(t, "hello", func(s *function.Spec) { s.MemoryMiB = 1024 })
+		time.Sleep(time.Minute)
+		if v, _ := w.Revision(t.Context(), next); v.Rung != ladder.Native {
+			t.Errorf("got %+v", v)
+		}
+		w.state.mu.Lock()
+		defer w.state.mu.Unlock()
+		inherited := false
+		for _, step := range w.state.pipelines[next].History {
+			inherited = inherited || step.Reason == "the revision before had it, and the code is the same"
+			if strings.Contains(step.Reason, "restart") {
+				t.Errorf("got %+v", step)
+			}
+		}
+		if !inherited {
+			t.Errorf("got %+v", w.state.pipelines[next].History)
+		}
+	})
+}
