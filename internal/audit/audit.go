@@ -1,10 +1,12 @@
 // Package audit keeps the log of who did what: one JSON object a line, in files that are put aside at a
 // size and of which a number is kept. It must not know what the actions are, nor who may do them.
 //
-// Lines are written before Record returns: one that was recorded survives the process's end.
+// Lines are written before Record returns: one that was recorded survives the process's end. A log that
+// was opened with OpenBuffered writes them a moment later instead, and no caller ever waits for its disk.
 package audit
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,7 +47,7 @@ type Log struct {
 	mu     sync.Mutex
 	file   *os.File
 	size   int64
-	buf    []byte
+	buf    []byte // of lines that have not been written
 	closed bool
 	err    error
 
@@ -54,6 +56,8 @@ type Log struct {
 	tokens float64
 	filled time.Time
 	left   int
+
+	stop, done chan struct{} // of the goroutine that writes a buffered log; nil: it is none
 }
 
 const (
@@ -61,6 +65,9 @@ const (
 	strangers = 20
 	// burst is how many may come at once.
 	burst = 500
+	// flushEvery is how long a line of a buffered log may be in memory only, maxBuffered how much of them.
+	flushEvery  = 100 * time.Millisecond
+	maxBuffered = 1 << 20
 )
 
 // Open continues the log in a folder, which is made. most is the size of a file in bytes, files how many
@@ -74,6 +81,42 @@ func Open(dir, name string, most int64, files int) (*Log, error) {
 		return nil, fmt.Errorf("open audit log: %w", err)
 	}
 	return l, nil
+}
+
+// OpenBuffered is Open for lines that come often. What does not fit while the disk is slow is left out, and counted.
+func OpenBuffered(dir, name string, most int64, files int) (*Log, error) {
+	l, err := Open(dir, name, most, files)
+	if err != nil {
+		return nil, err
+	}
+	l.stop, l.done = make(chan struct{}), make(chan struct{})
+	go l.flushLoop()
+	return l, nil
+}
+
+func (l *Log) flushLoop() {
+	defer close(l.done)
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	var spare []byte
+	for ended := false; !ended; {
+		select {
+		case <-tick.C:
+		case <-l.stop:
+			ended = true
+		}
+		l.mu.Lock()
+		spare, l.buf = l.buf, spare[:0]
+		l.mu.Unlock()
+		// Only this goroutine touches the file.
+		if len(spare) > 0 {
+			if err := l.write(spare); err != nil {
+				l.mu.Lock()
+				l.left += bytes.Count(spare, []byte{'\n'})
+				l.mu.Unlock()
+			}
+		}
+	}
 }
 
 func (l *Log) path(n int) string {
@@ -125,13 +168,23 @@ func (l *Log) Record(e Entry) error {
 		l.left++
 		return nil
 	}
+	if l.stop != nil && len(l.buf) > maxBuffered {
+		l.left++
+		return nil
+	}
 	e.Left, l.left = l.left, 0
 	doc, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
+	l.buf = append(append(l.buf, doc...), '\n')
+	if l.stop != nil {
+		return nil
+	}
 	before := l.err
-	if l.err = l.write(doc); l.err != nil && before == nil {
+	l.err = l.write(l.buf)
+	l.buf = l.buf[:0]
+	if l.err != nil && before == nil {
 		return fmt.Errorf("audit: %w", l.err)
 	}
 	return nil
@@ -150,14 +203,14 @@ func (l *Log) token(now time.Time) bool {
 	return true
 }
 
-func (l *Log) write(doc []byte) error {
-	if l.file == nil || l.size > 0 && l.size+int64(len(doc)) >= l.most {
+// write appends whole lines to the file.
+func (l *Log) write(lines []byte) error {
+	if l.file == nil || l.size > 0 && l.size+int64(len(lines)) >= l.most {
 		if err := l.rotate(); err != nil {
 			return err
 		}
 	}
-	l.buf = append(append(l.buf[:0], doc...), '\n')
-	n, err := l.file.Write(l.buf)
+	n, err := l.file.Write(lines)
 	l.size += int64(n)
 	if err != nil && n > 0 { // on a full disk: the next line must not continue this one
 		if l.file.Truncate(l.size-int64(n)) == nil {
@@ -214,6 +267,12 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.closed = true
+	if l.stop != nil {
+		l.mu.Unlock()
+		close(l.stop)
+		<-l.done
+		l.mu.Lock()
+	}
 	if l.file == nil {
 		return nil
 	}

@@ -119,3 +119,32 @@ func TestStrangersPushNothingOut(t *testing.T) {
 		t.Errorf("a minute later nothing is written: %v", err)
 	}
 }
+
+// TestBuffered: nobody waits, and everything is there a moment later, or when the log is closed.
+func TestBuffered(t *testing.T) {
+	dir := t.TempDir()
+	l, err := audit.OpenBuffered(dir, "audit", 1e6, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := func(user string) {
+		if err := l.Record(audit.Entry{Time: time.Now(), User: user}); err != nil {
+			t.Error(err)
+		}
+	}
+	record("a")
+	for end := time.Now().Add(5 * time.Second); len(read(t, filepath.Join(dir, "audit.jsonl"))) != 1; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the line is not written")
+		}
+	}
+	record("b")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	record("c")
+	if lines := read(t, filepath.Join(dir, "audit.jsonl")); len(lines) != 2 || lines[1].User != "b" {
+		t.Errorf("got %+v", lines)
+	}
+	_ = l.Close()
+}

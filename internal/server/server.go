@@ -196,7 +196,11 @@ func (s *Server) openAudit(data string) (logs [2]*audit.Log, err error) {
 		if c.Files == 0 || i == 1 && !c.Invocations {
 			continue
 		}
-		if logs[i], err = audit.Open(filepath.Join(data, "audit"), name, int64(c.FileMB)*1e6, c.Files); err != nil {
+		open := audit.Open
+		if i == 1 {
+			open = audit.OpenBuffered // invocations wait for no disk
+		}
+		if logs[i], err = open(filepath.Join(data, "audit"), name, int64(c.FileMB)*1e6, c.Files); err != nil {
 			return logs, err
 		}
 		s.audits = append(s.audits, logs[i])
