@@ -25,6 +25,8 @@ const (
 	workMemory = 48 << 20
 	// workTime is how long one waits for its share.
 	workTime = 10 * time.Second
+	// uploadWait is the same of an archive: looking at a large one takes seconds.
+	uploadWait = time.Minute
 )
 
 // errBusy is the answer while bodies take all that they may take.
@@ -36,11 +38,15 @@ func errBusy() error {
 
 // work waits for n bytes of memory to work on.
 func (s *Server) work(ctx context.Context, n int64) (release func(), err error) {
+	return s.workWithin(ctx, n, workTime)
+}
+
+func (s *Server) workWithin(ctx context.Context, n int64, d time.Duration) (release func(), err error) {
 	if n <= plainBody {
 		return func() {}, nil
 	}
 	n = min(n, workMemory/2)
-	ctx, cancel := context.WithTimeout(ctx, workTime)
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	if s.memory.Acquire(ctx, n) != nil {
 		return nil, errBusy()

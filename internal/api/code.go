@@ -82,7 +82,7 @@ func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, doc any) (*u
 	}
 	defer body.Close()
 	// What is read of an archive's directory grows with it.
-	done, err := s.work(r.Context(), min(1<<20+body.Size(), workMemory/3))
+	done, err := s.workWithin(r.Context(), min(1<<20+body.Size(), workMemory/3), uploadWait)
 	if err != nil {
 		return nil, err
 	}
@@ -92,11 +92,15 @@ func (s *Server) readUpload(w http.ResponseWriter, r *http.Request, doc any) (*u
 		if err := s.codeRoom(r.Context(), body.Size()/4*3); err != nil {
 			return err
 		}
-		ref, err := s.opt.Code.Put(r.Context(), zip, limit)
+		var release func()
+		ref, err := s.opt.Code.PutHeld(r.Context(), zip, limit, func(sha string) { release = s.uploads.hold(sha) })
 		if err != nil {
+			if release != nil {
+				release()
+			}
 			return err
 		}
-		up = &uploaded{Ref: ref, release: s.uploads.hold(ref.SHA256)}
+		up = &uploaded{Ref: ref, release: release}
 		return nil
 	})
 	if err == nil {
@@ -158,7 +162,7 @@ func (s *Server) dropCode(sha string) {
 	if s.uploads.has(sha) || s.namedCode()[sha] || s.store.Doubtful() {
 		return
 	}
-	_, err := s.opt.Code.Sweep(func(x string) bool { return x != sha || s.uploads.has(x) }, 0)
+	_, err := s.opt.Code.Sweep(func(x string) bool { return x != sha || s.uploads.has(x) || s.namedCode()[x] }, 0)
 	if err != nil {
 		s.log.Warn("remove refused archive", "sha256", sha, "error", err)
 	}

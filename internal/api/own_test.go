@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -417,6 +419,41 @@ func TestCodeGoesWithItsLastName(t *testing.T) {
 	await(t, gone(0))
 	if n := f.code.Usage(); n != 0 {
 		t.Errorf("nothing takes %d bytes", n)
+	}
+}
+
+// TestSameArchiveAtOnce: of many creates with the same archive, all for one name or another, each is made or
+// refused because of its name; what is refused takes no other's archive away.
+func TestSameArchiveAtOnce(t *testing.T) {
+	f := start(t)
+	doc := func(name string) string {
+		b, err := json.Marshal(map[string]any{"FunctionName": name, "Runtime": "provided.al2023", "Role": "arn:aws:iam::000000000000:role/r",
+			"Handler": "echo", "Code": map[string]any{"ZipFile": ziptest.Of(t, "bootstrap", "#!/bin/sh")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for round := range 5 {
+		name := doc(fmt.Sprint("f", round))
+		var group sync.WaitGroup
+		var made atomic.Int32
+		for range 40 {
+			group.Go(func() {
+				switch a := f.do(t, "POST", functions, name); a.Status {
+				case 201:
+					made.Add(1)
+				case 409:
+				default:
+					t.Errorf("got %d %s", a.Status, a.Body)
+				}
+			})
+		}
+		group.Wait()
+		if made.Load() != 1 {
+			t.Errorf("%d were made", made.Load())
+		}
+		f.do(t, "DELETE", functions+fmt.Sprint("/f", round), "")
 	}
 }
 

@@ -33,8 +33,9 @@ var _ Platform = (*node.Node)(nil)
 
 // Code keeps uploaded archives by their content.
 type Code interface {
-	// Put stores what r gives; artifact.ErrTooLarge if that is more than limit bytes.
-	Put(ctx context.Context, r io.Reader, limit int64) (artifact.Ref, error)
+	// PutHeld stores what r gives; artifact.ErrTooLarge if that is more than limit bytes. hold is told what it
+	// is before any Sweep could remove it, which asks keep again after that.
+	PutHeld(ctx context.Context, r io.Reader, limit int64, hold func(sha string)) (artifact.Ref, error)
 	// Path returns the file of a content.
 	Path(sha string) (string, error)
 	// Sweep removes what keep refuses and is older than age, and returns how many bytes went.

@@ -108,7 +108,7 @@ func (s *Server) dropNow(ctx context.Context) (left int) {
 	if len(drop) == 0 {
 		return left
 	}
-	if _, err := s.opt.Code.Sweep(func(x string) bool { return !drop[x] || s.uploads.has(x) }, 0); err != nil {
+	if _, err := s.opt.Code.Sweep(func(x string) bool { return !drop[x] || s.uploads.has(x) || s.namedCode()[x] }, 0); err != nil {
 		s.log.Warn("remove unused archives", "error", err)
 	}
 	return left

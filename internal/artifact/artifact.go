@@ -40,6 +40,9 @@ type Store struct {
 	dir   string
 	admit func(bytes int64) error
 
+	// removing is held for reading while a content is made or found, for writing while one is removed.
+	removing sync.RWMutex
+
 	mu    sync.Mutex
 	trees map[string]*tree // being made
 
@@ -71,6 +74,11 @@ func Open(dir string, admit func(bytes int64) error) (*Store, error) {
 // Put stores what r gives, up to limit bytes, and returns when it is durable: after a crash
 // of the machine the content is there, whole, or Put had not returned.
 func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) {
+	return s.PutHeld(ctx, r, limit, func(string) {})
+}
+
+// PutHeld is Put that says which content it is before any Sweep can take it: from then on keep is asked again.
+func (s *Store) PutHeld(ctx context.Context, r io.Reader, limit int64, hold func(sha string)) (Ref, error) {
 	if err := s.admit(0); err != nil {
 		return Ref{}, fmt.Errorf("store artifact: %w", err)
 	}
@@ -91,6 +99,16 @@ func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) 
 	}
 	ref := Ref{SHA256: hex.EncodeToString(sum.Sum(nil)), Size: n}
 	path := s.path("blobs", ref.SHA256)
+	synced := false
+	if _, err := os.Stat(path); err != nil {
+		if err := f.Sync(); err != nil { // before others have to wait for it
+			return Ref{}, fmt.Errorf("store artifact: %w", err)
+		}
+		synced = true
+	}
+	s.removing.RLock()
+	defer s.removing.RUnlock()
+	hold(ref.SHA256)
 	if _, err := os.Stat(path); err == nil {
 		// The new time keeps a concurrent Sweep from taking what was just acknowledged.
 		now := time.Now()
@@ -99,8 +117,10 @@ func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) 
 	if err := f.Chmod(0o444); err != nil {
 		return Ref{}, fmt.Errorf("store artifact: %w", err)
 	}
-	if err := f.Sync(); err != nil {
-		return Ref{}, fmt.Errorf("store artifact: %w", err)
+	if !synced { // it was removed in this moment
+		if err := f.Sync(); err != nil {
+			return Ref{}, fmt.Errorf("store artifact: %w", err)
+		}
 	}
 	if err := rename(f.Name(), path); err != nil {
 		return Ref{}, fmt.Errorf("store artifact: %w", err)
@@ -198,7 +218,15 @@ func (s *Store) Sweep(keep func(sha string) bool, age time.Duration) (int64, err
 		if err != nil || d.IsDir() {
 			return err
 		}
+		if keep(d.Name()) {
+			return nil
+		}
+		s.removing.Lock()
+		defer s.removing.Unlock()
 		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil || keep(d.Name()) || info.ModTime().After(limit) {
 			return err
 		}
