@@ -60,8 +60,12 @@ func newFixture(t *testing.T, mode string) *fixture {
 
 // sandboxes is the driver that the tools of a test run in.
 func sandboxes(t testing.TB) *process.Driver {
+	return sandboxesIn(t, filepath.Join(t.TempDir(), "sandboxes"))
+}
+
+func sandboxesIn(t testing.TB, dir string) *process.Driver {
 	t.Helper()
-	d, err := process.New(process.Options{Dir: filepath.Join(t.TempDir(), "sandboxes")})
+	d, err := process.New(process.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +425,7 @@ func TestKilledServerLeavesNothing(t *testing.T) {
 	if cache := os.Getenv("CLOUDJIT_TEST_BUILD_IN"); cache != "" {
 		f := newFixture(t, "hang")
 		opts := f.opts
-		opts.Cache = cache
+		opts.Cache, opts.Runner = cache, sandboxesIn(t, cache+"-sandboxes")
 		b, err := New(opts)
 		if err != nil {
 			t.Fatal(err)
@@ -442,6 +446,10 @@ func TestKilledServerLeavesNothing(t *testing.T) {
 	}
 	_ = server.Wait()
 	waitFor(t, "the tool's end", func() bool { return !toolRuns(tmp) })
+	// The next server's driver removes the control groups.
+	if _, err := sandboxesIn(t, f.cache+"-sandboxes").Clean(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := New(f.opts); err != nil {
 		t.Fatal(err)
 	}
