@@ -137,6 +137,10 @@ func (w *wish) outcome(r *client.Revision) (done bool, err error) {
 		rung.Reason = step.Reason // it may be wanted again already
 		return false, w.failed(r, rung)
 	}
+	if why := w.refused(r); why != "" && w.idle(r) {
+		return false, &hintError{fmt.Errorf("%s of %s cannot be made: what was recorded is refused: %s", w.rung, w.function, why),
+			fmt.Sprintf("More: cloudjit describe %s", w.function)}
+	}
 	if step := w.lost(r); step != nil {
 		return false, &hintError{fmt.Errorf("%s of %s cannot be made: nothing could be recorded: %s", w.rung, w.function, step.Reason),
 			fmt.Sprintf("What it wrote: cloudjit logs %s", w.function)}
@@ -181,19 +185,34 @@ func (w *wish) left(r *client.Revision) *store.Transition {
 	return nil
 }
 
+// from is what the rung is made from.
+func (w *wish) from(r *client.Revision) ladder.Recording {
+	if l := ladder.Of(r.Kind); l != nil {
+		if id, ok := l.Find(w.rung); ok {
+			return l.Rungs[id].From
+		}
+	}
+	return ladder.RecordingNone
+}
+
+// refused is why nothing is taken of the recording that the rung is made from; empty if it is.
+func (w *wish) refused(r *client.Revision) string {
+	for _, x := range r.Pipeline.Recordings {
+		if x.Recording == w.from(r) {
+			return x.Refused
+		}
+	}
+	return ""
+}
+
 // lost is the newest step of the history that says that the recording which the rung is made from
 // could not be taken; nil if there is none since the wish.
 func (w *wish) lost(r *client.Revision) *store.Transition {
 	since := w.since()
-	from := ""
-	if l := ladder.Of(r.Kind); l != nil {
-		if id, ok := l.Find(w.rung); ok {
-			from = l.Rungs[id].From.String()
-		}
-	}
+	from := w.from(r).String()
 	for i := len(r.History) - 1; i >= 0 && r.History[i].At.After(since); i-- {
 		// A recording that stays where it is has failed; every other step of one moves it.
-		if h := &r.History[i]; h.Recording == from && from != "" && h.From == h.To {
+		if h := &r.History[i]; h.Recording == from && h.From == h.To {
 			return h
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/client"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
@@ -72,6 +73,9 @@ func TestOutcomeOfAWish(t *testing.T) {
 			err: "optimization of the function was turned off"},
 		"no recorder comes up": {before: revision("hotspot", client.Rung{}, history(old)), now: revision("hotspot", client.Rung{Wanted: true}, history(old, newer)),
 			err: "native of f cannot be made: nothing could be recorded: no worker came up that records"},
+		"what it recorded is refused": {now: revision("hotspot", client.Rung{Wanted: true}, func(r *client.Revision) {
+			r.Pipeline.Recordings = []client.Recording{{Recording: ladder.RecordingMetadata, Refused: "it has more than 8 MiB"}}
+		}), err: "what was recorded is refused: it has more than 8 MiB"},
 		"none came up before":         {before: revision("hotspot", client.Rung{}, history(old)), now: revision("hotspot", client.Rung{Wanted: true}, history(old))},
 		"another recording came to n": {now: revision("hotspot", client.Rung{Wanted: true}, history(other))},
 		"updated":                     {now: revision("hotspot", client.Rung{Wanted: true}, func(r *client.Revision) { r.ID = "2" }), err: "f was changed meanwhile"},
