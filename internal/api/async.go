@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// asyncSlots is how many asynchronous invocations are under way at once.
-	asyncSlots = 64
 	// maxHops is how many invocations may follow each other through destinations (Lambda stops
 	// loops at about 16).
 	maxHops = 16
@@ -33,32 +31,25 @@ const (
 	deadRecursion    = "RecursiveInvocation"
 )
 
-// dispatch takes asynchronous invocations from the queue until ctx ends. Delivery is at least
-// once: what was under way when the server died runs again.
+// dispatch takes asynchronous invocations from the queue until ctx ends; how many may be under way at once, and whose turn
+// it is, is the queue's. Delivery is at least once: what was under way when the server died runs again.
 func (s *Server) dispatch(ctx context.Context) error {
-	slots := make(chan struct{}, asyncSlots)
 	var running sync.WaitGroup
 	defer running.Wait()
 	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil
-		}
 		d, err := s.store.NextAsync(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			s.log.Error("take from the queue", "error", err)
-			<-slots
 			pause(ctx, time.Second)
 			continue
 		}
 		running.Go(func() {
-			defer func() { <-slots }()
+			defer d.Release()
 			if err := s.attempt(ctx, d); err != nil && ctx.Err() == nil {
-				// It is delivered again when its lease ends.
+				// It comes again in a while.
 				s.log.Error("asynchronous invocation", "function", d.Function, "request", d.RequestID, "error", err)
 			}
 		})
@@ -92,7 +83,7 @@ func (s *Server) attempt(ctx context.Context, d *store.Delivery) error {
 		RequestID: d.RequestID, Payload: d.Payload, FunctionARN: s.arn(d.Function, d.Qualifier),
 		TraceID: d.TraceID, ClientContext: d.ClientContext,
 	}}
-	res, err := s.performLeased(ctx, d, c)
+	res, err := s.perform(ctx, c)
 	if ctx.Err() != nil {
 		return ctx.Err() // the next server runs it again
 	}
@@ -125,29 +116,6 @@ func (s *Server) attempt(ctx context.Context, d *store.Delivery) error {
 	}
 	s.opt.Observe("retried")
 	return d.Retry(ctx, s.opt.Async.Backoff<<d.Failed)
-}
-
-// performLeased invokes while it keeps the queue's lease.
-func (s *Server) performLeased(ctx context.Context, d *store.Delivery, c *call) (*node.Result, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	var keeper sync.WaitGroup
-	defer keeper.Wait()
-	defer cancel()
-	keeper.Go(func() {
-		tick := time.NewTicker(store.LeaseTime / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				if err := d.Extend(); err != nil {
-					s.log.Warn("extend lease", "request", d.RequestID, "error", err)
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return s.perform(ctx, c)
 }
 
 // asyncRules are what holds for the asynchronous invocations of a qualifier.

@@ -72,6 +72,7 @@ func (s *Server) noFunction(name function.Name, qualifier string) *Error {
 func asError(err error) *Error {
 	var e *Error
 	var refused *node.RejectError
+	var queue *store.QueueFullError
 	var archive *jar.Error
 	var body *http.MaxBytesError
 	switch {
@@ -79,6 +80,13 @@ func asError(err error) *Error {
 		return e
 	case errors.As(err, &refused):
 		return refusal(refused)
+	case errors.As(err, &queue):
+		e := fault(http.StatusTooManyRequests, "TooManyRequestsException", "Rate Exceeded. %v. Try again later, or raise async.queue or async.queueMB.", queue)
+		e.Reason = "CallerRateLimitExceeded"
+		if !queue.All {
+			e.Reason = "FunctionInvocationRateLimitExceeded"
+		}
+		return e
 	case errors.As(err, &archive):
 		return invalid("Could not unzip uploaded file. Please check your file, then try to upload again: %s", describe(archive))
 	case errors.As(err, &body):

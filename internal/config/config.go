@@ -205,6 +205,14 @@ type Async struct {
 	Backoff time.Duration `yaml:"backoff"`
 	// MaxAge of an event in the queue.
 	MaxAge time.Duration `yaml:"maxAge"`
+	// Queue is how many events of one function may wait and run, QueueMB how much payload (1e6 bytes) they may have;
+	// QueueAll and QueueAllMB are the same of all functions. What is beyond is refused (429).
+	Queue      int `yaml:"queue"`
+	QueueMB    int `yaml:"queueMB"`
+	QueueAll   int `yaml:"queueAll"`
+	QueueAllMB int `yaml:"queueAllMB"`
+	// Parallel is how many events may run at once; one function gets an eighth of what is free.
+	Parallel int `yaml:"parallel"`
 }
 
 // Limits of what is accepted, in bytes.
@@ -253,7 +261,10 @@ func Default() Config {
 		Checks:    Checks{Enabled: true, Samples: 20, DiskMB: 64},
 		Builder:   Builder{Parallel: 1, Light: 1, Time: 30 * time.Minute},
 		Artifacts: Artifacts{DiskMB: 20_000},
-		Async:     Async{Retries: 2, Backoff: time.Minute, MaxAge: 6 * time.Hour},
+		Async: Async{
+			Retries: 2, Backoff: time.Minute, MaxAge: 6 * time.Hour,
+			Queue: 100_000, QueueMB: 250, QueueAll: 250_000, QueueAllMB: 1000, Parallel: 576,
+		},
 		Limits:    Limits{Code: 250 << 20, Unzipped: 500 << 20, Request: 6 << 20, Event: 1 << 20, Logs: 64 << 20},
 		Disk:      Disk{BodiesMB: 4000, CodeMB: 50_000, LogsMB: 2000},
 		Audit:     Audit{FileMB: 20, Files: 5, Invocations: true},
@@ -378,6 +389,11 @@ func (c *Config) Check() error {
 	check(c.Builder.Time > 0, "builder.time", "want more than 0")
 	check(c.Async.Retries >= 0 && c.Async.Retries <= 2, "async.retries", "want 0, 1 or 2")
 	check(c.Async.Backoff > 0, "async.backoff", "want more than 0")
+	check(c.Async.Queue > 0, "async.queue", "want 1 or more")
+	check(c.Async.QueueMB > 0, "async.queueMB", "want 1 or more")
+	check(c.Async.QueueAll >= c.Async.Queue, "async.queueAll", "want async.queue or more")
+	check(c.Async.QueueAllMB >= c.Async.QueueMB, "async.queueAllMB", "want async.queueMB or more")
+	check(c.Async.Parallel >= 8, "async.parallel", "want 8 or more")
 	check(c.Async.MaxAge > 0 && c.Async.MaxAge <= 6*time.Hour, "async.maxAge", "want more than 0 and at most 6h")
 	for _, l := range []struct {
 		key string

@@ -4,6 +4,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/engine"
+	"github.com/cloudjit/cloudjit/internal/store"
 )
 
 // budget divides the machine's memory, in MiB, between workers and builds.
@@ -29,6 +30,13 @@ func nodeLimits(c config.Config, m budget) engine.NodeConfig {
 		MemoryMiB: int64(m.workers), Starts: int32(c.Workers.Starts), Concurrency: int32(c.Workers.Concurrency),
 		QueueLimit: int32(c.Workers.Queue), Builders: int32(c.Builder.Parallel), LightBuilders: int32(c.Builder.Light),
 		ArtifactMB: int64(c.Artifacts.DiskMB), TraceLimit: int32(c.Policy.TraceInvocations),
+	}
+}
+
+func queueLimits(c config.Config) store.QueueLimits {
+	return store.QueueLimits{
+		Events: c.Async.Queue, Bytes: int64(c.Async.QueueMB) * 1e6, AllEvents: c.Async.QueueAll, AllBytes: int64(c.Async.QueueAllMB) * 1e6,
+		Slots: c.Async.Parallel,
 	}
 }
 

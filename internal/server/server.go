@@ -87,7 +87,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.store, err = store.Open(ctx, store.Options{Dir: opt.Config.Data, Logger: opt.Log}); err != nil {
+	if s.store, err = store.Open(ctx, store.Options{Dir: opt.Config.Data, Logger: opt.Log, Queue: queueLimits(opt.Config)}); err != nil {
 		return nil, err
 	}
 	data := s.store.Dir()

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -62,14 +61,14 @@ func (x *session) openQueue(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("open dead letters: %w", err)
 	}
-	// The consumer is made anew: what a dead server had leased is delivered at once and not when
-	// its lease ends. Attempts are counted in our own records, not by the consumer.
-	const name = "dispatch"
-	if err := x.queue.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	// The consumer only tells what there is, without payloads; it is made anew, so that it tells all of it. What becomes of
+	// an invocation is kept in our own records, and it ends by being deleted.
+	if err := x.queue.DeleteConsumer(ctx, feederName); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return fmt.Errorf("open queue: %w", err)
 	}
 	x.worker, err = x.queue.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: LeaseTime, MaxDeliver: -1, MaxAckPending: -1,
+		Durable: feederName, AckPolicy: jetstream.AckExplicitPolicy, AckWait: toldAgain, MaxDeliver: -1, MaxAckPending: -1,
+		HeadersOnly: true, MemoryStorage: true,
 	})
 	if err != nil {
 		return fmt.Errorf("open queue: %w", err)
@@ -77,11 +76,22 @@ func (x *session) openQueue(ctx context.Context) error {
 	return nil
 }
 
-// Enqueue accepts an asynchronous invocation: when it returns nil the invocation is on disk.
+const (
+	feederName = "dispatch"
+	// toldAgain is after how long the consumer names an invocation once more that is still there.
+	toldAgain = 24 * time.Hour
+)
+
+// Enqueue accepts an asynchronous invocation: when it returns nil the invocation is on disk. The error is a
+// *QueueFullError where there is no room for it; what follows from another invocation (Hops) is always taken.
 func (s *Store) Enqueue(ctx context.Context, a *Async) error {
 	if len(a.Payload) > MaxAsyncPayload {
 		return fmt.Errorf("queue invocation %s: %d bytes: %w", a.RequestID, len(a.Payload), ErrTooLarge)
 	}
+	if err := s.promise(a); err != nil {
+		return fmt.Errorf("queue invocation %s: %w", a.RequestID, err)
+	}
+	defer s.endPromise(a)
 	h := *a
 	var err error
 	if h.Spooled, err = s.spool(a.Payload); err != nil {
@@ -91,10 +101,12 @@ func (s *Store) Enqueue(ctx context.Context, a *Async) error {
 	if h.Spooled != nil {
 		data = nil
 	}
-	if _, err := s.publish(ctx, queueKey, "async."+string(a.Function), asyncHeader, h, data, false); err != nil {
+	seq, err := s.publish(ctx, queueKey, "async."+string(a.Function), asyncHeader, h, data, false)
+	if err != nil {
 		s.removePayload(h.Spooled)
 		return fmt.Errorf("queue invocation %s: %w", a.RequestID, err)
 	}
+	s.learn(seq, a.Function, len(a.Payload))
 	return nil
 }
 
@@ -124,108 +136,161 @@ func (s *Store) QueueLength(ctx context.Context) (uint64, error) {
 	return info.State.Msgs, nil
 }
 
-// Delivery is one attempt of an asynchronous invocation, leased to the caller until it says how
-// the attempt ended by Done, Retry, Defer or Dead. If it never does, the invocation is delivered again.
+// Delivery is one attempt of an asynchronous invocation, the caller's until it says how the attempt ended by Done, Retry,
+// Defer or Dead, or gives it back by Release.
 type Delivery struct {
 	Async
 	// Failed is how many attempts have ended in an error of the function before this one;
 	// Deferred how many times it had to wait since (throttled, or the platform's fault).
 	Failed, Deferred int
 
-	s *Store
-
-	mu      sync.Mutex
-	seq     uint64 // in the queue; it changes where the store is made anew
-	msg     jetstream.Msg
-	session *session // that msg is of
-	leased  time.Time
+	s     *Store
+	seq   uint64  // in the queue, as it was last seen; see number
+	place *queued // nil: it has ended; under the store's backlogMu
 }
 
-// LeaseTime is how long an invocation that nobody extends stays leased.
-const LeaseTime = 30 * time.Second
-
-// pollTime is how long one request for a message stands at the embedded server.
-const pollTime = 30 * time.Second
-
-// leases are the invocations that somebody works on. A new session delivers them again.
-type leases struct {
-	mu sync.Mutex
-	of map[uint64]*Delivery // by sequence
+// startFeed begins to feed the backlog, until endFeed.
+func (s *Store) startFeed(ctx context.Context) {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	s.endFeed, s.fed = end, make(chan struct{})
+	go func() {
+		defer close(s.fed)
+		s.feed(life)
+	}()
 }
 
-// take makes v the one that works on its invocation, unless another one still does: then that one goes on with
-// v's message.
-func (l *leases) take(v *Delivery) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if old := l.of[v.seq]; old != nil && old.renew(v) {
-		return false
-	}
-	if l.of == nil {
-		l.of = map[uint64]*Delivery{}
-	}
-	l.of[v.seq] = v
-	return true
-}
-
-func (l *leases) drop(v *Delivery) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if seq := v.number(); l.of[seq] == v {
-		delete(l.of, seq)
-	}
-}
-
-// move tells those who work on invocations that these have other sequences now; those that are not among
-// them are gone.
-func (l *leases) move(to map[uint64]uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	of := map[uint64]*Delivery{}
-	for old, v := range l.of {
-		v.mu.Lock()
-		v.seq = to[old]
-		v.mu.Unlock()
-		if v.seq != 0 {
-			of[v.seq] = v
+// feed keeps the backlog up to date with the queue until ctx ends.
+func (s *Store) feed(ctx context.Context) {
+	for ctx.Err() == nil {
+		x := s.now.Load()
+		wait, cancel := context.WithTimeout(ctx, feedTime)
+		batch, err := x.worker.Fetch(feedBatch, jetstream.FetchContext(wait))
+		if err == nil {
+			for msg := range batch.Messages() {
+				s.told(ctx, msg)
+			}
+			err = batch.Error()
+		}
+		cancel()
+		if err == nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+			continue
+		}
+		if s.broken.Load() != nil || s.now.Load() != x {
+			_ = s.renewed(ctx, x) // the next session tells all that there is
+			continue
+		}
+		if ctx.Err() == nil {
+			s.log.Error("read queue", "error", err)
+			sleep(ctx, time.Second)
 		}
 	}
-	l.of = of
 }
 
-// renew gives a delivery the message of a later session; false if its lease has ended.
-func (v *Delivery) renew(by *Delivery) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.session == by.session || time.Since(v.leased) > LeaseTime {
-		return false
+const (
+	feedBatch = 256
+	feedTime  = 5 * time.Second
+)
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
-	v.msg, v.session, v.leased = by.msg, by.session, time.Now()
-	return true
 }
 
-// NextAsync waits for the next asynchronous invocation that is due and leases it to the caller.
-// Nothing is fetched ahead, so that a lease starts when there is somebody to work on it. The
-// error is ctx's when ctx ends.
+// told takes what the consumer says of one message: its header and the size of its payload.
+func (s *Store) told(ctx context.Context, msg jetstream.Msg) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return
+	}
+	var a Async
+	if err := json.Unmarshal([]byte(msg.Headers().Get(asyncHeader)), &a); err != nil {
+		// Nothing of ours: it can never succeed.
+		if err := s.now.Load().queue.DeleteMsg(ctx, meta.Sequence.Stream); err != nil && ctx.Err() == nil {
+			s.log.Warn("drop a foreign message", "error", err)
+		}
+		return
+	}
+	size, _ := strconv.Atoi(msg.Headers().Get("Nats-Msg-Size"))
+	if a.Spooled != nil {
+		size = a.Spooled.Size
+	}
+	s.learn(meta.Sequence.Stream, a.Function, size)
+}
+
+// learn makes an invocation known to the backlog, with the wait that it has from before a restart.
+func (s *Store) learn(seq uint64, name function.Name, size int) {
+	var at time.Time
+	if a, ok := s.attempts.get(strconv.FormatUint(seq, 10)); ok {
+		at = a.NotBefore
+	}
+	s.changeBacklog(func(b *backlog) { b.add(seq, name, size, at, time.Now()) })
+}
+
+// changeBacklog does something to the backlog, and lets NextAsync look at it again.
+func (s *Store) changeBacklog(do func(*backlog)) {
+	s.backlogMu.Lock()
+	do(s.backlog)
+	s.backlogMu.Unlock()
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Store) promise(a *Async) error {
+	s.backlogMu.Lock()
+	defer s.backlogMu.Unlock()
+	if a.Hops > 0 {
+		s.backlog.promise(s.backlog.line(a.Function), len(a.Payload), 1)
+		return nil
+	}
+	return s.backlog.admit(a.Function, len(a.Payload))
+}
+
+func (s *Store) endPromise(a *Async) {
+	s.backlogMu.Lock()
+	defer s.backlogMu.Unlock()
+	s.backlog.endPromise(a.Function, len(a.Payload))
+}
+
+// NextAsync waits for the next asynchronous invocation that is due and that has its turn, and leaves it to the caller
+// until Done, Retry, Defer, Dead or Release; so many may be under way at once as QueueLimits says. For one caller at a
+// time. The error is ctx's when ctx ends.
 func (s *Store) NextAsync(ctx context.Context) (*Delivery, error) {
 	for {
-		x := s.now.Load()
-		msg, err := s.pull(ctx, x)
-		if err != nil && ctx.Err() == nil && (s.broken.Load() != nil || s.now.Load() != x) {
-			if err := s.renewed(ctx, x); err != nil {
-				return nil, err
+		s.backlogMu.Lock()
+		q, when := s.backlog.next(time.Now())
+		s.backlogMu.Unlock()
+		if q == nil {
+			wait := time.Hour
+			if !when.IsZero() {
+				wait = max(time.Until(when), time.Millisecond)
+			}
+			timer := time.NewTimer(wait)
+			select {
+			case <-s.ready:
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			timer.Stop()
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
 			}
 			continue
 		}
-		if err != nil {
-			return nil, err
+		v, err := s.delivery(ctx, q)
+		if ctx.Err() != nil {
+			s.putBack(q, time.Now())
+			return nil, ctx.Err()
 		}
-		if msg == nil {
+		if err != nil {
+			s.putBack(q, time.Now().Add(time.Second))
+			if s.broken.Load() == nil && !errors.Is(err, context.Canceled) {
+				return nil, err
+			}
 			continue
-		}
-		v, err := s.delivery(ctx, x, msg)
-		if err != nil {
-			return nil, err
 		}
 		if v != nil {
 			return v, nil
@@ -233,57 +298,41 @@ func (s *Store) NextAsync(ctx context.Context) (*Delivery, error) {
 	}
 }
 
-// pull waits a while for one message; nil if none came.
-func (s *Store) pull(ctx context.Context, x *session) (jetstream.Msg, error) {
-	wait, cancel := context.WithTimeout(ctx, pollTime)
-	defer cancel()
-	batch, err := x.worker.Fetch(1, jetstream.FetchContext(wait))
-	if err == nil {
-		for msg := range batch.Messages() {
-			return msg, nil
-		}
-		err = batch.Error()
-	}
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case err == nil, errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		return nil, nil
-	}
-	return nil, fmt.Errorf("read queue: %w", err)
+func (s *Store) putBack(q *queued, at time.Time) {
+	s.changeBacklog(func(b *backlog) { b.again(q, at, time.Now()) })
 }
 
-// delivery reads a message; nil if it is not due or not ours.
-func (s *Store) delivery(ctx context.Context, x *session, msg jetstream.Msg) (*Delivery, error) {
-	meta, err := msg.Metadata()
+func (s *Store) drop(q *queued) { s.changeBacklog(func(b *backlog) { b.remove(q) }) }
+
+// delivery reads a message whose turn it is; nil if it is not there any more.
+func (s *Store) delivery(ctx context.Context, q *queued) (*Delivery, error) {
+	v := &Delivery{s: s, place: q}
+	seq := v.number()
+	x := s.now.Load()
+	// An embedded server that is broken may not answer at all.
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(x.sound, cancel)()
+	msg, err := x.queue.GetMsg(reading, seq)
+	if seq == 0 || errors.Is(err, jetstream.ErrMsgNotFound) {
+		s.drop(q)
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read queue: %w", err)
 	}
-	v := &Delivery{s: s, msg: msg, seq: meta.Sequence.Stream, session: x, leased: time.Now()}
-	if err := json.Unmarshal([]byte(msg.Headers().Get(asyncHeader)), &v.Async); err != nil {
-		if err := msg.Term(); err != nil { // nothing of ours: it can never succeed
-			return nil, fmt.Errorf("drop foreign message: %w", err)
-		}
-		return nil, nil
+	if err := json.Unmarshal([]byte(msg.Header.Get(asyncHeader)), &v.Async); err != nil {
+		return nil, fmt.Errorf("read queue: invocation %d: %w", seq, err)
 	}
-	if l, ok := s.inventory.get(queueKey + "/" + v.key()); ok && sha256.Sum256(append(append([]byte(msg.Headers().Get(asyncHeader)), 0), msg.Data()...)) != l.sum {
+	if l, ok := s.inventory.get(queueKey + "/" + v.key()); ok && sha256.Sum256(append(append([]byte(msg.Header.Get(asyncHeader)), 0), msg.Data...)) != l.sum {
 		s.deep.Store(true)
 		s.suspect(errDamaged)
-		return nil, nil // it comes again as it was
+		return nil, errDamaged // it comes again as it was
 	}
 	if a, ok := s.attempts.get(v.key()); ok {
-		if wait := time.Until(a.NotBefore); wait > 0 { // a restart made it come early
-			if err := msg.NakWithDelay(wait); err != nil {
-				return nil, fmt.Errorf("put back invocation %s: %w", v.RequestID, err)
-			}
-			return nil, nil
-		}
 		v.Failed, v.Deferred = a.Failed, a.Deferred
 	}
-	if !s.leases.take(v) {
-		return nil, nil
-	}
-	if v.Payload = msg.Data(); v.Spooled != nil {
+	if v.Payload = msg.Data; v.Spooled != nil {
 		if v.Payload, err = s.payload(v.Spooled); errors.Is(err, ErrDamaged) {
 			s.lose("queue", fmt.Sprintf("the payload of invocation %s of function %s (%v)", v.RequestID, v.Function, err))
 			return nil, v.Dead(ctx, reasonDamaged, v.Failed, nil)
@@ -295,40 +344,44 @@ func (s *Store) delivery(ctx context.Context, x *session, msg jetstream.Msg) (*D
 	return v, nil
 }
 
+// Release puts back an invocation of which its caller could not say how it ended; after Done, Retry, Defer and Dead it
+// does nothing.
+func (v *Delivery) Release() { v.putBack(time.Now().Add(releaseTime)) }
+
+// putBack and drop end the delivery, once.
+func (v *Delivery) putBack(at time.Time) { v.end(func(b *backlog, q *queued) { b.again(q, at, time.Now()) }) }
+func (v *Delivery) drop()                { v.end((*backlog).remove) }
+
+func (v *Delivery) end(how func(*backlog, *queued)) {
+	v.s.changeBacklog(func(b *backlog) {
+		if v.place != nil {
+			how(b, v.place)
+			v.place = nil
+		}
+	})
+}
+
+// releaseTime is how long an invocation waits that was given back.
+const releaseTime = 30 * time.Second
+
 // reasonDamaged is why an invocation is a dead letter whose payload was damaged on disk.
 const reasonDamaged = "PayloadDamaged"
 
+// number is the invocation's sequence; it changes where the store is made anew, and is 0 if it is not there any more.
 func (v *Delivery) number() uint64 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.s.backlogMu.Lock()
+	defer v.s.backlogMu.Unlock()
+	if v.place != nil {
+		v.seq = v.place.seq
+	}
 	return v.seq
 }
 
 func (v *Delivery) key() string { return strconv.FormatUint(v.number(), 10) }
 
-// message is the present message, and the session it is of.
-func (v *Delivery) message() (jetstream.Msg, *session) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.msg, v.session
-}
-
-// Extend prolongs the lease; call it every LeaseTime/3 while the invocation runs.
-func (v *Delivery) Extend() error {
-	v.mu.Lock()
-	v.leased = time.Now()
-	v.mu.Unlock()
-	msg, x := v.message()
-	if err := msg.InProgress(); err != nil && v.s.now.Load() == x && v.s.broken.Load() == nil {
-		return err
-	}
-	return nil
-}
-
 // Done takes the invocation off the queue. It has run, so this is tried as long as ctx allows
 // while the store cannot be written.
 func (v *Delivery) Done(ctx context.Context) error {
-	defer v.s.leases.drop(v)
 	if err := v.take(ctx); err != nil {
 		return err
 	}
@@ -340,22 +393,20 @@ func (v *Delivery) Done(ctx context.Context) error {
 func (v *Delivery) take(ctx context.Context) error {
 	err := v.s.persist(ctx, func() error {
 		_, err := v.s.write(ctx, change{class: queueKey, seq: v.number(), room: 1 << 10, note: true}, func(ctx context.Context, x *session) (uint64, error) {
-			if msg, of := v.message(); of == x {
-				return 0, msg.DoubleAck(ctx)
-			}
 			err := x.queue.DeleteMsg(ctx, v.number())
 			if errors.Is(err, jetstream.ErrMsgNotFound) {
 				err = nil
 			}
 			return 0, err
 		})
-		_ = v.Extend()
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("finish invocation %s: %w", v.RequestID, err)
 	}
-	return ignoreNotFound(v.s.attempts.remove(ctx, v.key()))
+	err = ignoreNotFound(v.s.attempts.remove(ctx, v.key()))
+	v.drop()
+	return err
 }
 
 // persist tries something again and again while the store cannot be written, until ctx ends.
@@ -386,16 +437,11 @@ func (v *Delivery) Defer(ctx context.Context, wait time.Duration) error {
 }
 
 func (v *Delivery) again(ctx context.Context, a attempt, wait time.Duration) error {
-	defer v.s.leases.drop(v)
 	a.NotBefore = time.Now().Add(wait).UTC()
 	if err := v.s.persist(ctx, func() error { return v.s.attempts.put(ctx, v.key(), &a) }); err != nil {
 		return err
 	}
-	msg, x := v.message()
-	// A session that ended delivers nothing; the next one looks at the attempts.
-	if err := msg.NakWithDelay(wait); err != nil && v.s.now.Load() == x && v.s.broken.Load() == nil {
-		return fmt.Errorf("put back invocation %s: %w", v.RequestID, err)
-	}
+	v.putBack(a.NotBefore)
 	return nil
 }
 
@@ -438,7 +484,6 @@ func (v *Delivery) Dead(ctx context.Context, reason string, attempts int, errorD
 	if err != nil {
 		return fmt.Errorf("keep dead letter %s: %w", v.RequestID, err)
 	}
-	defer v.s.leases.drop(v)
 	return v.take(ctx)
 }
 

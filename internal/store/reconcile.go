@@ -457,7 +457,7 @@ func (a *audit) fill(ctx context.Context, x *session) error {
 			a.changes = append(a.changes, entry{class + "/" + strconv.FormatUint(ack.Sequence, 10), ack.Sequence, m.value})
 		}
 	}
-	a.s.leases.move(moved)
+	a.s.changeBacklog(func(b *backlog) { b.move(moved) })
 	attempts := map[string]found{}
 	for key, f := range a.state {
 		if old, ok := strings.CutPrefix(key, "attempt."); ok {

@@ -61,6 +61,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Reserve is how much of the disk is kept back, in bytes; 0: disk.Options' default; less: nothing is.
 	Reserve int64
+	// Queue bounds the queue of asynchronous invocations.
+	Queue QueueLimits
 	// NoSync leaves it to the kernel when to write to disk: nothing is lost when the process is
 	// killed, but power loss may lose the last writes. For tests and benchmarks.
 	NoSync bool
@@ -102,7 +104,12 @@ type Store struct {
 	settings  *table[Setting]
 	tables    map[string]applier
 	urls      sync.Map // URL identifier -> URLTarget
-	leases    leases
+
+	backlogMu sync.Mutex
+	backlog   *backlog
+	ready     chan struct{} // one token: the backlog has changed
+	endFeed   context.CancelFunc
+	fed       chan struct{} // closed when the feeder has ended
 
 	closeOnce sync.Once
 	closeErr  error
@@ -122,7 +129,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, opt: opts, log: opts.Logger, unlock: unlock, repair: make(chan struct{}, 1), closing: make(chan struct{})}
+	s := &Store{dir: dir, opt: opts, log: opts.Logger, unlock: unlock, repair: make(chan struct{}, 1), closing: make(chan struct{}), ready: make(chan struct{}, 1), backlog: newBacklog(opts.Queue)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -170,6 +177,7 @@ func (s *Store) open(ctx context.Context) error {
 	}
 	s.kept = make(chan struct{})
 	go s.keep()
+	s.startFeed(ctx)
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	s.endScrub = end
 	s.scrubbed.Go(func() {
@@ -307,6 +315,10 @@ func (s *Store) Dir() string { return s.dir }
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		close(s.closing)
+		if s.endFeed != nil {
+			s.endFeed()
+			<-s.fed
+		}
 		if s.kept != nil {
 			<-s.kept
 			s.endScrub()

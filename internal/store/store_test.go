@@ -342,6 +342,85 @@ func TestLeasedInvocationComesBackAfterARestart(t *testing.T) {
 	}
 }
 
+// TestEventsTakeTurns: 200 events of one function that never end do not hold up another's; a second start knows of all,
+// and what is over the bound is refused before and after it.
+func TestEventsTakeTurns(t *testing.T) {
+	dir := t.TempDir()
+	limits := QueueLimits{Events: 200, Bytes: 4 << 20}
+	s := openWith(t, dir, limits)
+	full := func() {
+		t.Helper()
+		var e *QueueFullError
+		if err := s.Enqueue(t.Context(), &Async{RequestID: "r", Function: "flood"}); !errors.As(err, &e) || e.All || e.Events != 200 {
+			t.Errorf("one more than 200: %v, %+v", err, e)
+		}
+	}
+	for i := range 200 {
+		a := &Async{RequestID: fmt.Sprint(i), Function: "flood", Payload: make([]byte, i%20<<10)} // some in files
+		if err := s.Enqueue(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full()
+	for range 64 {
+		if d := next(t, s); d.Function != "flood" {
+			t.Fatalf("a turn of %s", d.Function)
+		}
+	}
+	began := time.Now()
+	if err := s.Enqueue(t.Context(), &Async{RequestID: "other", Function: "other", Payload: []byte("1")}); err != nil {
+		t.Fatal(err)
+	}
+	d := next(t, s)
+	if d.RequestID != "other" || time.Since(began) > time.Second {
+		t.Errorf("got %s of %s after %v, want the other function's", d.RequestID, d.Function, time.Since(began))
+	}
+	if err := d.Done(t.Context()); err != nil {
+		t.Error(err)
+	}
+	d.Release() // has no effect any more
+	if err := s.Enqueue(t.Context(), &Async{RequestID: "big", Function: "big", Hops: 1, Payload: make([]byte, MaxAsyncPayload)}); err != nil {
+		t.Fatal(err)
+	}
+	if d := next(t, s); d.RequestID != "big" || len(d.Payload) != MaxAsyncPayload {
+		t.Errorf("got %s", d.RequestID)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openWith(t, dir, limits)
+	for i := 0; i < 10; {
+		d := next(t, s)
+		if d.Function == "big" {
+			continue
+		}
+		if d.RequestID != fmt.Sprint(i) {
+			t.Errorf("after the restart: %s, want %d", d.RequestID, i)
+		}
+		i++
+	}
+	for range 100 { // it is told of all that there is
+		s.backlogMu.Lock()
+		known := s.backlog.lines["flood"].events
+		s.backlogMu.Unlock()
+		if known == 200 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	full()
+}
+
+func openWith(t *testing.T, dir string, limits QueueLimits) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{Dir: dir, NoSync: true, Queue: limits})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
 func next(t *testing.T, s *Store) *Delivery {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
