@@ -11,6 +11,12 @@ type queued struct {
 	rung ladder.ID
 }
 
+// lastBuild is whose build a builder began last.
+type lastBuild struct {
+	fn  FunctionID
+	rev RevisionID
+}
+
 // Light artifacts, which take a second, have builders of their own: they never wait for a build of
 // minutes.
 const (
@@ -98,14 +104,25 @@ func (e *Engine) startBuilds() {
 
 // startBuild starts the first build of a weight; false if there is none.
 func (e *Engine) startBuild(w int) bool {
-	best, score := -1, 0.0
+	best, score, behind := -1, 0.0, int32(0)
+	for _, q := range e.builds {
+		e.functions[e.revisions[q.rev].fn].ahead = 0
+	}
 	for i, q := range e.builds {
 		r := &e.revisions[q.rev]
 		if weight(&r.ladder.Rungs[q.rung]) != w || r.rungs[q.rung].building {
 			continue // another queue's, or its cancelled build has not ended yet
 		}
-		if s := e.policy.Priority(e.now, e.viewOf(r), q.rung); best < 0 || s > score {
-			best, score = i, s
+		// Functions take turns: the second build of one waits for the first of all others, and so does another revision
+		// of the one that was built last.
+		f := &e.functions[r.fn]
+		turn := f.ahead
+		f.ahead++
+		if l := e.lastBuilt[w]; l.fn == r.fn && l.rev != q.rev {
+			turn++
+		}
+		if s := e.policy.Priority(e.now, e.viewOf(r), q.rung); best < 0 || turn < behind || turn == behind && s > score {
+			best, score, behind = i, s, turn
 		}
 	}
 	if best < 0 {
@@ -120,6 +137,7 @@ func (e *Engine) startBuild(w int) bool {
 	a := &r.rungs[q.rung]
 	a.building, a.interrupted, a.version = true, false, r.recordings[r.ladder.Rungs[q.rung].From].Version
 	e.building[w]++
+	e.lastBuilt[w] = lastBuild{r.fn, q.rev}
 	e.emit(Action{Kind: ActionBuild, Revision: q.rev, Rung: q.rung, Version: a.version})
 	return true
 }

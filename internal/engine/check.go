@@ -78,7 +78,7 @@ func (r *revision) nextCheck() ladder.ID {
 // startCheck starts the worker that checks; false if there is no memory now.
 func (e *Engine) startCheck(r *revision, rung ladder.ID) bool {
 	mib := r.checkMiB(rung)
-	if !e.makeRoom(mib) {
+	if !e.makeRoom(mib, e.beside()) {
 		return false
 	}
 	r.rungs[rung].checkWanted = false

@@ -39,7 +39,8 @@ type Engine struct {
 	// memoryShort: the head of starved waits for memory, not for a start to end.
 	memoryShort bool
 
-	builds     []queued       // oldest first
+	builds     []queued // oldest first
+	lastBuilt  [weights]lastBuild
 	building   [weights]int32 // builds that run, those included that are being cancelled
 	checks     []queued       // artifacts whose check has not had its turn, oldest first
 	checking   int32          // checks that have
@@ -57,6 +58,7 @@ type fn struct {
 	used, removed bool
 	inflight      int32
 	waiting       int32
+	ahead         int32      // of its builds, while the next one is looked for
 	revs          RevisionID // head of its revisions
 	config        FunctionConfig
 	recent        policy.Window

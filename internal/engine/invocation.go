@@ -67,7 +67,7 @@ func (e *Engine) refuse(r *revision, f *fn) Reason {
 		return ReasonDraining
 	case f.config.Reserved >= 0 && f.inflight >= f.config.Reserved:
 		return ReasonThrottled
-	case e.config.Concurrency > 0 && e.inflight >= e.config.Concurrency:
+	case e.config.Concurrency > 0 && (e.inflight >= e.config.Concurrency || e.overShare(f)):
 		return ReasonNodeThrottled
 	}
 	return ReasonNone

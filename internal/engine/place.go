@@ -140,7 +140,7 @@ func (e *Engine) start(rev RevisionID) bool {
 		return e.startCold(r)
 	}
 	if e.needsAside(r) {
-		if !e.makeRoom(r.mib(ladder.First, r.aside)) {
+		if !e.makeRoom(r.mib(ladder.First, r.aside), e.beside()) {
 			return false
 		}
 		e.begin(r, Action{Recording: r.aside})
@@ -160,7 +160,7 @@ func (e *Engine) start(rev RevisionID) bool {
 // startCold starts a worker that an invocation waits for.
 func (e *Engine) startCold(r *revision) bool {
 	rung, x := e.place(r)
-	if !e.makeRoom(r.mib(rung, x)) {
+	if !e.makeRoom(r.mib(rung, x), e.claim(r)) {
 		return false
 	}
 	r.colds++
@@ -209,13 +209,18 @@ func (e *Engine) beginWith(r *revision, a Action, mib int32) WorkerID {
 
 // makeRoom reports whether a worker of mib can start, and evicts idle workers if that helps.
 // What they leave is free only when they are gone: the start is tried again then.
-func (e *Engine) makeRoom(mib int32) bool {
+func (e *Engine) makeRoom(mib int32, c claim) bool {
+	mib += c.margin(mib)
 	if e.pool.Fits(mib) {
 		return true
 	}
-	if e.pool.FitsEvicting(mib) {
+	if e.pool.FitsEvicting(mib, c.evicts) {
 		for !e.pool.FitsSoon(mib) {
-			e.stop(e.pool.Oldest(), ReasonEvicted)
+			w := e.pool.Evict(c.evicts)
+			if w == pool.None {
+				break
+			}
+			e.stop(w, ReasonEvicted)
 		}
 	}
 	e.memoryShort = true
@@ -254,7 +259,7 @@ func (e *Engine) yields(rev RevisionID, r *revision) bool {
 	head := e.starved.head
 	first := &e.revisions[head]
 	toTrace := first.retries.n > 0 && first.recorder == pool.None
-	if !e.memoryShort || r.queue.n == 0 || first.queue.n+first.retries.n == 0 || e.pool.FitsSoon(first.mib(e.place(first))) {
+	if !e.memoryShort || r.queue.n == 0 || first.queue.n+first.retries.n == 0 || e.fitsSoon(first) {
 		return false
 	}
 	if !toTrace && (head == rev || e.pool.Live(e.group(first)) >= e.pool.Live(e.group(r))) {

@@ -22,8 +22,10 @@ const (
 type rank uint8
 
 const (
+	// rankBare: it has no worker, and none is coming.
+	rankBare rank = iota
 	// rankSound: its workers come up, as far as is known.
-	rankSound rank = iota
+	rankSound
 	// rankFailing: the last of its workers that started did not come up, by its own fault.
 	rankFailing
 )
@@ -32,7 +34,64 @@ func (e *Engine) rankOf(r *revision) rank {
 	if r.initFailures > 0 {
 		return rankFailing
 	}
+	if e.bare(r) {
+		return rankBare
+	}
 	return rankSound
+}
+
+// bare reports whether a revision has no worker that serves or will.
+func (e *Engine) bare(r *revision) bool {
+	g := e.group(r)
+	return e.pool.InStart(g)+e.pool.Idles(g)+e.pool.Working(g) == 0
+}
+
+// claim is what memory a worker that is to start may take. The first of a revision may take all that is free, and the
+// place of any idle worker. The others leave the last idle worker of every other function where it is, as far as these
+// take half of the memory, and leave an eighth of all memory free for those that have no worker yet: so a flood
+// of one function does not make others start from cold, and none without a worker waits for the flood to end.
+type claim struct {
+	evicts  pool.Claim
+	reserve int32 // MiB
+}
+
+// reservePart is the part of the memory that is left to functions without a worker, where a worker fits into it.
+const reservePart = 8
+
+func (e *Engine) claim(r *revision) claim {
+	if e.bare(r) {
+		return claim{evicts: pool.ClaimAll}
+	}
+	return e.beside()
+}
+
+// beside is the claim of a worker that is started beside others, or that nobody waits for.
+func (e *Engine) beside() claim {
+	return claim{evicts: pool.ClaimSpare, reserve: int32(min(e.pool.Budget()/reservePart, 1<<30))}
+}
+
+// margin is what a worker of mib leaves free.
+func (c claim) margin(mib int32) int32 {
+	if c.reserve < mib {
+		return 0
+	}
+	return c.reserve
+}
+
+// fitsSoon reports whether the next worker of a revision can start when those that are stopping are gone.
+func (e *Engine) fitsSoon(r *revision) bool {
+	mib := r.mib(e.place(r))
+	return e.pool.FitsSoon(mib + e.claim(r).margin(mib))
+}
+
+// ownPart: one function without reserved concurrency may have nine times as many invocations in flight as are free of the
+// node's concurrency: 900 of 1000, and then another one 90.
+const ownPart = 9
+
+// overShare reports whether a function has as many invocations in flight as one may.
+func (e *Engine) overShare(f *fn) bool {
+	all := e.config.Concurrency
+	return all > ownPart && f.config.Reserved < 0 && f.inflight > 0 && f.inflight >= ownPart*(all-e.inflight)
 }
 
 // begun is a worker that starts, and when (ns) its start is late. Since tells it from a later one of the same number.

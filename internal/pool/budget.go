@@ -11,6 +11,9 @@ func (p *Pool) SetBudget(mib int64) {
 		return
 	}
 	p.lru, p.lruTail = None, None
+	for g := range p.groups {
+		p.recount(GroupID(g))
+	}
 	if mib == 0 {
 		return
 	}
@@ -54,9 +57,49 @@ func (p *Pool) FitsSoon(mib int32) bool {
 // FitsEver reports whether it could on an empty node.
 func (p *Pool) FitsEver(mib int32) bool { return p.budget == 0 || int64(mib) <= p.budget }
 
-// FitsEvicting reports whether it can when the idle workers are gone too.
-func (p *Pool) FitsEvicting(mib int32) bool {
-	return p.budget == 0 || p.reserved-p.stopping-p.idle+int64(mib) <= p.budget
+// Claim is what may be evicted for a worker that is to start.
+type Claim uint8
+
+const (
+	// ClaimAll: every idle worker, the one that was idle for the longest time first.
+	ClaimAll Claim = iota
+	// ClaimSpare: the last one of a group of which none is busy stays, as far as these take half of the budget.
+	ClaimSpare
+)
+
+// FitsEvicting reports whether it can when the idle workers are gone too that may be evicted for it.
+func (p *Pool) FitsEvicting(mib int32, c Claim) bool {
+	evictable := p.idle
+	if c == ClaimSpare {
+		evictable -= min(p.kept, p.budget/2)
+	}
+	return p.budget == 0 || p.reserved-p.stopping-evictable+int64(mib) <= p.budget
+}
+
+// Evict is the idle worker to be evicted first, None if there is none.
+func (p *Pool) Evict(c Claim) WorkerID {
+	if c == ClaimSpare {
+		for id := p.lru; id != None; id = p.workers[id].lruNext {
+			if gr := &p.groups[p.workers[id].Group]; gr.kept == 0 || gr.idles > 1 {
+				return id
+			}
+		}
+		if p.kept <= p.budget/2 {
+			return None
+		}
+	}
+	return p.lru
+}
+
+// recount looks again at whether all workers of a group that are ready are idle.
+func (p *Pool) recount(g GroupID) {
+	gr := &p.groups[g]
+	kept := int32(0)
+	if p.budget > 0 && gr.idles > 0 && gr.live-gr.starting-gr.checking-gr.stopping == gr.idles {
+		kept = p.workers[gr.idle].MiB
+	}
+	p.kept += int64(kept - gr.kept)
+	gr.kept = kept
 }
 
 // Oldest is the worker that was idle for the longest time, None if none is or without a budget.

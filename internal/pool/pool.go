@@ -88,6 +88,7 @@ type group struct {
 	late           int32 // of those that start
 	stopping       int32
 	idles          int32
+	kept           int32 // MiB of the idle worker that was used last, if all that are ready are idle
 	// at is the time in the heap of expiries, not later than the first that is due; slot is
 	// the heap's index of the group, -1 if it is not there.
 	at   int64
@@ -109,6 +110,7 @@ type Pool struct {
 	reserved int64 // MiB of all workers
 	stopping int64 // MiB of those that stop
 	idle     int64 // MiB of those that are idle
+	kept     int64 // MiB of one idle worker of each group of which none is busy
 	live     int
 	starting int
 	late     int
@@ -185,6 +187,7 @@ func (p *Pool) Ready(id WorkerID) {
 	w := &p.workers[id]
 	p.unstart(w)
 	w.State = Ready
+	p.recount(w.Group)
 }
 
 // Late notes that the start of a worker takes longer than it should, until it is no start any more.
@@ -273,6 +276,7 @@ func (p *Pool) Park(id WorkerID, expiry int64) {
 	if p.budget > 0 {
 		p.lruAppend(id, w)
 	}
+	p.recount(w.Group)
 	if gr.slot < 0 || expiry < gr.at {
 		p.schedule(w.Group, expiry)
 	}
@@ -289,6 +293,7 @@ func (p *Pool) Stop(id WorkerID) {
 	w.State = Stopping
 	p.groups[w.Group].stopping++
 	p.stopping += int64(w.MiB)
+	p.recount(w.Group)
 }
 
 // Gone removes a worker, whatever its state, and frees its memory and identifier.
@@ -308,6 +313,7 @@ func (p *Pool) Gone(id WorkerID) {
 	gr.live--
 	p.live--
 	p.reserved -= int64(w.MiB)
+	p.recount(w.Group)
 	*w = Worker{next: p.free}
 	p.free = id
 }
@@ -339,6 +345,7 @@ func (p *Pool) unlist(id WorkerID, w *Worker) {
 		}
 	}
 	w.list, w.prev, w.next = unlisted, None, None
+	p.recount(w.Group)
 }
 
 // FirstIdle is the most recently used idle worker of a group, None if there is none; NextIdle

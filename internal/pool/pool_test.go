@@ -225,9 +225,26 @@ func TestModel(t *testing.T) {
 			if got, want := p.Oldest(), m.oldest(); p.Budget() > 0 && got != want {
 				t.Fatalf("oldest %d, want %d", got, want)
 			}
-			var reserved int64
+			var reserved, kept int64
 			for _, w := range m.workers {
 				reserved += w.mib
+			}
+			for g := range GroupID(groups) {
+				ready, last := 0, (*modelWorker)(nil)
+				for _, w := range m.workers {
+					if w.group != g || w.state != Ready {
+						continue
+					}
+					if ready++; w.idle && (last == nil || w.used > last.used) {
+						last = w
+					}
+				}
+				if last != nil && ready == int(p.Idles(g)) {
+					kept += last.mib
+				}
+			}
+			if p.Budget() > 0 && p.kept != kept {
+				t.Fatalf("%d MiB of last idle workers, want %d", p.kept, kept)
 			}
 			if p.Reserved() != reserved || p.Workers() != len(m.workers) {
 				t.Fatalf("%d workers with %d MiB, want %d with %d", p.Workers(), p.Reserved(), len(m.workers), reserved)
