@@ -210,7 +210,10 @@ func (e *Engine) beginWith(r *revision, a Action, mib int32) WorkerID {
 // makeRoom reports whether a worker of mib can start, and evicts idle workers if that helps.
 // What they leave is free only when they are gone: the start is tried again then.
 func (e *Engine) makeRoom(mib int32, c claim) bool {
-	mib += c.margin(mib)
+	if !e.spares(mib, c) {
+		e.memoryShort = true
+		return false
+	}
 	if e.pool.Fits(mib) {
 		return true
 	}

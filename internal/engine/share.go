@@ -48,7 +48,7 @@ func (e *Engine) bare(r *revision) bool {
 
 // claim is what memory a worker that is to start may take. The first of a revision may take all that is free, and the
 // place of any idle worker. The others leave the last idle worker of every other function where it is, as far as these
-// take half of the memory, and leave an eighth of all memory free for those that have no worker yet: so a flood
+// take an eighth of the memory, and do not keep busy what is left to those that have no worker yet: so a flood
 // of one function does not make others start from cold, and none without a worker waits for the flood to end.
 type claim struct {
 	evicts  pool.Claim
@@ -70,18 +70,16 @@ func (e *Engine) beside() claim {
 	return claim{evicts: pool.ClaimSpare, reserve: int32(min(e.pool.Budget()/reservePart, 1<<30))}
 }
 
-// margin is what a worker of mib leaves free.
-func (c claim) margin(mib int32) int32 {
-	if c.reserve < mib {
-		return 0
-	}
-	return c.reserve
+// spares reports whether a worker of mib leaves what it has to. Idle workers are no hindrance: who has no worker may take
+// their place.
+func (e *Engine) spares(mib int32, c claim) bool {
+	return c.reserve < mib || e.pool.Spares(mib, c.reserve)
 }
 
 // fitsSoon reports whether the next worker of a revision can start when those that are stopping are gone.
 func (e *Engine) fitsSoon(r *revision) bool {
 	mib := r.mib(e.place(r))
-	return e.pool.FitsSoon(mib + e.claim(r).margin(mib))
+	return e.pool.FitsSoon(mib) && e.spares(mib, e.claim(r))
 }
 
 // ownPart: one function without reserved concurrency may have nine times as many invocations in flight as are free of the

@@ -63,7 +63,8 @@ type Claim uint8
 const (
 	// ClaimAll: every idle worker, the one that was idle for the longest time first.
 	ClaimAll Claim = iota
-	// ClaimSpare: the last one of a group of which none is busy stays, as far as these take half of the budget.
+	// ClaimSpare: the last one of a group of which none is busy stays, as far as these take keptPart of the budget:
+	// those that were used last.
 	ClaimSpare
 )
 
@@ -71,9 +72,18 @@ const (
 func (p *Pool) FitsEvicting(mib int32, c Claim) bool {
 	evictable := p.idle
 	if c == ClaimSpare {
-		evictable -= min(p.kept, p.budget/2)
+		evictable -= min(p.kept, p.budget/keptPart)
 	}
 	return p.budget == 0 || p.reserved-p.stopping-evictable+int64(mib) <= p.budget
+}
+
+// keptPart is the part of the budget that such last workers may keep. More would be idle while others wait: with a half, a
+// simulated node with too much to do left 20 % undone that it does without any.
+const keptPart = 8
+
+// Spares reports whether workers that are not idle would leave so much (MiB) of the budget if one of mib started.
+func (p *Pool) Spares(mib, reserve int32) bool {
+	return p.budget == 0 || p.reserved-p.stopping-p.idle+int64(mib)+int64(reserve) <= p.budget
 }
 
 // Evict is the idle worker to be evicted first, None if there is none.
@@ -84,7 +94,7 @@ func (p *Pool) Evict(c Claim) WorkerID {
 				return id
 			}
 		}
-		if p.kept <= p.budget/2 {
+		if p.kept <= p.budget/keptPart {
 			return None
 		}
 	}
