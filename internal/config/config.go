@@ -265,9 +265,9 @@ func Default() Config {
 			Retries: 2, Backoff: time.Minute, MaxAge: 6 * time.Hour,
 			Queue: 100_000, QueueMB: 250, QueueAll: 250_000, QueueAllMB: 1000, Parallel: 576,
 		},
-		Limits:    Limits{Code: 250 << 20, Unzipped: 500 << 20, Request: 6 << 20, Event: 1 << 20, Logs: 64 << 20},
-		Disk:      Disk{BodiesMB: 4000, CodeMB: 50_000, LogsMB: 2000},
-		Audit:     Audit{FileMB: 20, Files: 5, Invocations: true},
+		Limits: Limits{Code: 250 << 20, Unzipped: 500 << 20, Request: 6 << 20, Event: 1 << 20, Logs: 64 << 20},
+		Disk:   Disk{BodiesMB: 4000, CodeMB: 50_000, LogsMB: 2000},
+		Audit:  Audit{FileMB: 20, Files: 5, Invocations: true},
 	}
 }
 

@@ -349,8 +349,10 @@ func (s *Store) delivery(ctx context.Context, q *queued) (*Delivery, error) {
 func (v *Delivery) Release() { v.putBack(time.Now().Add(releaseTime)) }
 
 // putBack and drop end the delivery, once.
-func (v *Delivery) putBack(at time.Time) { v.end(func(b *backlog, q *queued) { b.again(q, at, time.Now()) }) }
-func (v *Delivery) drop()                { v.end((*backlog).remove) }
+func (v *Delivery) putBack(at time.Time) {
+	v.end(func(b *backlog, q *queued) { b.again(q, at, time.Now()) })
+}
+func (v *Delivery) drop() { v.end((*backlog).remove) }
 
 func (v *Delivery) end(how func(*backlog, *queued)) {
 	v.s.changeBacklog(func(b *backlog) {
