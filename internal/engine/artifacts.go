@@ -43,8 +43,9 @@ type artifact struct {
 	interrupted bool // and was told to stop
 	version     uint32
 
-	turn        bool // its check has its turn
-	checkWanted bool // and the worker that checks has not been started yet
+	turn        bool // its check has had its turn
+	checkWanted bool // the worker that checks has not been started yet
+	checking    bool // it has, and counts
 	checker     WorkerID
 	checkTries  int32 // sandboxes in a row that could not be made for it
 

@@ -22,27 +22,36 @@ func (e *Engine) wantCheck(rev RevisionID, rung ladder.ID) {
 	e.checks = append(e.checks, queued{rev, rung})
 }
 
-// startChecks gives checks their turn, the oldest first.
+// startChecks gives checks their turn, the oldest first. One that waits for memory then lets others past.
 func (e *Engine) startChecks() {
-	for len(e.checks) > 0 && !e.drain && e.checking < max(e.config.LightBuilders, 1) {
+	for len(e.checks) > 0 && !e.drain && e.mayCheck() {
 		q := e.checks[0]
 		e.checks = append(e.checks[:0], e.checks[1:]...)
 		a := &e.revisions[q.rev].rungs[q.rung]
 		a.turn, a.checkWanted = true, true
-		e.checking++
 		e.settle(q.rev)
+	}
+}
+
+// mayCheck reports whether one more check may run: as many as light builds.
+func (e *Engine) mayCheck() bool { return e.checking < max(e.config.LightBuilders, 1) }
+
+// checkOver lets another check run.
+func (e *Engine) checkOver(a *artifact) {
+	if a.checking {
+		a.checking = false
+		e.checking--
 	}
 }
 
 // endCheck ends the check of an artifact, wherever it stands.
 func (e *Engine) endCheck(rev RevisionID, rung ladder.ID, why Reason) {
 	a := &e.revisions[rev].rungs[rung]
-	if a.turn {
-		a.turn, a.checkWanted = false, false
-		e.checking--
-	} else {
+	if !a.turn {
 		e.unqueueCheck(queued{rev, rung})
 	}
+	a.turn, a.checkWanted = false, false
+	e.checkOver(a)
 	if w := a.checker; w != pool.None {
 		a.checker = pool.None
 		if wk := e.pool.Get(w); wk != nil && wk.State == pool.Checking {
@@ -75,13 +84,18 @@ func (r *revision) nextCheck() ladder.ID {
 	return ladder.First
 }
 
-// startCheck starts the worker that checks; false if there is no memory now.
+// startCheck starts the worker that checks; false if there is no memory now, or others are checked.
 func (e *Engine) startCheck(r *revision, rung ladder.ID) bool {
+	if !e.mayCheck() {
+		e.memoryShort = false
+		return false
+	}
 	mib := r.checkMiB(rung)
 	if !e.makeRoom(mib, e.beside()) {
 		return false
 	}
-	r.rungs[rung].checkWanted = false
+	r.rungs[rung].checkWanted, r.rungs[rung].checking = false, true
+	e.checking++
 	r.rungs[rung].checker = e.beginWith(r, Action{Rung: rung, Check: true, Compare: !e.functions[r.fn].config.NoCheck}, mib)
 	return true
 }
@@ -128,6 +142,7 @@ func (e *Engine) checkFailed(rev RevisionID, rung ladder.ID, ev Event) {
 	case ev.Failure == FailureSandbox && a.turn && a.checkTries < startAttempts:
 		a.checkTries++
 		a.checkWanted = true
+		e.checkOver(a)
 	case ev.Failure == FailureDiffers:
 		e.differed(rev, rung, ev.Version)
 	case a.Phase == pipeline.PhaseReady: // it has come up before, and may again

@@ -43,7 +43,7 @@ type Engine struct {
 	lastBuilt  [weights]lastBuild
 	building   [weights]int32 // builds that run, those included that are being cancelled
 	checks     []queued       // artifacts whose check has not had its turn, oldest first
-	checking   int32          // checks that have
+	checking   int32          // checks that run
 	disk       float64        // MB of all artifacts that are ready
 	ladders    []learnt
 	timers     timers
