@@ -105,9 +105,6 @@ func New(o Options) (*Driver, error) {
 			return nil, fmt.Errorf("open process driver: %w", err)
 		}
 	}
-	if d.base.filter, err = filter(); err != nil {
-		return nil, fmt.Errorf("open process driver: %w", err)
-	}
 	if err := os.MkdirAll(d.base.staging, 0o755); err != nil {
 		return nil, fmt.Errorf("open process driver: %w", err)
 	}
@@ -121,8 +118,36 @@ func New(o Options) (*Driver, error) {
 		return nil, fmt.Errorf("open process driver: %w", err)
 	}
 	d.spawner = script.NewSpawner()
+	d.base.files = maxFiles
+	var own unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err == nil && own.Max < maxFiles {
+		d.base.files = own.Max
+	}
+	d.base.views, d.base.nodes = d.can(tryView), d.base.privileged && d.can(tryNode)
+	if b, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
+		d.base.inner = mountPoints(string(b))
+	}
+	if d.base.filter, err = filter(!d.base.views); err != nil {
+		return nil, fmt.Errorf("open process driver: %w", err)
+	}
 	d.look()
 	return d, nil
+}
+
+// maxFiles is how many descriptors each process of a sandbox may have.
+const maxFiles = 4096
+
+// can tries something that a sandbox would be made with.
+func (d *Driver) can(try func(*builder)) bool {
+	d.birth.Lock()
+	defer d.birth.Unlock()
+	p := d.base
+	started, err := d.spawner.Start(p.trial(try), script.Options{Flags: p.flags()})
+	if err != nil {
+		return false
+	}
+	code, _, _ := newChild(started.PID, started.PidFD).wait()
+	return code == 0 && started.Ended() == nil
 }
 
 // look finds out what the machine enforces.
@@ -163,9 +188,18 @@ func (d *Driver) look() {
 		weaker("There is no freezer for workers, so idle ones are paused by signals, and not counted in CPU time as exactly.")
 	}
 	if !d.base.privileged {
-		weaker("The server is not root, so workers run as its own user, in a user namespace that owns theirs: what the kernel counts by user (pipes, signals, locked memory) one function can take from all others.")
+		weaker("The server is not root, so workers run as its own user, in a user namespace that owns theirs: what the kernel counts by user (inotify instances, message queues, pipes, signals, locked memory) one function can take from all others.")
 	} else if !d.base.userNS {
 		weaker("User namespaces are turned off here (user.max_user_namespaces), so workers are in the host's.")
+	}
+	if !d.base.views {
+		weaker("There are no overlays here, so workers see the host's own files: they may not watch any (inotify fails with ENOSYS), but one that locks a file (flock) locks it for all.")
+	}
+	if !d.base.nodes {
+		weaker("Device nodes cannot be made here, so workers have the host's /dev/null and its like: one that locks or watches them does so for all.")
+	}
+	if d.base.files < maxFiles {
+		weaker(fmt.Sprintf("The server may have %d descriptors only (ulimit -Hn), and each of a worker's processes no more: want %d.", d.base.files, maxFiles))
 	}
 	if d.options.ShareNetwork {
 		weaker("Workers share the host's network by configuration: they reach its loopback services.")

@@ -28,9 +28,13 @@ type plan struct {
 	etc     string // the folder that is shown as /etc
 	system  []systemDir
 	mounts  []bind
-	folders []tmpfs // made in this order, and handed to the server
+	views   bool     // overlays can be had: what is shown of the host has inodes of the sandbox's own
+	nodes   bool     // device nodes can be made
+	inner   []string // the host's mount points
+	folders []tmpfs  // made in this order, and handed to the server
 	tmpMiB  int
-	pids    int // RLIMIT_NPROC; 0: the control group limits it
+	pids    int    // RLIMIT_NPROC; 0: the control group limits it
+	files   uint64 // RLIMIT_NOFILE
 	filter  []byte
 
 	joins        []int // descriptors of control files to write "0" into
@@ -201,6 +205,7 @@ func (b *builder) root() {
 	b.Do("separate the mounts", unix.SYS_MOUNT, 0, "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
 	b.Do("mount the root", unix.SYS_MOUNT, "root", p.staging, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=1m,nr_inodes=1024")
 	b.Do("enter the root", unix.SYS_CHDIR, p.staging)
+	b.mkdir("/" + nothing)
 
 	for _, d := range p.system {
 		if d.link != "" {
@@ -211,10 +216,7 @@ func (b *builder) root() {
 	}
 	b.bind(bind{source: p.etc, target: "/etc", dir: true})
 
-	b.mkdir("/dev")
-	for _, name := range devices {
-		b.mount("/dev/"+name, "dev/"+name, false, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, false)
-	}
+	b.devices()
 	for link, to := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
 		b.Do("link /dev/"+link, unix.SYS_SYMLINKAT, to, unix.AT_FDCWD, "dev/"+link)
 	}
@@ -229,16 +231,24 @@ func (b *builder) root() {
 
 	b.mkdir("/proc")
 	b.Do("mount /proc", unix.SYS_MOUNT, "proc", "proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+	null := "/dev/null"
+	if p.nodes {
+		null = "dev/null" // the sandbox's own
+	}
 	for _, name := range masked {
-		b.mount("/dev/null", "proc/"+name, false, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, true)
+		b.mount(null, "proc/"+name, false, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, true)
 	}
 	for _, m := range p.mounts {
 		b.bind(m)
 	}
 	b.folders()
+	b.Try("remove the empty folder", unix.SYS_UNLINKAT, unix.AT_FDCWD, nothing, unix.AT_REMOVEDIR)
 
 	ro := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	b.Do("make the root read-only", unix.SYS_MOUNT_SETATTR, unix.AT_FDCWD, ".", 0, script.Keep(&b.Script, ro), int(unsafe.Sizeof(*ro)))
+	if p.nodes {
+		b.Do("make /dev read-only", unix.SYS_MOUNT_SETATTR, unix.AT_FDCWD, "dev", 0, script.Keep(&b.Script, ro), int(unsafe.Sizeof(*ro)))
+	}
 	// pivot_root(2), under "pivot_root(".", ".")": the old root comes to lie on top.
 	b.Do("change the root", unix.SYS_PIVOT_ROOT, ".", ".")
 	b.Do("leave the old root", unix.SYS_UMOUNT2, ".", unix.MNT_DETACH)
@@ -277,7 +287,75 @@ func (b *builder) bind(m bind) {
 		b.mkdir(m.target)
 	}
 	const attrs = unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_RDONLY
-	b.mount(m.source, strings.TrimPrefix(path.Clean(m.target), "/"), m.dir, attrs, false)
+	target := strings.TrimPrefix(path.Clean(m.target), "/")
+	b.mount(m.source, target, m.dir, attrs, false)
+	if !m.dir || !b.plan.views || strings.ContainsAny(target, `\:,`) {
+		return
+	}
+	b.overlay(target)
+	for _, point := range within(b.plan.inner, m.source) {
+		b.mount(point, path.Join(target, strings.TrimPrefix(point, m.source)), true, attrs, true)
+	}
+}
+
+// nothing is an empty folder: an overlay wants two.
+const nothing = ".nothing"
+
+// overlay lays a view of a folder over it. Its files are the same pages of memory, but their inodes are those of
+// this mount alone: whoever watches them (inotify) sees no other process open them, and who locks them (flock)
+// locks nobody out. Where the file system cannot be looked through, what was mounted is seen itself.
+func (b *builder) overlay(target string) {
+	b.Try("view /"+target, unix.SYS_MOUNT, "view", target, "overlay", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV,
+		"lowerdir="+target+":"+nothing)
+}
+
+// numbers of the devices (Documentation/admin-guide/devices.txt of the kernel).
+var deviceNumbers = map[string][2]uint32{"null": {1, 3}, "zero": {1, 5}, "full": {1, 7}, "random": {1, 8}, "urandom": {1, 9}, "tty": {5, 0}}
+
+// devices makes /dev, of nodes of the sandbox's own if that can be.
+func (b *builder) devices() {
+	b.mkdir("/dev")
+	if !b.plan.nodes {
+		for _, name := range devices {
+			b.mount("/dev/"+name, "dev/"+name, false, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, false)
+		}
+		return
+	}
+	b.Do("mount /dev", unix.SYS_MOUNT, "dev", "dev", "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=755,size=64k,nr_inodes=64")
+	for _, name := range devices {
+		b.node("dev/"+name, deviceNumbers[name])
+	}
+}
+
+func (b *builder) node(file string, number [2]uint32) {
+	b.Do("make /"+file, unix.SYS_MKNODAT, unix.AT_FDCWD, file, unix.S_IFCHR|0o666, int(unix.Mkdev(number[0], number[1])))
+	b.Do("open /"+file+" to all", unix.SYS_FCHMODAT, unix.AT_FDCWD, file, 0o666) // whatever the server's mask is
+}
+
+// trial is a script that makes one overlay, or one device node, and ends.
+func (p *plan) trial(of func(*builder)) *script.Script {
+	b := &builder{plan: p, made: map[string]bool{}}
+	if !p.privileged {
+		b.mapUser()
+	}
+	b.Do("separate the mounts", unix.SYS_MOUNT, 0, "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
+	b.Do("mount the root", unix.SYS_MOUNT, "root", p.staging, "tmpfs", unix.MS_NOSUID, "mode=755,size=1m,nr_inodes=64")
+	b.Do("enter the root", unix.SYS_CHDIR, p.staging)
+	of(b)
+	b.Do("end", unix.SYS_EXIT_GROUP, 0)
+	return &b.Script
+}
+
+func tryView(b *builder) {
+	b.mkdir("/usr")
+	b.mkdir("/" + nothing)
+	b.mount("/usr", "usr", true, unix.MOUNT_ATTR_RDONLY, false)
+	b.Do("view /usr", unix.SYS_MOUNT, "view", "usr", "overlay", unix.MS_RDONLY, "lowerdir=usr:"+nothing)
+}
+
+func tryNode(b *builder) {
+	b.node("null", deviceNumbers["null"])
+	b.Do("open it", unix.SYS_OPENAT, unix.AT_FDCWD, "null", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 }
 
 // mount shows source, with everything mounted below it, at the relative path target.
@@ -300,9 +378,30 @@ func (b *builder) mount(source, target string, dir bool, attrs uint64, optional 
 func (b *builder) process() {
 	p := b.plan
 	b.Do("name the host", unix.SYS_SETHOSTNAME, hostname, len(hostname))
+	if p.aside {
+		// A third of what a server's process gets that wants the same processor, and the disk last.
+		const whoProcess, classBestEffortLowest = 1, 2<<13 | 7 // ioprio_set(2)
+		b.Try("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, 5)
+		b.Try("lower the priority of the disk", unix.SYS_IOPRIO_SET, whoProcess, 0, classBestEffortLowest)
+	}
+	b.Do("set the file mode mask", unix.SYS_UMASK, 0o022)
+	b.Do("connect standard input", unix.SYS_DUP3, p.sink, 0, 0)
+	b.Do("connect standard output", unix.SYS_DUP3, p.stdout, 1, 0)
+	b.Do("connect standard error", unix.SYS_DUP3, p.stderr, 2, 0)
+	// The server's are closed now, not by execve: with a limit, a child that holds as many cannot open one more.
+	if p.control > 3 {
+		b.Do("close the server's descriptors", unix.SYS_CLOSE_RANGE, 3, p.control-1, 0)
+	}
+	b.Do("close the server's other descriptors", unix.SYS_CLOSE_RANGE, p.control+1, int(^uint32(0)), 0)
+	b.Do("keep no other descriptor", unix.SYS_CLOSE_RANGE, 3, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
+}
+
+// limits come when nothing is opened any more.
+func (b *builder) limits() {
+	p := b.plan
 	limits := map[int]unix.Rlimit{
 		unix.RLIMIT_CORE:   {},
-		unix.RLIMIT_NOFILE: {Cur: 4096, Max: 4096},
+		unix.RLIMIT_NOFILE: {Cur: p.files, Max: p.files},
 	}
 	if p.pids > 0 {
 		limits[unix.RLIMIT_NPROC] = unix.Rlimit{Cur: uint64(p.pids), Max: uint64(p.pids)}
@@ -316,17 +415,6 @@ func (b *builder) process() {
 		l := limits[kind]
 		b.Do("limit resources", unix.SYS_PRLIMIT64, 0, kind, script.Keep(&b.Script, &l), 0)
 	}
-	if p.aside {
-		// A third of what a server's process gets that wants the same processor, and the disk last.
-		const whoProcess, classBestEffortLowest = 1, 2<<13 | 7 // ioprio_set(2)
-		b.Try("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, 5)
-		b.Try("lower the priority of the disk", unix.SYS_IOPRIO_SET, whoProcess, 0, classBestEffortLowest)
-	}
-	b.Do("set the file mode mask", unix.SYS_UMASK, 0o022)
-	b.Do("connect standard input", unix.SYS_DUP3, p.sink, 0, 0)
-	b.Do("connect standard output", unix.SYS_DUP3, p.stdout, 1, 0)
-	b.Do("connect standard error", unix.SYS_DUP3, p.stderr, 2, 0)
-	b.Do("keep no other descriptor", unix.SYS_CLOSE_RANGE, 3, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
 }
 
 // confine gives up every privilege, for good.
@@ -357,6 +445,7 @@ func (b *builder) confine() {
 	none := new([2]unix.CapUserData)
 	b.Do("drop capabilities", unix.SYS_CAPSET, script.Keep(&b.Script, header), script.Keep(&b.Script, none))
 	b.Do("end with the server", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
+	b.limits()
 	b.Do("gain no new privileges", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	prog := &unix.SockFprog{Len: uint16(len(p.filter) / 8), Filter: (*unix.SockFilter)(unsafe.Pointer(unsafe.SliceData(p.filter)))}
 	b.Do("filter system calls", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, script.Keep(&b.Script, prog))

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -130,4 +131,28 @@ func copyFile(from, to string) error {
 		return err
 	}
 	return out.Close()
+}
+
+// mountPoints are those of mountinfo (proc_pid_mountinfo(5)), sorted.
+func mountPoints(mountinfo string) []string {
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	var points []string
+	for line := range strings.Lines(mountinfo) {
+		if f := strings.Fields(line); len(f) > 4 {
+			points = append(points, unescape.Replace(f[4]))
+		}
+	}
+	slices.Sort(points)
+	return slices.Compact(points)
+}
+
+// within are the mount points below a folder, without those below each other. points are sorted.
+func within(points []string, dir string) []string {
+	var top []string
+	for _, p := range points {
+		if n := len(top); strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/") && (n == 0 || !strings.HasPrefix(p, top[n-1]+"/")) {
+			top = append(top, p)
+		}
+	}
+	return top
 }

@@ -172,6 +172,36 @@ func do(c Command, h http.Header) ([]byte, error) {
 		return json.Marshal(spun.Load())
 	case "take": // as many of the kind Text as there are, N at most, and keep them; says how many
 		return json.Marshal(take(c.Text, c.N))
+	case "lock": // the file Text exclusively, and keep it; a file of /tmp is made
+		flags := os.O_RDONLY
+		if strings.HasPrefix(c.Text, "/tmp/") {
+			flags = os.O_RDWR | os.O_CREATE
+		}
+		f, err := os.OpenFile(c.Text, flags, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		locked = append(locked, f)
+		return []byte(`"locked"`), syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	case "watch": // begin to watch the file Text
+		if watching == 0 {
+			fd, err := syscall.InotifyInit1(syscall.IN_NONBLOCK | syscall.IN_CLOEXEC)
+			if err != nil {
+				return nil, err
+			}
+			watching = fd
+		}
+		_, err := syscall.InotifyAddWatch(watching, c.Text, syscall.IN_ALL_EVENTS)
+		return []byte(`"watching"`), err
+	case "seen": // how many events since
+		buf, n := make([]byte, 64<<10), 0
+		for {
+			k, err := syscall.Read(watching, buf)
+			if err != nil || k <= 0 {
+				return json.Marshal(n)
+			}
+			n += k / syscall.SizeofInotifyEvent
+		}
 	case "headers":
 		return json.Marshal(h)
 	case "env":
@@ -363,7 +393,11 @@ func serveWeb() {
 
 var kept [][]byte
 
-var spun atomic.Int64
+var (
+	spun     atomic.Int64
+	locked   []*os.File
+	watching int
+)
 
 func touch(n int) []byte {
 	b := make([]byte, n)

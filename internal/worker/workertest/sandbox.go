@@ -370,3 +370,24 @@ func Take(t testing.TB, w worker.Worker, what string) int {
 	t.Helper()
 	return ask[int](t, w, Command{Do: "take", Text: what, N: 1000})
 }
+
+// Lock lets a Handler lock a file exclusively, and keep it; it returns why it could not, empty if it could.
+func Lock(t testing.TB, w worker.Worker, file string) string {
+	t.Helper()
+	res := call(t, w, Command{Do: "lock", Text: file})
+	if res.Outcome == function.OutcomeOK {
+		return ""
+	}
+	return string(res.Payload)
+}
+
+// Watch lets a Handler watch files while something happens, and returns how many events it saw.
+func Watch(t testing.TB, w worker.Worker, files []string, happens func()) int {
+	t.Helper()
+	for _, file := range files {
+		ask[string](t, w, Command{Do: "watch", Text: file})
+	}
+	ask[int](t, w, Command{Do: "seen"}) // of its own doing
+	happens()
+	return ask[int](t, w, Command{Do: "seen"})
+}
