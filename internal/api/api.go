@@ -10,6 +10,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -69,6 +70,8 @@ type Options struct {
 	Concurrency int
 	// Policy is what holds where neither a function nor the platform has its own; all fields set.
 	Policy store.Policy
+	// Backup writes everything that must not be lost; nil: there are no backups.
+	Backup func(ctx context.Context, w io.Writer) error
 	// Problems say what is wrong, for the health resource; nil: nothing ever is.
 	Problems func() []health.Problem
 	// Version of CloudJIT, for the health resource.

@@ -31,6 +31,7 @@ func (s *Server) ownRoutes(mux *http.ServeMux) {
 	const rev = f + "/revisions/{revision}"
 	for pattern, e := range map[string]endpoint{
 		"DELETE " + problemsPath:             s.acknowledge,
+		"POST " + ownPrefix + "/backup":      s.backup,
 		"GET " + ownPrefix + "/functions":    s.ownFunctions,
 		"GET " + f:                           s.ownFunction,
 		"GET " + f + "/revisions":            s.ownRevisions,
@@ -124,6 +125,36 @@ func (s *Server) acknowledge(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// backup sends everything that must not be lost. An answer that cannot be finished is broken off, so that nobody takes it
+// for a whole one.
+func (s *Server) backup(w http.ResponseWriter, r *http.Request) error {
+	if s.opt.Backup == nil {
+		return fault(http.StatusNotImplemented, "ServiceException", "This server makes no backups")
+	}
+	out := &begun{w: w}
+	err := s.opt.Backup(r.Context(), out)
+	if err != nil && out.any {
+		s.log.Error("a backup was broken off", "error", err)
+		panic(http.ErrAbortHandler)
+	}
+	return err
+}
+
+// begun sends the head of an answer with its first byte.
+type begun struct {
+	w   http.ResponseWriter
+	any bool
+}
+
+func (b *begun) Write(p []byte) (int, error) {
+	if !b.any {
+		b.any = true
+		b.w.Header().Set("Content-Type", "application/x-tar")
+		b.w.WriteHeader(http.StatusOK)
+	}
+	return b.w.Write(p)
 }
 
 type ownFunction struct {

@@ -21,10 +21,15 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/cloudjit/cloudjit/internal/seal"
 )
 
 // ErrTooLarge is returned by Put for content over its limit.
 var ErrTooLarge = errors.New("content is larger than allowed")
+
+// ErrDamaged is returned for content whose file is not what was stored; the next Put of the same content heals it.
+var ErrDamaged = seal.ErrDamaged
 
 // ErrNotFound is returned for content that is not in the store.
 var ErrNotFound = errors.New("no such artifact")
@@ -42,6 +47,7 @@ type Store struct {
 
 	// removing is held for reading while a content is made or found, for writing while one is removed.
 	removing sync.RWMutex
+	check    seal.Checker
 
 	mu    sync.Mutex
 	trees map[string]*tree // being made
@@ -100,7 +106,7 @@ func (s *Store) PutHeld(ctx context.Context, r io.Reader, limit int64, hold func
 	ref := Ref{SHA256: hex.EncodeToString(sum.Sum(nil)), Size: n}
 	path := s.path("blobs", ref.SHA256)
 	synced := false
-	if _, err := os.Stat(path); err != nil {
+	if s.check.File(path, ref.SHA256) != nil { // it is not there, or damaged
 		if err := f.Sync(); err != nil { // before others have to wait for it
 			return Ref{}, fmt.Errorf("store artifact: %w", err)
 		}
@@ -109,11 +115,13 @@ func (s *Store) PutHeld(ctx context.Context, r io.Reader, limit int64, hold func
 	s.removing.RLock()
 	defer s.removing.RUnlock()
 	hold(ref.SHA256)
-	if _, err := os.Stat(path); err == nil {
+	if err := s.check.File(path, ref.SHA256); err == nil {
 		// The new time keeps a concurrent Sweep from taking what was just acknowledged.
 		now := time.Now()
-		return ref, os.Chtimes(path, now, now)
+		err := os.Chtimes(path, now, now)
+		return ref, errors.Join(err, s.check.File(path, ref.SHA256))
 	}
+	// It is not there, or damaged, and is put in its place.
 	if err := f.Chmod(0o444); err != nil {
 		return Ref{}, fmt.Errorf("store artifact: %w", err)
 	}
@@ -122,21 +130,30 @@ func (s *Store) PutHeld(ctx context.Context, r io.Reader, limit int64, hold func
 			return Ref{}, fmt.Errorf("store artifact: %w", err)
 		}
 	}
+	if old, err := os.Stat(path); err == nil { // a damaged one
+		s.usage.add(-old.Size())
+	}
 	if err := rename(f.Name(), path); err != nil {
 		return Ref{}, fmt.Errorf("store artifact: %w", err)
 	}
 	s.usage.add(n)
+	s.check.Forget(path)
 	return ref, nil
 }
 
-// Path returns the file of a content.
+// Path returns the file of a content, once it was compared with its name; ErrDamaged where it is another.
 func (s *Store) Path(sha string) (string, error) {
 	if !valid(sha) {
 		return "", fmt.Errorf("artifact %q: %w", sha, ErrNotFound)
 	}
 	path := s.path("blobs", sha)
-	if _, err := os.Stat(path); err != nil {
+	switch err := s.check.File(path, sha); {
+	case errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("artifact %s: %w", sha, ErrNotFound)
+	case errors.Is(err, ErrDamaged):
+		return "", fmt.Errorf("the uploaded archive is %w: upload the same file again", err)
+	case err != nil:
+		return "", fmt.Errorf("artifact %s: %w", sha, err)
 	}
 	return path, nil
 }
@@ -145,9 +162,8 @@ func (s *Store) Path(sha string) (string, error) {
 // the blob's path and an empty folder. Concurrent callers share one fill; a fill that fails
 // or dies leaves nothing.
 func (s *Store) Tree(ctx context.Context, sha string, fill func(blob, dir string) error) (string, error) {
-	blob, err := s.Path(sha)
-	if err != nil {
-		return "", err
+	if !valid(sha) {
+		return "", fmt.Errorf("artifact %q: %w", sha, ErrNotFound)
 	}
 	dir := s.path("trees", sha)
 	for {
@@ -158,7 +174,20 @@ func (s *Store) Tree(ctx context.Context, sha string, fill func(blob, dir string
 			// place, so whoever finds neither is the one to fill.
 			if _, err := os.Stat(dir); err == nil {
 				s.mu.Unlock()
-				return dir, nil
+				err := s.check.Folder(dir)
+				if err == nil {
+					return dir, nil
+				}
+				if !errors.Is(err, ErrDamaged) {
+					return "", fmt.Errorf("look at what was unpacked: %w", err)
+				}
+				if _, err := s.Path(sha); err != nil {
+					return "", err // nothing to unpack it from again
+				}
+				if err := s.removeTree(sha); err != nil {
+					return "", fmt.Errorf("remove what was unpacked and is damaged: %w", err)
+				}
+				continue
 			}
 			t = &tree{done: make(chan struct{})}
 			s.trees[sha] = t
@@ -175,7 +204,11 @@ func (s *Store) Tree(ctx context.Context, sha string, fill func(blob, dir string
 				return "", ctx.Err()
 			}
 		}
-		t.err = s.makeTree(blob, dir, fill)
+		blob, err := s.Path(sha)
+		if err == nil {
+			err = s.makeTree(blob, dir, fill)
+		}
+		t.err = err
 		s.mu.Lock()
 		delete(s.trees, sha)
 		s.mu.Unlock()
@@ -184,6 +217,18 @@ func (s *Store) Tree(ctx context.Context, sha string, fill func(blob, dir string
 			return "", t.err
 		}
 	}
+}
+
+// Known returns the folder made from a blob if it is there and is what was made.
+func (s *Store) Known(sha string) (string, error) {
+	if !valid(sha) {
+		return "", fmt.Errorf("artifact %q: %w", sha, ErrNotFound)
+	}
+	dir := s.path("trees", sha)
+	if _, err := os.Stat(dir); err != nil {
+		return "", fmt.Errorf("artifact %s: %w", sha, ErrNotFound)
+	}
+	return dir, s.check.Folder(dir)
 }
 
 func (s *Store) makeTree(blob, dir string, fill func(blob, dir string) error) error {
@@ -202,11 +247,69 @@ func (s *Store) makeTree(blob, dir string, fill func(blob, dir string) error) er
 		return fmt.Errorf("unpack artifact: %w", err)
 	}
 	size := Size(tmp)
+	if err := seal.Folder(tmp); err != nil {
+		return fmt.Errorf("unpack artifact: %w", err)
+	}
 	if err := rename(tmp, dir); err != nil {
 		return fmt.Errorf("unpack artifact: %w", err)
 	}
 	s.usage.add(size)
 	return nil
+}
+
+// removeTree takes a tree out of sight at once, and removes it. Workers that run from it keep their files.
+func (s *Store) removeTree(sha string) error {
+	gone, err := os.MkdirTemp(filepath.Join(s.dir, "tmp"), "gone-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(gone)
+	s.check.Forget(s.path("trees", sha))
+	if err := os.Rename(s.path("trees", sha), filepath.Join(gone, "tree")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s.usage.add(-Size(filepath.Join(gone, "tree")))
+	return nil
+}
+
+// Damage is one content that is not what was stored.
+type Damage struct {
+	SHA256 string
+	Err    error
+	// Healed: what was unpacked was damaged, the archive is not; it is unpacked again.
+	Healed bool
+}
+
+// Verify reads every blob, and what was unpacked from it, and returns what is damaged, until ctx ends.
+func (s *Store) Verify(ctx context.Context) ([]Damage, error) {
+	var found []Damage
+	err := filepath.WalkDir(filepath.Join(s.dir, "blobs"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		sha := d.Name()
+		if !valid(sha) {
+			return nil
+		}
+		if _, err := s.Path(sha); err != nil && !errors.Is(err, ErrNotFound) {
+			found = append(found, Damage{SHA256: sha, Err: err})
+			return nil
+		}
+		if err := s.check.Verify(s.path("trees", sha)); errors.Is(err, ErrDamaged) {
+			if rerr := s.removeTree(sha); rerr != nil {
+				return rerr
+			}
+			found = append(found, Damage{sha, err, true})
+		}
+		return nil
+	})
+	if err != nil {
+		return found, fmt.Errorf("verify artifacts: %w", err)
+	}
+	return found, nil
 }
 
 // Sweep removes blobs and trees that keep refuses and that are older than age: what was put

@@ -136,3 +136,67 @@ func TestSweepKeepsWhatIsNamed(t *testing.T) {
 		t.Fatalf("got %v, want ErrNotFound", err)
 	}
 }
+
+// TestDamageIsNoticedAndHealed damages a blob and what was unpacked from it: neither is handed out, and the next
+// upload of the same content heals both.
+func TestDamageIsNoticedAndHealed(t *testing.T) {
+	s, dir := open(t)
+	ref := put(t, s, "code")
+	fills := 0
+	fill := func(blob, dir string) error {
+		fills++
+		b, err := os.ReadFile(blob)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(dir, "unpacked"), b, 0o644)
+	}
+	tree, err := s.Tree(t.Context(), ref.SHA256, fill)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, blob := filepath.Join(tree, "unpacked"), filepath.Join(dir, "blobs", ref.SHA256[:2], ref.SHA256)
+
+	if err := os.Truncate(file, 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Known(ref.SHA256); !errors.Is(err, artifact.ErrDamaged) {
+		t.Errorf("a tree that was cut: got %v, want ErrDamaged", err)
+	}
+	if _, err := s.Tree(t.Context(), ref.SHA256, fill); err != nil || fills != 2 {
+		t.Errorf("it was not unpacked again: %v, %d times", err, fills)
+	}
+	if b, _ := os.ReadFile(file); string(b) != "code" {
+		t.Errorf("got %q", b)
+	}
+
+	if err := os.WriteFile(blob+".new", []byte("c0de"), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(blob+".new", blob); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Path(ref.SHA256); !errors.Is(err, artifact.ErrDamaged) || !strings.Contains(err.Error(), "upload the same file again") {
+		t.Errorf("a blob with another content: got %v, want ErrDamaged and what to do", err)
+	}
+	if _, err := s.Tree(t.Context(), ref.SHA256, fill); err != nil {
+		t.Errorf("what is unpacked is whole: %v", err)
+	}
+	found, err := s.Verify(t.Context())
+	if err != nil || len(found) != 1 || found[0].SHA256 != ref.SHA256 || found[0].Healed {
+		t.Errorf("got %+v, %v", found, err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Tree(t.Context(), ref.SHA256, fill); !errors.Is(err, artifact.ErrDamaged) {
+		t.Errorf("both are damaged: got %v, want ErrDamaged", err)
+	}
+	put(t, s, "code")
+	if _, err := s.Tree(t.Context(), ref.SHA256, fill); err != nil {
+		t.Errorf("after the same content came again: %v", err)
+	}
+	if found, err := s.Verify(t.Context()); err != nil || len(found) > 0 {
+		t.Errorf("got %+v, %v", found, err)
+	}
+}

@@ -43,8 +43,9 @@ var unpackedAt = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 // open returns an archive's folder, unpacking it first where that was not done yet.
 func (c *code) open(ctx context.Context, sha string) (unpacked, error) {
 	if u, ok := c.known.Load(sha); ok {
-		// The API removes archives that no function has; the same one may come again later.
-		if _, err := os.Stat(u.(unpacked).dir); err == nil {
+		// The API removes archives that no function has; the same one may come again later. What was
+		// unpacked and is damaged is unpacked again.
+		if tree, err := c.store.Known(sha); err == nil && filepath.Dir(u.(unpacked).dir) == tree {
 			return u.(unpacked), nil
 		}
 	}
@@ -65,6 +66,11 @@ func (c *code) open(ctx context.Context, sha string) (unpacked, error) {
 		b, err := json.Marshal(info)
 		if err != nil {
 			return err
+		}
+		if slices.Contains(info.Paths, ".") {
+			if _, err := packClasses(dir); err != nil {
+				return fmt.Errorf("pack the classes: %w", err)
+			}
 		}
 		return os.WriteFile(filepath.Join(dir, infoFile), b, 0o644)
 	})

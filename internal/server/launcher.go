@@ -8,6 +8,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/aot/javacache"
+	"github.com/cloudjit/cloudjit/internal/aot/keep"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/launch"
@@ -47,6 +48,11 @@ func (l *launcher) Launch(ctx context.Context, n node.Launch) (worker.Spec, erro
 		}
 		if err := l.caches.Check(n.Artifact, &r); err != nil {
 			return worker.Spec{}, err
+		}
+	}
+	if n.Rung.Artifact == ladder.ArtifactBinary {
+		if err := keep.Check(n.Artifact); err != nil {
+			return worker.Spec{}, fmt.Errorf("%w: the binary is %v", aot.ErrStale, err)
 		}
 	}
 	spec, err := launch.Worker(r)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,8 +20,10 @@ import (
 	"github.com/cloudjit/cloudjit/internal/artifact"
 	"github.com/cloudjit/cloudjit/internal/assets"
 	"github.com/cloudjit/cloudjit/internal/audit"
+	"github.com/cloudjit/cloudjit/internal/backup"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/health"
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/logs"
@@ -91,6 +94,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		return nil, err
 	}
 	data := s.store.Dir()
+	backup.Clean(data)
 	artifacts, err := artifact.Open(filepath.Join(data, "artifacts"), s.store.Disk().Admit)
 	if err != nil {
 		return nil, err
@@ -154,8 +158,12 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		Audit: audits[0], AuditInvocations: audits[1],
 		Limits: opt.Config.Limits, Async: opt.Config.Async, Concurrency: opt.Config.Workers.Concurrency,
 		Policy: nodeOptions.Defaults, Version: opt.Version, Problems: s.store.Problems, Disk: use.kinds, CodeBytes: int64(opt.Config.Disk.CodeMB) * 1e6,
+		Backup: func(ctx context.Context, w io.Writer) error {
+			return backup.Write(ctx, w, s.store, artifacts, opt.Version)
+		},
 	})
 	s.tasks.Go(func() error { return a.Run(s.life) })
+	s.tasks.Go(func() error { return s.verify(artifacts) })
 	s.http = api.NewHTTPServer(s.tracer.Requests(a.Handler()))
 	s.http.ErrorLog = slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug)
 	serve := func() error { return s.http.Serve(s.listener) }
@@ -177,6 +185,24 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 
 // bodyMemory is what the blocks of bodies under way take together, in bytes.
 const bodyMemory = 32 << 20
+
+// verify looks through all code once, in the background, and says what is damaged. What was only unpacked is unpacked
+// again.
+func (s *Server) verify(code *artifact.Store) error {
+	found, err := code.Verify(s.life)
+	for _, d := range found {
+		of := fmt.Sprintf("the code of functions %v (SHA-256 %s)", s.store.CodeOf(d.SHA256), d.SHA256)
+		p := health.Problem{Component: "code", Message: "What was unpacked from uploaded archives was damaged; it is unpacked again.", Repaired: []string{of}}
+		if !d.Healed {
+			p = health.Problem{Component: "code", Message: "Uploaded archives are damaged on the disk. Upload the same files again: that heals them.", Lost: []string{of}}
+		}
+		s.store.Report(p)
+	}
+	if err != nil && s.life.Err() == nil {
+		s.log.Error("look through the code", "error", err)
+	}
+	return nil
+}
 
 // Addr is what the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }

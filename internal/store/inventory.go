@@ -469,3 +469,10 @@ func fdatasync(f *os.File) error {
 		}
 	}
 }
+
+// bytes is how much of the file counts.
+func (v *inventory) bytes() int64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.live
+}

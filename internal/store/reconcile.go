@@ -266,8 +266,14 @@ func (a *audit) compareMessages(ctx context.Context, class string) error {
 		a.messages[class] = append(a.messages[class], message{seq, value})
 		a.changes = append(a.changes, entry{class + "/" + strconv.FormatUint(seq, 10), seq, value})
 	}
-	slices.SortFunc(a.messages[class], func(x, y message) int { return cmp.Compare(x.seq, y.seq) })
+	a.sort()
 	return nil
+}
+
+func (a *audit) sort() {
+	for _, m := range a.messages {
+		slices.SortFunc(m, func(x, y message) int { return cmp.Compare(x.seq, y.seq) })
+	}
 }
 
 // stream is that of a class.

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/seal"
 )
 
 // resultName is the file of an artifact's folder that says what it is.
@@ -78,9 +79,18 @@ func (s *Store) Lookup(key aot.Key, main string) (*aot.Result, bool) {
 	if _, err := os.Stat(filepath.Join(dir, main)); err != nil {
 		return nil, false
 	}
+	if err := check.Folder(dir); err != nil {
+		return nil, false // damaged: it is built again
+	}
 	r.Key, r.Dir, r.Cached = key, dir, true
 	return &r, true
 }
+
+// check remembers which artifacts were compared with their seals, for all stores: they share folders.
+var check seal.Checker
+
+// Check fails where an artifact's files are not what was published; cheap where they were not touched.
+func Check(dir string) error { return check.Folder(dir) }
 
 // Remove deletes a finished build. Processes that have its files open or mapped keep them. Idempotent.
 func (s *Store) Remove(key aot.Key) error {
@@ -117,6 +127,9 @@ func (s *Store) Publish(key aot.Key, from string, r *aot.Result) error {
 		return fmt.Errorf("keep build %s: %w", key, err)
 	}
 	if err := os.WriteFile(filepath.Join(from, resultName), b, 0o644); err != nil {
+		return fmt.Errorf("keep build %s: %w", key, err)
+	}
+	if err := seal.Folder(from); err != nil {
 		return fmt.Errorf("keep build %s: %w", key, err)
 	}
 	// The artifact must be on disk before its name is: after a crash of the machine there is all or nothing.
