@@ -103,9 +103,9 @@ func (s *Store) tidy(now time.Time) {
 			}
 			u.stream = st
 		}
-		u.stream.mu.Lock()
+		u.stream.disk.Lock()
 		err := u.stream.rotate()
-		u.stream.mu.Unlock()
+		u.stream.disk.Unlock()
 		if err == nil {
 			total -= s.forget(u)
 		}
@@ -126,6 +126,8 @@ func (s *Store) forget(u functionUse) int64 {
 		s.cold[u.function] = cold
 		return freed
 	}
+	u.stream.disk.Lock()
+	defer u.stream.disk.Unlock()
 	u.stream.mu.Lock()
 	defer u.stream.mu.Unlock()
 	if u.stream.closed || os.Remove(filepath.Join(u.stream.dir, olderFile)) != nil {
@@ -138,12 +140,14 @@ func (s *Store) forget(u functionUse) int64 {
 
 // rest closes the file until the next line.
 func (st *stream) rest() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.closed || st.file == nil || st.flushLocked() != nil {
+	st.disk.Lock()
+	defer st.disk.Unlock()
+	if st.file == nil || st.flushLocked() != nil {
 		return
 	}
 	_ = st.file.Close() // all of it has been written
-	st.file, st.out = nil, nil
+	st.file, st.spare = nil, nil
+	st.mu.Lock()
+	defer st.mu.Unlock()
 	st.trim(0)
 }

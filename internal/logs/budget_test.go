@@ -3,9 +3,11 @@ package logs_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,5 +124,50 @@ func TestDiskOfAllIsBounded(t *testing.T) {
 		if got, err := s.Last(f, 1); err != nil || len(got) != 1 || got[0].Seq != 200 {
 			t.Errorf("%s: the newest line is %v, %v", f, got, err)
 		}
+	}
+}
+
+// TestASlowDiskHoldsNobodyUp: while a file takes nothing, the platform's lines, which belong to invocations,
+// are taken at once, of this function and of others, and followers see them.
+func TestASlowDiskHoldsNobodyUp(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, logs.Options{MaxBytes: 400})
+	s.Append("f", logs.Line{Text: strings.Repeat("x", 300)})
+	if err := s.Flush(); err != nil { // and a new file begins with the next line
+		t.Fatal(err)
+	}
+	s.Append("g", logs.Line{Text: "there"})
+	pipe := filepath.Join(dir, "f", "current.jsonl")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for range 3000 {
+		s.Append("f", logs.Line{Text: "START of a request with its number", Platform: true})
+		s.Append("g", logs.Line{Text: "END of another one with its number", Platform: true})
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("6000 lines took %s", took)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var last uint64
+	_ = s.Follow(ctx, "f", 0, func(l logs.Line) error {
+		if last = l.Seq; last == 3001 {
+			cancel()
+		}
+		return nil
+	})
+	if last != 3001 {
+		t.Errorf("the newest line that a follower saw is %d", last)
+	}
+	r, err := os.Open(pipe) // now it takes something
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	_ = os.Remove(pipe)
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	if got, err := s.Last("g", 1); err != nil || len(got) != 1 {
+		t.Errorf("the other function's log: %v, %v", got, err)
 	}
 }

@@ -8,6 +8,7 @@ package logs
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,6 +65,11 @@ const (
 	maxBatch = 64 << 10
 	// lineBytes is what a line takes beside its text.
 	lineBytes = 160
+	// wakeAt is how many bytes of a function's lines wait to be written at once, maxPending how many may wait:
+	// with more, what the function writes waits for the disk. Lines of the platform never do: they belong
+	// to invocations. Of those the ones beyond twice as much are left out.
+	wakeAt     = 16 << 10
+	maxPending = 64 << 10
 )
 
 // Store keeps the logs of all functions in a folder.
@@ -79,6 +85,7 @@ type Store struct {
 	memory  atomic.Int64 // of all streams' recent lines
 	reading chan struct{}
 
+	wake chan struct{} // has room for one: there is much to write
 	stop chan struct{}
 	done chan struct{}
 }
@@ -107,7 +114,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open log store: %w", err)
 	}
-	s := &Store{dir: dir, opt: opt, streams: map[string]*stream{}, cold: map[string]diskUse{}, reading: make(chan struct{}, reads), stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{dir: dir, opt: opt, streams: map[string]*stream{}, cold: map[string]diskUse{}, reading: make(chan struct{}, reads), wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	folders, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open log store: %w", err)
@@ -250,6 +257,8 @@ func (s *Store) flushLoop() {
 	tidied := time.Now()
 	for {
 		select {
+		case <-s.wake:
+			_ = s.Flush()
 		case <-tick.C:
 			_ = s.Flush() // kept by the stream, and returned to whoever reads or closes it
 			s.shrink()
@@ -270,20 +279,23 @@ type stream struct {
 	opt   Options
 	store *Store
 
-	mu     sync.Mutex
-	file   *os.File // nil until something is written
-	out    *bufio.Writer
-	size   int64 // of the current file
-	older  int64 // of the older one
-	wrote  time.Time
-	err    error // the failure of the last write; until it is tried again, lines are for followers only
-	failed time.Time
-	seq    uint64
-	recent []Line        // the newest lines, in order
-	bytes  int           // that they take
-	more   chan struct{} // closed when a line comes; nil: nobody waits
-	buf    []byte        // of one line, used again
-	closed bool
+	// disk is held while files are written, and is taken before mu.
+	disk  sync.Mutex
+	file  *os.File // nil until something is written
+	spare []byte   // used again for pending
+
+	mu      sync.Mutex
+	pending []byte // lines that have not been written
+	size    int64  // of the current file
+	older   int64  // of the older one
+	wrote   time.Time
+	err     error // the failure of the last write; until it is tried again, lines are for followers only
+	failed  time.Time
+	seq     uint64
+	recent  []Line        // the newest lines, in order
+	bytes   int           // that they take
+	more    chan struct{} // closed when a line comes; nil: nobody waits
+	closed  bool
 }
 
 const (
@@ -308,25 +320,46 @@ func (st *stream) append(line Line) {
 	if line.Time.IsZero() {
 		line.Time = time.Now()
 	}
+	if st.add(line) && !line.Platform {
+		_ = st.flush() // kept by the stream
+	}
+}
+
+// add takes a line, and reports whether too much waits to be written.
+func (st *stream) add(line Line) (much bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.closed {
-		return
+		return false
 	}
 	st.seq++
 	line.Seq = st.seq
 	st.wrote = line.Time
 	st.keep(line)
 	st.tell()
-	if st.err != nil && time.Since(st.failed) >= tidyEvery { // the disk may have room again
-		st.err = nil
-		st.abandon()
+	if st.err != nil {
+		if time.Since(st.failed) < tidyEvery {
+			return false
+		}
+		st.err = nil // the disk may have room again
 	}
-	if st.err == nil {
-		if st.err = st.write(line); st.err != nil {
-			st.failed = time.Now()
+	if len(st.pending) > 2*maxPending {
+		return true // its number will show that it is missing
+	}
+	before := len(st.pending)
+	var err error
+	if st.pending, err = appendLine(st.pending, &line); err != nil {
+		st.pending = st.pending[:before]
+		return false
+	}
+	st.pending = append(st.pending, '\n')
+	if len(st.pending) > wakeAt {
+		select {
+		case st.store.wake <- struct{}{}:
+		default:
 		}
 	}
+	return len(st.pending) > maxPending
 }
 
 // keep adds a line to the recent ones, and drops the oldest of those that are too many or too large. st.mu
@@ -350,14 +383,6 @@ func (st *stream) trim(most int) {
 		drop++
 	}
 	st.recent = st.recent[drop:]
-}
-
-// abandon closes a file whose writes failed; what could not be written is lost. st.mu is held.
-func (st *stream) abandon() {
-	if st.file != nil {
-		_ = st.file.Close()
-		st.file, st.out = nil, nil
-	}
 }
 
 // tell wakes up who waits for a line. st.mu is held.
@@ -406,24 +431,39 @@ func appendString(b []byte, s string) ([]byte, error) {
 	return append(b, '"'), nil
 }
 
-func (st *stream) write(line Line) error {
-	if st.file == nil {
-		if err := st.openFile(); err != nil {
+// write appends whole lines to the current file, and begins a new one when it has half of what the log may
+// take. st.disk is held, st.mu is not: invocations must not wait for the disk.
+func (st *stream) write(lines []byte) error {
+	for len(lines) > 0 {
+		if st.file == nil {
+			if err := st.openFile(); err != nil {
+				return err
+			}
+		}
+		st.mu.Lock()
+		room := max(st.opt.MaxBytes/2-st.size, 0)
+		st.mu.Unlock()
+		n := len(lines)
+		if int64(n) > room { // up to the end of the line that is over
+			n = int(room) + bytes.IndexByte(lines[room:], '\n') + 1
+		}
+		written, err := st.file.Write(lines[:n])
+		st.mu.Lock()
+		st.size += int64(written)
+		full := st.size > st.opt.MaxBytes/2
+		st.mu.Unlock()
+		if err == nil && full {
+			err = st.rotate()
+		}
+		if err != nil {
 			return err
 		}
+		lines = lines[n:]
 	}
-	var err error
-	if st.buf, err = appendLine(st.buf[:0], &line); err != nil {
-		return err
-	}
-	n, err := st.out.Write(append(st.buf, '\n'))
-	st.size += int64(n)
-	if err == nil && st.size > st.opt.MaxBytes/2 {
-		err = st.rotate()
-	}
-	return err
+	return nil
 }
 
+// openFile opens the current file. st.disk is held.
 func (st *stream) openFile() error {
 	if err := os.MkdirAll(st.dir, 0o755); err != nil {
 		return err
@@ -437,52 +477,79 @@ func (st *stream) openFile() error {
 		f.Close()
 		return err
 	}
-	st.file, st.size, st.out = f, info.Size(), bufio.NewWriterSize(f, 8<<10)
+	st.file = f
+	st.mu.Lock()
+	st.size = info.Size()
+	st.mu.Unlock()
 	return nil
 }
 
+// rotate makes the current file the older one. st.disk is held.
 func (st *stream) rotate() error {
 	if st.file != nil {
-		if err := st.out.Flush(); err != nil {
+		err := st.file.Close()
+		st.file = nil
+		if err != nil {
 			return err
 		}
-		if err := st.file.Close(); err != nil {
-			return err
-		}
-		st.file, st.out = nil, nil
 	}
 	if err := os.Rename(filepath.Join(st.dir, currentFile), filepath.Join(st.dir, olderFile)); err != nil {
 		return err
 	}
+	st.mu.Lock()
 	st.older, st.size = st.size, 0
+	st.mu.Unlock()
 	return nil
 }
 
+// flush writes what waits.
 func (st *stream) flush() error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	st.disk.Lock()
+	defer st.disk.Unlock()
 	return st.flushLocked()
 }
 
+// flushLocked is flush for who holds st.disk.
 func (st *stream) flushLocked() error {
-	if st.err == nil && st.file != nil {
-		if st.err = st.out.Flush(); st.err != nil {
-			st.failed = time.Now()
-		}
+	st.mu.Lock()
+	lines, err := st.pending, st.err
+	st.pending = st.spare[:0]
+	st.mu.Unlock()
+	st.spare = nil
+	if cap(lines) <= 2*maxPending {
+		st.spare = lines[:0]
 	}
-	return st.err
+	if len(lines) == 0 || err != nil {
+		return err
+	}
+	if err = st.write(lines); err == nil {
+		return nil
+	}
+	if st.file != nil { // a line may be cut off: what comes next begins another
+		_ = st.file.Close()
+		st.file = nil
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.err, st.failed = err, time.Now()
+	return err
 }
 
 func (st *stream) close() error {
+	st.disk.Lock()
+	defer st.disk.Unlock()
 	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.closed {
+	closed := st.closed
+	st.closed = true
+	if !closed {
+		st.store.memory.Add(-int64(st.bytes))
+		st.recent, st.bytes = nil, 0
+		st.tell()
+	}
+	st.mu.Unlock()
+	if closed {
 		return nil
 	}
-	st.closed = true
-	st.store.memory.Add(-int64(st.bytes))
-	st.recent, st.bytes = nil, 0
-	st.tell()
 	err := st.flushLocked()
 	if st.file != nil {
 		err = errors.Join(err, st.file.Close())
