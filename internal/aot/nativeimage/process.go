@@ -44,6 +44,10 @@ const (
 	sandboxName = "build-"
 )
 
+// withFiles adds to a limit of memory what a tool writes, object files and binary: on a disk the kernel could
+// have written that out, and on a tmpfs it stays.
+func withFiles(limitMiB int) int { return limitMiB + min(limitMiB/8, 256) }
+
 // tree is a folder of the build's that a tool fills with files of any names.
 func tree(dir string) worker.Folder {
 	return worker.Folder{Target: dir, Keep: dir, Names: []string{"**"}, MiB: treeMiB, Files: treeFiles}
@@ -64,7 +68,7 @@ func (j *job) run(ctx context.Context, c command) (ending, error) {
 	done, err := j.b.opts.Runner.Run(ctx, worker.Spec{
 		ID: sandboxName + ulid.Make().String(), Revision: &rev, Rung: j.req.Rung.Name,
 		Path: c.path, Args: c.args, Dir: tmpDir, Env: c.env, Mounts: j.inputs(), Folders: c.out, Output: j.log,
-		Limits: worker.Limits{MemoryMiB: j.req.Limits.MemoryMiB, CPUs: j.req.Limits.CPUs, TmpMiB: tmpMiB, PIDs: maxPIDs},
+		Limits: worker.Limits{MemoryMiB: withFiles(j.req.Limits.MemoryMiB), CPUs: j.req.Limits.CPUs, TmpMiB: tmpMiB, PIDs: maxPIDs},
 	})
 	if done != nil {
 		j.usage.add(done)
