@@ -151,7 +151,7 @@ func TestBuildKeepsBinaryUnderItsKey(t *testing.T) {
 	for _, e := range entries {
 		files = append(files, e.Name())
 	}
-	if want := []string{"build.log", "function", "function.args.so", "function.metadata.so", "lib", "libawt.so", "result.json"}; !slices.Equal(files, want) {
+	if want := []string{"build.log", "function", "function.args.so", "function.metadata.so", "lib", "libawt.so", "result.json", "sealed.json"}; !slices.Equal(files, want) {
 		t.Errorf("kept %q, want %q", files, want)
 	}
 	args, _ := os.ReadFile(filepath.Join(r.Dir, "function.args.so"))
