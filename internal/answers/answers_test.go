@@ -67,7 +67,7 @@ func TestProblems(t *testing.T) {
 		t.Errorf("got %q: a part of the columns says nothing of what is documented", got)
 	}
 	page := Markdown(rows, columns)
-	for _, line := range []string{"| native | 1 | 0 | 1 | 1 |\n", "| text/x | native | documented | met |\n", `| a/silent | native | **another answer** | "2", not "1" |` + "\n", "- **a** (3): same, varies, silent\n"} {
+	for _, line := range []string{"| native | 1 | 0 | 1 | 1 | 1 |\n", "| text/x | native | documented | met |\n", `| a/silent | native | **another answer** | "2", not "1" |` + "\n", "- **a** (3): same, varies, silent\n"} {
 		if !strings.Contains(page, line) {
 			t.Errorf("%q is not in\n%s", line, page)
 		}
@@ -107,25 +107,25 @@ func TestSameAnswers(t *testing.T) {
 	}
 }
 
-// TestAnswersInCI asks as much as there is time for: every feature on HotSpot, while the tracer records, and with an AOT
-// cache; those of the language natively too, where a builder is installed (one image).
+// TestAnswersInCI asks what there is time for: every feature of the JDK on HotSpot, while the tracer records, and with an
+// AOT cache. Binaries, and libraries, are for "make same-answers".
 func TestAnswersInCI(t *testing.T) {
 	if testing.Short() {
-		t.Skip("hundreds of invocations")
+		t.Skip("thousands of invocations")
 	}
-	builders, _ := toolchain.Find(toolchain.FindOptions{Cache: config.CacheDir()})
 	var rows []Row
 	var columns []Column
-	for i, g := range Groups {
-		r := ask(t, filepath.Join(config.CacheDir(), "same-answers-ci"), g, func(c Column) bool {
-			return !c.traced() || i == 0 && !c.Untraced && len(builders) > 0
-		})
+	for _, g := range Groups {
+		if g.Module != "jdk" {
+			continue
+		}
+		r := ask(t, filepath.Join(config.CacheDir(), "same-answers-ci"), g, func(c Column) bool { return !c.traced() })
 		for _, p := range Problems(r.Rows, r.Columns, false) {
 			t.Error(p)
 		}
 		rows, columns = append(rows, r.Rows...), r.Columns
 	}
-	if len(rows) < 400 || len(columns) < 2 {
+	if len(rows) < 380 || len(columns) < 2 {
 		t.Errorf("only %d features in %v", len(rows), columns)
 	}
 }

@@ -31,13 +31,13 @@ rung above. *Not traced* are binaries that were made after nothing but a start w
 }
 
 func summary(b *strings.Builder, rows []Row, columns []Column) {
-	fmt.Fprint(b, "| | same | stepped back | documented | another answer |\n|---|---:|---:|---:|---:|\n")
+	fmt.Fprint(b, "| | same | stepped back | documented | another answer | not asked |\n|---|---:|---:|---:|---:|---:|\n")
 	for i, c := range columns {
 		var n [Unknown + 1]int
 		for _, row := range rows {
 			n[row.Cells[i].Verdict]++
 		}
-		fmt.Fprintf(b, "| %s | %d | %d | %d | %d |\n", c, n[Same], n[SteppedBack], n[Documented], n[Silent])
+		fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %d |\n", c, n[Same], n[SteppedBack], n[Documented], n[Silent], n[Unknown])
 	}
 }
 

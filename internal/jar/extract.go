@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -93,7 +94,10 @@ func CleanScratch(parent string) error {
 func (a *archive) extract(info *Info, dir string) error {
 	switch info.Layout {
 	case LayoutJar:
-		return a.copyWhole(filepath.Join(dir, appJar))
+		if err := a.copyWhole(filepath.Join(dir, appJar)); err != nil {
+			return err
+		}
+		return a.extractNativeLibraries(dir)
 	case LayoutSpringBoot:
 		return a.extractSpringBoot(dir)
 	default:
@@ -107,6 +111,22 @@ func (a *archive) copyWhole(to string) error {
 	}
 	return write(to, a.file, 0o644)
 }
+
+// extractNativeLibraries lays out the shared libraries where System.loadLibrary looks for them: at the root and in lib/.
+// Those deeper inside are copied to where they are loaded from by the library that brings them.
+func (a *archive) extractNativeLibraries(dir string) error {
+	for _, e := range a.files {
+		if folder := path.Dir(e.name); folder != "." && folder != "lib" || !nativeLibrary.MatchString(e.name) {
+			continue
+		}
+		if err := e.extract(filepath.Join(dir, filepath.FromSlash(e.name)), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var nativeLibrary = regexp.MustCompile(`\.so(\.\d+)*$`)
 
 func (a *archive) extractAll(info *Info, dir string) error {
 	for _, e := range a.files {

@@ -209,6 +209,31 @@ func TestWhatIsDeployedIsRecognized(t *testing.T) {
 	}
 }
 
+// TestNativeLibrariesAreLaidOut: where java.library.path looks, of a JAR as of a ZIP.
+func TestNativeLibrariesAreLaidOut(t *testing.T) {
+	so := func(name string) file { return file{name: name, data: []byte("so")} }
+	checkout := file{name: "shop/Checkout.class", data: class(t, "shop/Checkout")}
+	for name, archive := range map[string][]byte{
+		"classes": pack(t, checkout, so("libone.so"), so("lib/libtwo.so.1"), so("org/x/native/libdeep.so")),
+		"JAR":     pack(t, manifestFile(), checkout, so("libone.so"), so("lib/libtwo.so.1"), so("org/x/native/libdeep.so")),
+		"ZIP":     pack(t, checkout, so("libone.so"), so("lib/libtwo.so.1"), file{name: "lib/a.jar", data: pack(t, checkout)}),
+	} {
+		dir := filepath.Join(t.TempDir(), "out")
+		info, err := Extract(save(t, archive), dir, Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, library := range []string{"libone.so", "lib/libtwo.so.1"} {
+			if _, err := os.Stat(filepath.Join(dir, library)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := os.Stat(filepath.Join(dir, "org")); info.Layout == LayoutJar && err == nil {
+			t.Errorf("%s: what lies deeper is the business of its library", name)
+		}
+	}
+}
+
 func TestManifestAsksOfTheModuleSystem(t *testing.T) {
 	asks := manifestFile("Main-Class: shop.Main", "Add-Opens: java.base/java.lang java.base/java.", " util java.base/java.lang", "Add-Exports: jdk.unsupported/sun.misc",
 		"Enable-Native-Access: ALL-UNNAMED")
