@@ -52,7 +52,7 @@ figures: build applications ## Measure the paper's Figures 1 and 2 and Table 1; 
 	bin/cloudjit bench all --report out/figures
 
 .PHONY: test
-test: build samples features test-prerequisites ## Everything that CI tests.
+test: build samples jdk-features test-prerequisites ## Everything that CI tests.
 	$(MVN) -f java/pom.xml -pl runtime,tracer,image -am verify
 	CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -short ./internal/engine/... ./internal/pipeline/... ./internal/pool/... ./internal/policy/... ./internal/node/... ./internal/guest/... ./internal/logs/... ./internal/artifact/...
 	$(GO) vet ./...
@@ -74,6 +74,10 @@ library-table: assets ## Popular libraries traced, built and compared; writes do
 .PHONY: features
 features: prerequisites ## The corpus of small features whose answers are compared.
 	$(MVN) -f internal/answers/java/pom.xml package
+
+.PHONY: jdk-features
+jdk-features: prerequisites
+	$(MVN) -f internal/answers/java/pom.xml -pl common,jdk package
 
 .PHONY: same-answers
 same-answers: build features ## Every feature of the corpus on every rung; writes docs/same-answers.md. Takes an hour; goes on where it was.

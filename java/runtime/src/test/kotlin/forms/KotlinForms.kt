@@ -75,7 +75,3 @@ class KotlinMethods {
         fun still(name: String): String = "static $name"
     }
 }
-
-class KotlinRequired {
-    fun required(name: String): String = name.length.toString()
-}
