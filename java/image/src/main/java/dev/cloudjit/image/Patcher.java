@@ -7,6 +7,7 @@ import java.lang.classfile.ClassTransform;
 import java.lang.classfile.CodeBuilder;
 import java.lang.classfile.CodeElement;
 import java.lang.classfile.CodeModel;
+import java.lang.classfile.CodeTransform;
 import java.lang.classfile.MethodModel;
 import java.lang.classfile.MethodTransform;
 import java.lang.classfile.instruction.InvokeInstruction;
@@ -38,6 +39,7 @@ public final class Patcher {
     private static final String JDK = "com.oracle.svm.core.jdk.";
     private static final String HOOK = JDK + "CloudJitLack";
     private static final ClassDesc LACK = ClassDesc.of(HOOK);
+    private static final String IMPLICIT = "com.oracle.svm.core.snippets.ImplicitExceptions";
     private static final String VERIFY = "getVerificationResult(Ljava/security/Provider;)Ljava/lang/Exception;";
 
     /**
@@ -67,7 +69,29 @@ public final class Patcher {
             new Point("security-providers", JDK + "Target_javax_crypto_JceSecurity", VERIFY, body(c -> c.aconst_null().areturn())),
             new Point("security-providers-at-run-time", JDK + "runtimeinit.Target_javax_crypto_JceSecurity", VERIFY, body(c -> c.aconst_null().areturn())),
             new Point("code-source", JDK + "ProtectionDomainSupport", "createExecutableURL()Ljava/net/URL;",
-                    body(c -> c.invokestatic(LACK, "codeSource", MethodTypeDesc.ofDescriptor("()Ljava/net/URL;")).areturn())));
+                    body(c -> c.invokestatic(LACK, "codeSource", MethodTypeDesc.ofDescriptor("()Ljava/net/URL;")).areturn())),
+            // What is neither in the archive nor in the JDK is not found.
+            new Point("absent-resources", JDK + "resources.MissingResourceRegistrationUtils", "reportResourceAccess(Ljava/lang/Module;Ljava/lang/String;)V",
+                    first(c -> returnIf(c.aload(0).aload(1).invokestatic(LACK, "absentResource", MethodTypeDesc.ofDescriptor("(Ljava/lang/Module;Ljava/lang/String;)Z"))))),
+            new Point("absent-classes", "com.oracle.svm.core.reflect.MissingReflectionRegistrationUtils", "reportClassAccess(Ljava/lang/String;)V",
+                    first(c -> returnIf(c.aload(0).invokestatic(LACK, "absentClass", MethodTypeDesc.ofDescriptor("(Ljava/lang/String;)Z"))))),
+            new Point("cast-messages", IMPLICIT, "createClassCastException(Ljava/lang/Object;Ljava/lang/Object;)Ljava/lang/ClassCastException;",
+                    body(c -> castException(c).areturn())),
+            new Point("cast-messages-thrown", IMPLICIT, "throwNewClassCastExceptionWithArgs(Ljava/lang/Object;Ljava/lang/Object;)V",
+                    body(c -> castException(c).athrow())));
+
+    private static CodeBuilder castException(CodeBuilder c) {
+        ClassDesc exception = ClassDesc.of("java.lang.ClassCastException");
+        return c.iconst_0().invokestatic(ClassDesc.of(IMPLICIT), "vmErrorIfImplicitExceptionsAreFatal", MethodTypeDesc.ofDescriptor("(Z)V"))
+                .new_(exception).dup().aload(0).aload(1)
+                .invokestatic(LACK, "castMessage", MethodTypeDesc.ofDescriptor("(Ljava/lang/Object;Ljava/lang/Object;)Ljava/lang/String;"))
+                .invokespecial(exception, "<init>", MethodTypeDesc.ofDescriptor("(Ljava/lang/String;)V"));
+    }
+
+    private static void returnIf(CodeBuilder c) {
+        var on = c.newLabel();
+        c.ifeq(on).return_().labelBinding(on);
+    }
 
     public static void main(String[] args) throws IOException {
         if (args.length != 2) {
@@ -144,6 +168,22 @@ public final class Patcher {
                 code.accept(c);
             }
             c.with(e);
+        });
+    }
+
+    /** Puts code before a method's. */
+    private static Edit first(Consumer<CodeBuilder> code) {
+        return changed -> MethodTransform.transformingCode(new CodeTransform() {
+            @Override
+            public void atStart(CodeBuilder c) {
+                changed.run();
+                code.accept(c);
+            }
+
+            @Override
+            public void accept(CodeBuilder c, CodeElement e) {
+                c.with(e);
+            }
         });
     }
 

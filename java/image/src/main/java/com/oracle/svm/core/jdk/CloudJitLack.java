@@ -11,6 +11,7 @@ import java.net.URL;
 import java.net.URLStreamHandler;
 import java.net.spi.URLStreamHandlerProvider;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.ServiceLoader;
 import org.graalvm.nativeimage.ImageInfo;
 import org.graalvm.nativeimage.ProcessProperties;
@@ -129,5 +130,93 @@ public final class CloudJitLack {
         } catch (MalformedURLException e) {
             return null;
         }
+    }
+
+    /** Hashes of the names of all files and folders of the image's class path, sorted; null: they are not known. */
+    private static long[] archive;
+
+    /** Called while the image is built. */
+    public static void setArchive(long[] hashes) {
+        archive = hashes;
+    }
+
+    /** FNV-1a of 64 bits, over characters: a false match, one in 2^40 for an archive of 16 million files, is a deoptimization. */
+    public static long hash(String name) {
+        long h = 0xcbf29ce484222325L;
+        for (int i = 0; i < name.length(); i++) {
+            h = (h ^ name.charAt(i)) * 0x100000001b3L;
+        }
+        return h;
+    }
+
+    private static boolean known(String file) {
+        return Arrays.binarySearch(archive, hash(file)) >= 0;
+    }
+
+    /**
+     * Whether there certainly is no such resource: it is no missing metadata, but not found, as on HotSpot. Programs
+     * look for names that no trace has, log4j2 for one with an object's hash in it.
+     */
+    public static boolean absentResource(Module module, String name) {
+        if (archive == null || name == null || name.endsWith(".class") && jdk(name.replace('/', '.'))) {
+            return false;
+        }
+        int begin = 0;
+        while (begin < name.length() && name.charAt(begin) == '/') {
+            begin++;
+        }
+        return !known(name.substring(begin));
+    }
+
+    /** Whether there certainly is no such class: neither in the archive nor in the JDK. */
+    public static boolean absentClass(String name) {
+        if (archive == null || name == null || name.isEmpty() || name.indexOf('[') >= 0 || name.contains("$$") || jdk(name)) {
+            return false; // classes that were made at run time have "$$" in their names
+        }
+        return !known(name.replace('.', '/') + ".class");
+    }
+
+    private static final String[] JDK = {"java.", "javax.", "jdk.", "sun.", "com.sun.", "com.oracle.svm.", "org.graalvm.", "org.w3c.dom.", "org.xml.sax.", "org.ietf.jgss.", "org.jcp.xml.", "netscape.javascript."};
+
+    private static boolean jdk(String name) {
+        for (String prefix : JDK) {
+            if (name.startsWith(prefix)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** HotSpot's message of a cast that fails (linkResolver.cpp, Klass::external_name and class_in_module_of_loader). */
+    public static String castMessage(Object object, Object type) {
+        Class<?> from = object.getClass();
+        if (!(type instanceof Class<?> to)) {
+            return from.getName() + " cannot be cast to " + type;
+        }
+        StringBuilder s = new StringBuilder("class ").append(from.getName()).append(" cannot be cast to class ").append(to.getName()).append(" (");
+        String one = place(from);
+        String other = place(to);
+        if (one.equals(other)) {
+            s.append(from.getName()).append(" and ").append(to.getName()).append(" are in ").append(one);
+        } else {
+            s.append(from.getName()).append(" is in ").append(one).append("; ").append(to.getName()).append(" is in ").append(other);
+        }
+        return s.append(')').toString();
+    }
+
+    private static String place(Class<?> c) {
+        while (c.isArray() && c.getComponentType() != null) {
+            c = c.getComponentType();
+        }
+        Module m = c.getModule();
+        String module = m == null || !m.isNamed() ? "unnamed module" : "module " + m.getName();
+        ClassLoader l = c.getClassLoader();
+        if (l == null) {
+            return module + " of loader 'bootstrap'";
+        }
+        if (l == ClassLoader.getPlatformClassLoader()) {
+            return module + " of loader 'platform'";
+        }
+        return module + " of loader 'app'";
     }
 }

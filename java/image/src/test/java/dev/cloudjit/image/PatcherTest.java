@@ -1,0 +1,117 @@
+package dev.cloudjit.image;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.oracle.svm.core.jdk.CloudJitLack;
+import com.oracle.svm.core.jdk.UnsupportedFeatureError;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.lang.classfile.ClassFile;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The patches against the builder that the tests have on their class path, and against one that has nothing of it. */
+class PatcherTest {
+    @TempDir
+    Path dir;
+
+    @Test
+    void everyPointOfThisBuilder() throws Exception {
+        Path home = home(Path.of(UnsupportedFeatureError.class.getProtectionDomain().getCodeSource().getLocation().toURI()));
+        Path out = dir.resolve("out");
+        for (String line : run(home, out)) {
+            assertTrue(line.startsWith("patched "), line);
+        }
+        List<Path> classes;
+        try (Stream<Path> all = Files.walk(out)) {
+            classes = all.filter(Files::isRegularFile).toList();
+        }
+        assertTrue(classes.contains(out.resolve("com/oracle/svm/core/jdk/CloudJitLack.class")), classes.toString());
+        for (Path c : classes) {
+            assertEquals(List.of(), ClassFile.of().verify(c).stream().filter(e -> e.getMessage() != null && e.getMessage().contains("Bad type")).toList(), c.toString());
+        }
+    }
+
+    @Test
+    void anotherBuilderIsToldApart() throws Exception {
+        Path empty = dir.resolve("empty.jar");
+        new java.util.jar.JarOutputStream(Files.newOutputStream(empty), new java.util.jar.Manifest()).close();
+        for (String line : run(home(empty), dir.resolve("out"))) {
+            assertTrue(line.matches("lacks [a-z-]+: the builder has no class .*"), line);
+        }
+    }
+
+    private Path home(Path jar) throws Exception {
+        Path builder = Files.createDirectories(dir.resolve("home/lib/svm/builder"));
+        Files.copy(jar, builder.resolve("svm.jar"));
+        return dir.resolve("home");
+    }
+
+    private List<String> run(Path home, Path out) throws Exception {
+        PrintStream before = System.out;
+        ByteArrayOutputStream said = new ByteArrayOutputStream();
+        System.setOut(new PrintStream(said, true));
+        try {
+            Patcher.main(new String[] {home.toString(), out.toString()});
+        } finally {
+            System.setOut(before);
+        }
+        List<String> lines = said.toString().lines().toList();
+        assertFalse(lines.isEmpty());
+        return lines;
+    }
+
+    @Test
+    void whatIsNotInTheArchive() {
+        Set<Long> names = new HashSet<>();
+        for (String name : List.of("shop/Order.class", "shop/texts/de.properties", "META-INF/versions/21/shop/New.class", "empty/")) {
+            ArchiveFeature.add(name, names);
+        }
+        CloudJitLack.setArchive(names.stream().mapToLong(Long::longValue).sorted().toArray());
+        try {
+            for (String there : List.of("shop/texts/de.properties", "shop/texts", "shop/texts/", "shop", "empty", "/shop", "shop/New.class", "META-INF/versions/21/shop/New.class", "java/lang/String.class")) {
+                assertFalse(CloudJitLack.absentResource(null, there), there);
+            }
+            for (String none : List.of("log4j2-test1b2c3d.properties", "shop/texts/fr.properties", "shop/Order", "tests")) {
+                assertTrue(CloudJitLack.absentResource(null, none), none);
+            }
+            for (String there : List.of("shop.Order", "shop.New", "java.lang.Strin", "[Lshop.None;", "shop.Order$$Lambda/0x1")) {
+                assertFalse(CloudJitLack.absentClass(there), there);
+            }
+            assertTrue(CloudJitLack.absentClass("shop.None"));
+        } finally {
+            CloudJitLack.setArchive(null);
+        }
+        assertFalse(CloudJitLack.absentClass("shop.None"), "nothing is known");
+    }
+
+    @Test
+    void castMessages() {
+        Object[] objects = {"x", new int[0], this, new PatcherTest[0], List.of(1)};
+        Class<?>[] types = {Integer.class, PatcherTest.class, Set.class, String[].class};
+        for (Object o : objects) {
+            for (Class<?> type : types) {
+                if (!type.isInstance(o)) {
+                    assertEquals(hotSpots(o, type), CloudJitLack.castMessage(o, type));
+                }
+            }
+        }
+    }
+
+    private static String hotSpots(Object o, Class<?> type) {
+        try {
+            Object cast = type == Integer.class ? (Integer) o : type == PatcherTest.class ? (PatcherTest) o : type == Set.class ? (Set<?>) o : (String[]) o;
+            return "no error: " + cast;
+        } catch (ClassCastException e) {
+            return e.getMessage();
+        }
+    }
+}
