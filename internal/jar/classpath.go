@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/jar/classfile"
 )
@@ -138,4 +139,28 @@ func eachInFolder(folder string, visit func(string, []byte) bool) bool {
 		return nil
 	})
 	return !errors.Is(err, errStop)
+}
+
+// Names visits the names of all files, "a/b/text.properties", part by part in no further order. Folders that cannot
+// be read are left out.
+func (c *ClassPath) Names(visit func(name string)) {
+	for _, p := range c.parts {
+		for name := range p.files {
+			if !strings.HasSuffix(name, "/") {
+				visit(name)
+			}
+		}
+		if p.folder == "" {
+			continue
+		}
+		_ = filepath.WalkDir(p.folder, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return nil
+			}
+			if name, err := filepath.Rel(p.folder, path); err == nil {
+				visit(filepath.ToSlash(name))
+			}
+			return nil
+		})
+	}
 }

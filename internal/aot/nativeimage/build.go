@@ -141,6 +141,13 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 	if err != nil {
 		return nil, err
 	}
+	more, err := moreResources(app, set)
+	if err != nil {
+		return nil, fmt.Errorf("look for resources: %w", err)
+	}
+	if err := j.addSet(folder, "more", more); err != nil {
+		return nil, err
+	}
 	im := &image{
 		mainClass: info.MainClass, output: filepath.Join(j.scratch.Dir, "out", binaryName),
 		level: j.req.Rung.Options, optimize: opts.Optimize, march: opts.March,

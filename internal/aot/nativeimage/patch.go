@@ -9,7 +9,11 @@ import (
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
-const patcherMain = "dev.cloudjit.image.Patcher"
+const (
+	patcherMain = "dev.cloudjit.image.Patcher"
+	// archiveFeature tells a binary what its archive holds; it needs the patches.
+	archiveFeature = "dev.cloudjit.image.ArchiveFeature"
+)
 
 // builderModule is the module of the builder whose classes are patched.
 const builderModule = "org.graalvm.nativeimage.builder"
@@ -38,6 +42,6 @@ func (j *job) patch(ctx context.Context, im *image) error {
 		fmt.Fprintf(j.log, "cloudjit: the builder's classes cannot be patched (exit code %d); some differences from HotSpot give no signal\n", e.code)
 		return nil
 	}
-	im.features = append(im.features, "-J--patch-module="+builderModule+"="+out)
+	im.features = append(im.features, "-J--patch-module="+builderModule+"="+out, "--features="+archiveFeature)
 	return nil
 }

@@ -10,6 +10,7 @@ import java.lang.reflect.Method;
 import java.lang.reflect.Modifier;
 import java.lang.reflect.Proxy;
 import java.net.URL;
+import java.util.Locale;
 
 /**
  * What the watched methods of the JDK call, on the program's threads. A hook returns at once
@@ -439,6 +440,45 @@ public final class Hooks {
             if (Callers.count(name, Callers.Kind.REFLECTION)) {
                 trace.bundle(name);
             }
+        } catch (Throwable t) {
+            // See lookup.
+        } finally {
+            busy[0] = false;
+        }
+    }
+
+    /** LocaleData.getBundle, whoever needs it: a class of the JDK's stands for the data of a locale. */
+    public static void localeData(Locale locale) {
+        if (locale == null || locale.getLanguage().isEmpty()) {
+            return;
+        }
+        boolean[] busy = enter();
+        if (busy == null) {
+            return;
+        }
+        try {
+            String tag = locale.stripExtensions().toLanguageTag();
+            if (!tag.equals("en") && !tag.equals("en-US") && !tag.equals("und")) { // which every image has
+                trace.type("sun.text.resources.cldr.ext.FormatData_".concat(tag.replace('-', '_')));
+            }
+        } catch (Throwable t) {
+            // See lookup.
+        } finally {
+            busy[0] = false;
+        }
+    }
+
+    /** URL.getURLStreamHandler, whoever makes the URL: of those that cost something, the JDK's handler stands for the protocol. */
+    public static void protocol(String protocol) {
+        if (protocol == null || !protocol.equals("http") && !protocol.equals("https")) {
+            return;
+        }
+        boolean[] busy = enter();
+        if (busy == null) {
+            return;
+        }
+        try {
+            trace.type("sun.net.www.protocol.".concat(protocol).concat(".Handler"));
         } catch (Throwable t) {
             // See lookup.
         } finally {

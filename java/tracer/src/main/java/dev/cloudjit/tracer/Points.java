@@ -37,6 +37,10 @@ final class Points {
                 entry("getProxyClass(Ljava/lang/ClassLoader;[Ljava/lang/Class;)Ljava/lang/Class;", "proxy", "1")));
         all.put("java.lang.invoke.MethodHandles$Lookup", lookups());
         all.put("java.util.ResourceBundle", bundles());
+        // What an image has only of those that it is built with.
+        all.put("sun.util.resources.LocaleData", List.of(
+                entry("getBundle(Ljava/lang/String;Ljava/util/Locale;)Ljava/util/ResourceBundle;", "localeData", "1")));
+        all.put("java.net.URL", List.of(entry("getURLStreamHandler(Ljava/lang/String;)Ljava/net/URLStreamHandler;", "protocol", "0")));
         all.put("java.io.ObjectStreamClass", List.of(entry("lookup(Ljava/lang/Class;Z)Ljava/io/ObjectStreamClass;", "serialize", "0")));
         all.put("jdk.internal.reflect.ReflectionFactory", List.of(
                 entry("newConstructorForSerialization(Ljava/lang/Class;)Ljava/lang/reflect/Constructor;", "serialize", "0"),
