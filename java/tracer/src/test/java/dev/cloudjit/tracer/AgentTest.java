@@ -67,7 +67,7 @@ class AgentTest {
         Trace trace = trace();
         String sample = "dev.cloudjit.tracer.test.Sample";
         assertTrue(trace.types.keySet().containsAll(List.of(
-                "no.such.Type", "java.lang.String[]", "int[][]", "java.lang.Thread", sample + "$Loaded", sample + "$Shape", sample + "$Bean[]", sample + "$Bean[][]",
+                "no.such.Type", "java.lang.String[]", "sun.text.resources.cldr.ext.FormatData_de_AT", "sun.net.www.protocol.http.Handler", "int[][]", "java.lang.Thread", sample + "$Loaded", sample + "$Shape", sample + "$Bean[]", sample + "$Bean[][]",
                 "{\"proxy\":[\"" + sample + "$Greeter\"]}")), trace.types.keySet()::toString);
         assertEquals(java.util.Set.of("<init>()"), trace.types.get(sample + "$Bean").methods);
         assertEquals(java.util.Set.of("proxyClassLookup(java.lang.invoke.MethodHandles$Lookup)"), trace.types.get("{\"proxy\":[\"" + sample + "$Greeter\"]}").methods);

@@ -118,6 +118,8 @@ public final class Sample {
     private static void others() throws Exception {
         Greeter greeter = (Greeter) Proxy.newProxyInstance(Sample.class.getClassLoader(), new Class<?>[] {Greeter.class}, (p, m, a) -> m.isDefault() ? InvocationHandler.invokeDefault(p, m, a) : m.getName() + a[0]);
         System.out.println(greeter.greet("you") + greeter.twice("you"));
+        System.out.println(java.text.NumberFormat.getInstance(java.util.Locale.forLanguageTag("de-AT-u-nu-latn")).format(1234.5));
+        System.out.println(java.net.URI.create("http://host/x").toURL().getProtocol());
         System.out.println(Sample.class.getResource("none.txt"));
         System.out.println(Sample.class.getClassLoader().getResource("java/lang/Object.class"));
         System.out.println(ClassLoader.getSystemResource("a*b.txt"));
