@@ -8,11 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cloudjit/cloudjit/internal/aot/nativeimage"
 	"github.com/cloudjit/cloudjit/internal/assets"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/server"
@@ -58,6 +60,7 @@ func (cmd *doctorCommand) Run(c *Context) error {
 	d := diagnosis{OK: true, Machine: toolchain.Inspect(c, toolchain.FindOptions{GraalVMHome: cmd.GraalvmHome, Cache: config.CacheDir()})}
 	d.Findings = javaFindings(&d.Machine)
 	d.Findings = append(d.Findings, builderFindings(&d.Machine)...)
+	d.Findings = append(d.Findings, answersFinding(c, &d.Machine)...)
 	d.Findings = append(d.Findings, tracerFinding(&d.Machine))
 	d.Findings = append(d.Findings, sandboxFindings(c)...)
 	d.Findings = append(d.Findings, userNamespaces(), kvmFinding())
@@ -114,6 +117,36 @@ func builderFindings(m *toolchain.Report) []finding {
 		}
 	}
 	return out
+}
+
+// answersFinding says whether binaries of the builder that is used end where they cannot do what HotSpot does.
+func answersFinding(ctx context.Context, m *toolchain.Report) []finding {
+	if len(m.Builders) == 0 {
+		return nil
+	}
+	const what = "signals of binaries"
+	tc := m.Builders[0]
+	if !tc.Patches {
+		do := "install GraalVM for JDK 25: cloudjit toolchain install graalvm"
+		if tc.Kind == toolchain.Assembled {
+			do = `an earlier version assembled it: renew it with "cloudjit toolchain install assembled"`
+		}
+		return []finding{{what, markLimited, "classes of this builder cannot be exchanged: where a binary cannot do what HotSpot does, programs may see an error", do}}
+	}
+	image, err := assets.Install(filepath.Join(config.CacheDir(), "assets"), assets.Image)
+	if err != nil {
+		return []finding{{what, markLimited, err.Error(), `build cloudjit with "make build"`}}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	lacks, err := nativeimage.Unpatched(ctx, tc.Home, image)
+	switch {
+	case err != nil:
+		return []finding{{what, markLimited, err.Error(), ""}}
+	case len(lacks) > 0:
+		return []finding{{what, markLimited, "this builder's binaries give none for: " + strings.Join(lacks, "; "), ""}}
+	}
+	return []finding{{what, markOK, "where a binary cannot do what HotSpot does, it ends and HotSpot answers", ""}}
 }
 
 func tracerFinding(m *toolchain.Report) finding {

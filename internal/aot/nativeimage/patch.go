@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -44,4 +46,25 @@ func (j *job) patch(ctx context.Context, im *image) error {
 	}
 	im.features = append(im.features, "-J--patch-module="+builderModule+"="+out, "--features="+archiveFeature)
 	return nil
+}
+
+// Unpatched says which points of a builder cannot be patched, and why: where its binaries may answer otherwise than
+// HotSpot without a signal. home is a tool chain's, image the JAR of java/image. Nil: every point is.
+func Unpatched(ctx context.Context, home, image string) ([]string, error) {
+	out, err := os.MkdirTemp("", "cloudjit-patch-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(out)
+	said, err := exec.CommandContext(ctx, filepath.Join(home, "bin", "java"), "-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", image, patcherMain, home, out).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("patch builder: %w: %s", err, shorten(string(said)))
+	}
+	var lacks []string
+	for line := range strings.Lines(string(said)) {
+		if point, ok := strings.CutPrefix(strings.TrimSpace(line), "lacks "); ok {
+			lacks = append(lacks, point)
+		}
+	}
+	return lacks, nil
 }
