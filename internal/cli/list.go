@@ -178,6 +178,9 @@ func rungs(p *client.Pipeline) []string {
 		if r.Wanted {
 			phase += ", wanted"
 		}
+		if r.Never {
+			phase += ", never again"
+		}
 		if r.NotBefore != nil {
 			phase += ", not before " + r.NotBefore.Local().Format(time.TimeOnly)
 		}

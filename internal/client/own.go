@@ -52,6 +52,8 @@ type Rung struct {
 	Phase pipeline.Phase `json:"phase"`
 	// Wanted: a build was decided on and waits for a recording, for back-off or for its turn.
 	Wanted bool `json:"wanted,omitempty"`
+	// Never: the function needs what no artifact of this kind can do (Reason says what); it is not made any more.
+	Never bool `json:"never,omitempty"`
 	// Reason and Since are those of its last move; NotBefore is when it may be made again.
 	Reason    string     `json:"reason,omitempty"`
 	Since     *time.Time `json:"since,omitempty"`
