@@ -260,3 +260,22 @@ func TestDriverHelp(t *testing.T) {
 		}
 	}
 }
+
+// TestDriverPatches: the JVM takes one --patch-module of a module, so the user's joins the driver's own; those of other
+// modules are none of its business.
+func TestDriverPatches(t *testing.T) {
+	t.Parallel()
+	jvm, _, stderr, status := drive(t, t.TempDir(), nil, "-cp", ".", "-J--patch-module=org.graalvm.nativeimage.builder=/a/patch", "-J--patch-module=java.base=/b", "x.Main")
+	if status != 0 {
+		t.Fatalf("exit status %d: %s", status, stderr)
+	}
+	var patches []string
+	for _, option := range jvm {
+		if strings.HasPrefix(option, "--patch-module") {
+			patches = append(patches, option)
+		}
+	}
+	if len(patches) != 2 || !strings.HasSuffix(patches[0], "/lib/svm/patch:/a/patch") || patches[1] != "--patch-module=java.base=/b" {
+		t.Errorf("got %q", patches)
+	}
+}

@@ -656,3 +656,42 @@ func TestHandlerMetadataFollowsTypes(t *testing.T) {
 		}
 	}
 }
+
+// TestPatchedBuilder: the builder's classes are exchanged where they can be, its log says which cannot, and a builder that
+// fails by them makes the image without.
+func TestPatchedBuilder(t *testing.T) {
+	for name, tc := range map[string]struct {
+		patch   bool
+		mode    string
+		patched bool
+		says    string
+	}{
+		"it can be":      {true, "", true, "lacks cast-messages"},
+		"it cannot be":   {false, "", false, ""},
+		"it fails by it": {true, "patched", false, "again without: some differences from HotSpot give no signal"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, tc.mode)
+			f.opts.Image, f.opts.Patch = filepath.Join(t.TempDir(), "image.jar"), tc.patch
+			if err := os.WriteFile(f.opts.Image, ziptest.OfMap(t, map[string][]byte{"x": nil}), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			req := handlerRequest(t)
+			req.Log = &log
+			r, err := f.Build(t.Context(), req)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, log.String())
+			}
+			if tc.mode == "" {
+				args, err := os.ReadFile(filepath.Join(r.Dir, binaryName+".args.so"))
+				if err != nil || strings.Contains(string(args), "-J--patch-module="+builderModule+"=") != tc.patched || strings.Contains(string(args), archiveFeature) != tc.patched {
+					t.Errorf("%v: %s", err, args)
+				}
+			}
+			if !strings.Contains(log.String(), tc.says) {
+				t.Errorf("%q is not in the log:\n%s", tc.says, log.String())
+			}
+		})
+	}
+}

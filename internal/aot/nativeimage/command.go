@@ -36,6 +36,7 @@ type image struct {
 	modules   []string // options that the application's manifest asks for
 	framework []string // options that the framework needs
 	features  []string // options that switch our own features on
+	patches   []string // options that exchange classes of the builder
 	extra     []string
 }
 
@@ -85,6 +86,7 @@ func (i *image) arguments() []string {
 	args = append(args, i.modules...)
 	args = append(args, i.framework...)
 	args = append(args, i.features...)
+	args = append(args, i.patches...)
 	args = append(args, i.extra...)
 	return append(args, i.mainClass)
 }

@@ -30,6 +30,9 @@ func (j *job) image(ctx context.Context, im *image) (ending, error) {
 		if err != nil || e.ok() {
 			return e, err
 		}
+		if j.unpatch(im, e, j.log.tail()) {
+			continue
+		}
 		files, why, err := culprits(e, j.log.tail(), im.classPath)
 		if err != nil {
 			return e, fmt.Errorf("look for what breaks the build: %w", err)

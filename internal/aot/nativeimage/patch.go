@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -44,9 +45,25 @@ func (j *job) patch(ctx context.Context, im *image) error {
 		fmt.Fprintf(j.log, "cloudjit: the builder's classes cannot be patched (exit code %d); some differences from HotSpot give no signal\n", e.code)
 		return nil
 	}
-	im.features = append(im.features, "-J--patch-module="+builderModule+"="+out, "--features="+archiveFeature)
+	im.patches = []string{"-J--patch-module=" + builderModule + "=" + out, "--features=" + archiveFeature}
 	return nil
 }
+
+// unpatch leaves the patches out of an image whose build failed by them, as with a builder that nobody knew; false if
+// that was not why.
+func (j *job) unpatch(im *image, e ending, log string) bool {
+	if len(im.patches) == 0 || !patchFailed.MatchString(log) {
+		return false
+	}
+	_, reason := classify(e, log)
+	fmt.Fprintf(j.log, "cloudjit: the builder fails with patched classes (%s); again without: some differences from HotSpot give no signal\n", reason)
+	j.req.Progress("image, with the builder's own classes")
+	im.patches = nil
+	return true
+}
+
+// patchFailed matches what names our part of a patched builder, and errors of the builder's own.
+var patchFailed = regexp.MustCompile(`CloudJitLack|ArchiveFeature|Fatal error: .*(?:VMError|GraalError|AssertionError)|(?:VerifyError|IncompatibleClassChangeError|NoSuchMethodError|NoSuchFieldError|IllegalAccessError).*com[./]oracle[./]svm`)
 
 // Unpatched says which points of a builder cannot be patched, and why: where its binaries may answer otherwise than
 // HotSpot without a signal. home is a tool chain's, image the JAR of java/image. Nil: every point is.

@@ -36,7 +36,7 @@ public final class ArchiveFeature implements Feature {
     }
 
     /** The JDK's resources; its classes are known by their packages. */
-    private static void modules(Set<Long> names) throws IOException {
+    static void modules(Set<Long> names) throws IOException {
         for (Module m : ModuleLayer.boot().modules()) {
             var reference = ModuleLayer.boot().configuration().findModule(m.getName()).orElseThrow().reference();
             try (var reader = reference.open(); var all = reader.list()) {
@@ -49,7 +49,7 @@ public final class ArchiveFeature implements Feature {
         }
     }
 
-    private static void entry(Path p, Set<Long> names) throws IOException {
+    static void entry(Path p, Set<Long> names) throws IOException {
         if (Files.isDirectory(p)) {
             Files.walkFileTree(p, new SimpleFileVisitor<>() {
                 @Override

@@ -94,6 +94,18 @@ class PatcherTest {
     }
 
     @Test
+    void filesOfTheJdkAndOfAClassPath() throws Exception {
+        Set<Long> names = new HashSet<>();
+        ArchiveFeature.modules(names);
+        ArchiveFeature.entry(Path.of("target", "test-classes"), names);
+        ArchiveFeature.entry(Path.of(UnsupportedFeatureError.class.getProtectionDomain().getCodeSource().getLocation().toURI()), names);
+        for (String there : List.of("sun/net/idn/uidna.spp", "dev/cloudjit/image/PatcherTest.class", "dev/cloudjit", "com/oracle/svm/core/jdk/UnsupportedFeatureError.class", "META-INF/MANIFEST.MF")) {
+            assertTrue(names.contains(CloudJitLack.hash(there)), there);
+        }
+        assertFalse(names.contains(CloudJitLack.hash("dev/cloudjit/image/None.class")));
+    }
+
+    @Test
     void castMessages() {
         Object[] objects = {"x", new int[0], this, new PatcherTest[0], List.of(1)};
         Class<?>[] types = {Integer.class, PatcherTest.class, Set.class, String[].class};
