@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -88,5 +89,23 @@ func TestWaitIsBounded(t *testing.T) {
 			t.Errorf("%v after %v, want a refusal after ten seconds", err, time.Since(began))
 		}
 		calls.Wait()
+	})
+}
+
+// TestNoHTTPAnswer: an application that lives and does not answer with HTTP is told so.
+func TestNoHTTPAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, &world{}, nil) // its workers know no HTTP
+		defer w.Close()
+		id := w.deploy(t, "f", func(s *function.Spec) { s.Kind = function.KindWeb })
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://f/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.RoundTrip(id, r)
+		var failed *FunctionError
+		if !errors.As(err, &failed) || failed.Result.Outcome != function.OutcomeHandlerError || !strings.Contains(string(failed.Result.Payload), "is no HTTP") {
+			t.Errorf("got %v", err)
+		}
 	})
 }

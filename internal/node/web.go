@@ -122,6 +122,9 @@ func (n *Node) send(ctx context.Context, c *call, r *http.Request) (*http.Respon
 			return nil, outcome, nil, ctx.Err()
 		}
 		res.Outcome = outcome
+		if outcome == function.OutcomeHandlerError { // it lives, so it is what it said, or did not say
+			res.Payload = data(map[string]any{"errorType": "CloudJIT.NoHTTPAnswer", "errorMessage": "The application's answer is no HTTP: " + err.Error()})
+		}
 		n.ended(ctx, c, w, res, &worker.Invocation{}, queued)
 		return nil, outcome, res, err
 	}
