@@ -23,7 +23,10 @@ type corsView struct {
 }
 
 type urlView struct {
-	FunctionUrl      string // AWS's spelling
+	FunctionUrl string // AWS's spelling
+	// CloudjitPathUrl is the same function's address below the server's own name, for clients that resolve no names
+	// below localhost (Node.js, glibc).
+	CloudjitPathUrl  string
 	FunctionArn      string
 	AuthType         string
 	Cors             *corsView `json:",omitempty"`
@@ -77,7 +80,7 @@ func (s *Server) url(r *http.Request, name function.Name, qualifier string, u st
 		qualifier = ""
 	}
 	v := urlView{
-		FunctionUrl: s.urlOf(r, u.ID), FunctionArn: s.arn(name, qualifier), AuthType: u.AuthType, InvokeMode: u.InvokeMode,
+		FunctionUrl: s.urlOf(r, u.ID), CloudjitPathUrl: scheme(r) + "://" + r.Host + urlPrefix + u.ID + "/", FunctionArn: s.arn(name, qualifier), AuthType: u.AuthType, InvokeMode: u.InvokeMode,
 		CreationTime: u.CreatedAt.Format(time.RFC3339Nano), LastModifiedTime: u.LastModified.Format(time.RFC3339Nano),
 	}
 	if c := u.CORS; c != nil {

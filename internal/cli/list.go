@@ -59,10 +59,10 @@ func (cmd *describeCommand) Run(c *Context) error {
 	if err := c.Client.Call(c, http.MethodGet, client.OwnFunction(cmd.Function)+"/revisions/latest", nil, &r); err != nil {
 		return err
 	}
-	return c.Print(map[string]any{"function": f, "revision": r}, func(w io.Writer) error { return describe(w, &f, &r) })
+	return c.Print(map[string]any{"function": f, "revision": r}, func(w io.Writer) error { return describe(w, c.Client.Endpoint(), &f, &r) })
 }
 
-func describe(w io.Writer, f *client.Function, r *client.Revision) error {
+func describe(w io.Writer, endpoint string, f *client.Function, r *client.Revision) error {
 	t := table(w)
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
 	rows := func(name string, lines []string) {
@@ -80,6 +80,7 @@ func describe(w io.Writer, f *client.Function, r *client.Revision) error {
 	row("Limits", "%d MiB, %s", f.MemoryMiB, time.Duration(f.Timeout))
 	for _, u := range f.URLs {
 		row("URL", "%s", u.URL)
+		row("", "%s (the same, without a name below localhost)", endpoint+u.Path)
 	}
 	if p := f.Policy; p.Threshold != nil && p.Window != nil && p.KeepAlive != nil && p.Optimize != nil && p.OnMissing != nil {
 		what := fmt.Sprintf("more than %d cold starts in %s", *p.Threshold, time.Duration(*p.Window))
