@@ -10,8 +10,9 @@ export CGO_ENABLED := 0
 export CLOUDJIT_CACHE := $(CACHE)
 
 .PHONY: build
-build: prerequisites assets ## Leave bin/cloudjit.
+build: prerequisites assets ## Leave bin/cloudjit, and CRIU in the cache where it can be had.
 	$(GO) build -trimpath -o bin/cloudjit ./cmd/cloudjit
+	@bin/cloudjit toolchain install criu >/dev/null || echo "going on without snapshots" >&2
 
 .PHONY: prerequisites
 prerequisites:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
 // Key is the hex SHA-256 of everything a build's result depends on.
@@ -29,6 +30,9 @@ type Request struct {
 	// rung, if there is one: a builder that makes the same for both returns that.
 	Same   Key
 	Limits Limits
+	// Exercise, if not nil, lets a worker of the revision answer what it was asked before, in a sandbox that reaches nothing.
+	// The answers are not looked at. It fails only where the worker is of no more use.
+	Exercise func(ctx context.Context, w worker.Worker) error
 	// Log takes the builder's output as it comes.
 	Log io.Writer
 	// Progress, if not nil, is called with a short phase name when it changes.

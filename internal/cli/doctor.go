@@ -191,6 +191,9 @@ func sandboxFindings(ctx context.Context) []finding {
 				`run as root, or with a group of its own: systemd-run --user --scope -p Delegate=yes cloudjit serve`})
 		}
 	}
+	if caps.Snapshot {
+		out = append(out, finding{"snapshots", markOK, "a program was saved and restored", ""})
+	}
 	for _, w := range caps.Weaker {
 		out = append(out, finding{"sandbox", markLimited, w, ""})
 	}

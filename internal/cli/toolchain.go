@@ -40,6 +40,24 @@ type toolchainInstall struct {
 	Auto      installAuto      `cmd:"" default:"1" help:"What this machine can have: one that is there, a release, or an assembled one."`
 	Graalvm   installGraalVM   `cmd:"" name:"graalvm" help:"An official GraalVM release."`
 	Assembled installAssembled `cmd:"" help:"A community builder, assembled from published packages."`
+	Criu      installCRIU      `cmd:"" name:"criu" help:"CRIU, which saves and restores workers, from Debian's packages."`
+}
+
+type installCRIU struct {
+	Debian string `help:"URL of a Debian mirror." placeholder:"URL"`
+}
+
+func (cmd *installCRIU) Run(c *Context) error {
+	p := newInstallProgress(c.Stderr)
+	defer p.done()
+	dir, err := toolchain.InstallCRIU(c, toolchain.CRIUOptions{Cache: config.CacheDir(), DebianURL: cmd.Debian, Progress: p.show})
+	if err != nil {
+		return err
+	}
+	return c.Print(map[string]string{"criu": dir}, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, dir)
+		return err
+	})
 }
 
 type installGraalVM struct {

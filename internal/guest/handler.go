@@ -24,6 +24,8 @@ const (
 	headerErrorType = "Lambda-Runtime-Function-Error-Type"
 	headerErrorBody = "Lambda-Runtime-Function-Error-Body"
 	headerMode      = "Lambda-Runtime-Function-Response-Mode"
+	// Of the platform's own; see Runtime.Checkpoint.
+	headerCheckpoint = "Lambda-Runtime-Checkpoint"
 )
 
 const (
@@ -92,7 +94,7 @@ func (c *conn) serveNext() {
 }
 
 func (c *conn) serveRestore() {
-	if c.runtime.HoldRestore {
+	if c.runtime.hold() {
 		c.flush()
 		select {
 		case <-c.runtime.restore:

@@ -57,7 +57,7 @@ func (p phase) String() string { return phaseNames[p] }
 // methods without a context never block.
 type Runtime struct {
 	// HoldRestore makes restore/next wait for Restore; otherwise it returns at once, as if the
-	// snapshot had been taken and restored on the spot. Set before use.
+	// snapshot had been taken and restored on the spot. Set before use, or by Checkpoint.
 	HoldRestore bool
 
 	mu      sync.Mutex
@@ -71,7 +71,9 @@ type Runtime struct {
 	failure chan struct{}
 	closed  chan struct{}
 	restore chan struct{}
+	held    chan struct{} // closed when the runtime waits in restore/next, where that is held
 	once    sync.Once
+	heldBy  sync.Once
 }
 
 // call is one invocation under way.
@@ -86,7 +88,7 @@ type call struct {
 func NewRuntime() *Runtime {
 	return &Runtime{
 		ready: make(chan struct{}), failure: make(chan struct{}),
-		closed: make(chan struct{}), restore: make(chan struct{}),
+		closed: make(chan struct{}), restore: make(chan struct{}), held: make(chan struct{}),
 	}
 }
 
@@ -104,6 +106,48 @@ func (r *Runtime) Contact() time.Time { r.mu.Lock(); defer r.mu.Unlock(); return
 
 // Restore lets a runtime that waits in restore/next go on. Idempotent.
 func (r *Runtime) Restore() { r.once.Do(func() { close(r.restore) }) }
+
+// ErrNotIdle is returned by Checkpoint where the runtime does not wait for an invocation.
+var ErrNotIdle = errors.New("the runtime does not wait for an invocation")
+
+// Checkpoint tells a runtime that waits for an invocation that it will be saved, by an answer with the header
+// Lambda-Runtime-Checkpoint and without an invocation, and returns when it waits in restore/next: it has done then what
+// it has to do before. Only the platform's own runtime clients know of this answer. Restore lets it go on.
+func (r *Runtime) Checkpoint(ctx context.Context) error {
+	r.mu.Lock()
+	if r.phase != waiting || r.call != nil || r.waiter == nil {
+		r.mu.Unlock()
+		return ErrNotIdle
+	}
+	to := r.waiter
+	r.waiter, r.HoldRestore = nil, true
+	r.mu.Unlock()
+	to.head(200, 0)
+	to.pending = append(to.pending, headerCheckpoint+": true\r\n\r\n"...)
+	err := to.flush()
+	to.answered()
+	if err != nil {
+		return fmt.Errorf("tell the runtime that it will be saved: %w", err)
+	}
+	select {
+	case <-r.held:
+		return nil
+	case <-r.closed:
+		return ErrGone
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// hold reports whether restore/next has to wait, and notes that it does.
+func (r *Runtime) hold() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.HoldRestore {
+		r.heldBy.Do(func() { close(r.held) })
+	}
+	return r.HoldRestore
+}
 
 // Invoke hands inv to the runtime and waits for its answer, as worker.Worker.Invoke.
 func (r *Runtime) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {

@@ -24,8 +24,10 @@ const (
 	ArtifactCache
 	// ArtifactBinary is a native executable.
 	ArtifactBinary
+	// ArtifactSnapshot is the saved state of a worker.
+	ArtifactSnapshot
 
-	artifactCount = int(ArtifactBinary) + 1
+	artifactCount = int(ArtifactSnapshot) + 1
 )
 
 // Recording is what a worker writes down while it serves, for a builder to make an artifact of.
@@ -125,7 +127,7 @@ var recordings = [RecordingCount]struct {
 	RecordingMetadata: {"metadata", 1.36, false},
 }
 
-var artifactNames = [artifactCount]string{"none", "cache", "binary"}
+var artifactNames = [artifactCount]string{"none", "cache", "binary", "snapshot"}
 
 // String is the recording's name.
 func (r Recording) String() string {

@@ -47,9 +47,9 @@ func TestKeep(t *testing.T) {
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []function.Rung{Native, NativeOptimized} {
-		if id, ok := l.Find(name); !ok || l.Rungs[id].Back != First {
-			t.Errorf("without caches %s falls back to %+v", name, l.Rungs[id])
+	for name, want := range map[function.Rung]ID{Snapshot: First, Native: 1, NativeOptimized: 1} {
+		if id, ok := l.Find(name); !ok || l.Rungs[id].Back != want {
+			t.Errorf("without caches %s falls back to %+v, want rung %d", name, l.Rungs[id], want)
 		}
 	}
 	whole := Of(function.KindHandler)

@@ -11,6 +11,7 @@ const (
 	HotSpot         function.Rung = "hotspot"
 	AOTCache        function.Rung = "aot-cache"
 	AOTCacheC2      function.Rung = "aot-cache-c2"
+	Snapshot        function.Rung = "snapshot"
 	Native          function.Rung = "native"
 	NativeOptimized function.Rung = "native-optimized"
 	Direct          function.Rung = "direct"
@@ -18,8 +19,9 @@ const (
 
 // Names of the builders.
 const (
-	BuilderCache  = "java-cache"
-	BuilderNative = "native-image"
+	BuilderCache    = "java-cache"
+	BuilderNative   = "native-image"
+	BuilderSnapshot = "snapshot"
 )
 
 // OptionsC2 asks launch for both of HotSpot's compilers.
@@ -43,11 +45,16 @@ var ladders = map[function.Kind]Ladder{
 				Start: 0.48, First: 0.5, Speed: 0.45, Memory: 1.05,
 				Cost:  Cost{Wall: 200 * time.Millisecond, CPU: 200 * time.Millisecond, MemoryMB: 100},
 				Check: Cost{Wall: 3 * time.Second, CPU: 2700 * time.Millisecond, MemoryMB: 65}},
-			{Name: Native, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "quick", Back: 2,
+			// A worker that has answered, saved. It needs no time to get warm, so that it has both compilers.
+			{Name: Snapshot, Artifact: ArtifactSnapshot, Builder: BuilderSnapshot, Options: OptionsC2, Back: 1,
+				Start: 0.1, First: 0.1, Speed: 0.45, Memory: 1.05,
+				Cost:  Cost{Wall: 2500 * time.Millisecond, CPU: 2500 * time.Millisecond, MemoryMB: 120, DiskMB: 60},
+				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 2300 * time.Millisecond, MemoryMB: 65}},
+			{Name: Native, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "quick", Back: 3,
 				Start: 0.032, First: 0.1, Speed: 1, Memory: 0.375,
 				Cost:  Cost{Wall: 128 * time.Second, CPU: 150 * time.Second, MemoryMB: 2000, DiskMB: 35},
 				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 2300 * time.Millisecond, MemoryMB: 65}},
-			{Name: NativeOptimized, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "optimized", Back: 2,
+			{Name: NativeOptimized, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "optimized", Back: 3,
 				Start: 0.032, First: 0.1, Speed: 0.95, Memory: 0.375,
 				Cost:  Cost{Wall: 160 * time.Second, CPU: 190 * time.Second, MemoryMB: 2500, DiskMB: 38},
 				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 2300 * time.Millisecond, MemoryMB: 65}},
@@ -95,5 +102,5 @@ func (l *Ladder) Clone() *Ladder {
 
 // Names are those of all rungs of all ladders, each once.
 func Names() []function.Rung {
-	return []function.Rung{HotSpot, AOTCache, AOTCacheC2, Native, NativeOptimized, Direct}
+	return []function.Rung{HotSpot, AOTCache, AOTCacheC2, Snapshot, Native, NativeOptimized, Direct}
 }

@@ -20,8 +20,11 @@ func (b *builder) hotspot() error {
 	var err error
 	switch b.Recording {
 	case ladder.RecordingNone:
-		if b.Rung.Artifact == ladder.ArtifactCache {
+		switch b.Rung.Artifact {
+		case ladder.ArtifactCache:
 			special, err = b.useCache()
+		case ladder.ArtifactSnapshot:
+			special = b.saveOptions()
 		}
 	case ladder.RecordingClasses:
 		special, err = b.recordCache()
@@ -70,6 +73,19 @@ func (b *builder) java(special []string, memoryMiB int) error {
 	b.spec.Args = append(args, "-cp", strings.Join(b.classPath(), ":"))
 	return nil
 }
+
+// saveOptions let the runtime client get ready to be saved, and copies be different from one another
+// (dev.cloudjit.runtime.Checkpoint); org.crac finds the hooks that it calls.
+func (b *builder) saveOptions() []string {
+	options := []string{"-javaagent:" + path.Join(runtimeDir, filepath.Base(b.Paths.Runtime)), "-Dorg.crac.Core.Compat=dev.cloudjit.runtime.crac"}
+	if b.Paths.JDK.Version >= firstUnsafeWarned {
+		options = append(options, "--sun-misc-unsafe-memory-access=allow")
+	}
+	return options
+}
+
+// firstUnsafeWarned is the first Java release that can warn of sun.misc.Unsafe (JEP 471).
+const firstUnsafeWarned = 23
 
 // main is the class that the JVM starts.
 func (b *builder) main() (string, error) {

@@ -63,7 +63,8 @@ type Paths struct {
 	// Tracer is the JAR of the tracing agent. Empty: the JDK's own native-image-agent.
 	Tracer string
 	// Artifact is the folder of the rung's artifact: of ArtifactBinary it holds Binary and the shared
-	// libraries beside it, of ArtifactCache what the builder javacache keeps.
+	// libraries beside it, of ArtifactCache what the builder javacache keeps, of ArtifactSnapshot what the
+	// driver saved.
 	Artifact string
 	// Record is the host's folder that gets this worker's recording at its end.
 	Record string
@@ -87,6 +88,9 @@ type Request struct {
 	Platform  Platform
 	// Check: the worker is to show that a new artifact is good, and fails where it is not used.
 	Check bool
+	// Save: the worker is to be saved, for the artifact of a rung of ArtifactSnapshot. Its command is the same as that of
+	// those that are restored from it.
+	Save bool
 	// Survey lets a native binary go on where it lacks metadata, and only say so (node.Launch).
 	Survey bool
 	// Now names the log stream.
@@ -114,7 +118,9 @@ func Worker(r Request) (worker.Spec, error) {
 	switch {
 	case r.Rung.Artifact == ladder.ArtifactBinary:
 		err = b.native()
-	case r.Rung.Artifact != ladder.ArtifactNone && r.Rung.Artifact != ladder.ArtifactCache:
+	case r.Rung.Artifact == ladder.ArtifactSnapshot && !r.Save && r.Paths.Artifact == "":
+		err = errors.New("no snapshot")
+	case int(r.Rung.Artifact) > int(ladder.ArtifactSnapshot):
 		err = fmt.Errorf("nothing is started from an artifact of the kind %q", r.Rung.Artifact)
 	case r.Revision.Kind == function.KindProvided:
 		err = b.direct()
@@ -125,6 +131,12 @@ func Worker(r Request) (worker.Spec, error) {
 		return worker.Spec{}, fmt.Errorf("launch revision %s as %s: %w", r.Revision.ID, r.Rung.Name, err)
 	}
 	b.spec.Env = b.environment()
+	if r.Rung.Artifact == ladder.ArtifactSnapshot {
+		b.spec.Savable, b.spec.Announce = r.Save, r.Save && r.Revision.Kind == function.KindHandler
+		if !r.Save {
+			b.spec.Restore = r.Paths.Artifact
+		}
+	}
 	return b.spec, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
+	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
 // States of a build's record.
@@ -165,6 +166,9 @@ func (n *Node) request(ctx context.Context, rev *revision, rung ladder.ID, versi
 		req.Recording.Document = doc
 	case ladder.RecordingClasses:
 		req.Recording.File = n.recordingFile(rev, req.Rung.From)
+	}
+	if req.Rung.Artifact == ladder.ArtifactSnapshot {
+		req.Exercise = func(ctx context.Context, w worker.Worker) error { return n.exercise(ctx, rev, w) }
 	}
 	if n.opt.Code != nil {
 		var err error

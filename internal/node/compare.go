@@ -307,6 +307,21 @@ func (c *check) ask(ctx context.Context, r *run, asked []compare.Asked, limit ti
 	return answers, nil
 }
 
+// exercise lets a worker that will be saved answer what the function was asked, once each.
+func (n *Node) exercise(ctx context.Context, rev *revision, w worker.Worker) error {
+	c := &check{n: n, w: &instance{rev: rev}}
+	until := time.Now().Add(askAll)
+	for i, s := range n.collectSamples(rev) {
+		if time.Now().After(until) || ctx.Err() != nil {
+			break
+		}
+		if _, usable := c.answer(ctx, w, s, i); !usable {
+			return errors.New("the worker to be saved did not answer what the function was asked before")
+		}
+	}
+	return ctx.Err()
+}
+
 func exited(w worker.Worker) bool {
 	select {
 	case <-w.Done():

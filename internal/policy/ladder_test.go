@@ -65,6 +65,7 @@ func TestLadderHeedsTheUser(t *testing.T) {
 
 func TestLadderClimbs(t *testing.T) {
 	p, v := &Ladder{}, view(1)
+	v.Rungs[snapshot].Barred = true
 	p.Arrived(second, 0, 1)
 	v.Invocations, v.ColdStarts, v.Waiting = 1, 1, 1
 	if d := p.Decide(second, v); d.Record != ladder.RecordingClasses || d.Beside || d.Make != hotspot {
@@ -91,6 +92,24 @@ func TestLadderClimbs(t *testing.T) {
 	}
 	if p.Priority(now, v, native) <= 0 {
 		t.Error("a binary that pays has no priority")
+	}
+}
+
+// TestLadderSaves: a function that is invoked again gets a snapshot, which needs no recording, when the cache is there.
+func TestLadderSaves(t *testing.T) {
+	p, v := &Ladder{}, view(1)
+	now := invoked(p, v, second, 20*second, 1)
+	v.Recorded[ladder.RecordingClasses] = true
+	if d := p.Decide(now, v); d.Make != cache {
+		t.Errorf("with a recording: %+v, want the cache", d)
+	}
+	v.Rungs[cache].Ready = true
+	if d := p.Decide(now, v); d.Make != hotspot {
+		t.Errorf("after one invocation: %+v, want no snapshot", d)
+	}
+	now = invoked(p, v, now, 20*second, 1)
+	if d := p.Decide(now, v); d.Make != snapshot || d.Record != ladder.RecordingNone {
+		t.Errorf("after two: %+v, want a snapshot", d)
 	}
 }
 
@@ -125,6 +144,7 @@ func TestLadderIsNotSlowedDown(t *testing.T) {
 		{"one of 1 ms in five minutes, 3 times slower", 3, 5*minute + 7*second, second / 1000, optimized},
 	} {
 		p, v := &Ladder{}, view(0, cache, native)
+		v.Rungs[snapshot].Barred = true
 		v.Rungs[native].Speed, v.Rungs[native].Timed = tt.speed, true
 		now := invoked(p, v, second, tt.gap, 300)
 		v.Busy = 300 * tt.service
@@ -146,6 +166,7 @@ func TestLadderGivesComputersBothCompilers(t *testing.T) {
 		want  ladder.ID
 	}{{"computes", 95, c2}, {"waits for others", 2, native}} {
 		p, v := &Ladder{}, view(0, cache)
+		v.Rungs[snapshot].Barred = true
 		now := invoked(p, v, second, second/30, 2000)
 		v.Busy = 2000 * second / 33
 		v.CPU = v.Busy * tt.share / 100

@@ -9,6 +9,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/aot/javacache"
 	"github.com/cloudjit/cloudjit/internal/aot/keep"
+	"github.com/cloudjit/cloudjit/internal/aot/snapshot"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/launch"
@@ -27,6 +28,7 @@ type launcher struct {
 	image         string
 	platform      launch.Platform
 	caches        *javacache.Builder
+	snapshots     *snapshot.Builder
 }
 
 // Launch implements node.Launcher. The error wraps aot.ErrStale where the artifact is a cache that no longer
@@ -53,6 +55,14 @@ func (l *launcher) Launch(ctx context.Context, n node.Launch) (worker.Spec, erro
 	if n.Rung.Artifact == ladder.ArtifactBinary {
 		if err := keep.Check(n.Artifact); err != nil {
 			return worker.Spec{}, fmt.Errorf("%w: the binary is %v", aot.ErrStale, err)
+		}
+	}
+	if n.Rung.Artifact == ladder.ArtifactSnapshot {
+		if l.snapshots == nil {
+			return worker.Spec{}, fmt.Errorf("%w: nothing here restores snapshots", aot.ErrStale)
+		}
+		if err := l.snapshots.Check(n.Artifact, &r); err != nil {
+			return worker.Spec{}, err
 		}
 	}
 	spec, err := launch.Worker(r)

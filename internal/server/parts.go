@@ -9,6 +9,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot/javacache"
 	"github.com/cloudjit/cloudjit/internal/aot/metarepo"
 	"github.com/cloudjit/cloudjit/internal/aot/nativeimage"
+	"github.com/cloudjit/cloudjit/internal/aot/snapshot"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/metadata"
@@ -18,10 +19,14 @@ import (
 )
 
 // newDriver makes the driver that the configuration names.
-func newDriver(c config.Config, data string) (worker.Driver, error) {
-	return process.New(process.Options{
-		Dir: filepath.Join(data, "workers"), ShareNetwork: c.Workers.Network == "host", Users: process.Users(c.Workers.Users),
-	})
+func newDriver(ctx context.Context, c config.Config, data, cache string) (worker.Driver, error) {
+	criu, err := toolchain.FindCRIU(ctx, cache)
+	o := process.Options{Dir: filepath.Join(data, "workers"), ShareNetwork: c.Workers.Network == "host",
+		Users: process.Users(c.Workers.Users), CRIU: criu}
+	if err != nil {
+		o.NoCRIU = err.Error()
+	}
+	return process.New(o)
 }
 
 // newBuilders makes the builders that this machine has what it takes for.
@@ -35,6 +40,14 @@ func newBuilders(opt Options, l *launcher, driver worker.Driver, limits jar.Limi
 		}
 		l.caches = caches
 		builders = append(builders, caches)
+	}
+	if len(l.jdks) > 0 && driver.Capabilities().Snapshot {
+		snapshots, err := snapshot.New(snapshot.Options{Cache: filepath.Join(opt.Cache, "snapshots"), Driver: driver, Request: l.java})
+		if err != nil {
+			return nil, fmt.Errorf("start the builder of snapshots: %w", err)
+		}
+		l.snapshots = snapshots
+		builders = append(builders, snapshots)
 	}
 	native, err := newNative(opt, l, driver, limits)
 	if native != nil {
@@ -79,7 +92,7 @@ func newNative(opt Options, l *launcher, driver worker.Driver, limits jar.Limits
 // ProbeDriver runs something in a sandbox of the configured driver and says what such a
 // sandbox can do on this machine.
 func ProbeDriver(ctx context.Context, c config.Config, dir string) (worker.Capabilities, error) {
-	d, err := newDriver(c, dir)
+	d, err := newDriver(ctx, c, dir, config.CacheDir())
 	if err != nil {
 		return worker.Capabilities{}, err
 	}

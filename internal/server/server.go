@@ -116,7 +116,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.driver, err = newDriver(opt.Config, data); err != nil {
+	if s.driver, err = newDriver(ctx, opt.Config, data, opt.Cache); err != nil {
 		return nil, err
 	}
 	decide, err := newPolicy(opt.Config.Policy)

@@ -78,6 +78,13 @@ type Spec struct {
 	// Trial: nobody waits for the worker, which shows what an artifact answers. It reaches no network, whatever
 	// the driver's other workers reach, and has a low priority.
 	Trial bool
+	// Savable lays the sandbox out so that the worker implements Snapshotter, if the driver can save workers.
+	Savable bool
+	// Announce: the runtime is told before it is saved (guest.Runtime.Checkpoint), which only the platform's own know.
+	Announce bool
+	// Restore, if set, is a folder that Snapshotter.Snapshot filled: the worker goes on from there. Path, Args
+	// and Env are those of the one that was saved; the sandbox must show the same files at the same places.
+	Restore string
 	// ReadyPath, if set, is the HTTP path that must answer before a web function is ready; the
 	// default is that its port takes connections.
 	ReadyPath string
@@ -349,9 +356,17 @@ type Dropper interface {
 
 // Snapshotter is implemented by workers whose driver can save and restore them.
 type Snapshotter interface {
-	// Snapshot saves the worker into dir and leaves it running.
+	// Snapshot saves the worker, which must run no invocation, into dir, an empty folder of the host. The worker
+	// goes on running, but should be stopped: its copies have the same secrets and the same random numbers to
+	// come. What is in dir is as secret as the worker's memory. The error is a *SnapshotError where it is the
+	// worker that cannot be saved.
 	Snapshot(ctx context.Context, dir string) error
 }
+
+// SnapshotError is why a worker cannot be saved.
+type SnapshotError struct{ Reason string }
+
+func (e *SnapshotError) Error() string { return "save worker: " + e.Reason }
 
 var (
 	// ErrClosed is returned by Start after Close.

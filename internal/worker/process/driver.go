@@ -41,6 +41,9 @@ type Options struct {
 	// that none can use up what the kernel counts by user. Zero: DefaultUsers. Without root workers run as the
 	// server's own user.
 	Users Users
+	// CRIU is a folder that CRIU lies in as distributions lay it out ("/" is the system's own); with it workers can
+	// be saved and restored. Empty: they cannot, for the reason NoCRIU.
+	CRIU, NoCRIU string
 	// Rootless makes a server that is root do as if it were not. For tests.
 	Rootless bool
 }
@@ -53,18 +56,21 @@ const (
 
 // Driver is a worker.Driver.
 type Driver struct {
-	options Options
-	prefix  string // of the names of control groups
-	base    plan   // what all sandboxes have in common
-	caps    worker.Capabilities
-	groups  bool // whether workers get a control group at all
-	limitPC bool // ... with a limit of processes
-	freezes bool // ... and with a freezer; otherwise workers are paused by signals
-	weights bool // ... and with a part of the processors by their memory
-	sink    *os.File
-	marks   string // the folder of marks
-	spawner *script.Spawner
-	birth   sync.Mutex // held from a child's clone to its execve
+	options      Options
+	prefix       string // of the names of control groups
+	base         plan   // what all sandboxes have in common
+	caps         worker.Capabilities
+	groups       bool // whether workers get a control group at all
+	limitPC      bool // ... with a limit of processes
+	freezes      bool // ... and with a freezer; otherwise workers are paused by signals
+	weights      bool // ... and with a part of the processors by their memory
+	sink         *os.File
+	marks        string // the folder of marks
+	spawner      *script.Spawner
+	birth        sync.Mutex // held from a child's clone to its execve
+	criu         criu
+	caches       string // see cache; empty where workers cannot be saved
+	firstProgram *os.File
 
 	mu      sync.Mutex
 	closed  bool
@@ -131,6 +137,9 @@ func New(o Options) (*Driver, error) {
 		return nil, fmt.Errorf("open process driver: %w", err)
 	}
 	d.look()
+	if err := d.lookAtCRIU(); err != nil {
+		d.caps.Weaker = append(d.caps.Weaker, fmt.Sprintf("Workers cannot be saved and restored (%v).", err))
+	}
 	return d, nil
 }
 
@@ -426,6 +435,10 @@ func (d *Driver) Close() error {
 	}
 	_ = d.sink.Close()
 	_ = os.Remove(d.marks) // where a mark is left, the next driver ends what it names
+	if d.firstProgram != nil {
+		_ = d.firstProgram.Close()
+		_ = os.RemoveAll(d.caches)
+	}
 	if err := os.Remove(d.base.staging); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, fmt.Errorf("close process driver: %w", err))
 	}

@@ -32,6 +32,8 @@ type handle struct {
 	web     *guest.Web    // web functions
 	dialer  *dialer
 	folders *folders // what it may write into
+	status  *os.File // of the first process, until it is the child's
+	saved   *saved   // nil of a worker that can be neither saved nor restored
 
 	began, executed time.Time
 	phases          worker.Phases
@@ -115,7 +117,10 @@ func (h *handle) ready(ctx context.Context) *worker.StartError {
 // explain adds the end of stderr to a failure of a start.
 func (h *handle) explain(err error) error {
 	if tail := h.out.stderr(); tail != "" {
-		return fmt.Errorf("%w; stderr: %s", err, tail[max(0, len(tail)-2048):])
+		err = fmt.Errorf("%w; stderr: %s", err, tail[max(0, len(tail)-2048):])
+	}
+	if h.saved != nil {
+		err = h.saved.explain(err)
 	}
 	return err
 }
@@ -146,6 +151,9 @@ func (h *handle) watch() {
 	}
 	if h.dialer != nil {
 		h.dialer.close()
+	}
+	if h.saved != nil {
+		h.saved.close()
 	}
 	h.kept = h.folders.keep(h.job && code != 0)
 	h.folders.close()
@@ -246,7 +254,7 @@ func (h *handle) pids() []int {
 
 // Maps implements worker.Mapper.
 func (h *handle) Maps(file string) (bool, error) {
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", h.child.pid))
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", h.runtime()))
 	if err == nil && h.ended() {
 		err = errors.New("the runtime has ended") // and the number may be another's
 	}
@@ -264,8 +272,8 @@ func (h *handle) Maps(file string) (bool, error) {
 func (h *handle) Stop(ctx context.Context, grace time.Duration) error {
 	h.stopping.Store(true)
 	_ = h.Resume() // or SIGTERM is not heard; what cannot be resumed is killed
-	if grace > 0 && !h.ended() && catches(h.child.pid, unix.SIGTERM) {
-		h.child.kill(unix.SIGTERM)
+	if pid := h.runtime(); grace > 0 && !h.ended() && catches(pid, unix.SIGTERM) {
+		h.terminate(pid)
 		t := time.NewTimer(grace)
 		defer t.Stop()
 		select {

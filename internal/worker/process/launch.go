@@ -124,6 +124,9 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	default:
 		p.env = append(env, fmt.Sprintf("AWS_LAMBDA_RUNTIME_API=127.0.0.1:%d", port))
 	}
+	if err := d.save(&spec, &p, h, out, errs, &inherited, &undo); err != nil {
+		return nil, err
+	}
 	options.Flags = p.flags()
 
 	// One at a time: until execve children share the server's memory, and with it the flag
@@ -136,8 +139,11 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	}
 	inherited.close()
 	h.child = newChild(started.PID, started.PidFD)
-	giveUp := context.AfterFunc(ctx, func() { h.child.kill(unix.SIGKILL) })
-	fds, rerr := receive(ours)
+	giveUp := context.AfterFunc(ctx, func() {
+		h.child.kill(unix.SIGKILL)
+		_ = ours.Close()
+	})
+	fds, rerr := receive(ours, func() error { return p.mapUsers() })
 	d.birth.Unlock()
 	h.executed = time.Now()
 	stopped := !giveUp()
@@ -148,6 +154,9 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	}
 	if err == nil && stopped {
 		err = ctx.Err()
+	}
+	if p.savable {
+		err = errors.Join(err, h.adopt(&p))
 	}
 	sockets := min(p.sockets, maxSockets)
 	if p.listen {
@@ -164,7 +173,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 		fds = nil
 	}
 	if err == nil {
-		err = writeMark(d.mark(spec.ID), started.PID)
+		err = writeMark(d.mark(spec.ID), h.child.pid)
 	}
 	if err != nil {
 		h.child.kill(unix.SIGKILL)

@@ -48,6 +48,8 @@ type plan struct {
 	path string
 	argv []string
 	env  []string
+
+	saving // of a worker that can be saved, or is restored
 }
 
 // systemDir is a folder of the host's system that every sandbox sees, or a link to one.
@@ -87,7 +89,10 @@ var masked = []string{"keys", "kcore", "timer_list", "sched_debug", "sysrq-trigg
 
 // flags are the namespaces that the child is born in.
 func (p *plan) flags() uint64 {
-	f := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
+	f := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
+	if !p.savable {
+		f |= unix.CLONE_NEWPID
+	}
 	if !p.shareNet {
 		f |= unix.CLONE_NEWNET
 	}
@@ -104,6 +109,12 @@ func (p *plan) build() *script.Script {
 	b.network()
 	b.root()
 	b.process()
+	if p.savable {
+		b.inhabit()
+		return &b.Script
+	}
+	b.connect(p.sink, p.stdout, p.stderr)
+	b.forget()
 	b.confine()
 	b.Exec(p.path, p.argv, p.env)
 	return &b.Script
@@ -230,13 +241,12 @@ func (b *builder) root() {
 	b.mkdir("/run")
 
 	b.mkdir("/proc")
-	b.Do("mount /proc", unix.SYS_MOUNT, "proc", "proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
-	null := "/dev/null"
-	if p.nodes {
-		null = "dev/null" // the sandbox's own
-	}
-	for _, name := range masked {
-		b.mount(null, "proc/"+name, false, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, true)
+	if !p.savable {
+		null := "/dev/null"
+		if p.nodes {
+			null = "dev/null" // the sandbox's own
+		}
+		b.proc(null)
 	}
 	for _, m := range p.mounts {
 		b.bind(m)
@@ -252,6 +262,14 @@ func (b *builder) root() {
 	// pivot_root(2), under "pivot_root(".", ".")": the old root comes to lie on top.
 	b.Do("change the root", unix.SYS_PIVOT_ROOT, ".", ".")
 	b.Do("leave the old root", unix.SYS_UMOUNT2, ".", unix.MNT_DETACH)
+}
+
+// proc shows the processes of the namespace that the caller is in. The working folder is the root.
+func (b *builder) proc(null string) {
+	b.Do("mount /proc", unix.SYS_MOUNT, "proc", "proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, 0)
+	for _, name := range masked {
+		b.mount(null, "proc/"+name, false, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, true)
+	}
 }
 
 // folders mounts what the command may write into, and hands it to the server, which sees so what is in there,
@@ -385,14 +403,23 @@ func (b *builder) process() {
 		b.Try("lower the priority of the disk", unix.SYS_IOPRIO_SET, whoProcess, 0, classBestEffortLowest)
 	}
 	b.Do("set the file mode mask", unix.SYS_UMASK, 0o022)
-	b.Do("connect standard input", unix.SYS_DUP3, p.sink, 0, 0)
-	b.Do("connect standard output", unix.SYS_DUP3, p.stdout, 1, 0)
-	b.Do("connect standard error", unix.SYS_DUP3, p.stderr, 2, 0)
-	// The server's are closed now, not by execve: with a limit, a child that holds as many cannot open one more.
+}
+
+// forget closes the server's descriptors now, not by execve: with a limit, a child that holds as many cannot open one
+// more.
+func (b *builder) forget() {
+	p := b.plan
 	if p.control > 3 {
 		b.Do("close the server's descriptors", unix.SYS_CLOSE_RANGE, 3, p.control-1, 0)
 	}
 	b.Do("close the server's other descriptors", unix.SYS_CLOSE_RANGE, p.control+1, int(^uint32(0)), 0)
+}
+
+// connect sets the standard descriptors, and lets execve close all others.
+func (b *builder) connect(stdin any, stdout, stderr int) {
+	b.Do("connect standard input", unix.SYS_DUP3, stdin, 0, 0)
+	b.Do("connect standard output", unix.SYS_DUP3, stdout, 1, 0)
+	b.Do("connect standard error", unix.SYS_DUP3, stderr, 2, 0)
 	b.Do("keep no other descriptor", unix.SYS_CLOSE_RANGE, 3, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
 }
 
@@ -439,16 +466,31 @@ func (b *builder) confine() {
 	if p.userNS {
 		b.dropBounding()
 	}
-	b.Do("enter "+p.dir, unix.SYS_CHDIR, p.dir)
+	b.renounce()
+	b.Do("end with the server", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
+	b.limits()
+	b.filter()
+}
+
+// renounce enters the working folder and gives up all capabilities, for good.
+func (b *builder) renounce() {
+	b.Do("enter "+b.plan.dir, unix.SYS_CHDIR, b.plan.dir)
 	b.Try("clear ambient capabilities", unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 	header := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	none := new([2]unix.CapUserData)
 	b.Do("drop capabilities", unix.SYS_CAPSET, script.Keep(&b.Script, header), script.Keep(&b.Script, none))
-	b.Do("end with the server", unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, int(unix.SIGKILL), 0, 0, 0)
-	b.limits()
 	b.Do("gain no new privileges", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+}
+
+// filter lets only those system calls pass that ordinary programs make.
+func (b *builder) filter() {
+	p := b.plan
 	prog := &unix.SockFprog{Len: uint16(len(p.filter) / 8), Filter: (*unix.SockFilter)(unsafe.Pointer(unsafe.SliceData(p.filter)))}
 	b.Do("filter system calls", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, script.Keep(&b.Script, prog))
+	b.takeSignals()
+}
+
+func (b *builder) takeSignals() {
 	var empty uint64
 	b.Do("take signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, script.Keep(&b.Script, &empty), 0, 8)
 }

@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // receive reads the descriptors that the child hands over, and then waits for the end of the
-// socket: the child has executed its program, or has ended.
-func receive(control *net.UnixConn) ([]int, error) {
+// socket: the child has executed its program, or has ended. When the child asks for it, mapUsers is called in between.
+func receive(control *net.UnixConn, mapUsers func() error) ([]int, error) {
 	var fds []int
 	buf, oob := make([]byte, 16), make([]byte, unix.CmsgSpace(4*maxSockets))
 	for {
@@ -33,6 +34,13 @@ func receive(control *net.UnixConn) ([]int, error) {
 		}
 		if err != nil || n == 0 { // the end, or the close of a start that was given up
 			return fds, nil
+		}
+		if slices.Contains(buf[:n], mapRequest) {
+			if err := mapUsers(); err != nil {
+				_ = control.CloseWrite()
+				return fds, err
+			}
+			_, _ = control.Write([]byte{1}) // if that fails, the child has ended
 		}
 	}
 }

@@ -12,6 +12,7 @@ type tenant struct {
 	key    string
 	output *quota
 	uid    int // the host's user; -1 where all workers have the server's
+	second int // the one that is user 0 of sandboxes that can be saved; 0: none was asked for
 
 	workers int // under Driver.mu
 }
@@ -52,5 +53,19 @@ func (d *Driver) leave(t *tenant) {
 		if t.uid >= 0 {
 			d.users.give(t.uid)
 		}
+		if t.second > 0 {
+			d.users.give(t.second)
+		}
 	}
+}
+
+// secondUser is the other user of a tenant, who is nobody else's either.
+func (d *Driver) secondUser(t *tenant) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var err error
+	if t.second == 0 {
+		t.second, err = d.users.take()
+	}
+	return t.second, err
 }

@@ -1,7 +1,9 @@
 package process
 
 import (
+	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -20,6 +22,8 @@ type child struct {
 	pid  int
 	file *os.File
 	raw  int
+	// status, if set, is where the process writes how the one ended that it stands for; see first.go.
+	status *os.File
 }
 
 func newChild(pid, pidfd int) *child {
@@ -35,6 +39,9 @@ type took struct {
 
 // wait reaps the process and closes the descriptor.
 func (c *child) wait() (code int, signal string, t took) {
+	if c.file == nil { // a sandbox that has no process any more
+		return -1, "", took{}
+	}
 	var info unix.Siginfo
 	var use unix.Rusage
 	defer c.file.Close()
@@ -58,6 +65,17 @@ func (c *child) wait() (code int, signal string, t took) {
 	// siginfo_t of SIGCHLD: after three ints and padding, pid, uid and status.
 	status := *(*int32)(unsafe.Add(unsafe.Pointer(&info), 24))
 	t = took{cpu: time.Duration(use.Utime.Nano() + use.Stime.Nano()), rss: use.Maxrss << 10}
+	if c.status != nil {
+		defer c.status.Close()
+		var told [4]byte
+		if _, err := io.ReadFull(c.status, told[:]); err == nil {
+			ws := unix.WaitStatus(binary.NativeEndian.Uint32(told[:]))
+			if ws.Exited() {
+				return ws.ExitStatus(), "", t
+			}
+			return -1, signalName(ws.Signal()), t
+		}
+	}
 	const cldExited = 1
 	if info.Code == cldExited {
 		return int(status), "", t
@@ -69,7 +87,9 @@ func signalName(s unix.Signal) string { return s.String() }
 
 // kill sends a signal; to a process that has ended it does nothing.
 func (c *child) kill(sig unix.Signal) {
-	_ = unix.PidfdSendSignal(c.raw, sig, nil, 0)
+	if c.file != nil {
+		_ = unix.PidfdSendSignal(c.raw, sig, nil, 0)
+	}
 }
 
 // catches says whether the process has a handler for the signal. The first process of a

@@ -3,6 +3,7 @@ package workertest
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -90,6 +91,10 @@ func post(path string, body any, errorType string) {
 func serve() {
 	for {
 		res, err := http.Get(api("runtime/invocation/next"))
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			// A restored worker has lost its connection.
+			res, err = http.Get(api("runtime/invocation/next"))
+		}
 		must(err)
 		payload, err := io.ReadAll(res.Body)
 		must(err)

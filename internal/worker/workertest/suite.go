@@ -32,6 +32,8 @@ type Suite struct {
 	Spec func(t testing.TB, g Guest) worker.Spec
 	// InMemory drivers have no sandbox: isolation, leaks and kernel limits are not asked of them.
 	InMemory bool
+	// Init: the first process of a sandbox is the driver's own, and the worker sees it.
+	Init bool
 }
 
 // Run runs every test of the suite that the driver's capabilities allow.

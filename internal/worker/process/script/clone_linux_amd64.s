@@ -6,8 +6,10 @@
 #define OP_INDIRECT	56
 #define OP_RESULT	64
 #define OP_NARROW	72
-#define OP_MAYFAIL	80
-#define OP_SIZE		88
+#define OP_FATE		80
+#define OP_CHILD	88
+#define OP_LENGTH	96
+#define OP_SIZE		104
 
 // func clone(args unsafe.Pointer, size uintptr, ops unsafe.Pointer, n uintptr, failure unsafe.Pointer) (pid, errno uintptr)
 TEXT ·clone(SB),NOSPLIT|NOFRAME,$0-56
@@ -70,6 +72,22 @@ go:
 	SYSCALL
 	CMPQ	AX, $0xfffffffffffff001
 	JCC	error
+	TESTQ	AX, AX
+	JNZ	store
+	MOVQ	OP_CHILD(R12), CX
+	TESTQ	CX, CX
+	JZ	zero
+	// A process that this call made. The result, which is shared, is its maker's.
+	MOVQ	OP_LENGTH(R12), R13
+	MOVQ	CX, R12
+	JMP	child
+zero:
+	MOVQ	OP_FATE(R12), CX
+	CMPQ	CX, $2
+	JNE	store
+	MOVQ	$-32, AX	// EPIPE
+	JMP	bad
+store:
 	MOVQ	OP_RESULT(R12), CX
 	MOVQ	AX, (CX)
 	MOVQ	OP_NARROW(R12), CX
@@ -81,12 +99,16 @@ next:
 	DECQ	R13
 	JMP	child
 error:
-	MOVQ	OP_MAYFAIL(R12), CX
-	TESTQ	CX, CX
-	JNZ	next
+	MOVQ	OP_FATE(R12), CX
+	CMPQ	CX, $1
+	JEQ	next
 bad:
+	MOVQ	0(BX), CX
+	TESTQ	CX, CX
+	JNZ	exit	// the first failure is the one that counts
 	MOVQ	R12, 8(BX)
 	MOVQ	AX, 0(BX)
+exit:
 	MOVQ	$127, DI
 	MOVQ	$231, AX	// exit_group
 	SYSCALL

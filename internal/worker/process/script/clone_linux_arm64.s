@@ -6,8 +6,10 @@
 #define OP_INDIRECT	56
 #define OP_RESULT	64
 #define OP_NARROW	72
-#define OP_MAYFAIL	80
-#define OP_SIZE		88
+#define OP_FATE		80
+#define OP_CHILD	88
+#define OP_LENGTH	96
+#define OP_SIZE		104
 
 // func clone(args unsafe.Pointer, size uintptr, ops unsafe.Pointer, n uintptr, failure unsafe.Pointer) (pid, errno uintptr)
 TEXT ·clone(SB),NOSPLIT|NOFRAME,$0-56
@@ -62,6 +64,20 @@ go:
 	SVC
 	CMN	$4095, R0
 	BCS	error
+	CBNZ	R0, store
+	MOVD	OP_CHILD(R19), R22
+	CBZ	R22, zero
+	// A process that this call made. The result, which is shared, is its maker's.
+	MOVD	OP_LENGTH(R19), R20
+	MOVD	R22, R19
+	B	child
+zero:
+	MOVD	OP_FATE(R19), R22
+	CMP	$2, R22
+	BNE	store
+	MOVD	$-32, R0	// EPIPE
+	B	bad
+store:
 	MOVD	OP_RESULT(R19), R22
 	MOVD	R0, (R22)
 	MOVD	OP_NARROW(R19), R22
@@ -72,11 +88,15 @@ next:
 	SUB	$1, R20
 	B	child
 error:
-	MOVD	OP_MAYFAIL(R19), R22
-	CBNZ	R22, next
+	MOVD	OP_FATE(R19), R22
+	CMP	$1, R22
+	BEQ	next
 bad:
+	MOVD	0(R21), R22
+	CBNZ	R22, exit	// the first failure is the one that counts
 	MOVD	R19, 8(R21)
 	MOVD	R0, 0(R21)
+exit:
 	MOVD	$127, R0
 	MOVD	$94, R8	// exit_group
 	SVC

@@ -23,19 +23,30 @@ import (
 // Result stands for the value that an earlier call of the same script returns.
 type Result int
 
-// Script is a list of system calls, the last of which is execve.
+// Script is a list of system calls, the last of which is execve; a process that it forks has a list of its own.
 type Script struct {
 	calls []call
 	keep  []any // what the arguments point to
 	wide  []store
+	// process is whose calls are being added: 0 is the first child, others were made by Fork.
+	process, processes int
 }
 
 type call struct {
-	does  string
-	nr    uintptr
-	args  [6]any
-	mayer bool
+	does    string
+	nr      uintptr
+	args    [6]any
+	fate    uintptr
+	process int
+	forks   int // the process that the call makes
 }
+
+// What happens when a call fails.
+const (
+	fatal   uintptr = iota
+	ignored         // the script goes on
+	needed          // fatal, and so is the result 0: the end of a file
+)
 
 type store struct {
 	of Result
@@ -51,11 +62,32 @@ func (s *Script) Do(does string, nr uintptr, args ...any) Result {
 
 // Try appends a call whose failure is no failure of the script.
 func (s *Script) Try(does string, nr uintptr, args ...any) Result {
-	return s.add(call{does: does, nr: nr, mayer: true}, args)
+	return s.add(call{does: does, nr: nr, fate: ignored}, args)
 }
+
+// Await appends a call, a read, that fails also when it returns 0: the other side is gone.
+func (s *Script) Await(does string, nr uintptr, args ...any) Result {
+	return s.add(call{does: does, nr: nr, fate: needed}, args)
+}
+
+// Fork appends a clone(2) with the flags besides CLONE_VM: the new process carries out what body appends, the
+// last of which is Exec or Exit. Results are shared, so each process may use those that another one certainly has.
+func (s *Script) Fork(does string, flags int, body func()) Result {
+	s.processes++
+	r := s.add(call{does: does, nr: unix.SYS_CLONE, forks: s.processes}, []any{unix.CLONE_VM | int(unix.SIGCHLD) | flags, 0, 0, 0, 0})
+	before := s.process
+	s.process = s.processes
+	body()
+	s.process = before
+	return r
+}
+
+// Exit appends the end of a process.
+func (s *Script) Exit() { s.Do("exit", unix.SYS_EXIT_GROUP, 0) }
 
 func (s *Script) add(c call, args []any) Result {
 	copy(c.args[:], args)
+	c.process = s.process
 	s.calls = append(s.calls, c)
 	return Result(len(s.calls) - 1)
 }
@@ -96,7 +128,7 @@ func (s *Script) String() string {
 	var b strings.Builder
 	for _, c := range s.calls {
 		b.WriteString(c.does)
-		if c.mayer {
+		if c.fate == ignored {
 			b.WriteString(" (if it can)")
 		}
 		b.WriteByte('\n')
@@ -111,7 +143,9 @@ type op struct {
 	indirect uintptr  // bit i: args[i] is the address of the value
 	result   *uintptr // where the result goes
 	narrow   *int32   // where its low half goes too, or nil
-	mayFail  uintptr
+	fate     uintptr
+	child    *op     // what a process that the call made goes on with, or nil
+	length   uintptr // of that
 }
 
 // report is what the child leaves when it fails.
@@ -136,9 +170,13 @@ type Child struct {
 
 	script *Script
 	ops    []op
+	order  []int // the call of each op
 	report *report
+	length int // of the first process's ops
 	stack  []byte
 	values []uintptr
+	// pidfd is written by the kernel. On the stack of a goroutine that waits it could be moved meanwhile.
+	pidfd int32
 }
 
 // Spawner starts children. They are told of the death of the thread that started them
@@ -180,10 +218,9 @@ type Options struct {
 // that the script names open until then, and call Ended then.
 func (s *Spawner) Start(sc *Script, o Options) (*Child, error) {
 	c := sc.assemble()
-	pidfd := new(int32)
 	a := cloneArgs{
 		flags: o.Flags | unix.CLONE_VM | unix.CLONE_PIDFD | unix.CLONE_CLEAR_SIGHAND,
-		pidfd: uint64(uintptr(unsafe.Pointer(pidfd))), exitSignal: uint64(unix.SIGCHLD),
+		pidfd: uint64(uintptr(unsafe.Pointer(&c.pidfd))), exitSignal: uint64(unix.SIGCHLD),
 		stack: uint64(uintptr(unsafe.Pointer(&c.stack[0]))), stackSize: uint64(len(c.stack)),
 	}
 	if o.Cgroup > 0 {
@@ -197,7 +234,7 @@ func (s *Spawner) Start(sc *Script, o Options) (*Child, error) {
 		var all, old uint64 = ^uint64(0), 0
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
 		syscall.ForkLock.Lock()
-		pid, errno = clone(unsafe.Pointer(&a), unsafe.Sizeof(a), unsafe.Pointer(&c.ops[0]), uintptr(len(c.ops)), unsafe.Pointer(c.report))
+		pid, errno = clone(unsafe.Pointer(&a), unsafe.Sizeof(a), unsafe.Pointer(&c.ops[0]), uintptr(c.length), unsafe.Pointer(c.report))
 		syscall.ForkLock.Unlock()
 		syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
 		close(ran)
@@ -206,7 +243,7 @@ func (s *Spawner) Start(sc *Script, o Options) (*Child, error) {
 	if errno != 0 {
 		return nil, os.NewSyscallError("clone3", syscall.Errno(errno))
 	}
-	c.PID, c.PidFD = int(pid), int(*pidfd)
+	c.PID, c.PidFD = int(pid), int(c.pidfd)
 	return c, nil
 }
 
@@ -218,10 +255,10 @@ func (c *Child) Ended() error {
 		return nil
 	}
 	i := (uintptr(unsafe.Pointer(c.report.at)) - uintptr(unsafe.Pointer(&c.ops[0]))) / unsafe.Sizeof(op{})
-	if int(i) >= len(c.script.calls) {
+	if int(i) >= len(c.order) {
 		return errors.New("script ran over its end")
 	}
-	return &CallError{Does: c.script.calls[i].does, Errno: syscall.Errno(-c.report.errno)}
+	return &CallError{Does: c.script.calls[c.order[i]].does, Errno: syscall.Errno(-c.report.errno)}
 }
 
 // assemble turns the list into what the assembly reads.
@@ -232,12 +269,27 @@ func (s *Script) assemble() *Child {
 		// The interpreter pushes nothing; the kernel wants a stack to be there.
 		stack: make([]byte, 4096),
 	}
+	// Each process's calls follow one another; place is where those of each call lie.
+	place := make([]int, n)
+	begin := make([]int, s.processes+2)
+	for process := range s.processes + 1 {
+		begin[process] = len(c.order)
+		for i := range s.calls {
+			if s.calls[i].process == process {
+				place[i] = len(c.order)
+				c.order = append(c.order, i)
+			}
+		}
+	}
+	begin[s.processes+1] = n
+	c.length = begin[1]
 	for i, in := range s.calls {
-		o := &c.ops[i]
+		o := &c.ops[place[i]]
 		o.nr = in.nr
 		o.result = &c.values[i]
-		if in.mayer {
-			o.mayFail = 1
+		o.fate = in.fate
+		if in.forks > 0 {
+			o.child, o.length = &c.ops[begin[in.forks]], uintptr(begin[in.forks+1]-begin[in.forks])
 		}
 		for j, arg := range in.args {
 			switch v := arg.(type) {
@@ -263,7 +315,7 @@ func (s *Script) assemble() *Child {
 	}
 	for _, w := range s.wide {
 		s.keep = append(s.keep, w.to)
-		c.ops[w.of].narrow = w.to
+		c.ops[place[w.of]].narrow = w.to
 	}
 	return c
 }

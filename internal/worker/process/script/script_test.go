@@ -61,6 +61,53 @@ func TestRunsCallsThenTheProgram(t *testing.T) {
 	}
 }
 
+// A script may be several processes: here the first one waits for the second, whose child writes.
+func TestForks(t *testing.T) {
+	s := NewSpawner()
+	defer s.Close()
+	out, code, err := run(t, s, func(sc *Script, out int) {
+		door := sc.Do("make a door", unix.SYS_EVENTFD2, 0, unix.O_CLOEXEC)
+		one := []byte{1, 0, 0, 0, 0, 0, 0, 0}
+		second := sc.Fork("fork", 0, func() {
+			third := sc.Fork("fork again", 0, func() {
+				sc.Do("write", unix.SYS_WRITE, out, []byte("third "), 6)
+				sc.Exit()
+			})
+			sc.Do("wait for the third", unix.SYS_WAIT4, third, 0, 0, 0)
+			sc.Do("write", unix.SYS_WRITE, out, []byte("second "), 7)
+			sc.Do("open the door", unix.SYS_WRITE, door, one, 8)
+			sc.Do("output", unix.SYS_DUP3, out, 1, 0)
+			sc.Exec("/bin/sh", []string{"sh", "-c", "echo $PPID >/dev/null; echo -n shell"}, nil)
+		})
+		sc.Await("wait at the door", unix.SYS_READ, door, make([]byte, 8), 8)
+		sc.Do("wait for the second", unix.SYS_WAIT4, second, 0, 0, 0)
+		sc.Do("output", unix.SYS_DUP3, out, 1, 0)
+		sc.Exec("/bin/sh", []string{"sh", "-c", "echo ' first'; exit 3"}, nil)
+	}, Options{})
+	if err != nil || code != 3 || out != "third second shell first\n" {
+		t.Errorf("got %q, %d, %v", out, code, err)
+	}
+	_, code, err = run(t, s, func(sc *Script, _ int) {
+		second := sc.Fork("fork", 0, sc.Exit)
+		sc.Do("wait for the second", unix.SYS_WAIT4, second, 0, 0, 0)
+		null := sc.Do("open", unix.SYS_OPENAT, unix.AT_FDCWD, "/dev/null", unix.O_RDONLY, 0)
+		sc.Await("read the end", unix.SYS_READ, null, make([]byte, 8), 8)
+		sc.Exit()
+	}, Options{})
+	var ce *CallError
+	if !errors.As(err, &ce) || ce.Does != "read the end" || ce.Errno != syscall.EPIPE || code != 127 {
+		t.Errorf("got %v, %d", err, code)
+	}
+	_, _, err = run(t, s, func(sc *Script, _ int) {
+		second := sc.Fork("fork", 0, func() { sc.Do("go to /nowhere", unix.SYS_CHDIR, "/nowhere") })
+		sc.Do("wait for the second", unix.SYS_WAIT4, second, 0, 0, 0)
+		sc.Do("close what is not open", unix.SYS_CLOSE, 9999)
+	}, Options{})
+	if !errors.As(err, &ce) || ce.Does != "go to /nowhere" {
+		t.Errorf("got %v, want the first failure", err)
+	}
+}
+
 func TestSaysWhichCallFailed(t *testing.T) {
 	s := NewSpawner()
 	defer s.Close()

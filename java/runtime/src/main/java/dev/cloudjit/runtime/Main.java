@@ -25,6 +25,12 @@ public final class Main {
      */
     private static final String TRACER_FLUSH = "dev.cloudjit.tracer.flush";
 
+    /**
+     * What a process does that will be saved and copied. The agent of such a process sets it; others, native binaries
+     * among them, know nothing of it.
+     */
+    static volatile Copying copying;
+
     private final RuntimeApi api;
     private final Handler handler;
     private final InvocationContext.Function function = new InvocationContext.Function();
@@ -64,13 +70,31 @@ public final class Main {
             Main main = new Main(api, handler, flushTrace);
             Invocation invocation = api.next();
             while (invocation != null) {
-                invocation = main.serve(invocation);
+                invocation = invocation.checkpoint ? main.checkpoint() : main.serve(invocation);
             }
             return 1;
         } catch (IOException e) {
             System.err.println("The Runtime API failed: " + e.getMessage());
             return 2;
         }
+    }
+
+    /** Gets ready to be saved; in a copy, makes it another one than its siblings. Null: the process must not go on. */
+    private Invocation checkpoint() throws IOException {
+        try {
+            if (copying != null) {
+                copying.before(handler);
+            }
+            api.restored();
+            if (copying != null) {
+                copying.after();
+            }
+        } catch (Fault fault) {
+            FunctionLogger.INSTANCE.logFailure(fault.report());
+            api.failRestore(Fault.kind(fault), utf8(Fault.document(fault)));
+            return null;
+        }
+        return api.next();
     }
 
     /** Serves one invocation and returns the next; null when the process must not run another. */

@@ -15,6 +15,8 @@ public final class Invocation {
 
     public final String tenantId;
     public final byte[] payload;
+    /** There is no event: the platform is going to save the process, and waits for {@link RuntimeApi#restored}. */
+    public final boolean checkpoint;
 
     Invocation(HttpResponse response) {
         requestId = response.header("lambda-runtime-aws-request-id");
@@ -25,6 +27,7 @@ public final class Invocation {
         cognitoIdentity = response.header("lambda-runtime-cognito-identity");
         tenantId = response.header("lambda-runtime-aws-tenant-id");
         payload = response.body;
+        checkpoint = response.header("lambda-runtime-checkpoint") != null;
     }
 
     private static long parse(String milliseconds) {

@@ -93,8 +93,23 @@ public final class RuntimeApi {
         }
     }
 
+    /**
+     * Waits until this process is a copy that goes on, or until it is to go on itself. In a copy the connection is
+     * gone, so the question is asked again.
+     */
+    public void restored() throws IOException {
+        HttpResponse response = exchange(head("GET ", "restore/next", "", null), null);
+        if (response.status != 200) {
+            throw new IOException("restore: the Runtime API answered " + response.status);
+        }
+    }
+
     public int fail(String requestId, String errorType, String cause, byte[] document) throws IOException {
         return post("invocation/" + requestId + "/error", errorType, cause, document);
+    }
+
+    public int failRestore(String errorType, byte[] document) throws IOException {
+        return post("restore/error", errorType, null, document);
     }
 
     public int failInit(String errorType, byte[] document) throws IOException {
@@ -116,7 +131,7 @@ public final class RuntimeApi {
             throw new IOException("next invocation: the Runtime API answered " + response.status);
         }
         Invocation invocation = new Invocation(response);
-        if (invocation.requestId == null) {
+        if (invocation.requestId == null && !invocation.checkpoint) {
             throw new IOException("next invocation: the Runtime API sent no request id");
         }
         return invocation;

@@ -1,0 +1,188 @@
+package process
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/process/script"
+)
+
+// criu is a folder with CRIU in it, as distributions lay it out. One that was installed beside the system's
+// own libraries brings its own, and so its own dynamic linker.
+type criu struct {
+	dir    string
+	linker string // relative to dir; empty: the system's
+}
+
+// findCRIU looks at what lies in dir.
+func findCRIU(dir string) (criu, error) {
+	if _, err := os.Stat(filepath.Join(dir, criuProgram)); err != nil {
+		return criu{}, fmt.Errorf("find CRIU: %w", err)
+	}
+	c := criu{dir: dir}
+	if filepath.Clean(dir) == "/" {
+		return c, nil
+	}
+	found, err := filepath.Glob(filepath.Join(dir, "usr/lib/*/ld-linux-*.so.*"))
+	if err != nil || len(found) != 1 {
+		return criu{}, fmt.Errorf("find CRIU: %s has no dynamic linker beside it", filepath.Join(dir, criuProgram))
+	}
+	c.linker, err = filepath.Rel(dir, found[0])
+	return c, err
+}
+
+const criuProgram = "usr/sbin/criu"
+
+// argv begins the command where dir is open as a descriptor.
+func (c criu) argv(fd int) []string {
+	if c.linker == "" {
+		return []string{"/" + criuProgram}
+	}
+	at := func(name string) string { return inherited(fd) + "/" + name }
+	return []string{at(c.linker), "--library-path", at(filepath.Dir(c.linker)), at(criuProgram)}
+}
+
+// lookAtCRIU finds out whether workers can be saved here, as far as that can be seen without doing it.
+func (d *Driver) lookAtCRIU() error {
+	if d.options.CRIU == "" {
+		return errors.New(cmp.Or(d.options.NoCRIU, "there is no CRIU"))
+	}
+	if !d.base.privileged || !d.base.userNS || d.users == nil {
+		return errors.New("that needs a server that is root, and user namespaces")
+	}
+	if d.options.ShareNetwork {
+		return errors.New("workers share the host's network")
+	}
+	c, err := findCRIU(d.options.CRIU)
+	if err != nil {
+		return err
+	}
+	// CRIU keeps its cache in memory only.
+	caches, err := os.MkdirTemp("/dev/shm", "cloudjit-criu-")
+	if err != nil {
+		return fmt.Errorf("make a folder in memory: %w", err)
+	}
+	err = errors.Join(os.Chmod(caches, 0o711), os.Mkdir(filepath.Join(caches, "root"), 0o700), os.Mkdir(filepath.Join(caches, "user"), 0o755))
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(caches))
+	}
+	d.criu, d.caches = c, caches
+	if err := d.checkKernel(); err != nil {
+		return errors.Join(err, os.RemoveAll(caches))
+	}
+	if d.firstProgram, err = firstProgram(); err != nil {
+		return errors.Join(err, os.RemoveAll(caches))
+	}
+	d.caps.Snapshot = true
+	if err := d.selfTest(); err != nil {
+		d.caps.Snapshot = false
+		return err
+	}
+	return nil
+}
+
+// selfTest saves a small program and restores it: what the kernel says it can do proves nothing.
+func (d *Driver) selfTest() error {
+	ctx, cancel := context.WithTimeout(context.Background(), dumpTime)
+	defer cancel()
+	dir, err := os.MkdirTemp(d.options.Dir, "self-test-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	spec := worker.Spec{Path: "/bin/sleep", Args: []string{"1000"}, Dir: "/", Revision: &function.Spec{Kind: function.KindProvided}}
+	spec.ID, spec.Savable = "self-test-"+strconv.FormatInt(time.Now().UnixNano(), 36), true
+	saved, err := d.launch(ctx, spec, false, time.Now())
+	if err != nil {
+		return err
+	}
+	err = errors.Join(saved.Snapshot(ctx, dir), saved.Stop(ctx, 0))
+	if err != nil {
+		return err
+	}
+	spec.ID, spec.Savable, spec.Restore = spec.ID+"-restored", false, dir
+	restored, err := d.launch(ctx, spec, false, time.Now())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = restored.Stop(ctx, 0) }()
+	for !strings.HasPrefix(restored.command(), "/bin/sleep\x001000") {
+		select {
+		case <-restored.done:
+			return restored.explain(errors.New("a program that was saved was not restored"))
+		case <-ctx.Done():
+			return restored.explain(ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// command is the command line of the process that runs the function, empty if there is none.
+func (h *handle) command() string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", h.runtime()))
+	return string(b)
+}
+
+// checkKernel lets CRIU find out what the kernel can do, and keep that for root.
+func (d *Driver) checkKernel() error {
+	argv := d.criu.argv(-1)
+	if d.criu.linker != "" {
+		argv = []string{filepath.Join(d.criu.dir, d.criu.linker), "--library-path", filepath.Join(d.criu.dir, filepath.Dir(d.criu.linker)), filepath.Join(d.criu.dir, criuProgram)}
+	}
+	cache, err := d.cache(true, 0)
+	if err != nil {
+		return err
+	}
+	// In mounts of its own, where /run is the cache's folder.
+	var inherited closers
+	defer inherited.close()
+	log, err := newTool(&inherited)
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	ours, theirs, err := controlPair()
+	if err != nil {
+		return err
+	}
+	defer ours.Close()
+	inherited.add(theirs.Close)
+	b := &builder{plan: &plan{sink: int(d.sink.Fd())}}
+	b.Do("separate the mounts", unix.SYS_MOUNT, 0, "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
+	b.Do("mount /run", unix.SYS_MOUNT, cache, "/run", 0, unix.MS_BIND, 0)
+	b.connect(b.plan.sink, rawFD(log.write), rawFD(log.write))
+	b.takeSignals()
+	b.Exec(argv[0], append(argv, "check", "-v1"), []string{"PATH=/usr/sbin:/usr/bin"})
+	d.birth.Lock()
+	started, err := d.spawner.Start(&b.Script, script.Options{Flags: unix.CLONE_NEWNS})
+	if err != nil {
+		d.birth.Unlock()
+		return err
+	}
+	inherited.close()
+	_, _ = receive(ours, nil)
+	d.birth.Unlock()
+	c := newChild(started.PID, started.PidFD)
+	t := time.AfterFunc(dumpTime, func() { c.kill(unix.SIGKILL) })
+	defer t.Stop()
+	code, _, _ := c.wait()
+	if err := started.Ended(); err != nil {
+		return fmt.Errorf("criu check: %w", err)
+	}
+	if code != 0 {
+		return fmt.Errorf("criu check ended with %d: %s", code, log.said())
+	}
+	return nil
+}
