@@ -58,7 +58,7 @@ func (s Suite) memory(t *testing.T) {
 	}
 	call(t, w, Command{Do: "allocate", N: 32})
 	after, err := w.Memory(t.Context())
-	if err != nil || after.PSS-before.PSS < 30<<20 {
+	if err != nil || after.PSS-before.PSS < 24<<20 { // some of it may have been there already
 		t.Errorf("32 MiB more: got %+v after %+v, %v", after, before, err)
 	}
 }
