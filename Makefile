@@ -89,6 +89,11 @@ same-answers: build features ## Every feature of the corpus on every rung; write
 acceptance: prerequisites ## The assembled builder's probe against HotSpot; for every change of a pinned version. Takes minutes.
 	CLOUDJIT_ACCEPTANCE=1 $(GO) test -count=1 -v -timeout 60m -run 'Acceptance|AssembleKilled' ./internal/toolchain
 
+# A failing run is the same again with its seed: make chaos SEED=n. Shorter: CHAOSTIME=30s.
+.PHONY: chaos
+chaos: assets ## Ten minutes of everything that goes wrong, at random from SEED.
+	CLOUDJIT_SEED=$(or $(SEED),1) CLOUDJIT_CHAOS=$(or $(CHAOSTIME),10m) $(GO) test -count=1 -v -timeout 30m -run '^TestChaos$$' ./internal/server
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (10s) each.
 	scripts/fuzz
