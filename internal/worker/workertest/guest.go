@@ -177,6 +177,8 @@ func do(c Command, h http.Header) ([]byte, error) {
 		return json.Marshal(spun.Load())
 	case "take": // as many of the kind Text as there are, N at most, and keep them; says how many
 		return json.Marshal(take(c.Text, c.N))
+	case "stuff": // N loopback connections of the network Text whose buffers are filled; says how many bytes are in them
+		return json.Marshal(stuff(c.Text, c.N))
 	case "lock": // the file Text exclusively, and keep it; a file of /tmp is made
 		flags := os.O_RDONLY
 		if strings.HasPrefix(c.Text, "/tmp/") {
@@ -300,6 +302,36 @@ func take(what string, most int) (n int) {
 	return n
 }
 
+// stuff opens connections to itself that nobody reads from, and writes as much as goes in.
+func stuff(network string, n int) (bytes int64) {
+	l, err := net.Listen(network, "127.0.0.1:0")
+	must(err)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			held = append(held, c)
+		}
+	}()
+	block := make([]byte, 1<<20)
+	for range n {
+		c, err := net.Dial(network, l.Addr().String())
+		if err != nil {
+			return bytes
+		}
+		held = append(held, c)
+		_ = c.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+		for err == nil {
+			var k int
+			k, err = c.Write(block)
+			bytes += int64(k)
+		}
+	}
+	return bytes
+}
+
 // forbidden tries one way out of the sandbox.
 func forbidden(name string) error {
 	switch name {
@@ -401,6 +433,7 @@ var kept [][]byte
 var (
 	spun     atomic.Int64
 	locked   []*os.File
+	held     []net.Conn
 	watching int
 )
 

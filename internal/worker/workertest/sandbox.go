@@ -2,6 +2,7 @@ package workertest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -89,6 +90,26 @@ func (s Suite) limits(t *testing.T) {
 		var exit *worker.ExitError
 		if !errors.As(err, &exit) || exit.Exit.OutOfMemory {
 			t.Errorf("a plain exit is no out-of-memory: got %v", err)
+		}
+	})
+	t.Run("sockets", func(t *testing.T) {
+		if !caps.SocketLimit {
+			t.Skip("CAPABILITY socketLimit IS LACKING HERE: " + strings.Join(caps.Weaker, " "))
+		}
+		spec := s.spec(t, Handler)
+		spec.Limits.MemoryMiB = 128
+		w := s.worker(t, d, spec)
+		// Without a bound some 3 MiB go into each of them.
+		res, err := w.Invoke(t.Context(), invocation(Command{Do: "stuff", Text: "tcp", N: 150}))
+		var exit *worker.ExitError
+		if err != nil && (!errors.As(err, &exit) || !exit.Exit.OutOfMemory) {
+			t.Fatal(err)
+		}
+		if n := int64(0); err == nil && (json.Unmarshal(res.Payload, &n) != nil || n > 128<<20) {
+			t.Errorf("%s bytes are in the buffers of a worker with 128 MiB", res.Payload)
+		}
+		if err == nil { // it serves on
+			ask[string](t, w, Command{Do: "echo", Text: "on"})
 		}
 	})
 	t.Run("tmp", func(t *testing.T) {
