@@ -9,10 +9,8 @@ import java.io.IOException;
 import java.net.MalformedURLException;
 import java.net.URL;
 import java.net.URLStreamHandler;
-import java.net.spi.URLStreamHandlerProvider;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
-import java.util.ServiceLoader;
 import org.graalvm.nativeimage.ImageInfo;
 import org.graalvm.nativeimage.ProcessProperties;
 
@@ -90,18 +88,13 @@ public final class CloudJitLack {
 
     /**
      * Stands for {@code JavaNetSubstitutions.getURLStreamHandler}, which throws for what the binary was not built with.
-     * Null is an unknown protocol, for which HotSpot has an error of its own.
+     * Null is an unknown protocol, for which HotSpot has an error of its own. The program's own providers of protocols are not
+     * asked: the builder's module, to which this class belongs, may not look for them.
      */
     public static URLStreamHandler handler(String protocol) {
         URLStreamHandler known = URLProtocolsSupport.get(protocol);
         if (known != null) {
             return known;
-        }
-        for (URLStreamHandlerProvider p : ServiceLoader.load(URLStreamHandlerProvider.class, ClassLoader.getSystemClassLoader())) {
-            URLStreamHandler h = p.createURLStreamHandler(protocol);
-            if (h != null) {
-                return h;
-            }
         }
         switch (protocol) {
             case "http", "https", "ftp", "jar", "mailto", "jmod", "jrt", "file" -> report("protocol", protocol);
