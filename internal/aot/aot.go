@@ -123,3 +123,11 @@ type Builder interface {
 	// Drop removes an artifact, which workers may still run from. Idempotent.
 	Drop(key Key) error
 }
+
+// Private is a builder whose artifacts are of one revision alone, and of one server: they are removed with it, and those
+// that no revision has when the server starts.
+type Private interface {
+	Builder
+	// Private are the keys of all artifacts, in no order.
+	Private() ([]Key, error)
+}

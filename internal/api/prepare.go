@@ -20,6 +20,9 @@ func (s *Server) resume(ctx context.Context) error {
 		}
 		s.prepare(fn)
 	}
+	if p, ok := s.run.(interface{ Sweep() }); ok {
+		p.Sweep()
+	}
 	return nil
 }
 

@@ -193,11 +193,7 @@ func (n *Node) drop(a *engine.Action) {
 			return
 		}
 	}
-	n.wg.Go(func() {
-		if err := builder.Drop(key); err != nil {
-			n.log.Error("remove artifact", telemetry.KeyRevision, rev.spec.ID, telemetry.KeyError, err)
-		}
-	})
+	n.wg.Go(func() { n.discard(builder, key) })
 }
 
 // describe writes an error into a build's record and classes it for the engine.

@@ -15,6 +15,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/metadata"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/telemetry"
 )
 
 // fn is a function that the node has, under n.mu.
@@ -259,9 +260,58 @@ func (n *Node) gone(id engine.RevisionID) {
 	rev.gone = true
 	rev.prepared(engine.ReasonRevisionGone)
 	n.revs[id] = nil
-	n.wg.Go(func() { n.forgetRecordings(rev); n.forgetSamples(rev) })
+	private := map[aot.Builder]aot.Key{}
+	for i := range rev.artifacts {
+		if b, ok := n.builders[rev.ladder.Rungs[i].Builder].(aot.Private); ok && rev.artifacts[i].key != "" {
+			private[b] = rev.artifacts[i].key
+		}
+	}
+	n.wg.Go(func() {
+		n.forgetRecordings(rev)
+		n.forgetSamples(rev)
+		for b, key := range private {
+			n.discard(b, key)
+		}
+	})
 	if rev.fn.revs--; rev.fn.revs == 0 && rev.fn.gone {
 		n.fns[rev.fn.id] = nil
+	}
+}
+
+// discard removes an artifact.
+func (n *Node) discard(b aot.Builder, key aot.Key) {
+	if err := b.Drop(key); err != nil {
+		n.log.Error("remove artifact", "key", key, telemetry.KeyError, err)
+	}
+}
+
+// Sweep removes private artifacts of revisions that are gone, which a server that was killed may have left. Called after
+// Sync was for every function.
+func (n *Node) Sweep() {
+	n.mu.Lock()
+	used := map[aot.Key]bool{}
+	for _, rev := range n.revs {
+		if rev != nil {
+			for i := range rev.artifacts {
+				used[rev.artifacts[i].key] = true
+			}
+		}
+	}
+	n.mu.Unlock()
+	for _, b := range n.builders {
+		private, ok := b.(aot.Private)
+		if !ok {
+			continue
+		}
+		keys, err := private.Private()
+		if err != nil {
+			n.log.Error("list artifacts", telemetry.KeyError, err)
+		}
+		for _, key := range keys {
+			if !used[key] {
+				n.discard(b, key)
+			}
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ func newDriver(ctx context.Context, c config.Config, data, cache string) (worker
 }
 
 // newBuilders makes the builders that this machine has what it takes for.
-func newBuilders(opt Options, l *launcher, driver worker.Driver, limits jar.Limits) ([]aot.Builder, error) {
+func newBuilders(opt Options, data string, l *launcher, driver worker.Driver, limits jar.Limits) ([]aot.Builder, error) {
 	var builders []aot.Builder
 	if len(l.jdks) > 0 {
 		runner, _ := driver.(worker.Runner)
@@ -42,7 +42,7 @@ func newBuilders(opt Options, l *launcher, driver worker.Driver, limits jar.Limi
 		builders = append(builders, caches)
 	}
 	if len(l.jdks) > 0 && driver.Capabilities().Snapshot {
-		snapshots, err := snapshot.New(snapshot.Options{Cache: filepath.Join(opt.Cache, "snapshots"), Driver: driver, Request: l.java})
+		snapshots, err := snapshot.New(snapshot.Options{Cache: filepath.Join(data, "snapshots"), Driver: driver, Request: l.java})
 		if err != nil {
 			return nil, fmt.Errorf("start the builder of snapshots: %w", err)
 		}

@@ -123,7 +123,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	builders, err := newBuilders(opt, l, s.driver, limits)
+	builders, err := newBuilders(opt, data, l, s.driver, limits)
 	if err != nil {
 		return nil, err
 	}

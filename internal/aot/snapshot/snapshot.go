@@ -36,7 +36,7 @@ import (
 
 // Options of a builder. Cache, Driver and Request are required.
 type Options struct {
-	// Cache is the folder for everything that is kept, and for scratch.
+	// Cache is the folder for everything that is kept, and for scratch: of one server, since it is private.
 	Cache string
 	// Driver starts the worker that is saved; its workers must implement worker.Snapshotter.
 	Driver worker.Driver
@@ -51,7 +51,7 @@ type Builder struct {
 	machine string
 }
 
-var _ aot.Builder = (*Builder)(nil)
+var _ aot.Private = (*Builder)(nil)
 
 // New opens the cache folder and removes what killed builds left in it.
 func New(opts Options) (*Builder, error) {
@@ -103,7 +103,9 @@ func machine() (string, error) {
 // fit is what must be the same for a snapshot to be restored, and how its files were.
 type fit struct {
 	Machine string `json:"machine"`
-	JDK     string `json:"jdk"`
+	// Revision is whose it is: its memory holds that one's environment.
+	Revision function.RevisionID `json:"revision"`
+	JDK      string              `json:"jdk"`
 	// Files are the images' sizes, by name.
 	Files map[string]int64 `json:"files"`
 }
@@ -167,8 +169,8 @@ func (b *Builder) Lookup(key aot.Key) (*aot.Result, bool) {
 // Drop implements aot.Builder.
 func (b *Builder) Drop(key aot.Key) error { return b.store.Remove(key) }
 
-// Keys are the finished snapshots, in no order.
-func (b *Builder) Keys() ([]aot.Key, error) { return b.store.Keys() }
+// Private implements aot.Private.
+func (b *Builder) Private() ([]aot.Key, error) { return b.store.Keys() }
 
 // Check reports why the snapshot in a folder must not be restored for a worker that is to be started so; the error wraps
 // aot.ErrStale.
@@ -176,6 +178,9 @@ func (b *Builder) Check(dir string, r *launch.Request) error {
 	f, err := readFit(dir)
 	if err == nil && f.Machine != b.machine {
 		err = errors.New("it was made on another kernel or processor")
+	}
+	if err == nil && f.Revision != r.Revision.ID {
+		err = errors.New("it is another revision's")
 	}
 	if err == nil {
 		var jdk string
@@ -322,7 +327,7 @@ func (b *Builder) build(ctx context.Context, req *aot.Request, began time.Time) 
 	}
 
 	progress("keep")
-	f := &fit{Machine: b.machine, JDK: jdk, Files: map[string]int64{}}
+	f := &fit{Machine: b.machine, Revision: req.Revision.ID, JDK: jdk, Files: map[string]int64{}}
 	if cost.Size, err = f.measure(dir); err != nil {
 		return nil, err
 	}

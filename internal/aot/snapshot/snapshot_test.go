@@ -1,0 +1,268 @@
+package snapshot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"go.uber.org/goleak"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/launch"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
+	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/process"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// draws is a function with every kind of random numbers that a copy must not have like its siblings, with a file of its
+// own that it keeps open, and with hooks.
+const draws = `
+import dev.cloudjit.runtime.crac.*;
+import java.io.*;
+import java.util.*;
+import java.util.concurrent.ThreadLocalRandom;
+import java.security.SecureRandom;
+public class Draws {
+    static final Random RANDOM = new Random(42);
+    static final SplittableRandom SPLITTABLE = new SplittableRandom(42);
+    static final Map<String, Object> HELD = new HashMap<>();
+    static final List<String> TOLD = new ArrayList<>();
+    static final Resource HOOKS = new Resource() {
+        public void beforeCheckpoint(Context<? extends Resource> c) { TOLD.add("before"); }
+        public void afterRestore(Context<? extends Resource> c) { TOLD.add("after"); }
+    };
+    static RandomAccessFile file;
+    static int calls;
+    public Draws() throws Exception {
+        HELD.put("secure", SecureRandom.getInstance("SHA1PRNG"));
+        ((SecureRandom) HELD.get("secure")).nextInt();
+        Core.getGlobalContext().register(HOOKS);
+        file = new RandomAccessFile("/tmp/kept", "rw");
+        file.writeBytes("kept");
+    }
+    public Map<String, Object> handle(Map<String, Object> event) throws Exception {
+        Map<String, Object> m = new TreeMap<>();
+        m.put("Random", RANDOM.nextLong());
+        m.put("SplittableRandom", SPLITTABLE.nextLong());
+        m.put("SecureRandom", new SecureRandom().nextLong());
+        m.put("SHA1PRNG", ((SecureRandom) HELD.get("secure")).nextLong());
+        m.put("Math.random", Math.random());
+        m.put("ThreadLocalRandom", ThreadLocalRandom.current().nextLong());
+        m.put("UUID", UUID.randomUUID().toString());
+        List<Integer> list = new ArrayList<>(); for (int i = 0; i < 30; i++) list.add(i);
+        Collections.shuffle(list);
+        m.put("shuffle", list.toString());
+        m.put("temporary", File.createTempFile("xyz", "y").getName());
+        file.seek(0);
+        m.put("_file", file.readLine());
+        m.put("_told", TOLD.toString());
+        m.put("_calls", ++calls);
+        return m;
+    }
+}
+`
+
+type fixture struct {
+	*Builder
+	t       testing.TB
+	driver  worker.Driver
+	request launch.Request
+}
+
+func newFixture(t testing.TB) *fixture {
+	t.Helper()
+	home, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := filepath.Join(home, "cloudjit")
+	if dir := os.Getenv("CLOUDJIT_CACHE"); dir != "" {
+		cache = dir
+	}
+	criu, err := toolchain.FindCRIU(t.Context(), cache)
+	if err != nil {
+		t.Skipf("SKIPPED: %v", err)
+	}
+	d, err := process.New(process.Options{Dir: filepath.Join(t.TempDir(), "workers"), CRIU: criu})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	if !d.Capabilities().Snapshot {
+		t.Skipf("CAPABILITY snapshot IS LACKING HERE: %v", d.Capabilities().Weaker)
+	}
+	f := &fixture{t: t, driver: d}
+	jdks := toolchain.FindJDKs(toolchain.FindOptions{})
+	if len(jdks) == 0 {
+		t.Skip("NO JDK ON THIS MACHINE")
+	}
+	jdk := launch.JDK{Home: jdks[0].Home, Version: jdks[0].Feature()}
+	assets := t.TempDir()
+	for _, name := range []string{"runtime.jar", "serialization.jar"} {
+		b, err := os.ReadFile(filepath.Join("../../assets/files", name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(assets, name), b, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	code := t.TempDir()
+	source := filepath.Join(t.TempDir(), "Draws.java")
+	if err := os.WriteFile(source, []byte(draws), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	javac := exec.Command(filepath.Join(jdk.Home, "bin", "javac"), "--release", "17", "-cp", filepath.Join(assets, "runtime.jar"), "-d", code, source)
+	if out, err := javac.CombinedOutput(); err != nil {
+		t.Skipf("NO COMPILER: %v: %s", err, out)
+	}
+	for dir := code; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+		_ = os.Chmod(dir, 0o755)
+	}
+	for dir := assets; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+		_ = os.Chmod(dir, 0o755)
+	}
+	row, _ := ladder.Of(function.KindHandler).Find(ladder.Snapshot)
+	f.request = launch.Request{
+		Rung:     ladder.Of(function.KindHandler).Rungs[row],
+		Revision: &function.Spec{ID: "01REV", Function: "f", Kind: function.KindHandler, Handler: "Draws::handle", CodeSHA256: "c0de", MemoryMiB: 256, TmpMiB: 64},
+		Paths: launch.Paths{Code: code, ClassPath: []string{"."}, JDK: jdk,
+			Runtime: filepath.Join(assets, "runtime.jar"), Serialization: filepath.Join(assets, "serialization.jar")},
+	}
+	f.Builder, err = New(Options{Cache: filepath.Join(t.TempDir(), "snapshots"), Driver: d, Request: func(context.Context, *function.Spec) (launch.Request, error) {
+		return f.request, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func (f *fixture) build() (*aot.Result, error) {
+	return f.Build(f.t.Context(), &aot.Request{Revision: f.request.Revision, Rung: f.request.Rung,
+		Exercise: func(_ context.Context, w worker.Worker) error { f.ask(w); return nil }})
+}
+
+func (f *fixture) restore(dir string) (worker.Worker, error) {
+	r := f.request
+	r.ID, r.Now, r.Paths.Artifact = ulid.Make().String(), time.Now(), dir
+	spec, err := launch.Worker(r)
+	if err != nil {
+		return nil, err
+	}
+	w, err := f.driver.Start(f.t.Context(), spec)
+	if err == nil {
+		f.t.Cleanup(func() { _ = w.Stop(context.Background(), 0) })
+	}
+	return w, err
+}
+
+func (f *fixture) ask(w worker.Worker) map[string]any {
+	f.t.Helper()
+	res, err := w.Invoke(f.t.Context(), &worker.Invocation{RequestID: ulid.Make().String(), Payload: []byte("{}"), Deadline: time.Now().Add(time.Minute)})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(res.Payload, &m); err != nil || res.Outcome != function.OutcomeOK {
+		f.t.Fatalf("got %v %s", res.Outcome, res.Payload)
+	}
+	return m
+}
+
+// TestCopiesDiffer: copies go on where the saved worker stood, and have nothing in common that should be random.
+func TestCopiesDiffer(t *testing.T) {
+	f := newFixture(t)
+	made, err := f.build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("cost %+v", made.Cost)
+	seen := map[string]bool{}
+	for range 3 {
+		w, err := f.restore(made.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for call := range 2 {
+			for kind, value := range f.ask(w) {
+				text := fmt.Sprint(value)
+				switch kind {
+				case "_file":
+					if text != "kept" {
+						t.Errorf("its open file says %q", text)
+					}
+				case "_told":
+					if text != "[before, after]" {
+						t.Errorf("hooks were told %s", text)
+					}
+				case "_calls":
+					if text != fmt.Sprint(call+2) {
+						t.Errorf("call %s, want %d", text, call+2)
+					}
+				default:
+					if seen[kind+text] {
+						t.Errorf("%s: %s twice", kind, text)
+					}
+					seen[kind+text] = true
+				}
+			}
+		}
+	}
+}
+
+// TestSnapshotThatDoesNotFit is not restored, and says why.
+func TestSnapshotThatDoesNotFit(t *testing.T) {
+	f := newFixture(t)
+	made, err := f.build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Check(made.Dir, &f.request); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(made.Dir); err != nil || st.Mode().Perm() != 0o700 {
+		t.Errorf("its folder: %v, %v", st.Mode(), err)
+	}
+	other := f.request
+	other.Revision = &function.Spec{ID: "02REV"}
+	if err := f.Check(made.Dir, &other); !errors.Is(err, aot.ErrStale) {
+		t.Errorf("another revision: %v", err)
+	}
+	f.machine = "another"
+	if err := f.Check(made.Dir, &f.request); !errors.Is(err, aot.ErrStale) {
+		t.Errorf("another machine: %v", err)
+	}
+	pages := filepath.Join(made.Dir, "pages-1.img")
+	// What the comparison does not see CRIU notices: here its own images are damaged.
+	if err := os.WriteFile(filepath.Join(made.Dir, "pstree.img"), []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var failed *worker.StartError
+	if _, err := f.restore(made.Dir); !errors.As(err, &failed) {
+		t.Errorf("damaged images: %v", err)
+	}
+	if err := os.Truncate(pages, 4096); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := f.Lookup(made.Key); ok {
+		t.Error("found what is cut off")
+	}
+	if err := f.Drop(made.Key); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := f.Private(); err != nil || len(keys) > 0 {
+		t.Errorf("left: %v, %v", keys, err)
+	}
+}
