@@ -32,7 +32,8 @@ const (
 	exitInterrupted = 130
 )
 
-const description = `CloudJIT runs ordinary Java functions, and makes them start sooner by itself: with AOT caches, and as native binaries where that pays.
+const description = `CloudJIT runs ordinary Java functions, and makes them start sooner by itself: with AOT caches, from
+snapshots of warm workers, and as native binaries where that pays.
 
 Exit codes: 0 done; 1 failed; 2 wrong command line; 3 no server answers; 4 not found; 5 the function returned an error; 6 throttled; 130 interrupted.`
 
@@ -78,7 +79,7 @@ type commands struct {
 	Describe   describeCommand           `cmd:"" help:"Show a function, its ladder and its history." group:"functions"`
 	Logs       logsCommand               `cmd:"" help:"Show what a function wrote." group:"functions"`
 	Delete     deleteCommand             `cmd:"" help:"Delete a function." group:"functions"`
-	Optimize   optimizeCommand           `cmd:"" help:"Make a rung of a function now: its AOT cache, or a binary." group:"pipeline"`
+	Optimize   optimizeCommand           `cmd:"" help:"Make a rung of a function now: its AOT cache, a snapshot, or a binary." group:"pipeline"`
 	Deoptimize deoptimizeCommand         `cmd:"" help:"Make a function leave its highest rung." group:"pipeline"`
 	Policy     policyCommand             `cmd:"" help:"Show or change when functions are optimized." group:"pipeline"`
 	Top        topCommand                `cmd:"" help:"Watch functions, workers and builds." group:"pipeline"`
