@@ -288,7 +288,7 @@ func TestHostileImage(t *testing.T) {
 	}
 	var log bytes.Buffer
 	req := request(t, files, function.Spec{Kind: function.KindHandler, Handler: "evil.Handler"})
-	req.Log, req.Limits = &log, aot.Limits{MemoryMiB: 3072, Time: 10 * time.Minute}
+	req.Log, req.Limits = &log, aot.Limits{MemoryMiB: 3072, Time: 25 * time.Minute}
 	r, err := b.Build(t.Context(), req)
 	if err != nil {
 		t.Fatalf("a function that reached nothing is built: %v\n%s", err, log.String())
