@@ -68,9 +68,12 @@ func (d *Driver) lookAtCRIU() error {
 	if err != nil {
 		return err
 	}
-	// CRIU keeps its cache in memory only.
-	caches, err := os.MkdirTemp("/dev/shm", "cloudjit-criu-")
-	if err != nil {
+	// CRIU keeps its cache in memory only. What a killed driver of the same folder left is of no use.
+	caches := filepath.Join("/dev/shm", d.prefix+"criu")
+	if err := os.RemoveAll(caches); err != nil {
+		return err
+	}
+	if err := os.Mkdir(caches, 0o711); err != nil {
 		return fmt.Errorf("make a folder in memory: %w", err)
 	}
 	err = errors.Join(os.Chmod(caches, 0o711), os.Mkdir(filepath.Join(caches, "root"), 0o700), os.Mkdir(filepath.Join(caches, "user"), 0o755))
