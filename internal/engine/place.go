@@ -235,7 +235,8 @@ func (e *Engine) makeRoom(mib int32, c claim) bool {
 // mere start-up check lets others past.
 func (e *Engine) room() {
 	passed := noRevision
-	for e.starved.head != noRevision && e.starved.head != passed {
+	vain, most := 0, 0 // a revision of a better rank comes back to the head: none is tried for ever
+	for e.starved.head != noRevision && e.starved.head != passed && vain <= most {
 		rev := e.starved.head
 		r := &e.revisions[rev]
 		e.untrace(r)
@@ -246,7 +247,11 @@ func (e *Engine) room() {
 			}
 			if passed == noRevision {
 				passed = rev
+				for id := e.starved.head; id != noRevision; id = e.revisions[id].starvedNx {
+					most++
+				}
 			}
+			vain++
 		}
 		e.unstarve(rev)
 		if needs && e.needs(r) {
