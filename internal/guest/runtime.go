@@ -62,11 +62,12 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	phase   phase
-	call    *call     // the invocation under way, from Invoke to its result
-	last    string    // the request that was answered last, for an exact error
-	waiter  *conn     // where the newest next waits, nil if none does
-	initDoc []byte    // the document of init/error
-	contact time.Time // first request
+	call    *call         // the invocation under way, from Invoke to its result
+	last    string        // the request that was answered last, for an exact error
+	waiter  *conn         // where the newest next waits, nil if none does
+	asked   chan struct{} // closed by the next wait; nil: nobody waits for that
+	initDoc []byte        // the document of init/error
+	contact time.Time     // first request
 	ready   chan struct{}
 	failure chan struct{}
 	closed  chan struct{}
@@ -113,18 +114,16 @@ var ErrNotIdle = errors.New("the runtime does not wait for an invocation")
 // Checkpoint tells a runtime that waits for an invocation that it will be saved, by an answer with the header
 // Lambda-Runtime-Checkpoint and without an invocation, and returns when it waits in restore/next: it has done then what
 // it has to do before. Only the platform's own runtime clients know of this answer. Restore lets it go on.
+//
+// A runtime that has just answered may not have asked for the next invocation yet: Checkpoint waits until it does.
 func (r *Runtime) Checkpoint(ctx context.Context) error {
-	r.mu.Lock()
-	if r.phase != waiting || r.call != nil || r.waiter == nil {
-		r.mu.Unlock()
-		return ErrNotIdle
+	to, err := r.takeIdle(ctx)
+	if err != nil {
+		return err
 	}
-	to := r.waiter
-	r.waiter, r.HoldRestore = nil, true
-	r.mu.Unlock()
 	to.head(200, 0)
 	to.pending = append(to.pending, headerCheckpoint+": true\r\n\r\n"...)
-	err := to.flush()
+	err = to.flush()
 	to.answered()
 	if err != nil {
 		return fmt.Errorf("tell the runtime that it will be saved: %w", err)
@@ -136,6 +135,34 @@ func (r *Runtime) Checkpoint(ctx context.Context) error {
 		return ErrGone
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// takeIdle takes the connection that waits for an invocation, once there is one; restore/next waits from then on.
+func (r *Runtime) takeIdle(ctx context.Context) (*conn, error) {
+	for {
+		r.mu.Lock()
+		if r.phase != waiting || r.call != nil {
+			r.mu.Unlock()
+			return nil, ErrNotIdle
+		}
+		if to := r.waiter; to != nil {
+			r.waiter, r.HoldRestore = nil, true
+			r.mu.Unlock()
+			return to, nil
+		}
+		if r.asked == nil {
+			r.asked = make(chan struct{})
+		}
+		asked := r.asked
+		r.mu.Unlock()
+		select {
+		case <-asked:
+		case <-r.closed:
+			return nil, ErrGone
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 }
 
@@ -266,6 +293,9 @@ func (r *Runtime) next(c *conn) (former *conn, now *call, err error) {
 	former, r.waiter = r.waiter, c
 	if r.handOut() != nil {
 		now = r.call
+	} else if r.asked != nil {
+		close(r.asked)
+		r.asked = nil
 	}
 	return former, now, nil
 }

@@ -108,6 +108,50 @@ func TestOneInvocation(t *testing.T) {
 	}
 }
 
+// TestCheckpoint: a runtime is told so where it waits for an invocation, also if it has yet to ask for the next one.
+func TestCheckpoint(t *testing.T) {
+	s, base := start(t)
+	if err := s.Checkpoint(t.Context()); !errors.Is(err, ErrNotIdle) {
+		t.Errorf("before its start: got %v, want ErrNotIdle", err)
+	}
+	got := invoke(s, &worker.Invocation{RequestID: "r1"})
+	do(t, "GET", base+"invocation/next", "")
+	if err := s.Checkpoint(t.Context()); !errors.Is(err, ErrNotIdle) {
+		t.Errorf("in an invocation: got %v, want ErrNotIdle", err)
+	}
+	do(t, "POST", base+"invocation/r1/response", "1")
+	<-got
+	saved := make(chan error, 1)
+	go func() { saved <- s.Checkpoint(t.Context()) }()
+	time.Sleep(20 * time.Millisecond)
+	if status, h, body := do(t, "GET", base+"invocation/next", ""); status != 200 || h.Get(headerCheckpoint) != "true" || h.Get(headerRequestID) != "" || body != "" {
+		t.Errorf("next: got %d %v %q", status, h, body)
+	}
+	restored := make(chan int, 1)
+	go func() {
+		status, _, _ := do(t, "GET", base+"restore/next", "")
+		restored <- status
+	}()
+	if err := <-saved; err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-restored:
+		t.Error("restored without Restore")
+	case <-time.After(20 * time.Millisecond):
+	}
+	s.Restore()
+	if status := <-restored; status != 200 {
+		t.Errorf("restore/next: got %d", status)
+	}
+	got = invoke(s, &worker.Invocation{RequestID: "r2"})
+	if _, h, _ := do(t, "GET", base+"invocation/next", ""); h.Get(headerRequestID) != "r2" {
+		t.Errorf("after it: got %v", h)
+	}
+	do(t, "POST", base+"invocation/r2/response", "1")
+	<-got
+}
+
 // TestStates walks through what a runtime may and may not do, in order.
 func TestStates(t *testing.T) {
 	s, base := start(t)

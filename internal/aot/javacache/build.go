@@ -18,6 +18,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/aot/keep"
 	"github.com/cloudjit/cloudjit/internal/launch"
+	"github.com/cloudjit/cloudjit/internal/seal"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -104,10 +105,10 @@ func (j *job) do(ctx context.Context, key aot.Key) (_ *aot.Result, err error) {
 	}
 	// Before the work, so that what changes meanwhile makes the cache unfit and not wrong.
 	f := &fit{Home: j.launch.Paths.JDK.Home}
-	if f.JDK, err = jdkIdentity(f.Home); err != nil {
+	if f.JDK, err = aot.JDKIdentity(f.Home); err != nil {
 		return nil, err
 	}
-	if f.ClassPath, err = lookAll(j.launch.ClassPathFiles()); err != nil {
+	if f.ClassPath, err = aot.LookAll(j.launch.ClassPathFiles()); err != nil {
 		return nil, &aot.Error{Class: aot.ClassUser, Reason: "its class path is not made of JARs alone", Err: err}
 	}
 	if j.scratch, err = j.b.store.Scratch(); err != nil {
@@ -219,13 +220,13 @@ func (j *job) keep(key aot.Key, f *fit, made string) (*aot.Result, error) {
 		err = errors.Join(os.Lchown(to, os.Geteuid(), os.Getegid()), os.Chmod(to, 0o444))
 	}
 	if err == nil {
-		f.Cache, err = look(to)
+		f.Cache, err = aot.Look(to)
 	}
 	if err == nil {
 		f.SHA256, err = hashFile(to, nil)
 	}
 	if err == nil {
-		f.Seen, err = identify(to)
+		f.Seen, err = seal.Identify(to)
 	}
 	if err != nil {
 		return nil, err

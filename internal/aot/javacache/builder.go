@@ -99,7 +99,7 @@ func (b *Builder) request(ctx context.Context, req *aot.Request) (launch.Request
 }
 
 func key(req *aot.Request, r *launch.Request) (aot.Key, error) {
-	jdk, err := jdkIdentity(r.Paths.JDK.Home)
+	jdk, err := aot.JDKIdentity(r.Paths.JDK.Home)
 	if err != nil {
 		return "", &aot.Error{Class: aot.ClassTool, Reason: "the JDK cannot be read", Err: err}
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/seal"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -234,26 +235,13 @@ func hashFiles(paths ...string) (string, error) {
 		if p == "" {
 			continue
 		}
-		sum, err := hashFile(p)
+		sum, err := seal.Sum(p)
 		if err != nil {
 			return "", err
 		}
 		all += sum
 	}
 	return all, nil
-}
-
-func hashFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // environment is a map as the sorted "K=V" list of a process.

@@ -30,6 +30,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/seal"
 	"github.com/cloudjit/cloudjit/internal/worker/process"
 )
 
@@ -148,7 +149,7 @@ type corpusReport struct {
 
 func (r *corpusRun) run() {
 	t := r.t
-	sum, err := hashFile(r.archive)
+	sum, err := seal.Sum(r.archive)
 	if err != nil {
 		t.Fatal(err)
 	}

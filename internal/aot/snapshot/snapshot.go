@@ -17,9 +17,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -118,7 +116,7 @@ func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
 	if err != nil {
 		return "", err
 	}
-	jdk, err := identity(r.Paths.JDK.Home)
+	jdk, err := aot.JDKIdentity(r.Paths.JDK.Home)
 	if err != nil {
 		return "", &aot.Error{Class: aot.ClassTool, Reason: "the JDK cannot be read", Err: err}
 	}
@@ -141,19 +139,6 @@ func (b *Builder) request(ctx context.Context, req *aot.Request) (launch.Request
 	}
 	r.Rung = req.Rung
 	return r, nil
-}
-
-// identity tells builds of JDKs apart: by what the release says of itself, and by size and time of the JVM.
-func identity(home string) (string, error) {
-	doc, err := os.ReadFile(filepath.Join(home, "release"))
-	if err != nil {
-		return "", err
-	}
-	st, err := os.Stat(filepath.Join(home, "lib", "server", "libjvm.so"))
-	if err != nil {
-		return "", err
-	}
-	return string(hash(string(doc), fmt.Sprint(st.Size(), st.ModTime().UnixNano()))), nil
 }
 
 // Lookup implements aot.Builder.
@@ -184,7 +169,7 @@ func (b *Builder) Check(dir string, r *launch.Request) error {
 	}
 	if err == nil {
 		var jdk string
-		if jdk, err = identity(r.Paths.JDK.Home); err == nil && jdk != f.JDK {
+		if jdk, err = aot.JDKIdentity(r.Paths.JDK.Home); err == nil && jdk != f.JDK {
 			err = errors.New("it was made with another JDK")
 		}
 	}
@@ -262,7 +247,7 @@ func (b *Builder) build(ctx context.Context, req *aot.Request, began time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	jdk, err := identity(r.Paths.JDK.Home)
+	jdk, err := aot.JDKIdentity(r.Paths.JDK.Home)
 	if err != nil {
 		return nil, fmt.Errorf("read the JDK: %w", err)
 	}
@@ -287,7 +272,7 @@ func (b *Builder) build(ctx context.Context, req *aot.Request, began time.Time) 
 	if err != nil {
 		return nil, &aot.Error{Class: aot.ClassUser, Reason: err.Error(), Err: err}
 	}
-	spec.Output = &log{to: req.Log}
+	spec.Output = req.Log
 	w, err := b.opts.Driver.Start(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -365,19 +350,4 @@ func (f *fit) measure(dir string) (int64, error) {
 		return err
 	})
 	return sum, err
-}
-
-// log passes output on. It never fails.
-type log struct {
-	mu sync.Mutex
-	to io.Writer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.to != nil {
-		_, _ = l.to.Write(slices.Clone(p))
-	}
-	return len(p), nil
 }

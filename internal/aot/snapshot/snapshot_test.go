@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/launch"
@@ -82,15 +83,7 @@ type fixture struct {
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	home, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache := filepath.Join(home, "cloudjit")
-	if dir := os.Getenv("CLOUDJIT_CACHE"); dir != "" {
-		cache = dir
-	}
-	criu, err := toolchain.FindCRIU(t.Context(), cache)
+	criu, err := toolchain.FindCRIU(t.Context(), config.CacheDir())
 	if err != nil {
 		t.Skipf("SKIPPED: %v", err)
 	}
@@ -127,11 +120,10 @@ func newFixture(t testing.TB) *fixture {
 	if out, err := javac.CombinedOutput(); err != nil {
 		t.Skipf("NO COMPILER: %v: %s", err, out)
 	}
-	for dir := code; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
-		_ = os.Chmod(dir, 0o755)
-	}
-	for dir := assets; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
-		_ = os.Chmod(dir, 0o755)
+	for _, made := range []string{code, assets} {
+		for dir := made; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+			_ = os.Chmod(dir, 0o755)
+		}
 	}
 	row, _ := ladder.Of(function.KindHandler).Find(ladder.Snapshot)
 	f.request = launch.Request{

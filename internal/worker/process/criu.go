@@ -44,12 +44,12 @@ func findCRIU(dir string) (criu, error) {
 
 const criuProgram = "usr/sbin/criu"
 
-// argv begins the command where dir is open as a descriptor.
-func (c criu) argv(fd int) []string {
+// argv begins the command; dir is where the folder can be reached.
+func (c criu) argv(dir string) []string {
 	if c.linker == "" {
 		return []string{"/" + criuProgram}
 	}
-	at := func(name string) string { return inherited(fd) + "/" + name }
+	at := func(name string) string { return dir + "/" + name }
 	return []string{at(c.linker), "--library-path", at(filepath.Dir(c.linker)), at(criuProgram)}
 }
 
@@ -140,10 +140,6 @@ func (h *handle) command() string {
 
 // checkKernel lets CRIU find out what the kernel can do, and keep that for root.
 func (d *Driver) checkKernel() error {
-	argv := d.criu.argv(-1)
-	if d.criu.linker != "" {
-		argv = []string{filepath.Join(d.criu.dir, d.criu.linker), "--library-path", filepath.Join(d.criu.dir, filepath.Dir(d.criu.linker)), filepath.Join(d.criu.dir, criuProgram)}
-	}
 	cache, err := d.cache(true, 0)
 	if err != nil {
 		return err
@@ -156,27 +152,17 @@ func (d *Driver) checkKernel() error {
 		return err
 	}
 	defer log.close()
-	ours, theirs, err := controlPair()
-	if err != nil {
-		return err
-	}
-	defer ours.Close()
-	inherited.add(theirs.Close)
 	b := &builder{plan: &plan{sink: int(d.sink.Fd())}}
 	b.Do("separate the mounts", unix.SYS_MOUNT, 0, "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
 	b.Do("mount /run", unix.SYS_MOUNT, cache, "/run", 0, unix.MS_BIND, 0)
 	b.connect(b.plan.sink, rawFD(log.write), rawFD(log.write))
 	b.takeSignals()
+	argv := d.criu.argv(d.criu.dir)
 	b.Exec(argv[0], append(argv, "check", "-v1"), []string{"PATH=/usr/sbin:/usr/bin"})
-	d.birth.Lock()
-	started, err := d.spawner.Start(&b.Script, script.Options{Flags: unix.CLONE_NEWNS})
+	started, err := d.spawn(&b.Script, unix.CLONE_NEWNS, &inherited)
 	if err != nil {
-		d.birth.Unlock()
 		return err
 	}
-	inherited.close()
-	_, _ = receive(ours, nil)
-	d.birth.Unlock()
 	c := newChild(started.PID, started.PidFD)
 	t := time.AfterFunc(dumpTime, func() { c.kill(unix.SIGKILL) })
 	defer t.Stop()
@@ -188,4 +174,24 @@ func (d *Driver) checkKernel() error {
 		return fmt.Errorf("criu check ended with %d: %s", code, log.said())
 	}
 	return nil
+}
+
+// spawn starts what is no sandbox, and returns when all processes of the script have executed a program or have ended.
+// What they inherit is closed.
+func (d *Driver) spawn(s *script.Script, flags uint64, inherited *closers) (*script.Child, error) {
+	ours, theirs, err := controlPair()
+	if err != nil {
+		return nil, err
+	}
+	defer ours.Close()
+	inherited.add(theirs.Close)
+	d.birth.Lock() // as in launch
+	defer d.birth.Unlock()
+	started, err := d.spawner.Start(s, script.Options{Flags: flags})
+	if err != nil {
+		return nil, err
+	}
+	inherited.close()
+	_, _ = receive(ours, nil)
+	return started, nil
 }

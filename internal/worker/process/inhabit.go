@@ -171,7 +171,7 @@ func (b *builder) execCRIU(command string, args ...string) {
 		b.Do("give a descriptor", unix.SYS_DUP3, fd, as, 0)
 	}
 	b.takeSignals()
-	argv := append(r.criu.argv(criuTools), command, "--images-dir", inherited(criuImages), "--manage-cgroups=ignore", "-v1")
+	argv := append(r.criu.argv(inherited(criuTools)), command, "--images-dir", inherited(criuImages), "--manage-cgroups=ignore", "-v1")
 	b.Exec(argv[0], append(argv, args...), []string{"PATH=/usr/sbin:/usr/bin", "XDG_RUNTIME_DIR=" + inherited(criuCache)})
 }
 

@@ -456,7 +456,7 @@ func (b *builder) confine() {
 		b.Do("become the worker's user", unix.SYS_SETRESUID, p.uid, p.uid, p.uid)
 		// The change of user made the memory, which is still the server's, undumpable, and took
 		// the death signal away.
-		b.Do("be dumpable", unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+		b.dumpable()
 		if p.userNS {
 			// Made last, the namespace owns nothing: neither mounts nor network belong to it.
 			b.Do("enter a user namespace", unix.SYS_UNSHARE, unix.CLONE_NEWUSER)

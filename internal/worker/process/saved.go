@@ -20,7 +20,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/cloudjit/cloudjit/internal/worker"
-	"github.com/cloudjit/cloudjit/internal/worker/process/script"
 )
 
 var _ worker.Snapshotter = (*handle)(nil)
@@ -478,12 +477,6 @@ func (h *handle) dump(ctx context.Context, dir string) error {
 	}
 	defer log.close()
 	r.log = rawFD(log.write)
-	ours, theirs, err := controlPair()
-	if err != nil {
-		return fmt.Errorf("save worker: %w", err)
-	}
-	defer ours.Close()
-	inherited.add(theirs.Close)
 
 	var running int32
 	b := &builder{plan: &plan{sink: p.sink, saving: saving{restore: r}}}
@@ -499,15 +492,10 @@ func (h *handle) dump(ctx context.Context, dir string) error {
 	}), &running)
 	b.Exit()
 
-	d.birth.Lock()
-	started, err := d.spawner.Start(&b.Script, script.Options{})
+	started, err := d.spawn(&b.Script, 0, &inherited)
 	if err != nil {
-		d.birth.Unlock()
 		return fmt.Errorf("save worker: %w", err)
 	}
-	inherited.close()
-	_, _ = receive(ours, nil)
-	d.birth.Unlock()
 	newChild(started.PID, started.PidFD).wait()
 	err = started.Ended()
 	if running == 0 {
@@ -566,7 +554,7 @@ func ownNamespace(dir string) error {
 		}
 		out := []byte{}
 		for rest := b; len(rest) > 0; {
-			num, typ, n := protowire.ConsumeField(rest)
+			num, _, n := protowire.ConsumeField(rest)
 			if n < 0 {
 				return fmt.Errorf("%s: %w", filepath.Base(name), protowire.ParseError(n))
 			}
@@ -575,7 +563,6 @@ func ownNamespace(dir string) error {
 			} else {
 				out = append(out, rest[:n]...)
 			}
-			_ = typ
 			rest = rest[n:]
 		}
 		if err := writeImage(name, out); err != nil {
@@ -613,33 +600,29 @@ func writeImage(name string, entry []byte) error {
 
 // field returns the message that a field holds, number the number.
 func field(b []byte, want protowire.Number) ([]byte, error) {
+	b, err := find(b, want, protowire.BytesType)
+	v, _ := protowire.ConsumeBytes(b)
+	return v, err
+}
+
+func number(b []byte, want protowire.Number) (uint64, error) {
+	b, err := find(b, want, protowire.VarintType)
+	v, _ := protowire.ConsumeVarint(b)
+	return v, err
+}
+
+// find returns what begins with the value of a field.
+func find(b []byte, want protowire.Number, as protowire.Type) ([]byte, error) {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeField(b)
 		if n < 0 {
 			return nil, protowire.ParseError(n)
 		}
-		if num == want && typ == protowire.BytesType {
+		if num == want && typ == as {
 			_, _, tag := protowire.ConsumeTag(b)
-			v, _ := protowire.ConsumeBytes(b[tag:])
-			return v, nil
+			return b[tag:], nil
 		}
 		b = b[n:]
 	}
 	return nil, fmt.Errorf("the image has no field %d", want)
-}
-
-func number(b []byte, want protowire.Number) (uint64, error) {
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeField(b)
-		if n < 0 {
-			return 0, protowire.ParseError(n)
-		}
-		if num == want && typ == protowire.VarintType {
-			_, _, tag := protowire.ConsumeTag(b)
-			v, _ := protowire.ConsumeVarint(b[tag:])
-			return v, nil
-		}
-		b = b[n:]
-	}
-	return 0, fmt.Errorf("the image has no field %d", want)
 }
