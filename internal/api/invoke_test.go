@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloudjit/cloudjit/internal/api"
+	"github.com/cloudjit/cloudjit/internal/api/gate"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
@@ -261,7 +261,7 @@ func BenchmarkInvoke(b *testing.B) {
 	}
 }
 
-var _ api.Platform = (*platform)(nil)
+var _ gate.Platform = (*platform)(nil)
 
 // BenchmarkBare is the same exchange with nothing behind it, to compare with BenchmarkInvoke.
 func BenchmarkBare(b *testing.B) {
