@@ -2,7 +2,7 @@
 SHELL      := /bin/bash
 GO         ?= go
 JDK         = $(shell scripts/find-jdk 25)
-MVN         = JAVA_HOME=$(JDK) MAVEN_OPTS="--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow" mvn -q -B
+MVN         = JAVA_HOME=$(JDK) MAVEN_OPTS="--enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow" scripts/mvn -q -B
 CACHE      ?= $(or $(CLOUDJIT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cloudjit)
 ASSETS     := internal/assets/files
 JAVA_SRC   := $(shell find java/runtime java/tracer java/image -path '*/target' -prune -o -type f -print 2>/dev/null) java/pom.xml

@@ -307,7 +307,7 @@ func benchVersions() bench.Versions {
 	if found, _ := toolchain.Find(toolchain.FindOptions{Cache: config.CacheDir()}); len(found) > 0 {
 		v.Builder = fmt.Sprintf("native-image %s (%s, %s)", found[0].Version, found[0].Kind, found[0].Edition)
 	}
-	if jdks := toolchain.FindJDKs(toolchain.FindOptions{}); len(jdks) > 0 {
+	if jdks := toolchain.FindJDKs(toolchain.FindOptions{Cache: config.CacheDir()}); len(jdks) > 0 {
 		v.JDK = fmt.Sprintf("%s (%s)", jdks[0].Version, jdks[0].Vendor)
 	}
 	return v

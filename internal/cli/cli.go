@@ -72,7 +72,7 @@ type commands struct {
 	Restore    restoreCommand            `cmd:"" help:"Make a data folder of a backup, for a server that is started after." group:"server"`
 	Health     healthCommand             `cmd:"" help:"Say what does not work, what was lost and what was repaired." group:"server"`
 	Doctor     doctorCommand             `cmd:"" help:"Say what this machine has for CloudJIT, and what to do about what is missing." group:"server"`
-	Toolchain  toolchainCommands         `cmd:"" help:"Find or install native-image." group:"server"`
+	Toolchain  toolchainCommands         `cmd:"" help:"Find or install native-image, a JDK and CRIU." group:"server"`
 	Deploy     deployCommand             `cmd:"" help:"Create a function from an archive, or give it new code." group:"functions"`
 	Invoke     invokeCommand             `cmd:"" help:"Run a function once." group:"functions"`
 	List       listCommand               `cmd:"" help:"List functions." group:"functions"`

@@ -93,7 +93,7 @@ func javaFindings(m *toolchain.Report) []finding {
 	}
 	if len(out) == 0 {
 		out = append(out, finding{"JDK", markLacks, "none found: Java functions cannot run",
-			"install JDK 25 (Debian: apt-get install openjdk-25-jdk-headless), or set JAVA_HOME"})
+			`install one with "cloudjit toolchain install jdk" (or apt-get install openjdk-25-jdk-headless), or set JAVA_HOME`})
 	}
 	return out
 }

@@ -138,7 +138,7 @@ func (cmd *replayCommand) prepare(c *Context, o *replay.Options) error {
 	o.Archive, o.Handler = s.Archive(), s.Handler
 	o.Machine = replay.ThisMachine()
 	o.Machine.CloudJIT = Version()
-	if jdks := toolchain.FindJDKs(toolchain.FindOptions{}); len(jdks) > 0 {
+	if jdks := toolchain.FindJDKs(toolchain.FindOptions{Cache: config.CacheDir()}); len(jdks) > 0 {
 		o.Machine.JDK = jdks[0].Version + " (" + jdks[0].Vendor + ")"
 	}
 	found, _ := toolchain.Find(toolchain.FindOptions{GraalVMHome: cmd.Graalvm, Cache: config.CacheDir()})

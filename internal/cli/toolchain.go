@@ -11,7 +11,7 @@ import (
 
 type toolchainCommands struct {
 	List    toolchainList    `cmd:"" help:"List the builders of this machine, the best first."`
-	Install toolchainInstall `cmd:"" help:"Install a builder into CloudJIT's cache."`
+	Install toolchainInstall `cmd:"" help:"Install a builder, a JDK or CRIU into CloudJIT's cache."`
 }
 
 type toolchainList struct {
@@ -40,7 +40,30 @@ type toolchainInstall struct {
 	Auto      installAuto      `cmd:"" default:"1" help:"What this machine can have: one that is there, a release, or an assembled one."`
 	Graalvm   installGraalVM   `cmd:"" name:"graalvm" help:"An official GraalVM release."`
 	Assembled installAssembled `cmd:"" help:"A community builder, assembled from published packages."`
+	JDK       installJDK       `cmd:"" name:"jdk" help:"A JDK that functions run on, from its vendor, Eclipse Temurin."`
 	Criu      installCRIU      `cmd:"" name:"criu" help:"CRIU, which saves and restores workers, from Debian's packages."`
+}
+
+type installJDK struct {
+	Mirror string `help:"URL that stands for the vendor's release page." env:"CLOUDJIT_JDK_MIRROR" placeholder:"URL"`
+	URL    string `name:"url" help:"URL of another JDK's .tar.gz; with --sha256." env:"CLOUDJIT_JDK_URL" placeholder:"URL"`
+	SHA256 string `name:"sha256" help:"SHA-256 that the archive at --url must have." env:"CLOUDJIT_JDK_SHA256" placeholder:"SUM"`
+}
+
+func (cmd *installJDK) Run(c *Context) error {
+	if (cmd.URL == "") != (cmd.SHA256 == "") {
+		return &usageError{"--url and --sha256 go together: an archive is installed only if it is the one that you mean"}
+	}
+	p := newInstallProgress(c.Stderr)
+	defer p.done()
+	j, err := toolchain.InstallJDK(c, toolchain.JDKOptions{Cache: config.CacheDir(), Mirror: cmd.Mirror, URL: cmd.URL, SHA256: cmd.SHA256, Progress: p.show})
+	if err != nil {
+		return err
+	}
+	return c.Print(j, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, j.Home)
+		return err
+	})
 }
 
 type installCRIU struct {

@@ -11,9 +11,9 @@ import (
 )
 
 // findJDKs lists the JDKs that can run functions, newest first.
-func findJDKs() []launch.JDK {
+func findJDKs(cache string) []launch.JDK {
 	var jdks []launch.JDK
-	for _, j := range toolchain.FindJDKs(toolchain.FindOptions{}) {
+	for _, j := range toolchain.FindJDKs(toolchain.FindOptions{Cache: cache}) {
 		jdks = append(jdks, launch.JDK{Home: j.Home, Version: j.Feature(), Agent: j.Agent(), Links: linksOutside(j.Home)})
 	}
 	return jdks

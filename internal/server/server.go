@@ -296,7 +296,7 @@ func (s *Server) close() error {
 
 func (s *Server) newLauncher(c *code) (*launcher, error) {
 	l := &launcher{
-		code: c, jdks: findJDKs(), platform: launch.Platform{Region: s.opt.Config.Region},
+		code: c, jdks: findJDKs(s.opt.Cache), platform: launch.Platform{Region: s.opt.Config.Region},
 	}
 	if len(l.jdks) == 0 {
 		s.log.Warn("no JDK found: Java functions cannot run", "hint", "install JDK 25 or set JAVA_HOME")

@@ -65,7 +65,7 @@ func toolchainsDir(cache string) string { return filepath.Join(cache, "toolchain
 
 func (o AssembleOptions) jdk() (JDK, error) {
 	if o.JDK == "" {
-		return builderJDK(FindOptions{})
+		return builderJDK(FindOptions{Cache: o.Cache})
 	}
 	j, err := readJDK(o.JDK)
 	if err == nil && !j.suitsBuilder() {

@@ -48,11 +48,14 @@ func (j JDK) Agent() bool {
 	return false
 }
 
-// FindJDKs lists the JDKs of the machine, newest first: JAVA_HOME, PATH, SDKMAN and the usual
-// folders. It runs nothing.
+// FindJDKs lists the JDKs of the machine, newest first: JAVA_HOME, PATH, SDKMAN, the usual folders, and what InstallJDK
+// put into the cache. It runs nothing.
 func FindJDKs(o FindOptions) []JDK {
 	var found []JDK
 	for _, home := range o.homes() {
+		if o.Cache != "" && home.source == toolchainsDir(o.Cache) && !strings.HasPrefix(filepath.Base(home.path), jdkPrefix) {
+			continue // a builder
+		}
 		j, err := readJDK(home.path)
 		if err != nil || !executable(filepath.Join(j.Home, "bin", "javac")) {
 			continue
@@ -150,7 +153,7 @@ func builderJDK(o FindOptions) (JDK, error) {
 		}
 	}
 	return JDK{}, &Error{Op: "assemble the builder", Err: fmt.Errorf("%w of Java %d for %s/%s", errNoJDK, builderFeature, runtime.GOOS, runtime.GOARCH),
-		Hint: fmt.Sprintf("install one, for example with: apt-get install openjdk-%d-jdk-headless or temurin-%d-jdk; or set JAVA_HOME", builderFeature, builderFeature)}
+		Hint: fmt.Sprintf("install one with: cloudjit toolchain install jdk; or: apt-get install openjdk-%d-jdk-headless; or set JAVA_HOME", builderFeature)}
 }
 
 // suitsBuilder: the builder needs its own Java release, with the compiler interface, and no

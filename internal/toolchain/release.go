@@ -7,11 +7,14 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Release pages of the two editions.
@@ -123,30 +126,46 @@ func (o ReleaseOptions) install(ctx context.Context, url, dir string) (Toolchain
 	if err != nil {
 		return Toolchain{}, err
 	}
-	archive := filepath.Join(o.Cache, "downloads", filepath.Base(url))
+	if err := o.downloader.install(ctx, url, sum, dir, filepath.Join(o.Cache, "downloads"), func(top string) error {
+		_, err := inspect(homeIn(top))
+		return err
+	}); err != nil {
+		return Toolchain{}, err
+	}
+	return inspect(homeIn(dir))
+}
+
+// install downloads an archive of one folder to the folder downloads and makes dir of it, if check finds nothing wrong
+// with what was unpacked. The caller holds the lock of dir.
+func (d *downloader) install(ctx context.Context, url, sum, dir, downloads string, check func(top string) error) error {
+	archive := filepath.Join(downloads, path.Base(url))
 	if got, err := fileSHA256(archive); err != nil || got != sum {
-		if err := o.downloader.fetch(ctx, url, archive, sum); err != nil {
-			return Toolchain{}, err
+		if err := d.fetch(ctx, url, archive, sum); err != nil {
+			return err
 		}
 	}
 	work, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+".tmp-")
 	if err != nil {
-		return Toolchain{}, err
+		return err
 	}
 	defer os.RemoveAll(work)
-	o.Progress.report("unpack "+filepath.Base(archive), 0, 0)
+	d.progress.report("unpack "+filepath.Base(archive), 0, 0)
 	top, err := unpack(ctx, archive, work, unpackLimits)
 	if err != nil {
-		return Toolchain{}, fmt.Errorf("unpack %s: %w", filepath.Base(archive), err)
+		if ctx.Err() == nil && !errors.Is(err, unix.ENOSPC) {
+			os.Remove(archive) // it would fail again
+		}
+		return fmt.Errorf("unpack %s: %w", filepath.Base(archive), err)
 	}
-	if _, err := inspect(homeIn(top)); err != nil {
-		return Toolchain{}, fmt.Errorf("%s is not usable: %w", filepath.Base(archive), err)
+	if err := check(top); err != nil {
+		os.Remove(archive)
+		return fmt.Errorf("%s is not usable: %w", filepath.Base(archive), err)
 	}
 	if err := os.Rename(top, dir); err != nil {
-		return Toolchain{}, err
+		return err
 	}
 	os.Remove(archive) // it could only be unpacked again
-	return inspect(homeIn(dir))
+	return nil
 }
 
 var sha256Shape = regexp.MustCompile(`^[0-9a-f]{64}$`)

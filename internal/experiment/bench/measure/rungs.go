@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/assets"
+	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/experiment/bench"
 	"github.com/cloudjit/cloudjit/internal/experiment/live"
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -220,7 +221,7 @@ func (a *app) command(name function.Rung, jdk toolchain.JDK, artifact string) (*
 
 // jdks are those that the platform finds, newest first.
 func (r *run) jdks() ([]toolchain.JDK, error) {
-	found := toolchain.FindJDKs(toolchain.FindOptions{})
+	found := toolchain.FindJDKs(toolchain.FindOptions{Cache: config.CacheDir()})
 	if len(found) == 0 {
 		return nil, launch.ErrNoJava
 	}
