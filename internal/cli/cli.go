@@ -89,6 +89,7 @@ type commands struct {
 	Replay     replayCommand             `cmd:"" help:"Run a trace against a live platform, with and without the optimizer, and simulate the same." group:"experiments"`
 	Trace      traceCommands             `cmd:"" help:"Look into, cut, scale and make invocation traces." group:"experiments"`
 	Completion kongcompletion.Completion `cmd:"" help:"Print how to switch on completion in a shell." group:"other"`
+	Man        manCommand                `cmd:"" hidden:"" help:"Write manual pages."`
 	Version    versionCommand            `cmd:"" help:"Print the version." group:"other"`
 }
 
@@ -173,7 +174,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 		return exitUsage
 	}
 	c := &Context{Context: ctx, Stdin: stdin, Stdout: stdout, Stderr: stderr, JSON: cmds.JSON, Client: server}
-	err = parsed.Run(c)
+	err = parsed.Run(c, parser)
 	if err != nil {
 		fmt.Fprintln(stderr, "cloudjit:", err)
 		var hint interface{ Hint() string }
