@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -26,6 +27,9 @@ const (
 	headerMode      = "Lambda-Runtime-Function-Response-Mode"
 	// Of the platform's own; see Runtime.Checkpoint.
 	headerCheckpoint = "Lambda-Runtime-Checkpoint"
+	// Of the answer to restore/next: variables that a copy has otherwise than the worker that was saved, as a query is
+	// written (application/x-www-form-urlencoded).
+	headerEnvironment = "Lambda-Runtime-Environment"
 )
 
 const (
@@ -101,7 +105,21 @@ func (c *conn) serveRestore() {
 		case <-c.runtime.closed:
 		}
 	}
-	c.answer(http.StatusOK, nil)
+	c.head(http.StatusOK, 0)
+	c.pending = append(header(c.pending, headerEnvironment, query(c.runtime.Environment)), "\r\n"...)
+}
+
+// query writes variables as a query is written, in their order.
+func query(environment []string) string {
+	var b strings.Builder
+	for _, variable := range environment {
+		name, value, _ := strings.Cut(variable, "=")
+		if b.Len() > 0 {
+			b.WriteByte('&')
+		}
+		b.WriteString(url.QueryEscape(name) + "=" + url.QueryEscape(value))
+	}
+	return b.String()
 }
 
 func (c *conn) serveInitError(r *http.Request) {

@@ -8,8 +8,10 @@ package guest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,6 +61,9 @@ type Runtime struct {
 	// HoldRestore makes restore/next wait for Restore; otherwise it returns at once, as if the
 	// snapshot had been taken and restored on the spot. Set before use, or by Checkpoint.
 	HoldRestore bool
+	// Environment, "K=V", is given to a runtime that asks in restore/next, in the header Lambda-Runtime-Environment: what is
+	// another than in the worker that was saved. Set before use.
+	Environment []string
 
 	mu      sync.Mutex
 	phase   phase
@@ -121,7 +126,7 @@ func (r *Runtime) Checkpoint(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	to.head(200, 0)
+	to.head(http.StatusOK, 0)
 	to.pending = append(to.pending, headerCheckpoint+": true\r\n\r\n"...)
 	err = to.flush()
 	to.answered()
@@ -131,11 +136,27 @@ func (r *Runtime) Checkpoint(ctx context.Context) error {
 	select {
 	case <-r.held:
 		return nil
+	case <-r.failure:
+		return &RefusedError{Document: r.InitError()}
 	case <-r.closed:
 		return ErrGone
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// RefusedError is returned by Checkpoint where the runtime reported that it cannot be saved.
+type RefusedError struct {
+	// Document is the runtime's, with errorType and errorMessage.
+	Document []byte
+}
+
+func (e *RefusedError) Error() string {
+	var d struct{ ErrorType, ErrorMessage string }
+	if json.Unmarshal(e.Document, &d) != nil || d.ErrorType == "" && d.ErrorMessage == "" {
+		return "it refused"
+	}
+	return "it refused: " + strings.Trim(d.ErrorType+": "+d.ErrorMessage, ": ")
 }
 
 // takeIdle takes the connection that waits for an invocation, once there is one; restore/next waits from then on.
@@ -355,7 +376,8 @@ func (r *Runtime) abandon() {
 func (r *Runtime) fail(doc []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.phase != starting {
+	saved := r.HoldRestore && r.phase == waiting && r.call == nil // by Checkpoint, which waits for it
+	if r.phase != starting && !saved {
 		return &stateError{from: r.phase, to: failed}
 	}
 	r.phase = failed

@@ -74,10 +74,14 @@ func (b *builder) java(special []string, memoryMiB int) error {
 	return nil
 }
 
-// saveOptions let the runtime client get ready to be saved, and copies be different from one another
-// (dev.cloudjit.runtime.Checkpoint); org.crac finds the hooks that it calls.
+// saveOptions let the process get ready to be saved, and copies be different from one another, with the hooks of org.crac
+// (dev.cloudjit.runtime.Agent).
 func (b *builder) saveOptions() []string {
-	options := []string{"-javaagent:" + path.Join(runtimeDir, filepath.Base(b.Paths.Runtime)), "-Dorg.crac.Core.Compat=dev.cloudjit.runtime.crac"}
+	jar := path.Join(runtimeDir, filepath.Base(b.Paths.Runtime))
+	if b.Revision.Kind == function.KindWeb { // others have it on their class path
+		b.mountFile(b.Paths.Runtime, runtimeDir)
+	}
+	options := []string{"-javaagent:" + jar + "=" + jar}
 	if b.Paths.JDK.Version >= firstUnsafeWarned {
 		options = append(options, "--sun-misc-unsafe-memory-access=allow")
 	}

@@ -132,7 +132,7 @@ func Worker(r Request) (worker.Spec, error) {
 	}
 	b.spec.Env = b.environment()
 	if r.Rung.Artifact == ladder.ArtifactSnapshot {
-		b.spec.Savable, b.spec.Announce = r.Save, r.Save && r.Revision.Kind == function.KindHandler
+		b.spec.Savable, b.spec.Announce = r.Save, true
 		if !r.Save {
 			b.spec.Restore = r.Paths.Artifact
 		}

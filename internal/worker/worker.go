@@ -81,9 +81,12 @@ type Spec struct {
 	// Savable lays the sandbox out so that the worker implements Snapshotter, if the driver can save workers.
 	Savable bool
 	// Announce: the runtime is told before it is saved (guest.Runtime.Checkpoint), which only the platform's own know.
+	// Beside a web application something of the platform's waits for that: it finds the Runtime API, which such a
+	// sandbox has besides, by the variable CLOUDJIT_CHECKPOINT_API. A restored worker is ready when it has asked again.
 	Announce bool
 	// Restore, if set, is a folder that Snapshotter.Snapshot filled: the worker goes on from there. Path, Args
-	// and Env are those of the one that was saved; the sandbox must show the same files at the same places.
+	// and Announce are those of the one that was saved; the sandbox must show the same files at the same places. Where
+	// Env has other values, the runtime is told them (guest.Runtime.Environment).
 	Restore string
 	// ReadyPath, if set, is the HTTP path that must answer before a web function is ready; the
 	// default is that its port takes connections.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,6 +75,45 @@ public class Draws {
 }
 `
 
+// drawsWeb answers the same as a plain web application, whose generators are known to nobody but its handler and its threads.
+const drawsWeb = `
+import com.sun.net.httpserver.HttpServer;
+import java.net.InetSocketAddress;
+import java.util.*;
+import java.util.concurrent.*;
+import java.util.random.RandomGenerator;
+public class DrawsWeb {
+    public static void main(String[] args) throws Exception {
+        Draws draws = new Draws();
+        Random local = new Random(7);
+        RandomGenerator modern = RandomGenerator.of("L64X128MixRandom");
+        Random inQueue = new Random(8);
+        ThreadLocal<Random> held = new ThreadLocal<>();
+        ExecutorService one = Executors.newSingleThreadExecutor();
+        one.submit(() -> held.set(new Random(9))).get();
+        HttpServer server = HttpServer.create(new InetSocketAddress(Integer.parseInt(System.getenv("PORT"))), 0);
+        server.createContext("/", exchange -> {
+            try {
+                Map<String, Object> m = draws.handle(Map.of());
+                m.put("local", local.nextLong());
+                m.put("modern", modern.nextLong());
+                m.put("in a thread", one.submit(() -> held.get().nextLong()).get());
+                m.put("log stream", System.getenv("AWS_LAMBDA_LOG_STREAM_NAME") + "/" + m.get("_calls"));
+                m.put("_path", System.getProperty("java.class.path"));
+                m.put("_variable", String.valueOf(System.getenv("CLOUDJIT_CHECKPOINT_API")));
+                StringBuilder json = new StringBuilder("{");
+                m.forEach((k, v) -> json.append(json.length() > 1 ? "," : "").append('"').append(k).append("\":\"").append(v).append('"'));
+                byte[] b = json.append("}").toString().getBytes();
+                exchange.sendResponseHeaders(200, b.length);
+                exchange.getResponseBody().write(b);
+            } catch (Exception e) { throw new RuntimeException(e); }
+            exchange.close();
+        });
+        server.start();
+    }
+}
+`
+
 type fixture struct {
 	*Builder
 	t       testing.TB
@@ -81,7 +121,8 @@ type fixture struct {
 	request launch.Request
 }
 
-func newFixture(t testing.TB) *fixture {
+// newFixture has a builder for functions of a kind, which are compiled of the sources.
+func newFixture(t testing.TB, kind function.Kind, sources map[string]string) *fixture {
 	t.Helper()
 	criu, err := toolchain.FindCRIU(t.Context(), config.CacheDir())
 	if err != nil {
@@ -112,11 +153,14 @@ func newFixture(t testing.TB) *fixture {
 		}
 	}
 	code := t.TempDir()
-	source := filepath.Join(t.TempDir(), "Draws.java")
-	if err := os.WriteFile(source, []byte(draws), 0o644); err != nil {
-		t.Fatal(err)
+	javac := exec.Command(filepath.Join(jdk.Home, "bin", "javac"), "--release", "17", "-cp", filepath.Join(assets, "runtime.jar"), "-d", code)
+	for name, text := range sources {
+		source := filepath.Join(t.TempDir(), name+".java")
+		if err := os.WriteFile(source, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		javac.Args = append(javac.Args, source)
 	}
-	javac := exec.Command(filepath.Join(jdk.Home, "bin", "javac"), "--release", "17", "-cp", filepath.Join(assets, "runtime.jar"), "-d", code, source)
 	if out, err := javac.CombinedOutput(); err != nil {
 		t.Skipf("NO COMPILER: %v: %s", err, out)
 	}
@@ -125,12 +169,17 @@ func newFixture(t testing.TB) *fixture {
 			_ = os.Chmod(dir, 0o755)
 		}
 	}
-	row, _ := ladder.Of(function.KindHandler).Find(ladder.Snapshot)
+	row, _ := ladder.Of(kind).Find(ladder.Snapshot)
 	f.request = launch.Request{
-		Rung:     ladder.Of(function.KindHandler).Rungs[row],
-		Revision: &function.Spec{ID: "01REV", Function: "f", Kind: function.KindHandler, Handler: "Draws::handle", CodeSHA256: "c0de", MemoryMiB: 256, TmpMiB: 64},
+		Rung:     ladder.Of(kind).Rungs[row],
+		Revision: &function.Spec{ID: "01REV", Function: "f", Kind: kind, CodeSHA256: "c0de", MemoryMiB: 256, TmpMiB: 64, Concurrency: 4},
 		Paths: launch.Paths{Code: code, ClassPath: []string{"."}, JDK: jdk,
 			Runtime: filepath.Join(assets, "runtime.jar"), Serialization: filepath.Join(assets, "serialization.jar")},
+	}
+	if kind == function.KindWeb {
+		f.request.Revision.MainClass = "DrawsWeb"
+	} else {
+		f.request.Revision.Handler = "Draws::handle"
 	}
 	f.Builder, err = New(Options{Cache: filepath.Join(t.TempDir(), "snapshots"), Driver: d, Request: func(context.Context, *function.Spec) (launch.Request, error) {
 		return f.request, nil
@@ -162,6 +211,9 @@ func (f *fixture) restore(dir string) (worker.Worker, error) {
 
 func (f *fixture) ask(w worker.Worker) map[string]any {
 	f.t.Helper()
+	if f.request.Revision.Kind == function.KindWeb {
+		return f.get(w)
+	}
 	res, err := w.Invoke(f.t.Context(), &worker.Invocation{RequestID: ulid.Make().String(), Payload: []byte("{}"), Deadline: time.Now().Add(time.Minute)})
 	if err != nil {
 		f.t.Fatal(err)
@@ -173,9 +225,36 @@ func (f *fixture) ask(w worker.Worker) map[string]any {
 	return m
 }
 
+func (f *fixture) get(w worker.Worker) map[string]any {
+	f.t.Helper()
+	req, err := http.NewRequestWithContext(f.t.Context(), http.MethodGet, "http://sandbox/", nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	res, err := w.HTTP().RoundTrip(req)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var m map[string]any
+	if err := json.NewDecoder(res.Body).Decode(&m); err != nil || res.StatusCode != http.StatusOK {
+		f.t.Fatalf("got %s %v", res.Status, err)
+	}
+	return m
+}
+
 // TestCopiesDiffer: copies go on where the saved worker stood, and have nothing in common that should be random.
 func TestCopiesDiffer(t *testing.T) {
-	f := newFixture(t)
+	copiesDiffer(t, newFixture(t, function.KindHandler, map[string]string{"Draws": draws}))
+}
+
+// TestWebCopiesDiffer: so have those of a web application, which knows nothing of the platform.
+func TestWebCopiesDiffer(t *testing.T) {
+	copiesDiffer(t, newFixture(t, function.KindWeb, map[string]string{"Draws": draws, "DrawsWeb": drawsWeb}))
+}
+
+func copiesDiffer(t *testing.T, f *fixture) {
+	t.Helper()
 	made, err := f.build()
 	if err != nil {
 		t.Fatal(err)
@@ -203,6 +282,14 @@ func TestCopiesDiffer(t *testing.T) {
 					if text != fmt.Sprint(call+2) {
 						t.Errorf("call %s, want %d", text, call+2)
 					}
+				case "_path":
+					if text != launch.TaskDir {
+						t.Errorf("the class path that it sees is %s", text)
+					}
+				case "_variable":
+					if text != "null" {
+						t.Errorf("it sees the platform's variable: %s", text)
+					}
 				default:
 					if seen[kind+text] {
 						t.Errorf("%s: %s twice", kind, text)
@@ -216,7 +303,7 @@ func TestCopiesDiffer(t *testing.T) {
 
 // TestSnapshotThatDoesNotFit is not restored, and says why.
 func TestSnapshotThatDoesNotFit(t *testing.T) {
-	f := newFixture(t)
+	f := newFixture(t, function.KindHandler, map[string]string{"Draws": draws})
 	made, err := f.build()
 	if err != nil {
 		t.Fatal(err)

@@ -64,6 +64,20 @@ func (h *handle) ready(ctx context.Context) *worker.StartError {
 		return e
 	}
 	if h.web != nil {
+		if h.api != nil && h.spec.Restore != "" {
+			// A copy has renewed what must not be the same in all copies, and only then serves.
+			select {
+			case <-h.api.Ready():
+			case <-h.api.Failed():
+				e := fail("init", errors.New("it could not be renewed after it was restored"))
+				e.InitError = h.api.InitError()
+				return e
+			case <-h.done:
+				return ended("init")
+			case <-ctx.Done():
+				return fail("init", fmt.Errorf("wait for the restored application: %w", ctx.Err()))
+			}
+		}
 		wctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		var contact time.Time
@@ -176,7 +190,7 @@ func (h *handle) Phases() worker.Phases { return h.phases }
 
 // Invoke implements worker.Worker.
 func (h *handle) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
-	if h.api == nil {
+	if h.api == nil || h.web != nil {
 		return nil, fmt.Errorf("invoke: %w: a web function has no Runtime API", worker.ErrInvalidInvocation)
 	}
 	res, err := h.api.Invoke(ctx, inv)

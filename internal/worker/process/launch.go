@@ -110,7 +110,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 			undo.add(l.Close)
 		}
 	case web:
-		p.sockets = webConnections(spec.Revision)
+		p.sockets, p.listen = webConnections(spec.Revision), spec.Announce
 	default:
 		p.listen, port = true, apiPort
 	}
@@ -121,6 +121,9 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 		p.env = env
 	case web:
 		p.env = append(env, fmt.Sprintf("PORT=%d", port))
+		if p.listen {
+			p.env = append(p.env, fmt.Sprintf("CLOUDJIT_CHECKPOINT_API=127.0.0.1:%d", apiPort))
+		}
 	default:
 		p.env = append(env, fmt.Sprintf("AWS_LAMBDA_RUNTIME_API=127.0.0.1:%d", port))
 	}
@@ -158,10 +161,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	if p.savable {
 		err = errors.Join(err, h.adopt(&p))
 	}
-	sockets := min(p.sockets, maxSockets)
-	if p.listen {
-		sockets = 1
-	}
+	sockets := p.handedOver()
 	if err == nil && len(fds) != sockets+len(p.folders) {
 		err = errors.New("make sandbox: the child ended early")
 	}
@@ -170,7 +170,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	}
 	if err == nil && p.listen {
 		api, err = listener(fds[0])
-		fds = nil
+		fds = fds[1:]
 	}
 	if err == nil {
 		err = writeMark(d.mark(spec.ID), h.child.pid)
@@ -190,10 +190,15 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 
 	h.phases.Sandbox = h.executed.Sub(began)
 	h.out = newOutput(spec.Output, h.tenant.output, stdout, stderr)
+	if api != nil {
+		runtime := guest.NewRuntime()
+		if h.saved != nil {
+			runtime.Environment = h.saved.changed
+		}
+		h.api = guest.Serve(api, runtime)
+	}
 	switch {
-	case job:
-	case api != nil:
-		h.api = guest.Serve(api, guest.NewRuntime())
+	case job || !web:
 	case p.shareNet:
 		h.web = guest.NewWeb(hostPort(port), webConnections(spec.Revision))
 	default:

@@ -163,24 +163,30 @@ func (b *builder) network() {
 	s := b.Do("make socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	b.Do("bring up the loopback device", unix.SYS_IOCTL, s, unix.SIOCSIFFLAGS, script.Keep(&b.Script, req))
 
-	n := b.plan.sockets
-	if b.plan.listen {
-		n = 1
-	}
+	n := b.plan.handedOver()
 	if n == 0 {
 		return
 	}
 	var sockets []script.Result
-	for range min(n, maxSockets) {
+	for i := range n {
 		fd := b.Do("make socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		sockets = append(sockets, fd)
-		if b.plan.listen {
+		if b.plan.listen && i == 0 {
 			addr := &unix.RawSockaddrInet4{Family: unix.AF_INET, Port: networkOrder(apiPort), Addr: [4]byte{127, 0, 0, 1}}
 			b.Do("bind the Runtime API", unix.SYS_BIND, fd, script.Keep(&b.Script, addr), unix.SizeofSockaddrInet4)
 			b.Do("listen for the Runtime API", unix.SYS_LISTEN, fd, 64)
 		}
 	}
 	b.handOver("hand over sockets", sockets)
+}
+
+// handedOver is how many sockets the server gets: the Runtime API's listener first.
+func (p *plan) handedOver() int {
+	n := p.sockets
+	if p.listen {
+		n++
+	}
+	return min(n, maxSockets)
 }
 
 // handOver sends descriptors to the server.

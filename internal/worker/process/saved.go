@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/cloudjit/cloudjit/internal/guest"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -29,6 +31,8 @@ type saved struct {
 	plan  *plan
 	pipes [2]uint64 // the numbers of the pipes that it writes to
 	log   *tool     // CRIU's, of a restored one
+	// changed is what of the environment of a restored one is otherwise than in the one that was saved.
+	changed []string
 
 	mu      sync.Mutex
 	runtime int // the worker's number outside; 0: not looked for yet
@@ -40,6 +44,8 @@ type manifest struct {
 	// Stdout and Stderr are the numbers that the pipes had.
 	Stdout uint64 `json:"stdout"`
 	Stderr uint64 `json:"stderr"`
+	// Env is the environment that it was started with.
+	Env []string `json:"env"`
 }
 
 const (
@@ -112,6 +118,11 @@ func (d *Driver) save(spec *worker.Spec, p *plan, h *handle, stdout, stderr *os.
 	}
 	if err != nil {
 		return fmt.Errorf("read snapshot: %w", err)
+	}
+	for _, variable := range spec.Env {
+		if !slices.Contains(m.Env, variable) {
+			h.saved.changed = append(h.saved.changed, variable)
+		}
 	}
 	cache, err := d.cache(false, p.second)
 	if err != nil {
@@ -336,9 +347,12 @@ func (h *handle) Snapshot(ctx context.Context, dir string) error {
 	if h.ended() {
 		return &worker.SnapshotError{Reason: "it has ended"}
 	}
+	if h.web != nil {
+		h.web.Close() // its copies would have connections that nobody holds the other end of
+	}
 	if h.spec.Announce {
-		if err := h.api.Checkpoint(ctx); err != nil {
-			return &worker.SnapshotError{Reason: err.Error()}
+		if err := h.announce(ctx); err != nil {
+			return err
 		}
 		defer h.api.Restore()
 	}
@@ -351,7 +365,7 @@ func (h *handle) Snapshot(ctx context.Context, dir string) error {
 	if err := ownNamespace(dir); err != nil {
 		return fmt.Errorf("save worker: %w", err)
 	}
-	b, err := json.Marshal(manifest{Version: manifestVersion, Stdout: h.saved.pipes[0], Stderr: h.saved.pipes[1]})
+	b, err := json.Marshal(manifest{Version: manifestVersion, Stdout: h.saved.pipes[0], Stderr: h.saved.pipes[1], Env: h.spec.Env})
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, manifestName), b, 0o600)
 	}
@@ -359,6 +373,33 @@ func (h *handle) Snapshot(ctx context.Context, dir string) error {
 		return fmt.Errorf("save worker: %w", err)
 	}
 	return nil
+}
+
+// announceTime is how long the runtime may take to get ready to be saved: it looks through its memory, and hooks of the
+// function's run.
+const announceTime = 20 * time.Second
+
+// announce tells the runtime that it will be saved, and returns when it is ready for that.
+func (h *handle) announce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, announceTime)
+	defer cancel()
+	if h.web != nil {
+		select {
+		case <-h.api.Ready(): // what waits there began with the application
+		case <-h.done:
+		case <-ctx.Done():
+		}
+	}
+	err := h.api.Checkpoint(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case h.ended() || errors.Is(err, guest.ErrGone):
+		return &worker.SnapshotError{Reason: "it ended when it was told that it will be saved"}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &worker.SnapshotError{Reason: fmt.Sprintf("it was not ready to be saved within %s", announceTime)}
+	}
+	return &worker.SnapshotError{Reason: err.Error()}
 }
 
 // savedFolders are the folders whose files are not in CRIU's images, since mounts are not saved.

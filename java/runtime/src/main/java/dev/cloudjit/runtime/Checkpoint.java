@@ -12,21 +12,28 @@ import java.security.SecureRandom;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Enumeration;
 import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicLong;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLSession;
+import javax.net.ssl.SSLSessionContext;
 import sun.misc.Unsafe;
 
 /**
  * What has to be done before the process is saved, and in each of its copies.
  *
- * <p>All copies begin with the same memory. So every source of random numbers that can be reached from a static field is
- * looked for before, and gets a new seed after: Random, SecureRandom, SplittableRandom, and those behind Math.random and
- * ThreadLocalRandom. Generators of other classes, and those that only a running thread's stack knows, are not found.
+ * <p>All copies begin with the same memory. So every source of random numbers that can be reached from a static field or
+ * from a thread (what it runs, and its thread-local values) is looked for before, and gets a new seed after: Random,
+ * SecureRandom, SplittableRandom and the JDK's other generators, those behind Math.random and ThreadLocalRandom, and
+ * Kotlin's. TLS sessions end, so that no two copies go on with one. Generators of other classes, and those that only the
+ * stack of a running method knows, are not found.
  */
 final class Checkpoint implements Copying {
     /** Beyond this many objects the search ends; a Spring application has a million. */
@@ -34,8 +41,11 @@ final class Checkpoint implements Copying {
 
     private final Instrumentation instrumentation;
     private final List<Random> randoms = new ArrayList<>();
-    private final List<SplittableRandom> splittable = new ArrayList<>();
+    /** Generators whose state is their fields that change: whatever is written there is a seed. */
+    private final List<Object> others = new ArrayList<>();
+    private final List<SSLContext> tls = new ArrayList<>();
     private final Unsafe unsafe;
+    final Environment environment;
 
     Checkpoint(Instrumentation instrumentation) {
         this.instrumentation = instrumentation;
@@ -43,6 +53,7 @@ final class Checkpoint implements Copying {
             Field theUnsafe = Unsafe.class.getDeclaredField("theUnsafe");
             theUnsafe.setAccessible(true);
             unsafe = (Unsafe) theUnsafe.get(null);
+            environment = new Environment(unsafe);
         } catch (ReflectiveOperationException e) {
             throw Fault.of(e, true);
         }
@@ -57,12 +68,31 @@ final class Checkpoint implements Copying {
             throw Fault.of(t, true);
         }
         search(handler);
+        for (SSLContext context : tls) {
+            end(context.getClientSessionContext());
+            end(context.getServerSessionContext());
+        }
         System.gc(); // what is not used any more would be in every copy
+    }
+
+    private static void end(SSLSessionContext sessions) {
+        if (sessions == null) {
+            return;
+        }
+        for (Enumeration<byte[]> ids = sessions.getIds(); ids.hasMoreElements();) {
+            SSLSession session = sessions.getSession(ids.nextElement());
+            if (session != null) {
+                session.invalidate();
+            }
+        }
     }
 
     /** Makes a copy differ from all others, and runs the hooks. */
     @Override
-    public void after() {
+    public void after(Map<String, String> changed) {
+        for (Map.Entry<String, String> variable : changed.entrySet()) {
+            environment.set(variable.getKey(), variable.getValue());
+        }
         try (DataInputStream in = new DataInputStream(new FileInputStream("/dev/urandom"))) {
             renew(in);
         } catch (IOException | ReflectiveOperationException e) {
@@ -89,8 +119,8 @@ final class Checkpoint implements Copying {
                 // A ThreadLocalRandom: its state is its threads'.
             }
         }
-        for (SplittableRandom random : splittable) {
-            unsafe.putLong(random, unsafe.objectFieldOffset(SplittableRandom.class.getDeclaredField("seed")), in.readLong());
+        for (Object random : others) {
+            mix(random, in);
         }
         counter(ThreadLocalRandom.class, "seeder", in.readLong());
         counter(SplittableRandom.class, "defaultGen", in.readLong());
@@ -98,6 +128,22 @@ final class Checkpoint implements Copying {
         long offset = unsafe.objectFieldOffset(Thread.class.getDeclaredField("threadLocalRandomSeed"));
         for (Thread thread : Thread.getAllStackTraces().keySet()) {
             unsafe.putLong(thread, offset, in.readLong());
+        }
+    }
+
+    /** Writes new numbers over the state of a generator, which is its fields that are not final. */
+    private void mix(Object random, DataInputStream in) throws IOException {
+        for (Class<?> type = random.getClass(); type != Object.class; type = type.getSuperclass()) {
+            for (Field field : fields(type)) {
+                if (Modifier.isStatic(field.getModifiers()) || Modifier.isFinal(field.getModifiers())) {
+                    continue;
+                }
+                if (field.getType() == long.class) {
+                    unsafe.putLong(random, unsafe.objectFieldOffset(field), in.readLong());
+                } else if (field.getType() == int.class) {
+                    unsafe.putInt(random, unsafe.objectFieldOffset(field), in.readInt());
+                }
+            }
         }
     }
 
@@ -117,6 +163,9 @@ final class Checkpoint implements Copying {
         Set<Object> seen = Collections.newSetFromMap(new IdentityHashMap<>(1 << 16));
         ArrayDeque<Object> next = new ArrayDeque<>();
         add(root, seen, next);
+        for (Thread thread : Thread.getAllStackTraces().keySet()) {
+            add(thread, seen, next);
+        }
         for (Class<?> type : instrumentation.getAllLoadedClasses()) {
             // Of the JDK's own state only what a static field names itself: the rest is large, and nobody's.
             statics(type, seen, type.getClassLoader() == null ? null : next);
@@ -182,26 +231,50 @@ final class Checkpoint implements Copying {
 
     private void add(Object object, Set<Object> seen, ArrayDeque<Object> next) {
         if (object == null || object instanceof String || object instanceof Class || object instanceof Number
-                || object instanceof Reference || object.getClass().getComponentType() != null && object.getClass().getComponentType().isPrimitive()
+                || object.getClass().getComponentType() != null && object.getClass().getComponentType().isPrimitive()
                 || object == this || internal(object) || !seen.add(object)) {
+            return;
+        }
+        if (object instanceof Reference) {
+            // Of references only those of a ThreadLocalMap have a field of their own that matters.
+            if (object.getClass().getName().equals("java.lang.ThreadLocal$ThreadLocalMap$Entry")) {
+                add(threadLocal(object), seen, next);
+            }
             return;
         }
         if (object instanceof Random) {
             randoms.add((Random) object);
-        } else if (object instanceof SplittableRandom) {
-            splittable.add((SplittableRandom) object);
+        } else if (object instanceof SplittableRandom || isGenerator(object.getClass().getName())) {
+            others.add(object);
+        } else if (object instanceof SSLContext) {
+            tls.add((SSLContext) object);
         }
         if (next != null) {
             next.add(object);
         }
     }
 
+    /** Those of RandomGeneratorFactory, and Kotlin's Random(seed). */
+    private static boolean isGenerator(String name) {
+        return name.startsWith("jdk.random.") || name.startsWith("jdk.internal.random.") || name.equals("kotlin.random.XorWowRandom");
+    }
+
+    private Object threadLocal(Object entry) {
+        try {
+            return value(entry, entry.getClass().getDeclaredField("value"));
+        } catch (NoSuchFieldException e) {
+            return null;
+        }
+    }
+
     private static boolean internal(Object object) {
-        if (object instanceof Thread || object instanceof ClassLoader || object instanceof Module) {
+        if (object instanceof ThreadGroup || object instanceof ClassLoader || object instanceof Module) {
             return true;
         }
         String name = object.getClass().getName();
         return (name.startsWith("java.lang.invoke.") || name.startsWith("jdk.internal.") || name.startsWith("sun."))
-                && !(object instanceof Random);
+                && !(object instanceof Random)
+                && !isGenerator(name)
+                && !name.startsWith("sun.net.httpserver."); // it leads to the handlers of the JDK's web server
     }
 }

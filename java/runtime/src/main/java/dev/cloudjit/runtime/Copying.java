@@ -1,10 +1,12 @@
 package dev.cloudjit.runtime;
 
+import java.util.Map;
+
 /** What is done around a checkpoint. Both throw a Fault that ends the process. */
 interface Copying {
     /** Before the process is saved. */
     void before(Object handler);
 
-    /** In each copy, before it serves. */
-    void after();
+    /** In each copy, before it serves. Changed is what of its environment is otherwise than in the process that was saved. */
+    void after(Map<String, String> changed);
 }

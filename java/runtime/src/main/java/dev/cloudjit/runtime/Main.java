@@ -8,6 +8,7 @@ import dev.cloudjit.runtime.api.RuntimeApi;
 import java.io.IOError;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.util.Map;
 
 /**
  * Runs the handler that the argument, or else the environment variable _HANDLER, names.
@@ -33,7 +34,7 @@ public final class Main {
 
     private final RuntimeApi api;
     private final Handler handler;
-    private final InvocationContext.Function function = new InvocationContext.Function();
+    private InvocationContext.Function function = new InvocationContext.Function();
     private final Body answer = new Body();
     private final Runnable flushTrace;
 
@@ -85,9 +86,10 @@ public final class Main {
             if (copying != null) {
                 copying.before(handler);
             }
-            api.restored();
+            Map<String, String> changed = api.restored();
             if (copying != null) {
-                copying.after();
+                copying.after(changed);
+                function = new InvocationContext.Function();
             }
         } catch (Fault fault) {
             FunctionLogger.INSTANCE.logFailure(fault.report());

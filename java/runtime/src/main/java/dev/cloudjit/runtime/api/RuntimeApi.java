@@ -5,7 +5,10 @@ import java.io.OutputStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
+import java.util.Map;
 
 /**
  * The Lambda Runtime API of one endpoint. Not thread-safe: a worker runs one invocation at a time.
@@ -95,13 +98,26 @@ public final class RuntimeApi {
 
     /**
      * Waits until this process is a copy that goes on, or until it is to go on itself. In a copy the connection is
-     * gone, so the question is asked again.
+     * gone, so the question is asked again. Returns the variables of the environment that a copy is given.
      */
-    public void restored() throws IOException {
+    public Map<String, String> restored() throws IOException {
         HttpResponse response = exchange(head("GET ", "restore/next", "", null), null);
         if (response.status != 200) {
             throw new IOException("restore: the Runtime API answered " + response.status);
         }
+        Map<String, String> environment = new LinkedHashMap<>();
+        String set = response.header("lambda-runtime-environment");
+        if (set != null && !set.isEmpty()) {
+            for (String variable : set.split("&")) {
+                int equals = variable.indexOf('=');
+                environment.put(decode(variable.substring(0, equals)), decode(variable.substring(equals + 1)));
+            }
+        }
+        return environment;
+    }
+
+    private static String decode(String s) {
+        return URLDecoder.decode(s, StandardCharsets.UTF_8);
     }
 
     public int fail(String requestId, String errorType, String cause, byte[] document) throws IOException {
