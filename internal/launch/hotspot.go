@@ -85,7 +85,7 @@ func (b *builder) saveOptions() []string {
 	if b.Paths.JDK.Version >= firstUnsafeWarned {
 		options = append(options, "--sun-misc-unsafe-memory-access=allow")
 	}
-	return options
+	return append(options, userOptions(b.Revision.Environment).defaults(savedHeap)...)
 }
 
 // firstUnsafeWarned is the first Java release that can warn of sun.misc.Unsafe (JEP 471).

@@ -38,6 +38,11 @@ func heapMiB(memoryMiB int) int {
 	return memoryMiB - min(max(memoryMiB/4, 56), 1024)
 }
 
+// savedHeap lets the heap of a worker that is saved be hardly larger than what is in it: it begins small, and the collection
+// before the worker is saved shrinks it at once. What had been garbage would be in every copy. It still grows as
+// it is needed: the serial collector collects the whole heap only when it cannot.
+var savedHeap = []string{"-Xms8m", "-XX:MinHeapFreeRatio=10", "-XX:MaxHeapFreeRatio=15", "-XX:-ShrinkHeapInSteps"}
+
 // nativeHeapMiB leaves an eighth, but 24 MiB at least: a binary has no metaspace, no compiler
 // and no profiles, and its code is shared file memory. 128 -> 104, 512 -> 448, 1024 -> 896.
 func nativeHeapMiB(memoryMiB int) int {
@@ -127,6 +132,9 @@ func optionName(option string) string {
 	case strings.HasPrefix(option, "-Xmx"), strings.HasPrefix(option, "-mx"),
 		strings.HasPrefix(option, "-XX:MaxHeapSize="), strings.HasPrefix(option, "-XX:MaxRAMPercentage="):
 		return "heap"
+	case strings.HasPrefix(option, "-Xms"), strings.HasPrefix(option, "-ms"),
+		strings.HasPrefix(option, "-XX:InitialHeapSize="), strings.HasPrefix(option, "-XX:InitialRAMPercentage="):
+		return "initial heap"
 	case strings.HasPrefix(option, "-XX:+Use") && strings.HasSuffix(option, "GC"):
 		return "collector"
 	case option == "-Xint", option == "-Xcomp", option == "-XX:-TieredCompilation", option == "-XX:+TieredCompilation",
