@@ -260,8 +260,8 @@ func guestProgram(t *testing.T) []byte {
 	return b
 }
 
-// javaJar compiles a class of testdata; main says whether the archive names it.
-func javaJar(t *testing.T, class string, main bool) []byte {
+// javaJar compiles a class of testdata; main says whether the archive names it. More are names and contents, in turn.
+func javaJar(t *testing.T, class string, main bool, more ...string) []byte {
 	t.Helper()
 	jdks := toolchain.FindJDKs(toolchain.FindOptions{})
 	if len(jdks) == 0 || jdks[0].Feature() < 21 {
@@ -280,5 +280,5 @@ func javaJar(t *testing.T, class string, main bool) []byte {
 	if main {
 		manifest += "Main-Class: " + class + "\r\n"
 	}
-	return ziptest.Of(t, "META-INF/MANIFEST.MF", manifest+"\r\n", class+".class", string(b))
+	return ziptest.Of(t, append([]string{"META-INF/MANIFEST.MF", manifest + "\r\n", class + ".class", string(b)}, more...)...)
 }
