@@ -52,6 +52,7 @@ type revision struct {
 
 	cpu     atomic.Int64           // of its workers since the node's start, ns
 	dropped atomic.Int64           // bytes of their output
+	wished  atomic.Bool            // an operator waits for an artifact
 	refused atomic.Pointer[string] // why nothing is learnt from its tracers any more
 	missing atomic.Pointer[string] // what a binary lacked, for the next deoptimization's record
 

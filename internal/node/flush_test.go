@@ -10,6 +10,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
 )
@@ -61,6 +62,65 @@ func TestABuildHasWhatWasTracedLast(t *testing.T) {
 		}
 		for _, doc := range b.made {
 			if !strings.Contains(string(doc), "a.Last") {
+				t.Errorf("made from %s", doc)
+			}
+		}
+	})
+}
+
+// TestWishWithoutTraffic: an operator who waits for a binary of a function that nobody invokes now gets one that is made
+// from what the function was asked before. It is asked again where nothing gets out, and by nobody if nobody waits.
+func TestWishWithoutTraffic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &builder{time: time.Second}
+		var mu sync.Mutex
+		rehearsed := map[string]int{}
+		w := open(t, &world{builder: b, program: func(s worker.Spec) fake.Program {
+			seen := ""
+			p := answering(func(_ worker.Spec, payload string) (string, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if records(s) == "metadata" {
+					if !s.Trial {
+						t.Errorf("%s was sent to a recorder that reaches others", payload)
+					}
+					rehearsed[payload]++
+					seen = payload
+				}
+				return `"ok"`, nil
+			})(s)
+			if records(s) == "metadata" {
+				p.Trace = func() []byte {
+					mu.Lock()
+					defer mu.Unlock()
+					return fmt.Appendf(nil, `{"reflection":[{"type":"a.Start"},{"type":"a.%s"}]}`, seen)
+				}
+			}
+			return p
+		}}, func(o *Options) { sampled20(o); o.Policy = &policy.Ladder{} })
+		defer w.Close()
+		id := w.deploy(t, "hello", nil)
+		w.ask(t, id, "Once")
+		time.Sleep(time.Minute)
+		if len(rehearsed) > 0 {
+			t.Errorf("nobody waits, and %v was asked", rehearsed)
+		}
+		if err := w.Optimize(t.Context(), id, ladder.Native); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(rehearsed) != 1 || rehearsed["Once"] != 1 {
+			t.Errorf("asked %v, want Once, once", rehearsed)
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.made) != 1 {
+			t.Errorf("%d binaries, want 1", len(b.made))
+		}
+		for _, doc := range b.made {
+			if !strings.Contains(string(doc), "a.Once") {
 				t.Errorf("made from %s", doc)
 			}
 		}

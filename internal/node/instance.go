@@ -37,6 +37,7 @@ type instance struct {
 	record    string       // the folder of what it records on this host; empty if it does not
 	found     [32]byte     // hash of the metadata that was read there last; the keeper's and its poller's, one after the other
 	broken    int          // traces in a row that were no metadata; likewise
+	rehearsed bool         // samples took the place of its invocations; the poller's
 	out       *logs.Writer // nil without logs
 	hint      *hint        // of a binary
 
@@ -325,9 +326,7 @@ func (n *Node) launch(ctx context.Context, w *instance, artifact string) (worker
 		ID: w.name, Revision: w.rev.spec, Rung: *w.row, Recording: w.recording, Artifact: artifact, Check: w.check, Limits: limits,
 	}
 	if w.recording != ladder.RecordingNone {
-		w.record = filepath.Join(n.opt.Dir, recordFolder, w.name)
-		err := os.MkdirAll(w.record, 0o700)
-		if l.Record = w.record; err != nil { // the disk is full: it serves all the same, and leaves no recording
+		if err := n.recordInto(w, &l); err != nil { // the disk is full: it serves all the same, and leaves no recording
 			n.log.Warn("a worker cannot record", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 			l.Record, l.Recording = "", ladder.RecordingNone
 		}
@@ -347,6 +346,13 @@ func (n *Node) launch(ctx context.Context, w *instance, artifact string) (worker
 	}
 	spec.Output = output
 	return n.start(ctx, spec, n.limitOf(w))
+}
+
+// recordInto makes the folder for what a worker records.
+func (n *Node) recordInto(w *instance, l *Launch) error {
+	w.record = filepath.Join(n.opt.Dir, recordFolder, w.name)
+	l.Record = w.record
+	return os.MkdirAll(w.record, 0o700)
 }
 
 // failure classes a start that came to nothing.

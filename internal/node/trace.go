@@ -28,12 +28,66 @@ func (n *Node) poll(ctx context.Context, w *instance) {
 		select {
 		case <-wait.C:
 			began := time.Now()
+			n.rehearse(ctx, w)
 			n.collect(ctx, w, false)
 			wait.Reset(max(n.opt.TracePeriod, traceShare*time.Since(began)))
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// rehearseAfter is how long a recorder that an operator waits for may go without an invocation.
+const rehearseAfter = 3 * time.Second
+
+// rehearse takes the place of traffic that does not come: where an operator waits for an artifact and nobody invokes the
+// function, a recorder without a network answers once what the function was asked before.
+func (n *Node) rehearse(ctx context.Context, w *instance) {
+	n.mu.Lock()
+	idle := w.served == 0 && w.uses == 0 && n.engine.RevisionCounts(w.rev.id).Invocations > 0
+	n.mu.Unlock()
+	if w.rehearsed || !idle || !w.rev.wished.Load() || time.Since(w.began) < rehearseAfter {
+		return
+	}
+	w.rehearsed = true
+	samples := n.collectSamples(w.rev)
+	if len(samples) == 0 {
+		return
+	}
+	own := &instance{
+		name: w.name + "-rehearsal", rev: w.rev, rung: ladder.First, row: &w.rev.ladder.Rungs[ladder.First], recording: w.recording, began: time.Now(),
+	}
+	defer n.tidy(own)
+	c := &check{n: n, w: own}
+	r := run{rung: own.rung, launch: Launch{Rung: *own.row, Recording: own.recording}}
+	if err := n.recordInto(own, &r.launch); err != nil {
+		n.log.Warn("a worker cannot record", telemetry.KeyWorker, own.name, telemetry.KeyError, err)
+		return
+	}
+	var err error
+	if own.worker, err = c.start(ctx, &r); err != nil {
+		n.log.Warn("no worker came up to answer samples for a recording", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyError, err)
+		return
+	}
+	until := time.Now().Add(askAll)
+	for i, s := range samples {
+		if ctx.Err() != nil || time.Now().After(until) {
+			break
+		}
+		if _, usable := c.answer(ctx, own.worker, s, i); !usable {
+			break
+		}
+		own.served++
+	}
+	select {
+	case <-time.After(traceSettles):
+	case <-ctx.Done():
+	}
+	if err := own.worker.Stop(context.WithoutCancel(ctx), n.opt.StopGrace); err != nil {
+		n.log.Error("stop worker", telemetry.KeyWorker, own.name, telemetry.KeyError, err)
+	}
+	n.log.Info("samples were answered for a recording", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyRevision, w.rev.spec.ID, "samples", own.served)
+	n.collect(context.WithoutCancel(ctx), own, true)
 }
 
 const (

@@ -301,6 +301,7 @@ func (n *Node) operate(rev *revision, what string, ev engine.Event) error {
 		return fmt.Errorf("%s %s: %w: its ladder has one rung, %s", what, id, ErrConflict, rev.ladder.RungName(ladder.First))
 	}
 	if ev.Kind == engine.EventOptimize {
+		rev.wished.Store(true)
 		name := rev.ladder.RungName(ev.Rung)
 		switch {
 		case rev.fn.config.NoOptimize:
