@@ -254,9 +254,10 @@ func (e *Engine) wantRecording(rev RevisionID, x ladder.Recording, why Reason) {
 	}
 }
 
-// recordAside lets a worker be started to take a recording beside those that serve, if one may.
+// recordAside lets a worker be started to take a recording beside those that serve, if one may: at once, or when the
+// recorder of another recording has ended.
 func (e *Engine) recordAside(r *revision, x ladder.Recording) {
-	if r.recorder == pool.None && e.mayRecord(r, x) {
+	if wk := e.pool.Get(r.recorder); (wk == nil || wk.Recording != x) && e.mayRecord(r, x) {
 		r.aside = x
 	}
 }

@@ -200,7 +200,9 @@ func (e *Engine) beginWith(r *revision, a Action, mib int32) WorkerID {
 		rec := &r.recordings[a.Recording]
 		rec.grown = false
 		r.taken, r.answered = e.config.TraceLimit-rec.taken, 0
-		r.aside = ladder.RecordingNone
+		if r.aside == a.Recording {
+			r.aside = ladder.RecordingNone
+		}
 	}
 	a.Kind, a.Worker, a.Revision = ActionStart, w, r.id
 	e.emit(a)
