@@ -72,3 +72,48 @@ func TestNewRung(t *testing.T) {
 		t.Errorf("after it was left, new workers are still of rung %d", c.Rung)
 	}
 }
+
+// TestWishBehindARecorder: an operator's wish that needs another recording than the one under way gets its recorder when
+// that one has ended, without an invocation.
+func TestWishBehindARecorder(t *testing.T) {
+	e := New(NodeConfig{}, &eager{})
+	native, _ := whole.Find(ladder.Native)
+	now := int64(0)
+	var recorders []ladder.Recording
+	events := []Event{
+		{Kind: EventFunctionSet, FunctionConfig: &FunctionConfig{Reserved: -1}},
+		{Kind: EventRevisionAdded, RevisionConfig: &RevisionConfig{Ladder: whole, MemoryMiB: reserves(whole, 64, 32)}},
+		{Kind: EventArrived},
+	}
+	step := func(ev Event) {
+		now += int64(time.Millisecond)
+		for _, a := range e.Step(now, ev, nil) {
+			switch a.Kind {
+			case ActionStart:
+				if a.Recording != ladder.RecordingNone {
+					recorders = append(recorders, a.Recording)
+				}
+				events = append(events, Event{Kind: EventWorkerReady, Worker: a.Worker})
+			case ActionAssign:
+				events = append(events, Event{Kind: EventOptimize, Rung: native}) // while the first recorder works
+				events = append(events, Event{Kind: EventFinished, Worker: a.Worker, Outcome: function.OutcomeOK})
+			case ActionStop:
+				events = append(events, Event{Kind: EventRecording, Recording: a.Recording, Version: 1}, Event{Kind: EventWorkerExited, Worker: a.Worker})
+			case ActionIllegal:
+				t.Fatalf("%v: %+v", ev.Kind, a)
+			}
+		}
+	}
+	for turns := 0; turns < 10_000; turns++ {
+		if len(events) == 0 {
+			step(Event{Kind: EventWoke})
+			continue
+		}
+		ev := events[0]
+		events = events[1:]
+		step(ev)
+	}
+	if len(recorders) != 2 || recorders[0] != ladder.RecordingClasses || recorders[1] != ladder.RecordingMetadata {
+		t.Errorf("recorders of %v, want classes and metadata", recorders)
+	}
+}
