@@ -1,5 +1,5 @@
-// Package assets carries the files that functions run with, inside the cloudjit binary: the
-// Java runtime client, the tracer, and what takes part in building images. It must not know what they are for.
+// Package assets carries the files that functions run with, inside the cloudjit binary: the runtime clients, the
+// tracer, and what takes part in building images. It must not know what they are for.
 package assets
 
 import (
@@ -13,8 +13,14 @@ import (
 	"path/filepath"
 )
 
-//go:embed files
+//go:embed files python nodejs
 var files embed.FS
+
+// Names of the embedded folders.
+const (
+	Python = "python"
+	NodeJS = "nodejs"
+)
 
 // Names of the embedded files.
 const (
@@ -36,15 +42,54 @@ func Install(dir, name string) (string, error) {
 	}
 	sum := sha256.Sum256(content)
 	path := filepath.Join(dir, hex.EncodeToString(sum[:8]), name)
+	if err := write(path, content); err != nil {
+		return "", err
+	}
+	return path, nil
+}
+
+// InstallFolder writes an embedded folder into one of dir named by its hash, where it is not there already, and
+// returns its path.
+func InstallFolder(dir, name string) (string, error) {
+	list, err := files.ReadDir(name)
+	if err != nil {
+		return "", fmt.Errorf("install %s: %w", name, err)
+	}
+	content := map[string][]byte{}
+	sum := sha256.New()
+	for _, e := range list {
+		b, err := files.ReadFile(name + "/" + e.Name())
+		if err != nil {
+			return "", fmt.Errorf("install %s: %w", name, err)
+		}
+		content[e.Name()] = b
+		fmt.Fprintf(sum, "%s %d\n%s", e.Name(), len(b), b)
+	}
+	if name == NodeJS {
+		content["reseed.node"] = reseedAddon()
+		sum.Write(content["reseed.node"])
+	}
+	path := filepath.Join(dir, hex.EncodeToString(sum.Sum(nil)[:8]), name)
+	for file, b := range content {
+		if err := write(filepath.Join(path, file), b); err != nil {
+			return "", err
+		}
+	}
+	return path, nil
+}
+
+// write makes a file, unless it is there already.
+func write(path string, content []byte) error {
+	name := filepath.Base(path)
 	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(content)) {
-		return path, nil
+		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return "", fmt.Errorf("install %s: %w", name, err)
+		return fmt.Errorf("install %s: %w", name, err)
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), name+".")
 	if err != nil {
-		return "", fmt.Errorf("install %s: %w", name, err)
+		return fmt.Errorf("install %s: %w", name, err)
 	}
 	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(content)
@@ -53,7 +98,7 @@ func Install(dir, name string) (string, error) {
 		err = os.Rename(tmp.Name(), path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("install %s: %w", name, err)
+		return fmt.Errorf("install %s: %w", name, err)
 	}
-	return path, nil
+	return nil
 }

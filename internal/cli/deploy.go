@@ -19,12 +19,12 @@ import (
 
 type deployCommand struct {
 	Function    string            `arg:"" help:"Name of the function."`
-	Archive     string            `arg:"" type:"path" help:"JAR, or ZIP with lib/ or with a bootstrap."`
-	Handler     string            `help:"package.Class or package.Class::method. Found by itself where only one class can be it."`
+	Archive     string            `arg:"" type:"path" help:"JAR; ZIP with lib/, with Python or JavaScript, or with a bootstrap; folder or file of Python or JavaScript."`
+	Handler     string            `help:"package.Class, package.Class::method or module.function. Found by itself where only one can be it."`
 	Web         bool              `help:"It is a web application that listens on $PORT, even if it also has handlers."`
 	MainClass   string            `help:"Main class of a web application, if not the manifest's."`
-	Runtime     string            `help:"Lambda runtime; found from the archive." placeholder:"NAME"`
-	Memory      int               `help:"MiB of a worker (512 for Java, 128 for provided)." placeholder:"MIB"`
+	Runtime     string            `help:"Lambda runtime, as java25, python3.13 or nodejs22.x; found from the archive." placeholder:"NAME"`
+	Memory      int               `help:"MiB of a worker (512 for Java, 256 for Python and JavaScript, 128 for provided)." placeholder:"MIB"`
 	Timeout     time.Duration     `help:"Longest that an invocation may take (30s)." placeholder:"TIME"`
 	Env         map[string]string `short:"e" help:"Environment variables, K=V;K=V." placeholder:"K=V"`
 	Concurrency int               `help:"Requests that a worker of a web application takes at once (1)." placeholder:"N"`
@@ -38,14 +38,17 @@ type deployCommand struct {
 var javaRuntimes = []int{8, 11, 17, 21, 25}
 
 func (cmd *deployCommand) Run(c *Context) error {
-	if _, err := os.Stat(cmd.Archive); err != nil {
-		return fmt.Errorf("read archive: %w", err)
-	}
-	info, err := jar.Inspect(cmd.Archive, jar.Limits{})
+	src, err := readSource(cmd.Archive)
 	if err != nil {
-		return fmt.Errorf("look into %s: %w", cmd.Archive, err)
+		return err
 	}
-	request, err := cmd.request(info)
+	info := &jar.Info{Layout: jar.LayoutFiles}
+	if src == nil {
+		if info, err = jar.Inspect(cmd.Archive, jar.Limits{}); err != nil {
+			return fmt.Errorf("look into %s: %w", cmd.Archive, err)
+		}
+	}
+	request, err := cmd.request(info, src)
 	if err != nil {
 		return err
 	}
@@ -53,11 +56,16 @@ func (cmd *deployCommand) Run(c *Context) error {
 	if err != nil {
 		return err
 	}
-	archive, err := os.ReadFile(cmd.Archive)
-	if err != nil {
-		return fmt.Errorf("read archive: %w", err)
+	var archive []byte
+	if src != nil {
+		archive = src.archive
 	}
-	known, err := cmd.complete(c, request)
+	if archive == nil {
+		if archive, err = os.ReadFile(cmd.Archive); err != nil {
+			return fmt.Errorf("read archive: %w", err)
+		}
+	}
+	known, err := cmd.complete(c, request, src)
 	if err != nil {
 		return err
 	}
@@ -102,9 +110,20 @@ func (cmd *deployCommand) isWeb(info *jar.Info) bool {
 }
 
 // request is what the archive and the flags say, as Lambda's API takes it.
-func (cmd *deployCommand) request(info *jar.Info) (map[string]any, error) {
+func (cmd *deployCommand) request(info *jar.Info, src *source) (map[string]any, error) {
 	request := map[string]any{}
 	switch {
+	case src != nil:
+		if cmd.Web || cmd.MainClass != "" {
+			return nil, &usageError{"web applications are in Java: a function in " + src.language.Name + " gets HTTP requests by its function URL (--url)"}
+		}
+		if cmd.Handler == "" {
+			handler, err := src.handler()
+			if err != nil {
+				return nil, err
+			}
+			request["Handler"] = handler
+		}
 	case info.Kind() == function.KindProvided:
 		request["Runtime"], request["Handler"] = "provided.al2023", "bootstrap"
 	case cmd.isWeb(info):
@@ -184,13 +203,21 @@ func putSamples(c *Context, name string, samples []byte) error {
 
 // complete adds what a new function needs and nobody said. One that is known keeps what it has, and gets
 // its policy first: what the code that comes is prepared by.
-func (cmd *deployCommand) complete(c *Context, request map[string]any) (known bool, err error) {
+func (cmd *deployCommand) complete(c *Context, request map[string]any, src *source) (known bool, err error) {
 	var own store.Policy
 	if err := cmd.policyFlags.apply(&own); err != nil {
 		return false, &usageError{err.Error()}
 	}
-	err = c.Client.Call(c, http.MethodGet, client.FunctionPath(cmd.Function)+"/configuration", nil, nil)
+	var has struct{ Runtime string }
+	err = c.Client.Call(c, http.MethodGet, client.FunctionPath(cmd.Function)+"/configuration", nil, &has)
 	var missing *client.Error
+	if notFound := errors.As(err, &missing) && missing.Status == http.StatusNotFound; src != nil && request["Runtime"] == nil && (err == nil || notFound) {
+		runtime, err := src.runtime(c, has.Runtime)
+		if err != nil {
+			return false, err
+		}
+		request["Runtime"] = runtime
+	}
 	if err == nil {
 		return true, setPolicy(c, client.OwnFunction(cmd.Function)+"/policy", own)
 	}
@@ -203,6 +230,9 @@ func (cmd *deployCommand) complete(c *Context, request map[string]any) (known bo
 	defaults := map[string]any{"Timeout": 30, "MemorySize": 512, "Role": "arn:aws:iam::000000000000:role/cloudjit"}
 	if request["Runtime"] == "provided.al2023" {
 		defaults["MemorySize"] = 128
+	}
+	if src != nil {
+		defaults["MemorySize"] = 256
 	}
 	for key, value := range defaults {
 		if _, set := request[key]; !set {

@@ -17,6 +17,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot/nativeimage"
 	"github.com/cloudjit/cloudjit/internal/assets"
 	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/language"
 	"github.com/cloudjit/cloudjit/internal/server"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
 )
@@ -27,7 +28,7 @@ type doctorCommand struct {
 
 // Help is shown below the command's usage.
 func (*doctorCommand) Help() string {
-	return "Ends with 1 if something lacks that CloudJIT needs to run Java functions and to optimize them."
+	return "Ends with 1 if something lacks that CloudJIT needs to run Java functions and to optimize them. Interpreters of other languages are listed."
 }
 
 // Marks of findings.
@@ -59,6 +60,7 @@ type diagnosis struct {
 func (cmd *doctorCommand) Run(c *Context) error {
 	d := diagnosis{OK: true, Machine: toolchain.Inspect(c, toolchain.FindOptions{GraalVMHome: cmd.GraalvmHome, Cache: config.CacheDir()})}
 	d.Findings = javaFindings(&d.Machine)
+	d.Findings = append(d.Findings, interpreterFindings(c)...)
 	d.Findings = append(d.Findings, builderFindings(&d.Machine)...)
 	d.Findings = append(d.Findings, answersFinding(c, &d.Machine)...)
 	d.Findings = append(d.Findings, tracerFinding(&d.Machine))
@@ -94,6 +96,31 @@ func javaFindings(m *toolchain.Report) []finding {
 	if len(out) == 0 {
 		out = append(out, finding{"JDK", markLacks, "none found: Java functions cannot run",
 			`install one with "cloudjit toolchain install jdk" (or apt-get install openjdk-25-jdk-headless), or set JAVA_HOME`})
+	}
+	return out
+}
+
+// interpreterFindings says which runtimes of other languages functions can have, and what each interpreter says of itself.
+func interpreterFindings(ctx context.Context) []finding {
+	found := toolchain.FindInterpreters(ctx, toolchain.InterpreterOptions{})
+	var out []finding
+	for _, l := range language.All() {
+		any := false
+		for _, i := range found {
+			if i.Kind != l.Kind {
+				continue
+			}
+			any = true
+			if version := toolchain.VersionOf(ctx, i.Program); version == "" {
+				out = append(out, finding{l.Name, markLimited, fmt.Sprintf("%s does not run: no function has the runtime %s", i.Program, i.Runtime), "install it anew"})
+			} else {
+				out = append(out, finding{l.Name, markOK, fmt.Sprintf("%s: %s in %s", i.Runtime, strings.TrimPrefix(version, "Python "), i.Program), ""})
+			}
+		}
+		if !any {
+			out = append(out, finding{l.Name, markNote, "none found: functions in it cannot run here",
+				fmt.Sprintf("install it (Debian: apt-get install %s), or name its program in workers.interpreters", l.Package)})
+		}
 	}
 	return out
 }

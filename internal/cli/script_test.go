@@ -19,6 +19,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
 )
 
 func TestMain(m *testing.M) {
@@ -62,6 +65,13 @@ func TestCommands(t *testing.T) {
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
+			if cond == "interpreters" {
+				kinds := map[function.Kind]bool{}
+				for _, i := range toolchain.FindInterpreters(t.Context(), toolchain.InterpreterOptions{}) {
+					kinds[i.Kind] = true
+				}
+				return len(kinds) == 2, nil
+			}
 			if cond != "samples" {
 				return false, fmt.Errorf("unknown condition %q", cond)
 			}

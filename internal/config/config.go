@@ -131,6 +131,9 @@ type Workers struct {
 	Queue int `yaml:"queue"`
 	// CPUs that one worker may use; 0: all.
 	CPUs float64 `yaml:"cpus"`
+	// Interpreters are programs, or folders with programs, that run functions in Python and JavaScript before those that are
+	// found in PATH and in the folders of version managers.
+	Interpreters []string `yaml:"interpreters"`
 	// Users are the host's for workers of a server that is root, one for each function. Count 0: 65,536 from
 	// 1,900,000,000 on.
 	Users Users `yaml:"users"`

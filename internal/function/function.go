@@ -32,6 +32,10 @@ const (
 	KindWeb
 	// KindProvided is a ZIP with an executable "bootstrap" that speaks the Runtime API.
 	KindProvided
+	// KindPython is a handler in Python, run by CloudJIT's own runtime client.
+	KindPython
+	// KindNode is one in JavaScript, run by Node.js.
+	KindNode
 )
 
 // Rung is the name of a way to run a revision, as "hotspot" or "native"; package ladder says what each is.
@@ -84,9 +88,9 @@ type Spec struct {
 	// Version is what the invocation sees as AWS_LAMBDA_FUNCTION_VERSION: "$LATEST" or a number.
 	Version string `json:"version"`
 	Kind    Kind   `json:"kind"`
-	// Runtime is the Lambda runtime identifier the user gave: "java21", "java25", "provided.al2023"...
+	// Runtime is the Lambda runtime identifier the user gave: "java21", "python3.12", "nodejs22.x", "provided.al2023"...
 	Runtime string `json:"runtime"`
-	// Handler is "package.Class", "package.Class::method", or what a provided runtime makes of it.
+	// Handler is "package.Class", "package.Class::method", "module.function", or what a provided runtime makes of it.
 	Handler string `json:"handler,omitempty"`
 	// MainClass is the entry of a web function; empty: the JAR's manifest says.
 	MainClass string `json:"mainClass,omitempty"`
@@ -105,7 +109,7 @@ type Spec struct {
 }
 
 var (
-	kindNames    = [...]string{"unknown", "handler", "web", "provided"}
+	kindNames    = [...]string{"unknown", "handler", "web", "provided", "python", "nodejs"}
 	deoptNames   = [...]string{"reexecute", "error"}
 	outcomeNames = [...]string{"unknown", "ok", "handler-error", "timeout", "crashed", "out-of-memory", "deoptimized", "too-large", "init-error", "cancelled"}
 )

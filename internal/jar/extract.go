@@ -77,6 +77,18 @@ func Unpack(file, dir string, limits Limits) (*Info, error) {
 	return info, nil
 }
 
+// UnpackFiles lays all files of an archive out as they are, whatever it looks like, in a folder that exists and is empty. They
+// keep the times of their last change, by which Python knows whether compiled code is that of the source beside it.
+func UnpackFiles(file, dir string, limits Limits) error {
+	lim := limits.orDefault()
+	a, err := open(file, lim)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return a.extractAll(&Info{Layout: LayoutFiles}, dir)
+}
+
 // CleanScratch removes what killed Extracts left beside the folders in parent. Not to be called
 // while an Extract into parent runs.
 func CleanScratch(parent string) error {
@@ -135,8 +147,14 @@ func (a *archive) extractAll(info *Info, dir string) error {
 		if e.Mode()&0o111 != 0 || (info.Layout == LayoutProvided && name == "bootstrap") {
 			mode = 0o755
 		}
-		if err := e.extract(filepath.Join(dir, filepath.FromSlash(name)), mode); err != nil {
+		to := filepath.Join(dir, filepath.FromSlash(name))
+		if err := e.extract(to, mode); err != nil {
 			return err
+		}
+		if info.Layout == LayoutFiles && !e.Modified.IsZero() {
+			if err := os.Chtimes(to, e.Modified, e.Modified); err != nil {
+				return fmt.Errorf("extract %q: %w", e.name, err)
+			}
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/jar/classfile"
+	"github.com/cloudjit/cloudjit/internal/language"
 )
 
 // Inspect reads the whole archive and says what is in it. An archive that it accepts can be
@@ -100,6 +101,8 @@ func (a *archive) layout(info *Info, m manifest) {
 		info.Layout = LayoutJar
 	case a.hasClassesAtRoot() && !a.hasJars("lib/") && !a.hasJars(""):
 		info.Layout = LayoutJar // a ZIP of nothing but classes is a JAR without a manifest
+	case !a.hasClassesAtRoot() && !a.hasJars("lib/") && !a.hasJars("") && a.hasSource():
+		info.Layout, info.prefix = LayoutFiles, ""
 	default:
 		info.Layout = LayoutZip
 	}
@@ -138,6 +141,13 @@ func (a *archive) hasJars(folder string) bool {
 
 func (a *archive) hasClassesAtRoot() bool {
 	return slices.ContainsFunc(a.files, func(e *entry) bool { return strings.HasSuffix(e.name, ".class") })
+}
+
+// hasSource reports source files of a language that an interpreter runs.
+func (a *archive) hasSource() bool {
+	return slices.ContainsFunc(a.files, func(e *entry) bool {
+		return slices.ContainsFunc(language.All(), func(l language.Language) bool { return slices.Contains(l.Extensions, path.Ext(e.name)) })
+	})
 }
 
 // onClassPath reports whether a JAR, named without the prefix, is loaded by the application.

@@ -67,6 +67,8 @@ const (
 	LayoutQuarkus Layout = "quarkus-fast-jar"
 	// LayoutProvided has an executable bootstrap at its root.
 	LayoutProvided Layout = "provided"
+	// LayoutFiles is source of a language that an interpreter runs, and what it depends on: files as they are.
+	LayoutFiles Layout = "files"
 )
 
 // Framework is what the builder has to know about an application.

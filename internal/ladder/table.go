@@ -15,6 +15,7 @@ const (
 	Native          function.Rung = "native"
 	NativeOptimized function.Rung = "native-optimized"
 	Direct          function.Rung = "direct"
+	Interpreter     function.Rung = "interpreter"
 )
 
 // Names of the builders.
@@ -86,6 +87,26 @@ var ladders = map[function.Kind]Ladder{
 		Name: "provided", Start: 100 * time.Millisecond,
 		Rungs: []Rung{{Name: Direct, Start: 1, First: 1, Speed: 1, Memory: 1}},
 	},
+	function.KindPython: {
+		Name: "python", Start: 250 * time.Millisecond, // with a library or two
+		Rungs: []Rung{
+			{Name: Interpreter, Start: 1, First: 1, Speed: 1, Memory: 1},
+			{Name: Snapshot, Artifact: ArtifactSnapshot, Builder: BuilderSnapshot,
+				Start: 0.16, First: 0.5, Speed: 1, Memory: 0.75,
+				Cost:  Cost{Wall: 1500 * time.Millisecond, CPU: 1000 * time.Millisecond, MemoryMB: 80, DiskMB: 45},
+				Check: Cost{Wall: 1500 * time.Millisecond, CPU: 1000 * time.Millisecond, MemoryMB: 60}},
+		},
+	},
+	function.KindNode: {
+		Name: "nodejs", Start: 250 * time.Millisecond, // with a library or two
+		Rungs: []Rung{
+			{Name: Interpreter, Start: 1, First: 1, Speed: 1, Memory: 1},
+			{Name: Snapshot, Artifact: ArtifactSnapshot, Builder: BuilderSnapshot,
+				Start: 0.2, First: 0.5, Speed: 1, Memory: 0.6,
+				Cost:  Cost{Wall: 1500 * time.Millisecond, CPU: 1000 * time.Millisecond, MemoryMB: 100, DiskMB: 45},
+				Check: Cost{Wall: 1500 * time.Millisecond, CPU: 1000 * time.Millisecond, MemoryMB: 80}},
+		},
+	},
 }
 
 // Of is the ladder of a kind of function; nil if there is none. It must not be changed: see Clone.
@@ -106,5 +127,5 @@ func (l *Ladder) Clone() *Ladder {
 
 // Names are those of all rungs of all ladders, each once.
 func Names() []function.Rung {
-	return []function.Rung{HotSpot, AOTCache, AOTCacheC2, Snapshot, Native, NativeOptimized, Direct}
+	return []function.Rung{HotSpot, AOTCache, AOTCacheC2, Snapshot, Native, NativeOptimized, Direct, Interpreter}
 }

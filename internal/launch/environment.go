@@ -100,6 +100,7 @@ func (b *builder) environment() []string {
 		"AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
 		"AWS_XRAY_DAEMON_ADDRESS":  "169.254.79.129:2000", // as in Lambda; nobody listens
 	}
+	maps.Copy(env, b.defaults)
 	maps.Copy(env, r.Environment)
 	maps.Copy(env, map[string]string{
 		"AWS_REGION":                      region,

@@ -68,6 +68,9 @@ type Paths struct {
 	Artifact string
 	// Record is the host's folder that gets this worker's recording at its end.
 	Record string
+	// Interpreter runs the functions of a language that has one, and Client is the folder of its runtime client.
+	Interpreter Interpreter
+	Client      string
 }
 
 // Platform is what all functions of a node are told.
@@ -125,7 +128,11 @@ func Worker(r Request) (worker.Spec, error) {
 	case r.Revision.Kind == function.KindProvided:
 		err = b.direct()
 	default:
-		err = b.hotspot()
+		if c, ok := commands[r.Revision.Kind]; ok {
+			err = b.interpreted(c)
+		} else {
+			err = b.hotspot()
+		}
 	}
 	if err != nil {
 		return worker.Spec{}, fmt.Errorf("launch revision %s as %s: %w", r.Revision.ID, r.Rung.Name, err)
@@ -156,6 +163,8 @@ func newBuilder(r Request) *builder {
 type builder struct {
 	Request
 	spec worker.Spec
+	// defaults are variables that the function may replace.
+	defaults map[string]string
 }
 
 func (b *builder) mount(source, target string) {

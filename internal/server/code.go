@@ -31,6 +31,7 @@ type unpacked struct {
 
 const (
 	codeFolder    = "code"
+	filesFolder   = "files"
 	classesFolder = "classes"
 	classesFile   = "classes.jar"
 	infoFile      = "info.json"
@@ -92,6 +93,41 @@ func (c *code) open(ctx context.Context, sha string) (unpacked, error) {
 	}
 	c.known.Store(sha, u)
 	return u, nil
+}
+
+// files returns the folder of an archive's files as they are: what languages other than Java see as /var/task.
+func (c *code) files(ctx context.Context, sha string) (string, error) {
+	u, err := c.open(ctx, sha)
+	if err != nil || u.info.Layout == jar.LayoutFiles {
+		return u.dir, err
+	}
+	// An archive that looks like a JAR was rearranged.
+	tree := filepath.Dir(u.dir)
+	final := filepath.Join(tree, filesFolder)
+	if _, err := os.Stat(final); err == nil {
+		return final, nil
+	}
+	blob, err := c.store.Path(sha)
+	if err != nil {
+		return "", err
+	}
+	tmp, err := os.MkdirTemp(tree, ".files-")
+	if err != nil {
+		return "", fmt.Errorf("unpack code %s: %w", sha, err)
+	}
+	defer os.RemoveAll(tmp)
+	if err := jar.UnpackFiles(blob, tmp, c.limits); err != nil {
+		return "", fmt.Errorf("unpack code %s: %w", sha, err)
+	}
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return "", fmt.Errorf("unpack code %s: %w", sha, err)
+	}
+	if err := os.Rename(tmp, final); err != nil {
+		if _, statErr := os.Stat(final); statErr != nil {
+			return "", fmt.Errorf("unpack code %s: %w", sha, err)
+		} // another one was first
+	}
+	return final, nil
 }
 
 // packClasses returns the JAR of the classes that lie in the folder of code itself, and makes it where an

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
@@ -12,9 +13,11 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot/snapshot"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/language"
 	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -27,6 +30,8 @@ type launcher struct {
 	tracer        string
 	image         string
 	platform      launch.Platform
+	interpreters  []toolchain.Interpreter
+	clients       map[function.Kind]string // folders of the languages' runtime clients
 	caches        *javacache.Builder
 	snapshots     *snapshot.Builder
 }
@@ -34,8 +39,8 @@ type launcher struct {
 // Launch implements node.Launcher. The error wraps aot.ErrStale where the artifact is a cache that no longer
 // fits. A function that cannot be recorded for a cache runs all the same, and leaves no recording.
 func (l *launcher) Launch(ctx context.Context, n node.Launch) (worker.Spec, error) {
-	request := l.java
-	if n.Rung.Artifact == ladder.ArtifactBinary || n.Revision.Kind == function.KindProvided {
+	request := l.managed
+	if n.Rung.Artifact == ladder.ArtifactBinary {
 		request = l.request
 	}
 	r, err := request(ctx, n.Revision)
@@ -118,6 +123,59 @@ func (l *launcher) java(ctx context.Context, rev *function.Spec) (launch.Request
 	return r, nil
 }
 
+// managed is request with what the revision runs on: an interpreter, a JDK, or nothing.
+func (l *launcher) managed(ctx context.Context, rev *function.Spec) (launch.Request, error) {
+	if rev.Kind == function.KindProvided {
+		return l.request(ctx, rev)
+	}
+	if _, ok := language.Of(rev.Kind); !ok {
+		return l.java(ctx, rev)
+	}
+	i, err := l.interpreter(rev)
+	if err != nil {
+		return launch.Request{}, err
+	}
+	code, err := l.code.files(ctx, rev.CodeSHA256)
+	if err != nil {
+		return launch.Request{}, err
+	}
+	return launch.Request{Revision: rev, Platform: l.platform, Now: time.Now(), Paths: launch.Paths{
+		Code: code, Client: l.clients[rev.Kind],
+		Interpreter: launch.Interpreter{Release: i.Release, Program: i.Program, Home: i.Home},
+	}}, nil
+}
+
+// runtimes are those of the interpreters that are here.
+func (l *launcher) runtimes() []string {
+	var all []string
+	for _, i := range l.interpreters {
+		all = append(all, i.Runtime)
+	}
+	return all
+}
+
+// interpreter is the one that runs a revision.
+func (l *launcher) interpreter(rev *function.Spec) (toolchain.Interpreter, error) {
+	var there []string
+	for _, i := range l.interpreters {
+		if i.Runtime == rev.Runtime {
+			return i, nil
+		}
+		if i.Kind == rev.Kind {
+			there = append(there, i.Runtime)
+		}
+	}
+	lang, _ := language.Of(rev.Kind)
+	what := "no " + lang.Name + " at all is"
+	if len(there) > 0 {
+		what = "this machine has " + strings.Join(there, ", ")
+	} else {
+		what += " found on this machine"
+	}
+	return toolchain.Interpreter{}, fmt.Errorf("%s %s is needed for %s, and %s: install it, or name it in workers.interpreters, and start the server again",
+		lang.Name, lang.Release(rev.Runtime), rev.Runtime, what)
+}
+
 // prepare fails for a revision that can never run here.
 func (l *launcher) prepare(ctx context.Context, rev *store.Revision) error {
 	u, err := l.code.open(ctx, rev.Spec.CodeSHA256)
@@ -126,6 +184,10 @@ func (l *launcher) prepare(ctx context.Context, rev *store.Revision) error {
 	}
 	if rev.Spec.Kind == function.KindProvided {
 		return nil
+	}
+	if _, ok := language.Of(rev.Spec.Kind); ok {
+		_, err = l.interpreter(&rev.Spec)
+		return err
 	}
 	_, err = launch.SelectJDK(l.jdks, u.info.JavaVersion)
 	return err

@@ -41,8 +41,8 @@ func newBuilders(opt Options, data string, l *launcher, driver worker.Driver, li
 		l.caches = caches
 		builders = append(builders, caches)
 	}
-	if len(l.jdks) > 0 && driver.Capabilities().Snapshot {
-		snapshots, err := snapshot.New(snapshot.Options{Cache: filepath.Join(data, "snapshots"), Driver: driver, Request: l.java})
+	if driver.Capabilities().Snapshot {
+		snapshots, err := snapshot.New(snapshot.Options{Cache: filepath.Join(data, "snapshots"), Driver: driver, Request: l.managed})
 		if err != nil {
 			return nil, fmt.Errorf("start the builder of snapshots: %w", err)
 		}

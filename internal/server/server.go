@@ -32,6 +32,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/spool"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -157,7 +158,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		Credentials: opt.Config.Credentials, Insecure: opt.Config.Insecure, Hosts: hosts(opt.Config), Origins: opt.Config.Origins,
 		Audit: audits[0], AuditInvocations: audits[1],
 		Limits: opt.Config.Limits, Async: opt.Config.Async, Concurrency: opt.Config.Workers.Concurrency,
-		Policy: nodeOptions.Defaults, Version: opt.Version, Problems: s.store.Problems, Disk: use.kinds, CodeBytes: int64(opt.Config.Disk.CodeMB) * 1e6,
+		Policy: nodeOptions.Defaults, Version: opt.Version, Runtimes: l.runtimes(), Problems: s.store.Problems, Disk: use.kinds, CodeBytes: int64(opt.Config.Disk.CodeMB) * 1e6,
 		Backup: func(ctx context.Context, w io.Writer) error {
 			return backup.Write(ctx, w, s.store, artifacts, opt.Version)
 		},
@@ -310,6 +311,15 @@ func (s *Server) newLauncher(c *code) (*launcher, error) {
 			return nil, err
 		}
 		*a.path = path
+	}
+	l.interpreters = toolchain.FindInterpreters(s.life, toolchain.InterpreterOptions{Named: s.opt.Config.Workers.Interpreters})
+	l.clients = map[function.Kind]string{}
+	for kind, name := range map[function.Kind]string{function.KindPython: assets.Python, function.KindNode: assets.NodeJS} {
+		path, err := assets.InstallFolder(filepath.Join(s.opt.Cache, "assets"), name)
+		if err != nil {
+			return nil, err
+		}
+		l.clients[kind] = path
 	}
 	return l, nil
 }

@@ -33,7 +33,7 @@ func PaperBuildTimes() []time.Duration {
 }
 
 // NamedLadder is a ladder that ships with CloudJIT: "paper", "measured" (this platform's own for
-// handlers, which is also docs/simulator/ladder-measured.json) and "web" (its own for web applications).
+// handlers in Java, which is also docs/simulator/ladder-measured.json), "web" (its own for web applications), "python" and "nodejs".
 func NamedLadder(name string) (*ladder.Ladder, bool) {
 	switch name {
 	case "paper":
@@ -42,6 +42,10 @@ func NamedLadder(name string) (*ladder.Ladder, bool) {
 		return ladder.Of(function.KindHandler).Clone(), true
 	case "web":
 		return ladder.Of(function.KindWeb).Clone(), true
+	case "python":
+		return ladder.Of(function.KindPython).Clone(), true
+	case "nodejs":
+		return ladder.Of(function.KindNode).Clone(), true
 	}
 	return nil, false
 }

@@ -103,7 +103,8 @@ type fit struct {
 	Machine string `json:"machine"`
 	// Revision is whose it is: its memory holds that one's environment.
 	Revision function.RevisionID `json:"revision"`
-	JDK      string              `json:"jdk"`
+	// JDK is what runs the function, a JDK or an interpreter.
+	JDK string `json:"jdk"`
 	// Files are the images' sizes, by name.
 	Files map[string]int64 `json:"files"`
 }
@@ -116,11 +117,20 @@ func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
 	if err != nil {
 		return "", err
 	}
-	jdk, err := aot.JDKIdentity(r.Paths.JDK.Home)
+	jdk, err := identity(&r)
 	if err != nil {
-		return "", &aot.Error{Class: aot.ClassTool, Reason: "the JDK cannot be read", Err: err}
+		return "", &aot.Error{Class: aot.ClassTool, Reason: "what runs the function cannot be read", Err: err}
 	}
-	return hash("key", b.machine, jdk, string(req.Revision.ID), r.Paths.Runtime), nil
+	return hash("key", b.machine, jdk, string(req.Revision.ID), r.Paths.Runtime, r.Paths.Client), nil
+}
+
+// identity is that of the JDK or interpreter that runs a function.
+func identity(r *launch.Request) (string, error) {
+	if program := r.Paths.Interpreter.Program; program != "" {
+		file, err := aot.Look(program)
+		return fmt.Sprintf("%s %d %d", program, file.Size, file.Time), err
+	}
+	return aot.JDKIdentity(r.Paths.JDK.Home)
 }
 
 func hash(parts ...string) aot.Key {
@@ -169,8 +179,8 @@ func (b *Builder) Check(dir string, r *launch.Request) error {
 	}
 	if err == nil {
 		var jdk string
-		if jdk, err = aot.JDKIdentity(r.Paths.JDK.Home); err == nil && jdk != f.JDK {
-			err = errors.New("it was made with another JDK")
+		if jdk, err = identity(r); err == nil && jdk != f.JDK {
+			err = errors.New("it was made with another JDK or interpreter")
 		}
 	}
 	if err == nil {
@@ -247,9 +257,9 @@ func (b *Builder) build(ctx context.Context, req *aot.Request, began time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	jdk, err := aot.JDKIdentity(r.Paths.JDK.Home)
+	jdk, err := identity(&r)
 	if err != nil {
-		return nil, fmt.Errorf("read the JDK: %w", err)
+		return nil, fmt.Errorf("read what runs the function: %w", err)
 	}
 	scratch, err := b.store.Scratch()
 	if err != nil {

@@ -72,6 +72,8 @@ type Options struct {
 	Backup func(ctx context.Context, w io.Writer) error
 	// Problems say what is wrong, for the health resource; nil: nothing ever is.
 	Problems func() []health.Problem
+	// Runtimes are those of the interpreters that are here, for the health resource.
+	Runtimes []string
 	// Version of CloudJIT, for the health resource.
 	Version string
 }

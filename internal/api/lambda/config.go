@@ -12,6 +12,8 @@ import (
 	"github.com/cloudjit/cloudjit/internal/api/gate"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/language"
+	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
 
@@ -62,6 +64,15 @@ const (
 )
 
 var javaRuntimes = []string{"java8", "java8.al2", "java11", "java17", "java21", "java25"}
+
+// managedRuntimes are those that the platform brings a runtime client for.
+func managedRuntimes() []string {
+	all := slices.Clone(javaRuntimes)
+	for _, l := range language.All() {
+		all = append(all, l.Runtimes...)
+	}
+	return all
+}
 
 var providedRuntimes = []string{"provided", "provided.al2", "provided.al2023"}
 
@@ -168,9 +179,9 @@ func (c *configInput) applyText(spec *function.Spec, attr *store.Attributes) err
 		spec.Handler = *c.Handler
 	}
 	if c.Runtime != nil {
-		if !slices.Contains(javaRuntimes, *c.Runtime) && !slices.Contains(providedRuntimes, *c.Runtime) {
+		if managed := managedRuntimes(); !slices.Contains(managed, *c.Runtime) && !slices.Contains(providedRuntimes, *c.Runtime) {
 			return gate.Invalid("Value %s at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: [%s, %s] or be a valid ARN",
-				gate.Clip(*c.Runtime), strings.Join(javaRuntimes, ", "), strings.Join(providedRuntimes, ", "))
+				gate.Clip(*c.Runtime), strings.Join(managed, ", "), strings.Join(providedRuntimes, ", "))
 		}
 		spec.Runtime = *c.Runtime
 	}
@@ -205,6 +216,10 @@ func (c *configInput) applyEnvironment(spec *function.Spec, _ *store.Attributes)
 			return gate.Invalid("%s: want how many requests a worker of a web function takes at once, 1..%d, got %q", concurrencyVariable, maxWebConcurrency, gate.Clip(v))
 		}
 		spec.Concurrency = n
+	}
+	if v, ok := c.Environment.Variables[launch.ClientVariable]; ok && v != launch.ClientOwn && v != launch.ClientAWS {
+		return gate.Invalid("%s: want %s (the platform's own runtime client) or %s (the published one, which the archive brings), got %q",
+			launch.ClientVariable, launch.ClientOwn, launch.ClientAWS, gate.Clip(v))
 	}
 	spec.Environment = c.Environment.Variables
 	return nil
@@ -285,6 +300,13 @@ func classify(spec *function.Spec, attr *store.Attributes, info *jar.Info) error
 		spec.Kind = function.KindProvided
 		return nil
 	}
+	if l, ok := language.OfRuntime(spec.Runtime); ok {
+		if err := l.CheckHandler(spec.Handler); err != nil {
+			return gate.Invalid("%s", err)
+		}
+		spec.Kind = l.Kind
+		return nil
+	}
 	switch {
 	case spec.Handler == "" && info.Kind() == function.KindUnknown && len(info.Candidates()) > 0:
 		return gate.Invalid("Handler is missing, and of the archive it cannot be known: %s, by the handler's name or by \"web\".", info.Doubt())
@@ -323,6 +345,9 @@ func classifyWeb(spec *function.Spec, info *jar.Info) error {
 func checkJava(_ *function.Spec, info *jar.Info) error {
 	if info.Layout == jar.LayoutProvided {
 		return gate.Invalid("The archive holds a \"bootstrap\": its Runtime is one of %s.", strings.Join(providedRuntimes, ", "))
+	}
+	if info.Layout == jar.LayoutFiles {
+		return gate.Invalid("The archive has no Java classes, but source of another language: its Runtime is one of %s.", strings.Join(managedRuntimes()[len(javaRuntimes):], ", "))
 	}
 	if info.Classes == 0 && len(info.Paths) <= 1 {
 		return gate.Invalid("The archive has no classes: upload a JAR, or a ZIP with the JARs in lib/.")

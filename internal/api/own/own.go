@@ -104,7 +104,8 @@ func (s *API) health(w http.ResponseWriter, r *http.Request) error {
 		Queued    uint64           `json:"queued"`
 		Problems  []health.Problem `json:"problems,omitempty"`
 		Disk      []health.Disk    `json:"disk,omitempty"`
-	}{"ok", s.Opt.Version, s.Started.UTC(), len(s.Store.Functions()), 0, nil, nil}
+		Runtimes  []string         `json:"runtimes,omitempty"`
+	}{"ok", s.Opt.Version, s.Started.UTC(), len(s.Store.Functions()), 0, nil, nil, s.Opt.Runtimes}
 	if s.Opt.Disk != nil {
 		answer.Disk = s.Opt.Disk()
 	}

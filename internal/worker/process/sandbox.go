@@ -258,7 +258,6 @@ func (b *builder) root() {
 		b.bind(m)
 	}
 	b.folders()
-	b.Try("remove the empty folder", unix.SYS_UNLINKAT, unix.AT_FDCWD, nothing, unix.AT_REMOVEDIR)
 
 	ro := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	b.Do("make the root read-only", unix.SYS_MOUNT_SETATTR, unix.AT_FDCWD, ".", 0, script.Keep(&b.Script, ro), int(unsafe.Sizeof(*ro)))
@@ -322,8 +321,9 @@ func (b *builder) bind(m bind) {
 	}
 }
 
-// nothing is an empty folder: an overlay wants two.
-const nothing = ".nothing"
+// nothing is an empty folder, since an overlay wants two. It stays: where it is removed the views list no file. Every system
+// has one of this name.
+const nothing = "mnt"
 
 // overlay lays a view of a folder over it. Its files are the same pages of memory, but their inodes are those of
 // this mount alone: whoever watches them (inotify) sees no other process open them, and who locks them (flock)

@@ -87,6 +87,11 @@ func TestViewOfItsOwn(t *testing.T) {
 		}
 		f.Close()
 	}
+	for dir, want := range map[string]string{"/var/task": "guest", "/usr": "bin", "/etc": "passwd"} {
+		if names := workertest.List(t, w, dir); !slices.Contains(names, want) {
+			t.Errorf("in %s a worker sees %q", dir, names)
+		}
+	}
 	seen := workertest.Watch(t, w, append(files, filepath.Dir(shell), "/var/task"), func() {
 		if out, err := exec.Command("/bin/sh", "-c", "exit 0").CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", err, out)

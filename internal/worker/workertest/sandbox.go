@@ -416,6 +416,12 @@ func Lock(t testing.TB, w worker.Worker, file string) string {
 	return string(res.Payload)
 }
 
+// List lets a Handler list a folder.
+func List(t testing.TB, w worker.Worker, dir string) []string {
+	t.Helper()
+	return ask[[]string](t, w, Command{Do: "list", Text: dir})
+}
+
 // Watch lets a Handler watch files while something happens, and returns how many events it saw.
 func Watch(t testing.TB, w worker.Worker, files []string, happens func()) int {
 	t.Helper()

@@ -1,0 +1,1 @@
+export const handler = async () => import.meta.url.slice(-6);

@@ -1,0 +1,1 @@
+console.log("loading"); throw new TypeError("at load");

@@ -1,0 +1,1 @@
+Promise.reject(new Error("at load")); exports.handler = async () => { await new Promise((r) => setTimeout(r, 2000)); };

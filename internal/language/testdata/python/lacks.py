@@ -1,0 +1,2 @@
+import does_not_exist
+def handler(e, c): pass
