@@ -11,11 +11,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/client"
+	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/language"
 )
 
@@ -24,6 +26,8 @@ type source struct {
 	language language.Language
 	// handlers are those that can be meant.
 	handlers []string
+	// release is the one that its compiled modules are made for; empty: any.
+	release string
 	// archive is the ZIP to send; nil: the file that was named is one.
 	archive []byte
 }
@@ -118,10 +122,21 @@ func guessZIP(r io.ReaderAt, size int64) (*source, error) {
 	if !ok {
 		return nil, nil
 	}
-	return &source{language: l, handlers: handlers}, nil
+	s := &source{language: l, handlers: handlers}
+	for _, name := range names {
+		if m := compiledFor.FindStringSubmatch(name); m != nil && l.Kind == function.KindPython {
+			s.release = m[1] + "." + m[2]
+			break
+		}
+	}
+	return s, nil
 }
 
-// packer makes a ZIP that is the same for the same files.
+// compiledFor is what names of Python's compiled modules say (PEP 3149).
+var compiledFor = regexp.MustCompile(`\.cpython-(\d)(\d+)-[^/]*\.so$`)
+
+// packer makes a ZIP. Files keep their times: by them Python knows whether compiled code is that of the source beside it, and
+// it takes seconds to compile large libraries at each start.
 type packer struct {
 	buf bytes.Buffer
 	zip *zip.Writer
@@ -140,16 +155,13 @@ func (p *packer) end() ([]byte, error) {
 	return p.buf.Bytes(), nil
 }
 
-// packedAt is the time of all files: what was not changed gives the same archive.
-var packedAt = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
-
 func (p *packer) file(from, name string, info fs.FileInfo) error {
 	f, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	h := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: packedAt}
+	h := &zip.FileHeader{Name: name, Method: zip.Deflate, Modified: info.ModTime().Truncate(time.Second).UTC()}
 	h.SetMode(0o644 | info.Mode().Perm()&0o111)
 	w, err := p.zip.CreateHeader(h)
 	if err != nil {
@@ -160,7 +172,7 @@ func (p *packer) file(from, name string, info fs.FileInfo) error {
 }
 
 // leftOut are what tools keep in a folder beside the function.
-var leftOut = []string{".git", ".hg", ".svn", ".venv", ".idea", ".vscode", ".DS_Store", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".bin", ".cache"}
+var leftOut = []string{".git", ".hg", ".svn", ".venv", ".idea", ".vscode", ".DS_Store", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox", ".bin", ".cache"}
 
 // deepest is how deep folders may lie: links that lead back are found so.
 const deepest = 60
@@ -218,7 +230,7 @@ func (s *source) handler() (string, error) {
 
 // runtime is the newest that the server can run; of a function that is there already the one that it has.
 func (s *source) runtime(c *Context, has string) (string, error) {
-	if slices.Contains(s.language.Runtimes, has) {
+	if slices.Contains(s.language.Runtimes, has) && (s.release == "" || has == s.language.Runtime(s.release)) {
 		return has, nil
 	}
 	var health struct{ Runtimes []string }
@@ -226,9 +238,13 @@ func (s *source) runtime(c *Context, has string) (string, error) {
 		return "", err
 	}
 	for _, r := range slices.Backward(s.language.Runtimes) {
-		if slices.Contains(health.Runtimes, r) {
+		if slices.Contains(health.Runtimes, r) && (s.release == "" || r == s.language.Runtime(s.release)) {
 			return r, nil
 		}
+	}
+	if s.release != "" {
+		return "", fmt.Errorf("the compiled modules in it are for %s %s, and the server does not have that: install it there, or put in modules for one of %s",
+			s.language.Name, s.release, strings.Join(health.Runtimes, ", "))
 	}
 	return "", fmt.Errorf("the server has no %s: install it there (\"cloudjit doctor\" says what is found), or name a runtime with --runtime", s.language.Name)
 }

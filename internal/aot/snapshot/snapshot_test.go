@@ -121,8 +121,8 @@ type fixture struct {
 	request launch.Request
 }
 
-// newFixture has a builder for functions of a kind, which are compiled of the sources.
-func newFixture(t testing.TB, kind function.Kind, sources map[string]string) *fixture {
+// newDriver has a driver that saves workers.
+func newDriver(t testing.TB) worker.Driver {
 	t.Helper()
 	criu, err := toolchain.FindCRIU(t.Context(), config.CacheDir())
 	if err != nil {
@@ -136,6 +136,13 @@ func newFixture(t testing.TB, kind function.Kind, sources map[string]string) *fi
 	if !d.Capabilities().Snapshot {
 		t.Skipf("CAPABILITY snapshot IS LACKING HERE: %v", d.Capabilities().Weaker)
 	}
+	return d
+}
+
+// newFixture has a builder for functions of a kind, which are compiled of the sources.
+func newFixture(t testing.TB, kind function.Kind, sources map[string]string) *fixture {
+	t.Helper()
+	d := newDriver(t)
 	f := &fixture{t: t, driver: d}
 	jdks := toolchain.FindJDKs(toolchain.FindOptions{})
 	if len(jdks) == 0 {
@@ -181,6 +188,7 @@ func newFixture(t testing.TB, kind function.Kind, sources map[string]string) *fi
 	} else {
 		f.request.Revision.Handler = "Draws::handle"
 	}
+	var err error
 	f.Builder, err = New(Options{Cache: filepath.Join(t.TempDir(), "snapshots"), Driver: d, Request: func(context.Context, *function.Spec) (launch.Request, error) {
 		return f.request, nil
 	}})

@@ -54,15 +54,17 @@ function note(array) {
   return array;
 }
 
-function watch(object, name) {
+function watch(object, name, receiver) {
   const original = object[name];
-  const watched = { [name](array, ...rest) { return note(original.call(object, array, ...rest)); } }[name];
-  object[name] = watched;
+  Object.defineProperty(object, name, {
+    value: { [name](array, ...rest) { return note(original.call(receiver, array, ...rest)); } }[name],
+    writable: true, enumerable: true, configurable: true,
+  });
 }
 
-watch(crypto, 'randomFillSync');
-watch(crypto, 'getRandomValues');
-watch(crypto.webcrypto, 'getRandomValues');
+watch(crypto, 'randomFillSync', crypto);
+// Also what the module has of this name, and the global object crypto.
+watch(Object.getPrototypeOf(crypto.webcrypto), 'getRandomValues', crypto.webcrypto);
 require('module').syncBuiltinESMExports();
 
 function redraw() {

@@ -8,6 +8,7 @@ made of it (secrets, uuid4, random.SystemRandom) needs nothing. Hooks of snapsho
 import gc
 import os
 import sys
+import urllib.parse  # noqa: F401 which the client wants in a copy
 
 generators = []  # of the classes random.Random and numpy's BitGenerator and RandomState
 openssl = []  # functions RAND_poll of the libraries that are loaded
