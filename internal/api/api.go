@@ -60,12 +60,13 @@ func (s *Server) Run(ctx context.Context) error {
 
 // NewHTTPServer returns an http.Server for h with the limits that a server on a network needs.
 // There is no limit on a whole request: invocations take up to 15 minutes, streams as well;
-// heads, bodies and idle connections have their own.
+// heads, bodies and idle connections have their own, and connections are bounded in number.
 func NewHTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       3 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ConnState:         newConnections().changed,
 	}
 }

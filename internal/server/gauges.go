@@ -1,8 +1,6 @@
 package server
 
 import (
-	"context"
-
 	"github.com/cloudjit/cloudjit/internal/health"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/spool"
@@ -43,11 +41,7 @@ func gauges(n *node.Node, s *store.Store) []telemetry.Gauge {
 		{Name: "cloudjit_builds_queued", Help: "Builds that wait for a builder.",
 			Read: snapshot(func(v node.Snapshot) float64 { return float64(v.BuildsQueued) })},
 		{Name: "cloudjit_async_queue_length", Help: "Asynchronous invocations that are accepted and not finished.",
-			Read: func(put func(float64, ...string)) {
-				if length, err := s.QueueLength(context.Background()); err == nil {
-					put(float64(length))
-				}
-			}},
+			Read: func(put func(float64, ...string)) { put(float64(s.QueueLength())) }},
 	}
 }
 

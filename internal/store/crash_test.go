@@ -80,7 +80,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 
 	s := open(t, dir)
 	queued := map[string]bool{}
-	for n, _ := s.QueueLength(t.Context()); len(queued) < int(n); {
+	for n := s.QueueLength(); len(queued) < n; {
 		queued[next(t, s).RequestID] = true
 	}
 	for line := range acknowledged {

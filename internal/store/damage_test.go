@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/health"
@@ -121,7 +122,7 @@ func (c *content) verify(t *testing.T, s *Store) (lost, repaired []string) {
 		}
 	}
 	got := map[string]bool{}
-	for n, _ := s.QueueLength(t.Context()); n > 0; n, _ = s.QueueLength(t.Context()) {
+	for s.QueueLength() > 0 {
 		d := next(t, s)
 		var i int
 		_, _ = fmt.Sscanf(d.RequestID, "e%d", &i)
@@ -149,6 +150,9 @@ func (c *content) verify(t *testing.T, s *Store) (lost, repaired []string) {
 		t.Errorf("got %d dead letters, %v, want %d", len(letters), err, c.letters)
 	}
 	told()
+	for end := time.Now().Add(30 * time.Second); s.unavailable() != nil && time.Now().Before(end); { // damage was met just now
+		time.Sleep(10 * time.Millisecond)
+	}
 	create(t, s, "new") // and it can be written
 	return lost, repaired
 }

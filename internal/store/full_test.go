@@ -25,7 +25,8 @@ func small(t *testing.T, size string) string {
 	return dir
 }
 
-// fill writes until nothing fits any more.
+// fill takes what is free at this moment, and no more: not what the guard gives back when it notices. That is for what is
+// under way, which would wait for as long as another program takes it.
 func fill(t *testing.T, dir string) string {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, "fill"))
@@ -33,12 +34,12 @@ func fill(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for _, n := range []int{1 << 20, 4 << 10} {
-		for b := make([]byte, n); ; {
-			if _, err := f.Write(b); err != nil {
-				break
-			}
-		}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(st.Bavail)*st.Bsize); err != nil {
+		t.Fatal(err)
 	}
 	return f.Name()
 }

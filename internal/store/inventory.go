@@ -37,6 +37,7 @@ type inventory struct {
 	mu      sync.Mutex
 	entries map[string]listed
 	newest  map[string]uint64 // by class: the highest sequence that was ever listed
+	counts  map[string]int    // by class: how many are listed
 	early   map[string]bool   // struck off before they were listed
 	next    *page             // what is to be written
 
@@ -91,7 +92,7 @@ type survey struct {
 
 // openInventory reads the inventory in a folder, or begins one.
 func openInventory(dir string, noSync bool) (*inventory, survey, error) {
-	v := &inventory{path: filepath.Join(dir, inventoryFile), noSync: noSync, entries: map[string]listed{}, newest: map[string]uint64{}, early: map[string]bool{}}
+	v := &inventory{path: filepath.Join(dir, inventoryFile), noSync: noSync, entries: map[string]listed{}, newest: map[string]uint64{}, counts: map[string]int{}, early: map[string]bool{}}
 	b, err := os.ReadFile(v.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return v, survey{absent: true}, v.rewrite(nil)
@@ -188,14 +189,24 @@ func (v *inventory) read(body []byte, at int64) {
 }
 
 func (v *inventory) set(name string, e listed) {
-	v.live += e.size - v.entries[name].size
-	v.entries[name] = e
 	class, _, _ := strings.Cut(name, "/")
+	before, ok := v.entries[name]
+	if !ok {
+		v.counts[class]++
+	}
+	v.live += e.size - before.size
+	v.entries[name] = e
 	v.newest[class] = max(v.newest[class], e.seq)
 }
 
 func (v *inventory) strike(name string) {
-	v.live -= v.entries[name].size
+	e, ok := v.entries[name]
+	if !ok {
+		return
+	}
+	class, _, _ := strings.Cut(name, "/")
+	v.counts[class]--
+	v.live -= e.size
 	delete(v.entries, name)
 }
 
@@ -387,7 +398,7 @@ func (v *inventory) replace(entries []entry) error {
 	defer v.flush.Unlock()
 	var b []byte
 	v.mu.Lock()
-	v.entries, v.newest, v.live = map[string]listed{}, map[string]uint64{}, 0
+	v.entries, v.newest, v.counts, v.live = map[string]listed{}, map[string]uint64{}, map[string]int{}, 0
 	for _, e := range entries {
 		p := &page{}
 		v.add(p, e)
@@ -413,6 +424,13 @@ func (v *inventory) get(name string) (listed, bool) {
 	defer v.mu.Unlock()
 	e, ok := v.entries[name]
 	return e, ok
+}
+
+// count is how many things of a class are listed.
+func (v *inventory) count(class string) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.counts[class]
 }
 
 // all are the entries of a class, by their name in it.

@@ -128,13 +128,7 @@ func (s *Store) publish(ctx context.Context, class, subject, header string, doc 
 }
 
 // QueueLength is how many asynchronous invocations are accepted and not finished.
-func (s *Store) QueueLength(ctx context.Context) (uint64, error) {
-	info, err := s.now.Load().queue.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("read queue: %w", err)
-	}
-	return info.State.Msgs, nil
-}
+func (s *Store) QueueLength() int { return s.inventory.count(queueKey) }
 
 // Delivery is one attempt of an asynchronous invocation, the caller's until it says how the attempt ended by Done, Retry,
 // Defer or Dead, or gives it back by Release.
@@ -492,7 +486,11 @@ func (v *Delivery) Dead(ctx context.Context, reason string, attempts int, errorD
 // DeadLetters lists dead letters from the newest to the oldest, at most limit, older than
 // letter before (0: from the newest); name "" is all functions.
 func (s *Store) DeadLetters(ctx context.Context, name function.Name, before uint64, limit int) ([]*DeadLetter, error) {
-	info, err := s.now.Load().dead.Info(ctx)
+	var info *jetstream.StreamInfo
+	err := s.read(ctx, func(ctx context.Context, x *session) (err error) {
+		info, err = x.dead.Info(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read dead letters: %w", err)
 	}
@@ -518,7 +516,11 @@ func (s *Store) DeadLetters(ctx context.Context, name function.Name, before uint
 
 // DeadLetter returns one dead letter with its payload.
 func (s *Store) DeadLetter(ctx context.Context, id uint64) (*DeadLetter, error) {
-	msg, err := s.now.Load().dead.GetMsg(ctx, id)
+	var msg *jetstream.RawStreamMsg
+	err := s.read(ctx, func(ctx context.Context, x *session) (err error) {
+		msg, err = x.dead.GetMsg(ctx, id)
+		return err
+	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, fmt.Errorf("dead letter %d: %w", id, ErrNotFound)
 	}
@@ -564,7 +566,10 @@ func (s *Store) sweepAttempts(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		_, err := s.now.Load().queue.GetMsg(ctx, a.Seq)
+		err := s.read(ctx, func(ctx context.Context, x *session) error {
+			_, err := x.queue.GetMsg(ctx, a.Seq)
+			return err
+		})
 		if err == nil {
 			continue
 		}

@@ -247,16 +247,42 @@ func (b bucket) purge(ctx context.Context, key string, seq uint64) error {
 	return err
 }
 
-// get reads a key, from a new session where the old one ended meanwhile.
-func (b bucket) get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
+// get reads a key.
+func (b bucket) get(ctx context.Context, key string) (e jetstream.KeyValueEntry, err error) {
+	err = b.s.read(ctx, func(ctx context.Context, x *session) (err error) {
+		e, err = b.of(x).Get(ctx, key)
+		return err
+	})
+	return e, err
+}
+
+// read reads something, again from a new session where the old one ends meanwhile. From one that is broken it reads
+// what it can.
+func (s *Store) read(ctx context.Context, do func(context.Context, *session) error) error {
 	for {
-		x := b.s.now.Load()
-		e, err := b.of(x).Get(ctx, key)
-		if !errors.Is(err, nats.ErrConnectionClosed) {
-			return e, err
+		x := s.now.Load()
+		sound := x.sound.Err() == nil
+		reading, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(x.sound, cancel)
+		if !sound { // it may not answer at all
+			stop()
+			cancel()
+			reading, cancel = context.WithTimeout(ctx, patience)
 		}
-		if err := b.s.renewed(ctx, x); err != nil {
-			return nil, err
+		err := do(reading, x)
+		stop()
+		cancel()
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return err
+		case errors.Is(err, nats.ErrConnectionClosed):
+			if err := s.renewed(ctx, x); err != nil {
+				return err
+			}
+		case !sound:
+			return errors.Join(s.unavailable(), err)
+		case x.sound.Err() == nil:
+			return err
 		}
 	}
 }

@@ -101,20 +101,16 @@ func (s *API) health(w http.ResponseWriter, r *http.Request) error {
 		Version   string           `json:"version"`
 		StartedAt time.Time        `json:"startedAt"`
 		Functions int              `json:"functions"`
-		Queued    uint64           `json:"queued"`
+		Queued    int              `json:"queued"`
 		Problems  []health.Problem `json:"problems,omitempty"`
 		Disk      []health.Disk    `json:"disk,omitempty"`
 		Runtimes  []string         `json:"runtimes,omitempty"`
-	}{"ok", s.Opt.Version, s.Started.UTC(), len(s.Store.Functions()), 0, nil, nil, s.Opt.Runtimes}
+	}{"ok", s.Opt.Version, s.Started.UTC(), len(s.Store.Functions()), s.Store.QueueLength(), nil, nil, s.Opt.Runtimes}
 	if s.Opt.Disk != nil {
 		answer.Disk = s.Opt.Disk()
 	}
 	if s.Opt.Problems != nil {
 		answer.Problems = s.Opt.Problems()
-	}
-	var err error
-	if answer.Queued, err = s.Store.QueueLength(r.Context()); err != nil && len(answer.Problems) == 0 {
-		answer.Problems = append(answer.Problems, health.Problem{Component: "queue", Message: err.Error(), Since: time.Now().UTC()})
 	}
 	for i := range answer.Problems {
 		if answer.Problems[i].Serious() {
