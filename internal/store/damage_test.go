@@ -27,7 +27,7 @@ type content struct {
 }
 
 // furnish makes a store with functions that were changed and removed, events, dead letters and metadata.
-func furnish(t *testing.T, dir string) *content {
+func furnish(t testing.TB, dir string) *content {
 	t.Helper()
 	s := open(t, dir)
 	c := &content{functions: map[function.Name]int{}, events: map[string]bool{}}

@@ -206,7 +206,14 @@ func (s *Store) openSession(ctx context.Context) (*session, error) {
 	} else if mended {
 		s.deep.Store(true)
 	}
-	x, err := s.begin(ctx, stateFolder)
+	var x *session
+	var err error
+	if died := s.opening(); died < tolerateDeath {
+		x, err = s.begin(ctx, stateFolder)
+	} else {
+		err = fmt.Errorf("the last %d servers died while they opened it", died)
+	}
+	s.opened()
 	if err != nil {
 		x.end()
 		if ctx.Err() != nil || s.disk.AdmitNote(1<<20) != nil || len(s.inventory.all(stateKey)) == 0 {

@@ -421,7 +421,7 @@ func openWith(t *testing.T, dir string, limits QueueLimits) *Store {
 	return s
 }
 
-func next(t *testing.T, s *Store) *Delivery {
+func next(t testing.TB, s *Store) *Delivery {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
