@@ -37,7 +37,11 @@ func (cmd *healthCommand) Run(c *Context) error {
 	err := c.Print(s, func(w io.Writer) error {
 		fmt.Fprintf(w, "%s: %d functions, %d events queued, up since %s\n", s.Status, s.Functions, s.Queued, s.StartedAt.Local().Format(time.DateTime))
 		for _, p := range s.Problems {
-			fmt.Fprintf(w, "\n%s, since %s: %s\n", p.Component, p.Since.Local().Format(time.DateTime), p.Message)
+			kind := p.Component
+			if p.Warning {
+				kind += " (warning)"
+			}
+			fmt.Fprintf(w, "\n%s, since %s: %s\n", kind, p.Since.Local().Format(time.DateTime), p.Message)
 			for _, what := range p.Lost {
 				fmt.Fprintln(w, "  lost:     ", what)
 			}

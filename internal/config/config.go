@@ -64,6 +64,8 @@ type Disk struct {
 	CodeMB int `yaml:"codeMB"`
 	// LogsMB of all functions; 0: no limit. Of those that wrote least recently the oldest half goes.
 	LogsMB int `yaml:"logsMB"`
+	// RecordingsMB that wait until something is made of them; 0: no limit. More are not kept.
+	RecordingsMB int `yaml:"recordingsMB"`
 }
 
 // TLS names the PEM files of a certificate, with its chain, and of its key. They are read again when
@@ -269,7 +271,7 @@ func Default() Config {
 			Queue: 100_000, QueueMB: 250, QueueAll: 250_000, QueueAllMB: 1000, Parallel: 576,
 		},
 		Limits: Limits{Code: 250 << 20, Unzipped: 500 << 20, Request: 6 << 20, Event: 1 << 20, Logs: 64 << 20},
-		Disk:   Disk{BodiesMB: 4000, CodeMB: 50_000, LogsMB: 2000},
+		Disk:   Disk{BodiesMB: 4000, CodeMB: 50_000, LogsMB: 2000, RecordingsMB: 2000},
 		Audit:  Audit{FileMB: 20, Files: 5, Invocations: true},
 	}
 }
@@ -349,6 +351,7 @@ func (c *Config) Check() error {
 	check(c.Disk.BodiesMB >= 16, "disk.bodiesMB", "want 16 or more")
 	check(c.Disk.CodeMB >= 0, "disk.codeMB", "want 0 or more")
 	check(c.Disk.LogsMB >= 0, "disk.logsMB", "want 0 or more")
+	check(c.Disk.RecordingsMB >= 0, "disk.recordingsMB", "want 0 or more")
 	check(c.Audit.FileMB > 0, "audit.fileMB", "want 1 or more")
 	check(c.Audit.Files >= 0, "audit.files", "want 0 or more")
 	oneOf := func(key, v string, names ...string) {

@@ -35,6 +35,8 @@ type Options struct {
 const (
 	minReserve = 4 << 20
 	maxReserve = 64 << 20
+	// lowPart: a disk is low when less is free than so many reserves.
+	lowPart = 4
 	// period is how often the guard looks when nobody writes.
 	period = 100 * time.Millisecond
 )
@@ -58,8 +60,9 @@ type Guard struct {
 type State struct {
 	// Free is what may still be written, without the reserve; Reserve what is kept back. Bytes.
 	Free, Reserve int64
-	// Full says that new things are refused, since when.
+	// Full says that new things are refused, since when. Low: they soon are.
 	Full  bool
+	Low   bool
 	Since time.Time
 }
 
@@ -246,7 +249,8 @@ func (g *Guard) State() State {
 	st := g.look()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return State{Free: max(st.free-g.margin(), 0), Reserve: g.reserve, Full: g.full, Since: g.since}
+	free := max(st.free-g.margin(), 0)
+	return State{Free: free, Reserve: g.reserve, Full: g.full, Low: free < lowPart*g.reserve, Since: g.since}
 }
 
 type room struct{ size, free, inodes int64 }

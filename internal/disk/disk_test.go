@@ -48,6 +48,18 @@ func TestNewThingsAreRefusedBeforeNotes(t *testing.T) {
 	if err := g.Admit(60 << 20); !errors.Is(err, ErrFull) {
 		t.Errorf("more than there is: got %v, want ErrFull", err)
 	}
+	if st := g.State(); st.Low || st.Full {
+		t.Errorf("an empty disk: got %+v", st)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "much"), make([]byte, 26<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if st := g.State(); !st.Low || st.Full {
+		t.Errorf("a disk that is nearly full: got %+v, want low", st)
+	}
+	if err := os.Remove(filepath.Join(dir, "much")); err != nil {
+		t.Fatal(err)
+	}
 	file := fill(t, dir)
 	if err := g.Admit(0); !errors.Is(err, ErrFull) {
 		t.Errorf("on a full disk: got %v, want ErrFull", err)

@@ -6,7 +6,7 @@ import "time"
 
 // Problem is one thing that is wrong now, or was lost and not acknowledged yet.
 type Problem struct {
-	// Component is what it is wrong with: disk, store, queue, code, artifacts.
+	// Component is what it is wrong with: disk, store, inventory, or a kind of Disk.
 	Component string `json:"component"`
 	// Message says what is wrong and what to do.
 	Message string    `json:"message"`
@@ -14,10 +14,13 @@ type Problem struct {
 	// Lost names what is not there any more, Repaired what was, and was made again. Both are exact.
 	Lost     []string `json:"lost,omitempty"`
 	Repaired []string `json:"repaired,omitempty"`
+	// Warning: everything works now, and soon something may not.
+	Warning bool `json:"warning,omitempty"`
 }
 
-// Serious reports whether something does not work or is lost; what was only repaired is told, and no more.
-func (p *Problem) Serious() bool { return len(p.Lost) > 0 || len(p.Repaired) == 0 }
+// Serious reports whether something does not work or is lost; what was only
+// repaired, or is only near, is told, and no more.
+func (p *Problem) Serious() bool { return !p.Warning && (len(p.Lost) > 0 || len(p.Repaired) == 0) }
 
 // Disk is what one kind of stored things takes, and may take, in bytes. Limit 0: it is not bounded by itself.
 type Disk struct {

@@ -78,6 +78,8 @@ type Options struct {
 	RecordMiB int
 	// Samples bound what is kept of what functions are asked.
 	Samples SampleOptions
+	// RecordingBytes is how much recordings that are files may take together; 0: no limit.
+	RecordingBytes int64
 	// Dir is for files of running workers, and for recordings; the node owns it.
 	Dir string
 	// Record, if set, takes every event with its actions, for a replay.

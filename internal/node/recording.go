@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,6 +33,10 @@ func (n *Node) take(w *instance) {
 	if !n.stored(w.rev) {
 		return
 	}
+	if err := n.recordingFits(file); err != nil {
+		n.log.Warn("a recording is not kept", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyWorker, w.name, telemetry.KeyRecording, w.recording, telemetry.KeyError, err)
+		return
+	}
 	if err := os.Rename(file, n.recordingFile(w.rev, w.recording)); err != nil {
 		n.log.Error("keep a recording", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 		return
@@ -49,6 +54,31 @@ func (n *Node) take(w *instance) {
 		Kind: engine.EventRecording, Revision: w.rev.id, Recording: w.recording, Version: saved.Recordings[w.recording].Version + 1,
 	})
 	n.record(&engine.Action{Revision: w.rev.id, Reason: engine.ReasonNone}) // the version is part of what is saved
+}
+
+// recordingFits says why there is no room for one more recording.
+func (n *Node) recordingFits(file string) error {
+	if n.opt.RecordingBytes == 0 {
+		return nil
+	}
+	info, err := os.Lstat(file)
+	if err != nil {
+		return err
+	}
+	kept, err := os.ReadDir(filepath.Join(n.opt.Dir, recordingFolder))
+	if err != nil {
+		return err
+	}
+	all := info.Size()
+	for _, f := range kept {
+		if info, err := f.Info(); err == nil {
+			all += info.Size()
+		}
+	}
+	if all > n.opt.RecordingBytes {
+		return fmt.Errorf("with it recordings take %.1f MB, and %.1f MB may be kept", float64(all)/1e6, float64(n.opt.RecordingBytes)/1e6)
+	}
+	return nil
 }
 
 // forgetRecordings removes the files of recordings that nothing is made from any more.

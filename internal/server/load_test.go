@@ -3,7 +3,6 @@ package server_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -140,15 +139,10 @@ func TestManyWorkers(t *testing.T) {
 			}
 		})
 	}
-	ready := func() int {
-		var list []struct{ State string }
-		if err := json.Unmarshal(c.must(t, "GET", "/cloudjit/v1/workers", nil), &list); err != nil {
-			t.Fatal(err)
-		}
-		n := 0
-		for _, w := range list {
-			if w.State == "busy" {
-				n++
+	ready := func() (n int) {
+		for line := range strings.Lines(string(c.must(t, "GET", "/metrics", nil))) {
+			if rest, ok := strings.CutPrefix(line, `cloudjit_workers{rung="direct",state="busy"} `); ok {
+				_, _ = fmt.Sscan(rest, &n)
 			}
 		}
 		return n

@@ -140,8 +140,9 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		BuildLimits:  buildLimits(opt.Config, m),
 		WorkerLimits: worker.Limits{CPUs: opt.Config.Workers.CPUs}, PauseAfter: opt.Config.Workers.PauseAfter,
 		InitTimeout: opt.Config.Workers.InitTimeout, WebInitTimeout: opt.Config.Workers.WebInitTimeout,
-		Samples: node.SampleOptions{Each: opt.Config.Checks.Samples, DiskMB: opt.Config.Checks.DiskMB},
-		Dir:     filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
+		RecordingBytes: int64(opt.Config.Disk.RecordingsMB) * 1e6,
+		Samples:        node.SampleOptions{Each: opt.Config.Checks.Samples, DiskMB: opt.Config.Checks.DiskMB},
+		Dir:            filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
 	}
 	if s.tracer != nil {
 		nodeOptions.Tracer = s.tracer
@@ -158,7 +159,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		Credentials: opt.Config.Credentials, Insecure: opt.Config.Insecure, Hosts: hosts(opt.Config), Origins: opt.Config.Origins,
 		Audit: audits[0], AuditInvocations: audits[1],
 		Limits: opt.Config.Limits, Async: opt.Config.Async, Concurrency: opt.Config.Workers.Concurrency,
-		Policy: nodeOptions.Defaults, Version: opt.Version, Runtimes: l.runtimes(), Problems: s.store.Problems, Disk: use.kinds, CodeBytes: int64(opt.Config.Disk.CodeMB) * 1e6,
+		Policy: nodeOptions.Defaults, Version: opt.Version, Runtimes: l.runtimes(), Problems: use.problems, Disk: use.kinds, CodeBytes: int64(opt.Config.Disk.CodeMB) * 1e6,
 		Backup: func(ctx context.Context, w io.Writer) error {
 			return backup.Write(ctx, w, s.store, artifacts, opt.Version)
 		},

@@ -130,6 +130,13 @@ func (s *Store) publish(ctx context.Context, class, subject, header string, doc 
 // QueueLength is how many asynchronous invocations are accepted and not finished.
 func (s *Store) QueueLength() int { return s.inventory.count(queueKey) }
 
+// QueueUse is what all functions have in the queue, and what the one has that is nearest to its bounds.
+func (s *Store) QueueUse() (all QueueUse, nearest function.Name, its QueueUse) {
+	s.backlogMu.Lock()
+	defer s.backlogMu.Unlock()
+	return s.backlog.use()
+}
+
 // Delivery is one attempt of an asynchronous invocation, the caller's until it says how the attempt ended by Done, Retry,
 // Defer or Dead, or gives it back by Release.
 type Delivery struct {
