@@ -71,8 +71,11 @@ func (r *records) length(b []byte) int {
 		return 0
 	}
 	body, sum := b[recordHead:n-recordHash], b[n-recordHash:n]
-	if headers && uint64(binary.LittleEndian.Uint32(body[subject:])) > uint64(data-text) {
-		return 0
+	if headers {
+		n := uint64(binary.LittleEndian.Uint32(body[subject:]))
+		if n > uint64(data-text) || !bytes.HasSuffix(body[text:text+int(n)], []byte("\r\n\r\n")) {
+			return 0
+		}
 	}
 	r.hash.Reset()
 	_, _ = r.hash.Write(b[4:20])

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/s2"
 )
@@ -16,7 +18,7 @@ func FuzzInventory(f *testing.F) {
 	f.Add(good)
 	f.Add(append(good[:len(good)-3:len(good)-3], good...))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		v := &inventory{entries: map[string]listed{}, newest: map[string]uint64{}, counts: map[string]int{}, early: map[string]bool{}}
+		v := &inventory{entries: map[string]listed{}, newest: map[string]uint64{}, counts: map[string]int{}, early: map[string]bool{}, coming: map[string]int{}}
 		v.parse(b)
 		for name, e := range v.entries {
 			if e.at < 0 || e.size < frameHead || e.at+e.size > int64(len(b)) {
@@ -150,5 +152,51 @@ func TestServersThatDiedWhileOpening(t *testing.T) {
 	_, repaired := want.verify(t, openLogged(t, dir))
 	if len(repaired) == 0 {
 		t.Error("after two nothing was repaired")
+	}
+}
+
+// TestStruckOffWhileItIsListed: an event may be finished before its sender is told that it was accepted.
+func TestStruckOffWhileItIsListed(t *testing.T) {
+	dir := t.TempDir()
+	v, _, err := openInventory(dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.flush.Lock() // another one writes
+	var writers sync.WaitGroup
+	waits := func() bool {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.next != nil
+	}
+	writers.Go(func() {
+		if err := v.list(entry{"queue/1", 1, []byte("x")}); err != nil {
+			t.Error(err)
+		}
+	})
+	for !waits() {
+		time.Sleep(time.Millisecond)
+	}
+	writers.Go(func() {
+		if err := v.list(entry{name: "queue/1", seq: 1}); err != nil {
+			t.Error(err)
+		}
+	})
+	time.Sleep(20 * time.Millisecond)
+	v.flush.Unlock()
+	writers.Wait()
+	if n := v.count(queueKey); n != 0 {
+		t.Errorf("%d events are listed, want none", n)
+	}
+	if err := v.close(); err != nil {
+		t.Fatal(err)
+	}
+	again, _, err := openInventory(dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.close()
+	if n := again.count(queueKey); n != 0 {
+		t.Errorf("of another server %d events are listed, want none", n)
 	}
 }

@@ -39,6 +39,7 @@ type inventory struct {
 	newest  map[string]uint64 // by class: the highest sequence that was ever listed
 	counts  map[string]int    // by class: how many are listed
 	early   map[string]bool   // struck off before they were listed
+	coming  map[string]int    // listed on pages that are not written yet
 	next    *page             // what is to be written
 
 	flush sync.Mutex // held while the file is written
@@ -62,6 +63,7 @@ type listed struct {
 type page struct {
 	frames []byte
 	apply  []func(at int64)
+	lists  []string
 	done   bool
 	err    error
 }
@@ -92,7 +94,7 @@ type survey struct {
 
 // openInventory reads the inventory in a folder, or begins one.
 func openInventory(dir string, noSync bool) (*inventory, survey, error) {
-	v := &inventory{path: filepath.Join(dir, inventoryFile), noSync: noSync, entries: map[string]listed{}, newest: map[string]uint64{}, counts: map[string]int{}, early: map[string]bool{}}
+	v := &inventory{path: filepath.Join(dir, inventoryFile), noSync: noSync, entries: map[string]listed{}, newest: map[string]uint64{}, counts: map[string]int{}, early: map[string]bool{}, coming: map[string]int{}}
 	b, err := os.ReadFile(v.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return v, survey{absent: true}, v.rewrite(nil)
@@ -253,11 +255,18 @@ func (v *inventory) list(entries ...entry) error {
 	v.mu.Unlock()
 	p.done = true
 	at := v.end
-	if p.err = v.append(p.frames); p.err != nil {
+	p.err = v.append(p.frames)
+	v.mu.Lock()
+	for _, name := range p.lists {
+		if v.coming[name]--; v.coming[name] == 0 {
+			delete(v.coming, name)
+		}
+	}
+	if p.err != nil {
+		v.mu.Unlock()
 		p.err = fmt.Errorf("write inventory: %w", p.err)
 		return p.err
 	}
-	v.mu.Lock()
 	for _, f := range p.apply {
 		f(at)
 	}
@@ -276,7 +285,7 @@ func (v *inventory) list(entries ...entry) error {
 func (v *inventory) add(p *page, e entry) {
 	offset := int64(len(p.frames))
 	if e.value == nil {
-		if _, ok := v.entries[e.name]; !ok {
+		if _, ok := v.entries[e.name]; !ok && v.coming[e.name] == 0 {
 			v.early[e.name] = true
 			return
 		}
@@ -296,6 +305,8 @@ func (v *inventory) add(p *page, e entry) {
 	f := frame(opList, e.name, e.seq, l.sum, value)
 	l.size = int64(len(f))
 	p.frames = append(p.frames, f...)
+	p.lists = append(p.lists, e.name)
+	v.coming[e.name]++
 	p.apply = append(p.apply, func(at int64) { l.at = at + offset; v.set(e.name, l) })
 }
 
@@ -405,6 +416,7 @@ func (v *inventory) replace(entries []entry) error {
 		for _, f := range p.apply {
 			f(int64(len(b)))
 		}
+		clear(v.coming)
 		b = append(b, p.frames...)
 	}
 	v.mu.Unlock()
