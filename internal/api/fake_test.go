@@ -26,6 +26,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/policy"
+	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/spool"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -192,6 +193,10 @@ func (p *platform) Revision(context.Context, function.RevisionID) (node.Revision
 	}, true
 }
 
+func (p *platform) BuildLog(string) ([]byte, bool) { return nil, false }
+
+func (p *platform) Snapshot() node.Snapshot { return node.Snapshot{Invocations: 3} }
+
 func (p *platform) Events(ctx context.Context, yield func(node.Event) error) error {
 	for {
 		select {
@@ -213,6 +218,8 @@ type fixture struct {
 	logs *logs.Store
 	code *artifact.Store
 	dir  string
+
+	recent *recent.Activity
 }
 
 func start(t testing.TB, change ...func(*api.Options)) *fixture {
@@ -244,6 +251,7 @@ func start(t testing.TB, change ...func(*api.Options)) *fixture {
 			return []health.Disk{{Kind: "code", Bytes: code.Usage(), Limit: 1e9}, {Kind: "queue"}}
 		},
 	}
+	opt.Recent = &recent.Activity{}
 	for _, c := range change {
 		c(&opt)
 	}
@@ -262,7 +270,7 @@ func start(t testing.TB, change ...func(*api.Options)) *fixture {
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return &fixture{p, server, web.URL, logStore, code, dir}
+	return &fixture{p, server, web.URL, logStore, code, dir, opt.Recent}
 }
 
 func defaultPolicy() store.Policy {

@@ -25,8 +25,10 @@ import (
 	"github.com/cloudjit/cloudjit/internal/api"
 	"github.com/cloudjit/cloudjit/internal/client"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
@@ -86,6 +88,57 @@ func (c *contract) call(t *testing.T, status int, method, path, body string, kin
 		t.Errorf("%s %s: answer: %v\n%s", method, path, err, a.Body)
 	}
 	return a
+}
+
+// lately holds what happened lately to the document.
+func (c *contract) lately(t *testing.T, base string) {
+	t.Helper()
+	at := time.Now().UTC()
+	for i := range 5 {
+		inv := recent.Invocation{At: at, Request: fmt.Sprintf("r%d", i), Function: "hello", Rung: ladder.HotSpot, Outcome: "ok", Seconds: .001, Payload: []byte(`{"n":1}`)}
+		if i == 3 {
+			inv.Outcome, inv.Error = "crashed", "Boom"
+		}
+		if i == 0 {
+			inv.Cold, inv.MemoryBytes = &recent.Phases{Queue: .001, Sandbox: .02, Runtime: .3, Init: .1}, 90e6
+		}
+		c.recent.Invocation(inv)
+	}
+	c.recent.End(recent.End{At: at, Function: "hello", Worker: "01W", Rung: ladder.HotSpot, Reason: "evicted"})
+	c.recent.Fall(recent.Fall{At: at, Function: "hello", Rung: ladder.Native, Missing: "reflection of a.C"})
+	c.create(t, "throttle", "throttle")
+	c.do(t, "POST", functions+"/throttle/invocations", `{"n":1}`, "X-Amz-Invocation-Type", "Event")
+	for path, want := range map[string]string{
+		"/overview":                `"rung":"aot-cache"`,
+		"/functions/hello/figures": `"errors":1`,
+		"/builds":                  `"reason":"the build failed"`,
+		"/invocations":             `"r4"`,
+		"/invocations?function=hello&failed=true": `"Boom"`,
+		"/invocations?search=BOOM&limit=1":        `"r3"`,
+		"/invocations?cold=true":                  `"sandbox":0.02`,
+		"/invocations?before=2":                   `"r0"`,
+		"/invocations/r3":                         `"payload":{"n":1}`,
+		"/worker-ends":                            `"evicted"`,
+		"/deoptimizations":                        `"reflection of a.C"`,
+		"/queue":                                  `"function":"throttle"`,
+		"/nodes":                                  `"role":"single"`,
+		"/functions/hello/logs?request=nobody":    `"lines":[]`,
+	} {
+		await(t, func() bool { // the queue's event is known when it has been tried
+			a := c.do(t, "GET", base+path, "")
+			return strings.Contains(a.Body, want)
+		})
+		c.call(t, 200, "GET", base+path, "")
+	}
+	if a := c.call(t, 200, "GET", base+"/invocations?function=hello&failed=true", ""); strings.Contains(a.Body, `"r4"`) {
+		t.Errorf("failed only: got %s", a.Body)
+	}
+	c.call(t, 404, "GET", base+"/invocations/none", "")
+	for _, bad := range []string{"limit=0", "limit=x", "limit=1001", "before=x"} {
+		if a := c.do(t, "GET", base+"/invocations?"+bad, ""); a.Status != 400 {
+			t.Errorf("%s: got %d", bad, a.Status)
+		}
+	}
 }
 
 func TestOwnResourcesAreAsDocumented(t *testing.T) {
@@ -161,6 +214,7 @@ func TestOwnResourcesAreAsDocumented(t *testing.T) {
 		t.Errorf("build log: got %q", a.Body)
 	}
 	c.call(t, 404, "GET", rev+"/builds/none", "")
+	c.lately(t, base)
 	c.call(t, 200, "PUT", base+"/policy", `{"threshold":2,"window":"10m"}`)
 	c.call(t, 200, "GET", base+"/policy", "")
 	a := c.call(t, 200, "PUT", h+"/policy", `{"keepAlive":"0s","onMissing":"error","prepare":"deploy","maxWait":"250ms"}`)

@@ -29,3 +29,16 @@ type Disk struct {
 	Bytes int64  `json:"bytes"`
 	Limit int64  `json:"limit,omitempty"`
 }
+
+// Host is the machine of a node.
+type Host struct {
+	Name string `json:"name"`
+	// Load is the mean number of processes that ran or wanted to over the last minute.
+	Load float64 `json:"load"`
+	// MemoryBytes is what the machine has, MemoryFree what of it is available.
+	MemoryBytes int64 `json:"memoryBytes"`
+	MemoryFree  int64 `json:"memoryFree"`
+	// DiskBytes and DiskFree are of the file system of the data folder.
+	DiskBytes int64 `json:"diskBytes"`
+	DiskFree  int64 `json:"diskFree"`
+}

@@ -52,6 +52,8 @@ func (n *Node) build(ctx context.Context, rev *revision, rung ladder.ID, version
 		State: buildRunning, Trigger: trigger, RecordingVersion: int(version), QueuedAt: now, StartedAt: &now,
 	}
 	var out capped
+	n.buildLogs.Store(rec.ID, &out)
+	defer n.buildLogs.Delete(rec.ID)
 	var phases []telemetry.BuildPhase
 	n.put(rev, rec)
 	n.events.send(buildEvent("build.started", rec))
@@ -252,6 +254,15 @@ func (n *Node) told(rec *store.Build, phases []telemetry.BuildPhase) {
 
 func buildEvent(kind string, rec *store.Build) Event {
 	return Event{Type: kind, Function: rec.Function, Revision: rec.Revision, Reason: rec.Reason, Data: data(rec)}
+}
+
+// BuildLog is what a build that runs has written until now; false if it does not run.
+func (n *Node) BuildLog(build string) ([]byte, bool) {
+	out, ok := n.buildLogs.Load(build)
+	if !ok {
+		return nil, false
+	}
+	return out.(*capped).Bytes(), true
 }
 
 // capped keeps the beginning and the end of a build's log, 1 MiB together.

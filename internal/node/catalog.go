@@ -253,6 +253,9 @@ func (n *Node) remove(name function.Name) {
 		n.opt.Metrics.Forget(name)
 	}
 	n.events.send(Event{Type: "function.removed", Function: name})
+	if n.opt.Recent != nil {
+		n.opt.Recent.Removed(name)
+	}
 }
 
 // gone carries out ActionGone. The caller holds n.mu.

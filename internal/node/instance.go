@@ -18,6 +18,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/logs"
+	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -437,6 +438,9 @@ func (n *Node) exited(w *instance, mb float64) {
 		n.opt.Metrics.WorkerEnd(w.row.Name, reason)
 	}
 	n.events.send(w.event("worker.ended", reason))
+	if n.opt.Recent != nil {
+		n.opt.Recent.End(recent.End{At: time.Now().UTC(), Function: w.rev.fn.name, Worker: w.name, Rung: w.row.Name, Reason: reason})
+	}
 	if !n.closed {
 		n.step(engine.Event{Kind: engine.EventWorkerExited, Worker: w.id, MemoryMB: mb})
 	}

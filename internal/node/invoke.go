@@ -10,6 +10,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -358,6 +359,7 @@ func (n *Node) ended(ctx context.Context, c *call, w *instance, r *Result, inv *
 			Data: data(map[string]any{"rung": r.Rung, "outcome": r.Outcome, "cold": r.Cold, "request": request, "seconds": r.Duration.Seconds()}),
 		})
 	}
+	n.remember(c, w, r, inv, queued)
 	if !c.cold {
 		return
 	}
@@ -373,6 +375,31 @@ func (n *Node) ended(ctx context.Context, c *call, w *instance, r *Result, inv *
 		Type: "invocation.cold", Function: c.rev.fn.name, Revision: c.rev.spec.ID, Worker: w.name,
 		Data: data(map[string]any{"rung": w.row.Name, "request": request, "queued": queued.Seconds(), "phases": phases, "seconds": r.Duration.Seconds()}),
 	})
+}
+
+// remember keeps an invocation among the last ones.
+func (n *Node) remember(c *call, w *instance, r *Result, inv *worker.Invocation, queued time.Duration) {
+	if n.opt.Recent == nil {
+		return
+	}
+	i := recent.Invocation{
+		At: time.Now().UTC(), Request: inv.RequestID, Function: c.rev.fn.name, Revision: c.rev.spec.ID, Version: c.rev.spec.Version, Worker: w.name,
+		Rung: r.Rung, Outcome: r.Outcome.String(), Seconds: r.Duration.Seconds(), MemoryBytes: w.peak.Load(),
+	}
+	if inv.Body == nil {
+		i.Payload = inv.Payload
+	}
+	if r.Outcome != function.OutcomeOK {
+		i.Error = string(r.Payload[:min(len(r.Payload), 1<<10)])
+	}
+	if c.cold {
+		p := w.worker.Phases()
+		i.Cold = &recent.Phases{
+			Queue:   max(queued-p.Sandbox-p.Runtime-p.Init, 0).Seconds(),
+			Sandbox: p.Sandbox.Seconds(), Runtime: p.Runtime.Seconds(), Init: p.Init.Seconds(),
+		}
+	}
+	n.opt.Recent.Invocation(i)
 }
 
 // trace makes the spans of an invocation's turn on a worker.

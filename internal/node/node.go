@@ -29,6 +29,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/policy"
+	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -47,6 +48,8 @@ type Options struct {
 	Logs Logs
 	// Metrics are told what ends; nil: nobody is.
 	Metrics Metrics
+	// Recent remembers what happened lately; nil: nothing does.
+	Recent *recent.Activity
 	// Tracer is told what took how long; nil: nobody is.
 	Tracer Tracer
 	// Policy decides on builds and keep-alive; nil: the paper's.
@@ -196,6 +199,7 @@ type Node struct {
 	ladders  map[function.Kind]*ladder.Ladder // under mu: those that this node can build for
 
 	revisions sync.Map // function.RevisionID -> *revision, those that take invocations
+	buildLogs sync.Map // build -> *capped, of builds that run
 
 	reading sync.Mutex // held while a trace is read: one at a time
 

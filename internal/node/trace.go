@@ -16,6 +16,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
@@ -299,6 +300,9 @@ func (n *Node) learn(rev *revision, w *instance, exit *worker.Exit, more *metada
 	}
 	n.log.Info("deoptimized", telemetry.KeyFunction, rev.fn.name, telemetry.KeyRevision, rev.spec.ID, telemetry.KeyReason, reason)
 	n.events.send(Event{Type: "pipeline.deoptimized", Function: rev.fn.name, Revision: rev.spec.ID, Worker: w.name, Reason: reason})
+	if n.opt.Recent != nil {
+		n.opt.Recent.Fall(recent.Fall{At: time.Now().UTC(), Function: rev.fn.name, Revision: rev.spec.ID, Worker: w.name, Rung: w.row.Name, Missing: reason})
+	}
 	rev.missing.Store(&reason)
 	if w.never.Load() {
 		return // nothing can be built with it

@@ -29,10 +29,12 @@ import (
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/policy"
+	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/spool"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
+	"github.com/cloudjit/cloudjit/internal/ui"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -134,7 +136,9 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		return nil, err
 	}
 	m := memoryBudget(opt.Config)
+	lately := &recent.Activity{}
 	nodeOptions := node.Options{
+		Recent: lately,
 		Driver: s.driver, Launcher: l, State: s.store, Code: artifacts.Path, Logs: s.logs, Metrics: metrics,
 		Builders: builders, Policy: decide, Defaults: defaultPolicy(opt.Config), Limits: nodeLimits(opt.Config, m),
 		BuildLimits:  buildLimits(opt.Config, m),
@@ -154,6 +158,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	metrics.Gauges(append(gauges(s.node, s.store), diskGauges(use, s.bodies)...)...)
 
 	a := api.New(api.Options{
+		Recent: lately, Host: func() health.Host { return host(data) }, Page: ui.Handler(),
 		Store: s.store, Platform: s.node, Code: artifacts, Logs: s.logs, Bodies: s.bodies, Prepare: l.prepare, Metrics: metrics.Handler(), Observe: metrics.Async, Logger: opt.Log,
 		Region: opt.Config.Region, Account: opt.Config.Account,
 		Credentials: opt.Config.Credentials, Insecure: opt.Config.Insecure, Hosts: hosts(opt.Config), Origins: opt.Config.Origins,

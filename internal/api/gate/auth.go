@@ -143,6 +143,7 @@ var actions = map[string]action{
 	"GET /2017-03-31/tags/{name}":                                      {Name: "ListTags"},
 	"GET /2019-09-25/functions/{name}/event-invoke-config":             {Name: "GetFunctionEventInvokeConfig"},
 	"GET /2016-08-19/account-settings":                                 {Name: "GetAccountSettings"},
+	"GET " + OwnPrefix + "/nodes":                                      {Name: "ListNodes", platform: true},
 	MetricsRoute:                                                       {Name: "GetMetrics", platform: true},
 	"POST /2015-03-31/event-source-mappings":                           {Name: "CreateEventSourceMapping"},
 	"POST /2018-10-31/layers/{layer}/versions":                         {Name: "PublishLayerVersion"},

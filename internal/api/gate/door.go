@@ -68,8 +68,8 @@ func Scheme(r *http.Request) string {
 	return "http"
 }
 
-// uiPath is where the server's own pages are; others may link to them.
-const uiPath = "/ui/"
+// UIPath is where the server's own pages are; others may link to them.
+const UIPath = "/ui/"
 
 // checkPage refuses what a web page of somebody else makes a browser send. What no browser sent has
 // neither of the headers. configured says that the page is one of those in the configuration.
@@ -91,7 +91,7 @@ func (d *doors) checkPage(r *http.Request) (configured bool, err error) {
 		switch {
 		case site == "same-origin", site == "none": // none: the user's own doing
 		case r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document" &&
-			(r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, uiPath)):
+			(r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, UIPath)):
 		default:
 			return false, denied("Requests from web pages of other sites are not accepted (Sec-Fetch-Site: %s)", Clip(site))
 		}

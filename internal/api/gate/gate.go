@@ -23,6 +23,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/health"
 	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/spool"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
@@ -37,6 +38,10 @@ type Options struct {
 	CodeBytes int64
 	// Disk, if set, says what is stored, for the health resource.
 	Disk func() []health.Disk
+	// Host, if set, says what the machine has, for the nodes resource.
+	Host func() health.Host
+	// Recent has what happened lately; nil: nothing has.
+	Recent *recent.Activity
 	// Bodies of requests and answers are kept there while they are under way.
 	Bodies *spool.Pool
 	// Prepare, if set, makes sure that workers of a revision can be started (its code is unpacked, a
@@ -44,8 +49,8 @@ type Options struct {
 	// It is called again after a restart if it had not returned nil. The error's text is the
 	// reason that the user sees.
 	Prepare func(ctx context.Context, rev *store.Revision) error
-	// Metrics answers GET /metrics; Web everything that is no other route (the dashboard).
-	Metrics, Web http.Handler
+	// Metrics answers GET /metrics; Page what is below /ui/, which asks for no credentials and has nothing secret.
+	Metrics, Page http.Handler
 	// Observe, if set, is told the end of each asynchronous attempt: "succeeded", "retried",
 	// "deferred", "dead".
 	Observe func(async string)
@@ -103,6 +108,9 @@ type Gate struct {
 func New(opt Options) *Gate {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opt.Recent == nil {
+		opt.Recent = &recent.Activity{}
 	}
 	if opt.Observe == nil {
 		opt.Observe = func(string) {}

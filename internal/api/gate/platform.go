@@ -26,6 +26,9 @@ type Platform interface {
 	Prepare(ctx context.Context, rev function.RevisionID) (why string)
 	Workers(ctx context.Context) []node.WorkerView
 	Revision(ctx context.Context, rev function.RevisionID) (node.RevisionView, bool)
+	// BuildLog is what a build that runs has written until now.
+	BuildLog(build string) (log []byte, running bool)
+	Snapshot() node.Snapshot
 	Events(ctx context.Context, yield func(node.Event) error) error
 }
 

@@ -136,9 +136,11 @@ func (s *API) buildLog(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	log, err := s.Store.BuildLog(r.Context(), b.Revision, b.ID)
-	if err != nil {
-		return err
+	log, running := s.Platform.BuildLog(b.ID)
+	if !running {
+		if log, err = s.Store.BuildLog(r.Context(), b.Revision, b.ID); err != nil {
+			return err
+		}
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write(log) // the client is gone: nobody to tell

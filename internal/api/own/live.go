@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -161,7 +162,12 @@ func (s *API) functionLogs(w http.ResponseWriter, r *http.Request) error {
 			return gate.Invalid("lines: want 0..%d", maxLines)
 		}
 	}
-	follow := q.Get("follow") == "true"
+	follow, request := q.Get("follow") == "true", q.Get("request")
+	if request != "" {
+		if n = maxLines; follow {
+			return gate.Invalid("request: want no follow with it")
+		}
+	}
 	if follow {
 		end, err := s.enterStream()
 		if err != nil {
@@ -177,6 +183,9 @@ func (s *API) functionLogs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		release()
 		return err
+	}
+	if request != "" {
+		lines = slices.DeleteFunc(lines, func(l logs.Line) bool { return l.Request != request && !strings.Contains(l.Text, request) })
 	}
 	if !follow {
 		doc := calls.MustJSON(map[string]any{"lines": append([]logs.Line{}, lines...)})

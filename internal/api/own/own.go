@@ -38,32 +38,41 @@ func (s *API) Routes(mux *http.ServeMux) {
 	const f = gate.OwnPrefix + "/functions/{name}"
 	const rev = f + "/revisions/{revision}"
 	for pattern, e := range map[string]gate.Endpoint{
-		"DELETE " + gate.ProblemsPath:          s.acknowledge,
-		"POST " + gate.OwnPrefix + "/backup":   s.backup,
-		"GET " + gate.OwnPrefix + "/functions": s.ownFunctions,
-		"GET " + f:                             s.ownFunction,
-		"GET " + f + "/revisions":              s.ownRevisions,
-		"GET " + rev:                           s.ownRevision,
-		"GET " + rev + "/code":                 s.revisionCode,
-		"GET " + rev + "/metadata":             s.metadataVersions,
-		"GET " + rev + "/metadata/{number}":    s.metadataDocument,
-		"GET " + rev + "/metadata-diff":        s.metadataDiff,
-		"GET " + rev + "/builds":               s.ownBuilds,
-		"GET " + rev + "/builds/{build}":       s.ownBuild,
-		"GET " + rev + "/builds/{build}/log":   s.buildLog,
-		"GET " + f + "/policy":                 s.functionPolicy,
-		"PUT " + f + "/policy":                 s.putFunctionPolicy,
-		"DELETE " + f + "/policy":              s.deleteFunctionPolicy,
-		"GET " + f + "/samples":                s.samples,
-		"PUT " + f + "/samples":                s.putSamples,
-		"DELETE " + f + "/samples":             s.deleteSamples,
-		"GET " + gate.OwnPrefix + "/policy":    s.platformPolicy,
-		"PUT " + gate.OwnPrefix + "/policy":    s.putPlatformPolicy,
-		"POST " + f + "/optimize":              s.optimize,
-		"POST " + f + "/deoptimize":            s.deoptimize,
-		"GET " + f + "/logs":                   s.functionLogs,
-		"GET " + gate.OwnPrefix + "/workers":   s.workers,
-		"GET " + gate.OwnPrefix + "/events":    s.events,
+		"DELETE " + gate.ProblemsPath:                      s.acknowledge,
+		"POST " + gate.OwnPrefix + "/backup":               s.backup,
+		"GET " + gate.OwnPrefix + "/functions":             s.ownFunctions,
+		"GET " + f:                                         s.ownFunction,
+		"GET " + f + "/figures":                            s.figures,
+		"GET " + gate.OwnPrefix + "/overview":              s.overview,
+		"GET " + gate.OwnPrefix + "/builds":                s.builds,
+		"GET " + gate.OwnPrefix + "/invocations":           s.invocations,
+		"GET " + gate.OwnPrefix + "/invocations/{request}": s.invocation,
+		"GET " + gate.OwnPrefix + "/worker-ends":           s.workerEnds,
+		"GET " + gate.OwnPrefix + "/deoptimizations":       s.deoptimizations,
+		"GET " + gate.OwnPrefix + "/queue":                 s.queue,
+		"GET " + gate.OwnPrefix + "/nodes":                 s.nodes,
+		"GET " + f + "/revisions":                          s.ownRevisions,
+		"GET " + rev:                                       s.ownRevision,
+		"GET " + rev + "/code":                             s.revisionCode,
+		"GET " + rev + "/metadata":                         s.metadataVersions,
+		"GET " + rev + "/metadata/{number}":                s.metadataDocument,
+		"GET " + rev + "/metadata-diff":                    s.metadataDiff,
+		"GET " + rev + "/builds":                           s.ownBuilds,
+		"GET " + rev + "/builds/{build}":                   s.ownBuild,
+		"GET " + rev + "/builds/{build}/log":               s.buildLog,
+		"GET " + f + "/policy":                             s.functionPolicy,
+		"PUT " + f + "/policy":                             s.putFunctionPolicy,
+		"DELETE " + f + "/policy":                          s.deleteFunctionPolicy,
+		"GET " + f + "/samples":                            s.samples,
+		"PUT " + f + "/samples":                            s.putSamples,
+		"DELETE " + f + "/samples":                         s.deleteSamples,
+		"GET " + gate.OwnPrefix + "/policy":                s.platformPolicy,
+		"PUT " + gate.OwnPrefix + "/policy":                s.putPlatformPolicy,
+		"POST " + f + "/optimize":                          s.optimize,
+		"POST " + f + "/deoptimize":                        s.deoptimize,
+		"GET " + f + "/logs":                               s.functionLogs,
+		"GET " + gate.OwnPrefix + "/workers":               s.workers,
+		"GET " + gate.OwnPrefix + "/events":                s.events,
 
 		"GET " + gate.OwnPrefix + "/dead-letters":               s.deadLetters,
 		"GET " + gate.OwnPrefix + "/dead-letters/{id}":          s.deadLetter,
@@ -85,11 +94,11 @@ func (s *API) Routes(mux *http.ServeMux) {
 			return nil
 		})
 	}
+	if s.Opt.Page != nil {
+		mux.Handle("GET "+gate.UIPath, s.Opt.Page)
+		mux.Handle("GET /{$}", http.RedirectHandler(gate.UIPath, http.StatusFound))
+	}
 	s.Route(mux, "/", func(w http.ResponseWriter, r *http.Request) error {
-		if s.Opt.Web != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-			s.Opt.Web.ServeHTTP(w, r)
-			return nil
-		}
 		return gate.Fault(http.StatusNotFound, "UnknownOperationException", "There is nothing at %s %s", r.Method, gate.Clip(r.URL.Path))
 	})
 }
