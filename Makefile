@@ -63,6 +63,10 @@ test: build samples jdk-features test-prerequisites ## Everything that CI tests.
 test-prerequisites:
 	@scripts/prerequisites test
 
+.PHONY: page
+page: ## Make the page's bundle anew from internal/ui/src.
+	UPDATE=1 $(GO) test -count=1 ./internal/ui -run TestBundle
+
 .PHONY: bench
 bench: build ## Benchmarks: minimum and median, ratios against a reference in the same run.
 	scripts/bench

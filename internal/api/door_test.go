@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/api"
 	"github.com/cloudjit/cloudjit/internal/audit"
+	"github.com/cloudjit/cloudjit/internal/config"
 )
 
 // auditLogs are the two logs of a server in a folder.
@@ -189,5 +190,16 @@ func TestFunctionURLsAndWebPages(t *testing.T) {
 	}
 	if a := f.do(t, "GET", path, ""); a.Status != 403 || !strings.Contains(a.Body, "no credentials") {
 		t.Errorf("AWS_IAM without credentials: got %d %s", a.Status, a.Body)
+	}
+}
+
+// With credentials it must not be either: somebody may have signed in to the server's page in that browser.
+func TestFunctionsPagesBesideSignedInOnes(t *testing.T) {
+	f := start(t, func(o *api.Options) {
+		o.Credentials = []config.Credential{{AccessKeyID: "AKID", SecretAccessKey: "secret"}}
+	})
+	path := f.webFunction(t, "web", time.Second, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Service-Worker-Allowed", "/") })
+	if a := f.do(t, "GET", path, ""); a.Status != 200 || !strings.Contains(a.Header.Get("Content-Security-Policy"), "sandbox") {
+		t.Errorf("got %d %v", a.Status, a.Header)
 	}
 }

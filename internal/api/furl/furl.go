@@ -39,10 +39,7 @@ func (s *API) Routes(mux *http.ServeMux) {
 // serveURLPath serves a function URL under urlPrefix{id}/.
 func (s *API) serveURLPath(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
-	if s.Verifier == nil {
-		w = &sandboxed{ResponseWriter: w}
-	}
-	s.serve(w, r, id, gate.URLPrefix+id)
+	s.serve(&sandboxed{ResponseWriter: w}, r, id, gate.URLPrefix+id)
 }
 
 // Serve answers a request to a function URL's own host.

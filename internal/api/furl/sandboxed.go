@@ -8,8 +8,8 @@ import (
 	"github.com/cloudjit/cloudjit/internal/api/gate"
 )
 
-// sandboxed are answers of functions that are served at the server's own origin, under urlPrefix. To a
-// server that asks for no credentials, a script in one could do whatever the server's own pages can: so
+// sandboxed are answers of functions that are served at the server's own origin, under gate.URLPrefix. A script in
+// one could do whatever the server's own page can, and take the key that somebody signed in to it with: so
 // browsers are told to take such a page for one of another site.
 type sandboxed struct {
 	http.ResponseWriter
