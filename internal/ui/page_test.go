@@ -133,7 +133,7 @@ func open(t *testing.T, url string) *browser {
 	}
 	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1440, 900), chromedp.WSURLReadTimeout(time.Minute))...)
-	ctx, cancel := chromedp.NewContext(alloc)
+	ctx, cancel := chromedp.NewContext(alloc, chromedp.WithErrorf(func(string, ...any) {})) // events that it does not know yet
 	ctx, cancelTime := context.WithTimeout(ctx, 4*time.Minute)
 	b := &browser{t: t, ctx: ctx, url: url, axe: string(axe)}
 	t.Cleanup(func() { cancelTime(); cancel(); cancelAlloc() })
@@ -427,6 +427,8 @@ func TestPage(t *testing.T) {
 	})
 	t.Run("keyboard", func(t *testing.T) {
 		b.at("#/", "orders-eu")
+		b.do("afresh", chromedp.Reload())
+		b.shows("orders-eu")
 		focused := func() string {
 			return eval[string](b, `document.activeElement.getAttribute('aria-label') ?? document.activeElement.innerText.split('\n')[0]`)
 		}

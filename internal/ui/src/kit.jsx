@@ -137,9 +137,9 @@ export function Table({ label, columns, rows, keyOf, initial, height = 'auto', r
   </div>
 }
 
-/** Bars of one thing: items {label, value, text, tone}. */
-export function Bars({ items, label }) {
-  const most = Math.max(...items.map((i) => i.value), 1e-12)
+/** Bars of one thing: items {label, value, text, tone}; whole is what a full bar means, else the greatest value. */
+export function Bars({ items, label, whole }) {
+  const most = whole ?? Math.max(...items.map((i) => i.value), 1e-12)
   return <ul class="bars" aria-label={label}>{items.map((i) => <li>
     <span class="what">{i.label}</span>
     <span class="bar" aria-hidden="true"><span class={'fill ' + (i.tone ?? '')} style={{ width: Math.max(0.5, 100 * i.value / most) + '%' }} /></span>

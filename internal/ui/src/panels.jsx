@@ -231,7 +231,7 @@ export function Nodes() {
       <dl class="tiles">
         <div><dt>Load</dt><dd>{h ? h.load.toFixed(2) : '–'} <small>on {n.cpus} CPUs</small></dd></div>
         <div><dt>Memory in use</dt><dd>{h ? size(h.memoryBytes - h.memoryFree) : '–'} <small>of {size(h?.memoryBytes)}</small></dd></div>
-        <div><dt>Reserved by workers</dt><dd>{size(n.reservedMiB * 1048576)} <small>of {size(n.budgetMiB * 1048576)}</small></dd></div>
+        <div><dt>Reserved</dt><dd>{size(n.reservedMiB * 1048576)} <small>of {size(n.budgetMiB * 1048576)}</small></dd></div>
         <div><dt>Disk free</dt><dd>{size(h?.diskFree)} <small>of {size(h?.diskBytes)}</small></dd></div>
         <div><dt>Running, waiting</dt><dd>{n.running}, {n.waiting}</dd></div>
         <div><dt>Builds, queued</dt><dd>{n.buildsRunning}, {n.buildsQueued}</dd></div>
@@ -239,7 +239,7 @@ export function Nodes() {
         <div><dt>Refused</dt><dd>{count(n.rejections)}</dd></div>
       </dl>
       <div class="columns inner">
-        <div><h3>Stored</h3><Bars label="Disk by kind" items={n.disk.map((d) => ({ label: d.kind, value: d.bytes, text: size(d.bytes) + (d.limit ? ' of ' + size(d.limit) : '') }))} /></div>
+        <div><h3>Stored, of what may be</h3><Bars label="Disk by kind" whole={1} items={n.disk.map((d) => ({ label: d.kind, value: d.limit ? d.bytes / d.limit : 0, tone: d.limit && d.bytes > 0.9 * d.limit ? 'full' : '', text: (d.bytes ? size(d.bytes) : 'nothing') + (d.limit ? ' of ' + size(d.limit) : '') }))} /></div>
         <div><h3>Workers</h3>{Object.keys(n.workers).length ? <Bars label="Workers by rung" items={Object.entries(n.workers).map(([r, s]) => ({ label: <Rung name={r} />, value: Object.values(s).reduce((a, b) => a + b, 0), text: Object.entries(s).map(([k, v]) => v + ' ' + k).join(', '), tone: 'f-' + r }))} /> : <Empty>None runs.</Empty>}</div>
       </div>
     </Panel>
