@@ -12,7 +12,6 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
-	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/compare"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -243,7 +242,7 @@ func (n *Node) failed(ctx context.Context, r *run, err error) engine.Failure {
 		return engine.FailureStopped
 	case err == nil:
 		return engine.FailureNone
-	case errors.Is(err, aot.ErrStale) && r.rung != ladder.First:
+	case stale(err) && r.rung != ladder.First:
 		return engine.FailureStale
 	case !errors.As(err, &start) || start.Phase == "sandbox":
 		return engine.FailureSandbox

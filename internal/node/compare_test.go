@@ -431,3 +431,29 @@ func TestWebIsCompared(t *testing.T) {
 		})
 	}
 }
+
+// TestWorkersDuringACheck: a worker that compares has no process of its own yet, and can be looked at all the same.
+func TestWorkersDuringACheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w *world
+		var checking atomic.Bool
+		w = open(t, &world{program: answering(func(s worker.Spec, payload string) (string, error) {
+			if s.Trial {
+				for _, v := range w.Workers(t.Context()) {
+					if v.State == "checking" {
+						checking.Store(true)
+					}
+				}
+			}
+			return payload, nil
+		})}, sampled20)
+		defer func() { w.Close() }()
+		id := w.deploy(t, "f", nil)
+		if r := w.toNative(t, id, `{"a":1}`); r.Phase.String() != "ready" {
+			t.Errorf("got %+v, want it ready", r)
+		}
+		if !checking.Load() {
+			t.Error("no worker was seen that checks")
+		}
+	})
+}

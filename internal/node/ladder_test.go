@@ -22,6 +22,7 @@ import (
 type caches struct {
 	builder
 	stale atomic.Bool
+	unfit error // how it is found out
 }
 
 func (*caches) Name() string { return ladder.BuilderCache }
@@ -44,7 +45,7 @@ func listing(c *caches) func(worker.Spec) fake.Program {
 	return func(s worker.Spec) fake.Program {
 		p := rungs(s)
 		if s.Rung == ladder.AOTCache && c.stale.Load() {
-			p.StartErr = &worker.StartError{Phase: "runtime", Err: fmt.Errorf("another JDK: %w", aot.ErrStale)}
+			p.StartErr = &worker.StartError{Phase: "runtime", Err: fmt.Errorf("another JDK: %w", c.unfit)}
 		}
 		if records(s) == ladder.RecordingClasses.String() {
 			p.Handler = func(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
@@ -61,45 +62,49 @@ func listing(c *caches) func(worker.Spec) fake.Program {
 // TestLadder: within seconds of its first invocation a function's workers start from a cache; it outlives a
 // restart; when it does not fit any more the first rung answers, and it is made again.
 func TestLadder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := &caches{builder: builder{time: time.Second}}
-		set := func(o *Options) { o.Builders, o.Policy = append(o.Builders, c), &policy.Ladder{} }
-		w := open(t, &world{program: listing(c)}, set)
-		defer func() { w.Close() }()
-		id := w.deploy(t, "f", nil)
-		if res := w.call(t, id, "x"); res.Rung != ladder.HotSpot || !res.Cold {
-			t.Errorf("the first answer: %+v", res)
-		}
-		time.Sleep(10 * time.Second)
-		if res := w.call(t, id, "x"); res.Rung != ladder.AOTCache || res.Cold {
-			t.Errorf("ten seconds later: %+v, want the worker that checked the cache", res)
-		}
-		if files, _ := filepath.Glob(filepath.Join(w.opt.Dir, recordingFolder, "*")); len(files) != 0 {
-			t.Errorf("recordings are left: %q", files)
-		}
-		dir := w.opt.Dir
-		w.Close()
+	for _, unfit := range []error{aot.ErrStale, worker.ErrNotRestored} {
+		synctest.Test(t, func(t *testing.T) { climbs(t, unfit) })
+	}
+}
 
-		w = open(t, &world{program: listing(c), state: w.state, builder: w.builder}, func(o *Options) { set(o); o.Dir = dir })
-		if res := w.call(t, id, "x"); res.Rung != ladder.AOTCache || !res.Cold {
-			t.Errorf("after a restart: %+v, want a cold start from the cache", res)
-		}
-		time.Sleep(time.Hour) // all workers expire
+func climbs(t *testing.T, unfit error) {
+	c := &caches{builder: builder{time: time.Second}, unfit: unfit}
+	set := func(o *Options) { o.Builders, o.Policy = append(o.Builders, c), &policy.Ladder{} }
+	w := open(t, &world{program: listing(c)}, set)
+	defer func() { w.Close() }()
+	id := w.deploy(t, "f", nil)
+	if res := w.call(t, id, "x"); res.Rung != ladder.HotSpot || !res.Cold {
+		t.Errorf("the first answer: %+v", res)
+	}
+	time.Sleep(10 * time.Second)
+	if res := w.call(t, id, "x"); res.Rung != ladder.AOTCache || res.Cold {
+		t.Errorf("ten seconds later: %+v, want the worker that checked the cache", res)
+	}
+	if files, _ := filepath.Glob(filepath.Join(w.opt.Dir, recordingFolder, "*")); len(files) != 0 {
+		t.Errorf("recordings are left: %q", files)
+	}
+	dir := w.opt.Dir
+	w.Close()
 
-		c.stale.Store(true)
-		if res := w.call(t, id, "x"); res.Rung != ladder.HotSpot || res.Outcome != function.OutcomeOK {
-			t.Errorf("with a cache that does not fit: %+v, want an answer of the first rung", res)
-		}
-		v, _ := w.Revision(t.Context(), id)
-		if v.Ladder[1].Falls != 1 {
-			t.Errorf("a fall is not counted: %+v", v.Ladder[1])
-		}
-		c.stale.Store(false)
-		time.Sleep(20 * time.Second)
-		if res := w.call(t, id, "x"); res.Rung != ladder.AOTCache {
-			t.Errorf("made again: %+v", res)
-		}
-	})
+	w = open(t, &world{program: listing(c), state: w.state, builder: w.builder}, func(o *Options) { set(o); o.Dir = dir })
+	if res := w.call(t, id, "x"); res.Rung != ladder.AOTCache || !res.Cold {
+		t.Errorf("after a restart: %+v, want a cold start from the cache", res)
+	}
+	time.Sleep(time.Hour) // all workers expire
+
+	c.stale.Store(true)
+	if res := w.call(t, id, "x"); res.Rung != ladder.HotSpot || res.Outcome != function.OutcomeOK {
+		t.Errorf("with a cache that does not fit: %+v, want an answer of the first rung", res)
+	}
+	v, _ := w.Revision(t.Context(), id)
+	if v.Ladder[1].Falls != 1 {
+		t.Errorf("a fall is not counted: %+v", v.Ladder[1])
+	}
+	c.stale.Store(false)
+	time.Sleep(20 * time.Second)
+	if res := w.call(t, id, "x"); res.Rung != ladder.AOTCache {
+		t.Errorf("made again: %+v", res)
+	}
 }
 
 // TestPrepare: with prepare deploy the cache is there before the first invocation, also when the server was

@@ -51,14 +51,15 @@ func (n *Node) Workers(ctx context.Context) []WorkerView {
 			ID: w.name, Function: w.rev.fn.name, Revision: w.rev.spec.ID, Version: w.rev.spec.Version,
 			Rung: w.row.Name, Recording: w.recording, State: w.state(), StartedAt: w.began, Invocations: w.served,
 		}
+		var running *instance // one that compares first, or starts, has no worker yet
 		if w.ready {
-			v.Phases = w.worker.Phases()
+			v.Phases, running = w.worker.Phases(), w
 		}
-		views, live = append(views, v), append(live, w)
+		views, live = append(views, v), append(live, running)
 	}
 	n.mu.Unlock()
 	for i, w := range live {
-		if views[i].State == "starting" {
+		if w == nil {
 			continue
 		}
 		if m, err := w.worker.Memory(ctx); err == nil {

@@ -379,6 +379,9 @@ var (
 	ErrInvalidInvocation = errors.New("invalid invocation")
 	// ErrBusy is returned by Invoke when an earlier invocation has not ended.
 	ErrBusy = errors.New("worker is busy")
+	// ErrNotRestored is wrapped in the error of a Start with Spec.Restore whose process never came to itself: what was
+	// saved is damaged, or does not fit this machine any more.
+	ErrNotRestored = errors.New("what was saved could not be restored")
 	// ErrNotWeb is returned by the round tripper of a worker that is no web function.
 	ErrNotWeb = errors.New("worker has no port")
 )

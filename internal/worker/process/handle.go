@@ -51,6 +51,14 @@ type handle struct {
 
 // ready waits until the runtime is ready for its first invocation.
 func (h *handle) ready(ctx context.Context) *worker.StartError {
+	e := h.await(ctx)
+	if e != nil && h.spec.Restore != "" && (h.api == nil || h.api.Contact().IsZero()) && !errors.Is(ctx.Err(), context.Canceled) {
+		e.Err = fmt.Errorf("%w: %w", worker.ErrNotRestored, e.Err)
+	}
+	return e
+}
+
+func (h *handle) await(ctx context.Context) *worker.StartError {
 	fail := func(phase string, err error) *worker.StartError {
 		return &worker.StartError{Phase: phase, Err: err}
 	}

@@ -117,7 +117,7 @@ func (d *Driver) save(spec *worker.Spec, p *plan, h *handle, stdout, stderr *os.
 		err = give(spec.Restore, p.second)
 	}
 	if err != nil {
-		return fmt.Errorf("read snapshot: %w", err)
+		return fmt.Errorf("%w: %w", worker.ErrNotRestored, err)
 	}
 	for _, variable := range spec.Env {
 		if !slices.Contains(m.Env, variable) {
@@ -528,7 +528,7 @@ func (h *handle) dump(ctx context.Context, dir string) error {
 		b.Do("have the worker's group", unix.SYS_SETRESGID, p.gid, -1, -1)
 		b.Do("have the worker's user", unix.SYS_SETRESUID, p.uid, -1, -1)
 		b.dumpable()
-		b.execCRIU("dump", "--tree", strconv.Itoa(workerPID), "--tcp-close", "--network-lock", "skip", "--leave-running",
+		b.execCRIU("dump", "--tree", strconv.Itoa(workerPID), "--tcp-close", "--skip-in-flight", "--network-lock", "skip", "--leave-running",
 			"--external", fmt.Sprintf("pipe:[%d]", h.saved.pipes[0]), "--external", fmt.Sprintf("pipe:[%d]", h.saved.pipes[1]))
 	}), &running)
 	b.Exit()
