@@ -364,6 +364,15 @@ func TestSnapshotThatDoesNotFit(t *testing.T) {
 	if st, err := os.Stat(made.Dir); err != nil || st.Mode().Perm() != 0o700 {
 		t.Errorf("its folder: %v, %v", st.Mode(), err)
 	}
+	images, err := filepath.Glob(filepath.Join(made.Dir, "*.img"))
+	if err != nil || len(images) == 0 {
+		t.Fatalf("its images: %v, %v", images, err)
+	}
+	for _, name := range images {
+		if st, err := os.Stat(name); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v, want it for its owner alone", name, st.Mode(), err)
+		}
+	}
 	other := f.request
 	other.Revision = &function.Spec{ID: "02REV"}
 	if err := f.Check(made.Dir, &other); !errors.Is(err, aot.ErrStale) {

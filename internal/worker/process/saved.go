@@ -369,10 +369,24 @@ func (h *handle) Snapshot(ctx context.Context, dir string) error {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, manifestName), b, 0o600)
 	}
+	if err == nil {
+		err = private(dir)
+	}
 	if err != nil {
 		return fmt.Errorf("save worker: %w", err)
 	}
 	return nil
+}
+
+// private takes from all others the images, which CRIU lets them read.
+func private(dir string) error {
+	list, err := os.ReadDir(dir)
+	for _, e := range list {
+		if e.Type().IsRegular() {
+			err = errors.Join(err, os.Chmod(filepath.Join(dir, e.Name()), 0o600))
+		}
+	}
+	return err
 }
 
 // announceTime is how long the runtime may take to get ready to be saved: it looks through its memory, and hooks of the
