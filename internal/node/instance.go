@@ -383,7 +383,9 @@ func (n *Node) failure(ctx context.Context, w *instance, artifact string, err er
 }
 
 // stale reports whether a worker did not start because its artifact does not fit any more, or is damaged.
-func stale(err error) bool { return errors.Is(err, aot.ErrStale) || errors.Is(err, worker.ErrNotRestored) }
+func stale(err error) bool {
+	return errors.Is(err, aot.ErrStale) || errors.Is(err, worker.ErrNotRestored)
+}
 
 // used measures what an idle worker uses before it is stopped, MB; 0: it is not known.
 func (n *Node) used(ctx context.Context, w *instance) float64 {

@@ -335,7 +335,7 @@ func (t *tool) close() {
 }
 
 // dumpTime is how long saving a worker may take.
-const dumpTime = 30 * time.Second
+const dumpTime = 90 * time.Second
 
 // Snapshot implements worker.Snapshotter.
 func (h *handle) Snapshot(ctx context.Context, dir string) error {
@@ -391,7 +391,7 @@ func private(dir string) error {
 
 // announceTime is how long the runtime may take to get ready to be saved: it looks through its memory, and hooks of the
 // function's run.
-const announceTime = 20 * time.Second
+const announceTime = time.Minute
 
 // announce tells the runtime that it will be saved, and returns when it is ready for that.
 func (h *handle) announce(ctx context.Context) error {
