@@ -109,6 +109,15 @@ lint: ## The rules of .golangci.yml; without golangci-lint: format, vet and stat
 	@if command -v golangci-lint >/dev/null; then set -x; golangci-lint run; else set -ex; \
 		test -z "$$(gofmt -l *.go cmd internal | tee /dev/stderr)"; $(GO) vet ./...; $(GO) run $(STATICCHECK) ./...; fi
 
+# Another version, one architecture, another base of the image: make release RELEASEFLAGS="-version 0.2.0 -arches amd64 -base debian:trixie-slim"
+.PHONY: release
+release: assets release-prerequisites ## Debian packages, an OCI image, archives, checksums and SBOMs in out/release.
+	$(GO) -C release run . $(RELEASEFLAGS)
+
+.PHONY: release-prerequisites
+release-prerequisites:
+	@scripts/prerequisites release
+
 .PHONY: clean
 clean:
 	rm -rf bin out $(ASSETS)/*.jar java/*/target java/samples/*/target

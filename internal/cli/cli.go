@@ -103,21 +103,27 @@ func (versionCommand) Run(c *Context) error {
 	})
 }
 
-// Version is the module's version, or its commit in a build from a checkout.
+// version is that of a release, which its build sets.
+var version string
+
+// Version is that of the release, or the module's, or the commit in a build from a checkout.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
 	}
-	version, commit := info.Main.Version, ""
+	module, commit := info.Main.Version, ""
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
 			commit = s.Value[:12]
 		}
 	}
 	switch {
-	case version != "" && version != "(devel)":
-		return version
+	case module != "" && module != "(devel)":
+		return module
 	case commit != "":
 		return "devel-" + commit
 	}

@@ -22,7 +22,7 @@ func TestManPages(t *testing.T) {
 		}
 		for _, leaf := range leavesOf(n) {
 			for _, f := range leaf.Flags {
-				if !strings.Contains(pages["cloudjit-"+n.Name+".1"], roff("--"+f.Name)) {
+				if !f.Hidden && !strings.Contains(pages["cloudjit-"+n.Name+".1"], roff("--"+f.Name)) {
 					t.Errorf("cloudjit-%s(1) does not have --%s", n.Name, f.Name)
 				}
 			}
