@@ -58,6 +58,8 @@ test: build samples jdk-features test-prerequisites ## Everything that CI tests.
 	CGO_ENABLED=1 $(GO) test $(TESTFLAGS) -race -short ./internal/engine/... ./internal/pipeline/... ./internal/pool/... ./internal/policy/... ./internal/node/... ./internal/guest/... ./internal/logs/... ./internal/artifact/...
 	$(GO) vet ./...
 	$(GO) test $(TESTFLAGS) -timeout 40m ./...
+	$(GO) -C release vet ./...
+	$(GO) -C release test $(TESTFLAGS) -timeout 20m ./...
 
 .PHONY: test-prerequisites
 test-prerequisites:
@@ -107,7 +109,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 .PHONY: lint
 lint: ## The rules of .golangci.yml; without golangci-lint: format, vet and staticcheck.
 	@if command -v golangci-lint >/dev/null; then set -x; golangci-lint run; else set -ex; \
-		test -z "$$(gofmt -l *.go cmd internal | tee /dev/stderr)"; $(GO) vet ./...; $(GO) run $(STATICCHECK) ./...; fi
+		test -z "$$(gofmt -l *.go cmd internal release | tee /dev/stderr)"; $(GO) vet ./...; $(GO) run $(STATICCHECK) ./...; fi
 
 # Another version, one architecture, another base of the image: make release RELEASEFLAGS="-version 0.2.0 -arches amd64 -base debian:trixie-slim"
 .PHONY: release

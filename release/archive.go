@@ -19,7 +19,7 @@ func (r *release) archive(files []file, arch string) error {
 	if err != nil {
 		return err
 	}
-	z, err := gzip.NewWriterLevel(out, gzip.BestCompression)
+	z, err := gzip.NewWriterLevel(out, gzip.DefaultCompression)
 	if err != nil {
 		return err
 	}

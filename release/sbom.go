@@ -1,16 +1,13 @@
 package main
 
 import (
-	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"debug/buildinfo"
+	"encoding/xml"
 	"fmt"
-	"io"
 	"os"
-	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -59,46 +56,57 @@ func (r *release) bill(binary, arch string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-var property = regexp.MustCompile(`(?m)^(groupId|artifactId|version)=(\S+)`)
+// pom is what is read of Maven's files.
+type pom struct {
+	Properties struct {
+		List []struct {
+			XMLName xml.Name
+			Value   string `xml:",chardata"`
+		} `xml:",any"`
+	} `xml:"properties"`
+	Dependencies []struct {
+		Group   string `xml:"groupId"`
+		Name    string `xml:"artifactId"`
+		Version string `xml:"version"`
+		Scope   string `xml:"scope"`
+	} `xml:"dependencies>dependency"`
+}
 
-// javaComponents are the libraries inside the JARs, by what Maven wrote into them.
+// embedded are the libraries that are carried as they are, beside those that are compiled in.
+var embedded = map[string]bool{"aws-lambda-java-serialization": true}
+
+// javaComponents are the libraries inside the JARs that the binary carries, by the files that they are built from.
 func (r *release) javaComponents() ([]cdx.Component, error) {
-	jars, err := filepath.Glob(filepath.Join(r.root, "internal", "assets", "files", "*.jar"))
-	if err != nil || len(jars) == 0 {
-		return nil, fmt.Errorf("the binary's JARs are not there: make assets (%w)", err)
+	read := func(name string) (pom, error) {
+		var p pom
+		text, err := os.ReadFile(filepath.Join(r.root, "java", name))
+		if err == nil {
+			err = xml.Unmarshal(text, &p)
+		}
+		return p, err
 	}
-	seen := map[string]bool{}
+	parent, err := read("pom.xml")
+	if err != nil {
+		return nil, err
+	}
 	var list []cdx.Component
-	for _, jar := range jars {
-		z, err := zip.OpenReader(jar)
+	for _, module := range []string{"runtime", "tracer", "image"} {
+		p, err := read(filepath.Join(module, "pom.xml"))
 		if err != nil {
 			return nil, err
 		}
-		for _, f := range z.File {
-			if !strings.HasPrefix(f.Name, "META-INF/maven/") || path.Base(f.Name) != "pom.properties" {
+		for _, d := range p.Dependencies {
+			if d.Scope != "" && d.Scope != "compile" && !embedded[d.Name] {
 				continue
 			}
-			rc, err := f.Open()
-			if err != nil {
-				return nil, err
+			for _, property := range append(parent.Properties.List, p.Properties.List...) {
+				d.Version = strings.ReplaceAll(d.Version, "${"+property.XMLName.Local+"}", property.Value)
 			}
-			text, err := io.ReadAll(io.LimitReader(rc, 1<<16))
-			rc.Close()
-			if err != nil {
-				return nil, err
+			if strings.Contains(d.Version, "${") {
+				return nil, fmt.Errorf("java/%s/pom.xml: no value for the version of %s", module, d.Name)
 			}
-			values := map[string]string{}
-			for _, m := range property.FindAllSubmatch(text, -1) {
-				values[string(m[1])] = string(m[2])
-			}
-			purl := "pkg:maven/" + values["groupId"] + "/" + values["artifactId"] + "@" + values["version"]
-			if !seen[purl] {
-				seen[purl] = true
-				list = append(list, cdx.Component{Type: cdx.ComponentTypeLibrary, Group: values["groupId"], Name: values["artifactId"], Version: values["version"], BOMRef: purl, PackageURL: purl})
-			}
-		}
-		if err := z.Close(); err != nil {
-			return nil, err
+			purl := "pkg:maven/" + d.Group + "/" + d.Name + "@" + d.Version
+			list = append(list, cdx.Component{Type: cdx.ComponentTypeLibrary, Group: d.Group, Name: d.Name, Version: d.Version, BOMRef: purl, PackageURL: purl})
 		}
 	}
 	return list, nil
