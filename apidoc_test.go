@@ -97,7 +97,9 @@ func media(content openapi3.Content) string {
 	return strings.Join(list, ", ")
 }
 
-func cell(s string) string { return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", `\|`) }
+func cell(s string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", `\|`)
+}
 
 func typeOf(s *openapi3.SchemaRef) string {
 	if s == nil || s.Value == nil {
