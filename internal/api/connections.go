@@ -2,19 +2,23 @@ package api
 
 import (
 	"container/list"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // connections bounds the connections of clients, so that they leave descriptors and memory to what the server does. Who
-// connects needs no credentials for that. Where there are too many of those that have sent nothing, the one that
+// connects needs no credentials for that. Where there are too many of those that have sent nothing for a while, the one that
 // has been silent for longest is closed; where there are too many in all, the one that has been idle for longest, and
 // where all others are busy, the new one.
 type connections struct {
 	maxSilent, maxAll int
+	grace             time.Duration
 
 	mu     sync.Mutex
 	known  map[net.Conn]*client
@@ -22,10 +26,11 @@ type connections struct {
 	idle   list.List // those whose last request is answered, the longest idle first
 }
 
-// client is one connection: the list that it is in, if any, and its place there.
+// client is one connection: the list that it is in, if any, its place there, and since when it is known.
 type client struct {
-	in *list.List
-	at *list.Element
+	in    *list.List
+	at    *list.Element
+	since time.Time
 }
 
 const (
@@ -34,6 +39,8 @@ const (
 	connectionPart, silentPart = 4, 4
 	// The bounds where there are very many descriptors: a connection takes some 20 KB of memory.
 	mostConnections, mostSilent = 20_000, 1_000
+	// grace is how long a connection may be silent however many there are: a burst of clients that has just connected.
+	grace = time.Second
 )
 
 // newConnections bounds them by how many descriptors the server may have.
@@ -41,7 +48,7 @@ func newConnections() *connections {
 	limit := unix.Rlimit{Cur: 1024}
 	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
 	all := int(min(limit.Cur/connectionPart, mostConnections))
-	return &connections{maxSilent: min(all/silentPart, mostSilent), maxAll: all, known: map[net.Conn]*client{}}
+	return &connections{maxSilent: min(all/silentPart, mostSilent), maxAll: all, grace: grace, known: map[net.Conn]*client{}}
 }
 
 // changed is an http.Server's ConnState.
@@ -62,7 +69,7 @@ func (c *connections) note(conn net.Conn, to http.ConnState) (excess net.Conn) {
 	}
 	switch to {
 	case http.StateNew:
-		k = &client{in: &c.silent, at: c.silent.PushBack(conn)}
+		k = &client{in: &c.silent, at: c.silent.PushBack(conn), since: time.Now()}
 		c.known[conn] = k
 	case http.StateIdle:
 		if k != nil {
@@ -74,15 +81,44 @@ func (c *connections) note(conn net.Conn, to http.ConnState) (excess net.Conn) {
 	if to != http.StateNew {
 		return nil
 	}
-	switch {
-	case c.silent.Len() > c.maxSilent:
-		return c.forget(&c.silent)
-	case len(c.known) > c.maxAll && c.idle.Len() > 0:
-		return c.forget(&c.idle)
-	case len(c.known) > c.maxAll:
-		return c.forget(&c.silent)
+	// What came and was not looked at yet is no silence.
+	for c.silent.Len() > c.maxSilent {
+		oldest := c.silent.Front().Value.(net.Conn)
+		k := c.known[oldest]
+		if time.Since(k.since) < c.grace {
+			break
+		}
+		if !sentSomething(oldest) {
+			return c.forget(&c.silent)
+		}
+		c.silent.Remove(k.at)
+		k.in = nil
 	}
-	return nil
+	switch {
+	case len(c.known) <= c.maxAll:
+		return nil
+	case c.idle.Len() > 0:
+		return c.forget(&c.idle)
+	}
+	return c.forget(&c.silent)
+}
+
+// sentSomething reports whether there is something to be read.
+func sentSomething(conn net.Conn) bool {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	s, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	err = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	return err == nil && n > 0
 }
 
 // forget takes the first of a list for closed: its end is told later, and changes nothing any more.

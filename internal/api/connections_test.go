@@ -13,7 +13,7 @@ import (
 )
 
 // bounded serves with small bounds, and returns how to connect and how to wait until so many are idle. Requests for /wait are answered when the test ends.
-func bounded(t *testing.T, silent, all int) (connect func() net.Conn, idle func(int)) {
+func bounded(t *testing.T, silent, all int, grace time.Duration) (connect func() net.Conn, idle func(int)) {
 	t.Helper()
 	end := make(chan struct{})
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -24,7 +24,7 @@ func bounded(t *testing.T, silent, all int) (connect func() net.Conn, idle func(
 		}
 	}))
 	c := newConnections()
-	c.maxSilent, c.maxAll = silent, all
+	c.maxSilent, c.maxAll, c.grace = silent, all, grace
 	s.Config.ConnState = c.changed
 	s.Start()
 	t.Cleanup(s.Close)
@@ -75,7 +75,7 @@ func closed(t *testing.T, conn net.Conn, within time.Duration) bool {
 }
 
 func TestSilentConnectionsAreBounded(t *testing.T) {
-	connect, _ := bounded(t, 3, 100)
+	connect, _ := bounded(t, 3, 100, 0)
 	spoke := connect()
 	ask(t, spoke, "/")
 	var silent []net.Conn
@@ -98,7 +98,7 @@ func TestSilentConnectionsAreBounded(t *testing.T) {
 }
 
 func TestConnectionsAreBoundedInAll(t *testing.T) {
-	connect, idle := bounded(t, 100, 5)
+	connect, idle := bounded(t, 100, 5, 0)
 	busy, first, second := connect(), connect(), connect()
 	ask(t, busy, "/wait")
 	ask(t, first, "/")
@@ -118,5 +118,17 @@ func TestConnectionsAreBoundedInAll(t *testing.T) {
 	}
 	if closed(t, busy, 50*time.Millisecond) {
 		t.Error("a busy connection was closed")
+	}
+}
+
+// TestBurstsOfConnections: who has just connected is not sent away for others that have, too.
+func TestBurstsOfConnections(t *testing.T) {
+	connect, _ := bounded(t, 3, 1000, time.Minute)
+	var burst []net.Conn
+	for range 50 {
+		burst = append(burst, connect())
+	}
+	for _, conn := range burst {
+		ask(t, conn, "/")
 	}
 }

@@ -273,7 +273,7 @@ func TestStartWithBacklog(t *testing.T) {
 	if _, err := c.health(); err != nil {
 		t.Fatal(err)
 	}
-	took := time.Since(began)
+	took, work := time.Since(began), cpu(t, c)
 	time.Sleep(2 * time.Second) // it looks through everything once
 	w, err := c.health()
 	if err != nil || w.Queued != events || w.Status != "ok" {
@@ -287,9 +287,10 @@ func TestStartWithBacklog(t *testing.T) {
 	if _, err := empty.health(); err != nil {
 		t.Fatal(err)
 	}
-	reference := time.Since(began).Round(time.Millisecond)
+	reference, rest := time.Since(began).Round(time.Millisecond), cpu(t, empty)
 	time.Sleep(2 * time.Second)
-	t.Logf("with %d events of 1 MB that wait the server answers after %s and has taken %d MiB; without any, after %s and %d MiB", events, took, most, reference, peak(t, empty)>>20)
+	t.Logf("with %d events of 1 MB that wait the server answers after %s (%s of CPU time) and has taken %d MiB; without any, after %s (%s) and %d MiB",
+		events, took, work, most, reference, rest, peak(t, empty)>>20)
 	if err := empty.end(syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
@@ -299,6 +300,21 @@ func TestStartWithBacklog(t *testing.T) {
 	if most > 100 {
 		t.Errorf("the start took %d MiB, want 100", most)
 	}
+}
+
+// cpu is the CPU time that a server has taken.
+func cpu(t *testing.T, c *child) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	var user, system int64
+	fields := strings.Fields(rest)
+	_, _ = fmt.Sscan(fields[11], &user)
+	_, _ = fmt.Sscan(fields[12], &system)
+	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ
 }
 
 // TestFloodsOfOthers: while one function is flooded, another one's warm call and Event wait hardly longer. What is compared is
