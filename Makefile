@@ -100,6 +100,10 @@ acceptance: prerequisites ## The assembled builder's probe against HotSpot; for 
 chaos: assets ## Ten minutes of everything that goes wrong, at random from SEED.
 	CLOUDJIT_SEED=$(or $(SEED),1) CLOUDJIT_CHAOS=$(or $(CHAOSTIME),10m) $(GO) test -count=1 -v -timeout 30m -run '^TestChaos$$' ./internal/server
 
+.PHONY: load
+load: assets ## Floods and crowds in full: thousands of workers, clients, connections and events; prints what they take.
+	CLOUDJIT_LOAD=full CLOUDJIT_FLOOD=full $(GO) test -count=1 -v -timeout 60m -run '^(TestManyWorkers|TestManyClients|TestStartWithBacklog|TestFloodsOfOthers|TestFloods)$$' ./internal/server
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (10s) each.
 	scripts/fuzz
