@@ -92,7 +92,7 @@ var ladders = map[function.Kind]Ladder{
 		Rungs: []Rung{
 			{Name: Interpreter, Start: 1, First: 1, Speed: 1, Memory: 1},
 			{Name: Snapshot, Artifact: ArtifactSnapshot, Builder: BuilderSnapshot,
-				Start: 0.16, First: 0.5, Speed: 1, Memory: 0.75,
+				Start: 0.2, First: 0.5, Speed: 1, Memory: 0.75,
 				Cost:  Cost{Wall: 1500 * time.Millisecond, CPU: 1000 * time.Millisecond, MemoryMB: 80, DiskMB: 45},
 				Check: Cost{Wall: 1500 * time.Millisecond, CPU: 1000 * time.Millisecond, MemoryMB: 60}},
 		},
@@ -102,7 +102,7 @@ var ladders = map[function.Kind]Ladder{
 		Rungs: []Rung{
 			{Name: Interpreter, Start: 1, First: 1, Speed: 1, Memory: 1},
 			{Name: Snapshot, Artifact: ArtifactSnapshot, Builder: BuilderSnapshot,
-				Start: 0.2, First: 0.5, Speed: 1, Memory: 0.6,
+				Start: 0.26, First: 0.5, Speed: 1, Memory: 0.6,
 				Cost:  Cost{Wall: 1500 * time.Millisecond, CPU: 1000 * time.Millisecond, MemoryMB: 100, DiskMB: 45},
 				Check: Cost{Wall: 1500 * time.Millisecond, CPU: 1000 * time.Millisecond, MemoryMB: 80}},
 		},

@@ -5,7 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/cloudjit/cloudjit/internal/assets"
 	"github.com/cloudjit/cloudjit/internal/config"
@@ -13,6 +17,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
+	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
 // drawsPython has every kind of random numbers that a copy must not have like its siblings, a file that it keeps open, and
@@ -171,4 +176,61 @@ func TestPythonCopiesDiffer(t *testing.T) {
 // TestNodeCopiesDiffer is TestCopiesDiffer for Node.js.
 func TestNodeCopiesDiffer(t *testing.T) {
 	copiesDiffer(t, newLanguageFixture(t, function.KindNode, "draws.js", drawsNode))
+}
+
+// BenchmarkLanguages is the time from the start of a worker to its first answer, plain and restored, in turn, and the parts of the
+// second.
+func BenchmarkLanguages(b *testing.B) {
+	for kind, source := range map[function.Kind][2]string{function.KindPython: {"draws.py", drawsPython}, function.KindNode: {"draws.js", drawsNode}} {
+		b.Run(kind.String(), func(b *testing.B) {
+			f := newLanguageFixture(b, kind, source[0], source[1])
+			made, err := f.build()
+			if err != nil {
+				b.Fatal(err)
+			}
+			times := map[string][]time.Duration{}
+			for b.Loop() {
+				for _, restored := range []bool{false, true} {
+					began := time.Now()
+					var w worker.Worker
+					if restored {
+						w, err = f.restore(made.Dir)
+					} else {
+						w, err = f.plain()
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+					up := time.Now()
+					f.ask(w)
+					name := map[bool]string{false: "plain", true: "restored"}[restored]
+					times[name] = append(times[name], time.Since(began))
+					times[name+"-first"] = append(times[name+"-first"], time.Since(up))
+					times[name+"-sandbox"] = append(times[name+"-sandbox"], w.Phases().Sandbox)
+					times[name+"-runtime"] = append(times[name+"-runtime"], w.Phases().Runtime)
+					times[name+"-init"] = append(times[name+"-init"], w.Phases().Init)
+					if err := w.Stop(b.Context(), 0); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(0, "ns/op")
+			for name, list := range times {
+				slices.Sort(list)
+				b.ReportMetric(float64(list[0])/1e6, name+"-min-ms")
+				b.ReportMetric(float64(list[len(list)/2])/1e6, name+"-p50-ms")
+			}
+		})
+	}
+}
+
+// plain starts a worker of the first rung.
+func (f *fixture) plain() (worker.Worker, error) {
+	r := f.request
+	r.ID, r.Now, r.Rung = ulid.Make().String(), time.Now(), ladder.Of(r.Revision.Kind).Rungs[ladder.First]
+	spec, err := launch.Worker(r)
+	if err != nil {
+		return nil, err
+	}
+	return f.driver.Start(f.t.Context(), spec)
 }

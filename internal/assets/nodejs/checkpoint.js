@@ -89,30 +89,18 @@ function poll() {
   process.dlopen({ exports: {} }, path.join(__dirname, 'reseed.node'));
 }
 
-module.exports = {
-  async before(hooks) {
-    for (const hook of hooks.slice().reverse()) {
-      await hook();
-    }
-    poll();
-    collect();
-  },
-
-  async after(hooks) {
-    poll();
-    seed();
-    redraw();
-    for (let i = 0; i < UUIDS; i++) {
-      crypto.randomUUID();
-    }
-    for (let i = 0; i < INTS; i++) {
-      crypto.randomInt(2);
-    }
-    for (const hook of hooks) {
-      await hook();
-    }
-  },
-};
+/** Makes this process another one than its siblings. */
+function renew() {
+  poll();
+  seed();
+  redraw();
+  for (let i = 0; i < UUIDS; i++) {
+    crypto.randomUUID();
+  }
+  for (let i = 0; i < INTS; i++) {
+    crypto.randomInt(2);
+  }
+}
 
 /** What is not used any more would be in every copy. */
 function collect() {
@@ -120,5 +108,26 @@ function collect() {
   const gc = vm.runInNewContext('gc');
   v8.setFlagsFromString('--no-expose-gc');
   gc();
-  gc();
 }
+
+// A collection drops the code of functions that did not run for a while; in each copy it would be compiled again.
+v8.setFlagsFromString('--no-flush-bytecode');
+
+module.exports = {
+  async before(hooks) {
+    for (const hook of hooks.slice().reverse()) {
+      await hook();
+    }
+    // What each copy does has been compiled then, and it is known that it can be done.
+    renew();
+    new URLSearchParams('a=b').get('a');
+    collect();
+  },
+
+  async after(hooks) {
+    renew();
+    for (const hook of hooks) {
+      await hook();
+    }
+  },
+};
