@@ -29,8 +29,8 @@ type Waiting struct {
 	NotBefore *time.Time `json:"notBefore,omitempty"`
 }
 
-// QueueUse is what a function has in the queue.
-type QueueUse struct {
+// FunctionQueue is what a function has in the queue.
+type FunctionQueue struct {
 	Function function.Name `json:"function"`
 	Events   int           `json:"events"`
 	Running  int           `json:"running"`
@@ -39,8 +39,8 @@ type QueueUse struct {
 
 // Queue says what the functions for which keep says yes have in the queue, by name, and shows the limit oldest of those
 // invocations.
-func (s *Store) Queue(ctx context.Context, keep func(function.Name) bool, limit int) ([]QueueUse, []*Waiting, error) {
-	uses, events := []QueueUse{}, []*Waiting{}
+func (s *Store) Queue(ctx context.Context, keep func(function.Name) bool, limit int) ([]FunctionQueue, []*Waiting, error) {
+	uses, events := []FunctionQueue{}, []*Waiting{}
 	s.backlogMu.Lock()
 	var all []queued
 	for seq, q := range s.backlog.known {
@@ -50,11 +50,11 @@ func (s *Store) Queue(ctx context.Context, keep func(function.Name) bool, limit 
 	}
 	for name, l := range s.backlog.lines {
 		if l.events > 0 && keep(name) {
-			uses = append(uses, QueueUse{name, l.events, l.taken, l.bytes})
+			uses = append(uses, FunctionQueue{name, l.events, l.taken, l.bytes})
 		}
 	}
 	s.backlogMu.Unlock()
-	slices.SortFunc(uses, func(a, b QueueUse) int { return cmp.Compare(a.Function, b.Function) })
+	slices.SortFunc(uses, func(a, b FunctionQueue) int { return cmp.Compare(a.Function, b.Function) })
 	slices.SortFunc(all, func(a, b queued) int { return cmp.Compare(a.seq, b.seq) })
 	now := time.Now()
 	x := s.now.Load()
