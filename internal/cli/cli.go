@@ -69,7 +69,7 @@ type commands struct {
 
 	Serve      serveCommand              `cmd:"" help:"Run the platform." group:"server"`
 	Backup     backupCommand             `cmd:"" help:"Write everything that must not be lost into one file, while the server runs." group:"server"`
-	Restore    restoreCommand            `cmd:"" help:"Make a data folder of a backup, for a server that is started after." group:"server"`
+	Restore    restoreCommand            `cmd:"" help:"Make a data folder from a backup. Start the server with it afterwards." group:"server"`
 	Health     healthCommand             `cmd:"" help:"Say what does not work, what was lost and what was repaired." group:"server"`
 	Doctor     doctorCommand             `cmd:"" help:"Say what this machine has for CloudJIT, and what to do about what is missing." group:"server"`
 	Toolchain  toolchainCommands         `cmd:"" help:"Find or install native-image, a JDK and CRIU." group:"server"`

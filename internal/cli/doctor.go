@@ -28,7 +28,7 @@ type doctorCommand struct {
 
 // Help is shown below the command's usage.
 func (*doctorCommand) Help() string {
-	return "Ends with 1 if something lacks that CloudJIT needs to run Java functions and to optimize them. Interpreters of other languages are listed."
+	return "Ends with 1 if the machine does not have everything that CloudJIT needs to run Java functions and to optimize them. Interpreters of other languages are listed."
 }
 
 // Marks of findings.

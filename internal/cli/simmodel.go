@@ -25,7 +25,7 @@ type modelFlags struct {
 	Ladder        string             `help:"The rungs and their figures: paper (HotSpot and native), measured (CloudJIT's own for handlers), web (its own for web applications), or a JSON file of that form; see docs/simulator.md." default:"paper" placeholder:"NAME|FILE" group:"model"`
 	Rung          []string           `help:"Figures of a rung, e.g. aot-cache:start=0.36,memory=1,wall=1s,cpu=1.2s,disk=22; also first, speed, builder-memory (MB); a start may be a duration. Can be given for each rung." sep:"none" placeholder:"RUNG:FIGURE=VALUE,..." group:"model"`
 	FirstStart    time.Duration      `help:"Start of a worker of the first rung, to which other starts are in proportion; 0: the ladder's." default:"0s" group:"model"`
-	FirstExtra    time.Duration      `help:"How much longer the first invocation of a worker of the first rung takes; of others in proportion to their first." default:"0s" group:"model"`
+	FirstExtra    time.Duration      `help:"Extra time of the first invocation of a worker on the first rung. On other rungs it is in proportion to theirs." default:"0s" group:"model"`
 	RecordStart   map[string]float64 `help:"Start of a worker that records over one that does not, e.g. metadata=1.36;configuration=1.35." placeholder:"RECORDING=FACTOR;..." group:"model"`
 	RecordSlow    map[string]float64 `help:"Duration of invocations on a worker that records, in the same form." placeholder:"RECORDING=FACTOR;..." group:"model"`
 	SandboxMemory float64            `help:"A sandbox's own memory in MB, for the figures that include it." default:"40" group:"model"`

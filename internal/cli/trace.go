@@ -146,7 +146,7 @@ func (t *traceSliceCommand) Run(c *Context) error {
 
 type traceScaleCommand struct {
 	traceInput
-	Method trace.Method `help:"stratified: every nth function of the ranking by volume, whole; keeps arrival patterns, but of the few busiest functions one or none. apps: the same with whole apps. thin: every invocation with the same probability, as in the paper; keeps the total, but loses bursts and repeated cold starts." enum:"stratified,apps,thin" default:"stratified"`
+	Method trace.Method `help:"stratified: every nth function of the ranking by volume, whole; keeps arrival patterns, but has one or none of the few busiest functions. apps: the same with whole apps. thin: every invocation with the same probability, as in the paper; keeps the total, but loses bursts and repeated cold starts." enum:"stratified,apps,thin" default:"stratified"`
 	Factor float64      `required:"" help:"What to keep, over 0 and at most 1."`
 	Output string       `short:"o" required:"" help:"What to write; see slice." type:"path"`
 }
