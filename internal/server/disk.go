@@ -91,8 +91,8 @@ func (d *diskUse) problems() []health.Problem {
 			warn(k.Kind, k.Kind, fmt.Sprintf("The budget of %s is nearly full: %.1f of %.1f MB. %s", k.Kind, float64(k.Bytes)/1e6, float64(k.Limit)/1e6, what))
 		}
 	}
-	all, name, its := d.server.store.QueueUse()
-	queue := func(key, whose string, u store.QueueUse, settings string) {
+	all, name, its := d.server.store.QueueRoom()
+	queue := func(key, whose string, u store.QueueRoom, settings string) {
 		if u.Part() >= nearlyFull {
 			warn("queue", key, fmt.Sprintf("The queue of %s is nearly full: %d of %d events wait, with %.1f of %.1f MB. Then events are refused (429); raise %s.",
 				whose, u.Events, u.MaxEvents, float64(u.Bytes)/1e6, float64(u.MaxBytes)/1e6, settings))

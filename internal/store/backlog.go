@@ -62,24 +62,24 @@ func (e *QueueFullError) Error() string {
 	return fmt.Sprintf("the queue is full: %d events with %d bytes %s are waiting, and %d with %d bytes may", e.Events, e.Bytes, whose, e.MaxEvents, e.MaxBytes)
 }
 
-// QueueUse is what the queue holds, and may.
-type QueueUse struct {
+// QueueRoom is what the queue holds of all functions, or of one, and what it may.
+type QueueRoom struct {
 	Events, MaxEvents int
 	Bytes, MaxBytes   int64 // of payload
 }
 
 // Part is how full it is: 0 to 1.
-func (u QueueUse) Part() float64 {
+func (u QueueRoom) Part() float64 {
 	return max(float64(u.Events)/float64(max(u.MaxEvents, 1)), float64(u.Bytes)/float64(max(u.MaxBytes, 1)))
 }
 
 // use is what all functions have in the queue, and what the one has that is nearest to its bounds.
-func (b *backlog) use() (all QueueUse, nearest function.Name, its QueueUse) {
+func (b *backlog) use() (all QueueRoom, nearest function.Name, its QueueRoom) {
 	m := &b.limits
-	all = QueueUse{len(b.known) + b.promised, m.AllEvents, b.bytes + b.promisedBytes, m.AllBytes}
-	its = QueueUse{0, m.Events, 0, m.Bytes}
+	all = QueueRoom{len(b.known) + b.promised, m.AllEvents, b.bytes + b.promisedBytes, m.AllBytes}
+	its = QueueRoom{0, m.Events, 0, m.Bytes}
 	for name, l := range b.lines {
-		u := QueueUse{l.events, m.Events, l.bytes, m.Bytes}
+		u := QueueRoom{l.events, m.Events, l.bytes, m.Bytes}
 		if u.Part() > its.Part() || u.Part() == its.Part() && name < nearest {
 			nearest, its = name, u
 		}

@@ -130,8 +130,8 @@ func (s *Store) publish(ctx context.Context, class, subject, header string, doc 
 // QueueLength is how many asynchronous invocations are accepted and not finished.
 func (s *Store) QueueLength() int { return s.inventory.count(queueKey) }
 
-// QueueUse is what all functions have in the queue, and what the one has that is nearest to its bounds.
-func (s *Store) QueueUse() (all QueueUse, nearest function.Name, its QueueUse) {
+// QueueRoom is what all functions have in the queue, and what the one has that is nearest to its bounds.
+func (s *Store) QueueRoom() (all QueueRoom, nearest function.Name, its QueueRoom) {
 	s.backlogMu.Lock()
 	defer s.backlogMu.Unlock()
 	return s.backlog.use()

@@ -57,9 +57,12 @@ func (s *Store) Queue(ctx context.Context, keep func(function.Name) bool, limit 
 	slices.SortFunc(uses, func(a, b FunctionQueue) int { return cmp.Compare(a.Function, b.Function) })
 	slices.SortFunc(all, func(a, b queued) int { return cmp.Compare(a.seq, b.seq) })
 	now := time.Now()
-	x := s.now.Load()
 	for _, q := range all[:min(limit, len(all))] {
-		msg, err := x.queue.GetMsg(ctx, q.seq)
+		var msg *jetstream.RawStreamMsg
+		err := s.read(ctx, func(ctx context.Context, x *session) (err error) {
+			msg, err = x.queue.GetMsg(ctx, q.seq)
+			return err
+		})
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue // it ended meanwhile
 		}
