@@ -81,26 +81,26 @@ func (c *connections) note(conn net.Conn, to http.ConnState) (excess net.Conn) {
 	if to != http.StateNew {
 		return nil
 	}
-	// What came and was not looked at yet is no silence.
-	for c.silent.Len() > c.maxSilent {
+	if len(c.known) > c.maxAll && c.idle.Len() > 0 {
+		return c.forget(&c.idle)
+	}
+	for c.silent.Len() > 0 {
 		oldest := c.silent.Front().Value.(net.Conn)
 		k := c.known[oldest]
-		if time.Since(k.since) < c.grace {
-			break
+		if len(c.known) <= c.maxAll && (c.silent.Len() <= c.maxSilent || time.Since(k.since) < c.grace) {
+			return nil
 		}
 		if !sentSomething(oldest) {
 			return c.forget(&c.silent)
 		}
-		c.silent.Remove(k.at)
+		c.silent.Remove(k.at) // what came and was not looked at yet is no silence
 		k.in = nil
 	}
-	switch {
-	case len(c.known) <= c.maxAll:
-		return nil
-	case c.idle.Len() > 0:
-		return c.forget(&c.idle)
+	if len(c.known) > c.maxAll {
+		delete(c.known, conn)
+		return conn
 	}
-	return c.forget(&c.silent)
+	return nil
 }
 
 // sentSomething reports whether there is something to be read.
