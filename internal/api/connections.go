@@ -81,7 +81,7 @@ func (c *connections) note(conn net.Conn, to http.ConnState) (excess net.Conn) {
 	if to != http.StateNew {
 		return nil
 	}
-	if len(c.known) > c.maxAll && c.idle.Len() > 0 {
+	if len(c.known) > c.maxAll && c.idle.Len() > 0 && c.silent.Len() <= c.maxSilent {
 		return c.forget(&c.idle)
 	}
 	for c.silent.Len() > 0 {
