@@ -197,7 +197,6 @@ func newFixture(t testing.TB, kind function.Kind, sources map[string]string) *fi
 	} else {
 		f.request.Revision.Handler = "Draws::handle"
 	}
-	var err error
 	f.Builder, err = New(Options{Cache: filepath.Join(t.TempDir(), "snapshots"), Driver: d, Request: func(context.Context, *function.Spec) (launch.Request, error) {
 		return f.request, nil
 	}})
