@@ -29,6 +29,9 @@ const (
 	askAll    = time.Minute
 	askSlack  = 20 * time.Second
 	askFactor = 3
+	// slowStarts is how many times the first rung may not come up in its time before it is taken for a function that
+	// waits for a network when it starts.
+	slowStarts = 3
 	// maxRestarts is how many workers that end while they are asked are replaced in one run.
 	maxRestarts = 3
 	// maxAnswer bounds what is read of an answer's body.
@@ -88,6 +91,7 @@ type check struct {
 	record   store.Check
 	cpu      time.Duration
 	peak     int64
+	slow     bool // a worker did not come up in its time
 }
 
 // run asks the first rung, the artifact, and the first rung again; if something differs, both once more.
@@ -112,6 +116,9 @@ func (c *check) run(ctx context.Context) engine.Failure {
 	began := time.Now()
 	failure, err := c.first(ctx, asked, askAll)
 	if err != nil || failure != engine.FailureNone {
+		if c.slow && int(c.w.rev.sampler.slow.Add(1)) < slowStarts {
+			failure = engine.FailureSandbox // perhaps only the machine is slow: it is tried again
+		}
 		if failure == engine.FailureInit {
 			c.record.Reason = "nothing was compared: the function does not start without a network: " + shorten(err.Error())
 			return c.again(before)
@@ -351,7 +358,9 @@ func (c *check) start(ctx context.Context, r *run) (worker.Worker, error) {
 	}
 	limited, cancel := context.WithTimeout(ctx, c.n.initTimeout(c.w.rev.spec))
 	defer cancel()
-	return c.n.opt.Driver.Start(limited, spec)
+	w, err := c.n.opt.Driver.Start(limited, spec)
+	c.slow = err != nil && limited.Err() != nil && ctx.Err() == nil
+	return w, err
 }
 
 // end stops a worker, if there is one, and counts what it took.

@@ -230,6 +230,47 @@ func TestNothingToCompare(t *testing.T) {
 	}
 }
 
+// TestASlowMachineIsCompared: a first rung that does not come up in its time is started again, before it is taken for one
+// that waits for a network.
+func TestASlowMachineIsCompared(t *testing.T) {
+	for name, c := range map[string]struct {
+		slow int32
+		want string
+	}{
+		"now and then": {2, "2 of 2 samples were answered as on hotspot"},
+		"always":       {100, "does not start without a network"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				trials := atomic.Int32{}
+				w := open(t, &world{program: func(s worker.Spec) fake.Program {
+					p := rungs(s)
+					if s.Trial && s.Rung == ladder.HotSpot && trials.Add(1) <= c.slow {
+						p.Runtime = time.Hour
+					}
+					return p
+				}}, sampled20)
+				defer w.Close()
+				id := w.deploy(t, "hello", nil)
+				w.ask(t, id, "1")
+				if err := w.Optimize(t.Context(), id, ladder.Native); err != nil {
+					t.Fatal(err)
+				}
+				w.ask(t, id, "2")
+				time.Sleep(10 * time.Minute)
+				v, _ := w.Revision(t.Context(), id)
+				r := v.Ladder[1]
+				if r.Phase.String() != "ready" || !strings.Contains(r.Reason, c.want) {
+					t.Errorf("got %+v", r)
+				}
+				if err := w.Drain(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // TestACheckTeachesAll: a binary that lacks metadata for what it is asked is surveyed with all samples, so that the
 // next one has it, and no invocation is lost to that.
 func TestACheckTeachesAll(t *testing.T) {

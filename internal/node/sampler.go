@@ -55,6 +55,7 @@ const (
 type sampler struct {
 	open  atomic.Bool // takes more: all that most invocations look at
 	tries atomic.Uint32
+	slow  atomic.Int32 // checks in which the first rung did not come up in its time
 
 	mu      sync.Mutex
 	kept    map[string]*keptSample // by digest
