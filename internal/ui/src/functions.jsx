@@ -55,6 +55,8 @@ function Deploy({ file: given, names, close }) {
   const [file, setFile] = useState(given)
   const [name, setName] = useState(given ? nameOf(given) : '')
   const [state, setState] = useState({})
+  const { data: health } = useGet('/health')
+  const runtimes = ['java21', 'java25', 'java17', ...(health?.runtimes ?? []), 'provided.al2023']
   const known = names.includes(name)
   const submit = async (e) => {
     e.preventDefault()
@@ -84,7 +86,7 @@ function Deploy({ file: given, names, close }) {
       {known ? <p class="note">There is a function of this name: it gets the new code and keeps its settings.</p> : <>
         <label>Handler<input name="handler" placeholder="found in the archive if there is one" /></label>
         <div class="row">
-          <label>Runtime<select name="runtime">{['java21', 'java25', 'java17', 'provided.al2023'].map((r) => <option>{r}</option>)}</select></label>
+          <label>Runtime<select name="runtime">{runtimes.map((r) => <option>{r}</option>)}</select></label>
           <label>Memory, MiB<input name="memory" type="number" min="128" max="10240" value="512" /></label>
           <label>Timeout, s<input name="timeout" type="number" min="1" max="900" value="30" /></label>
         </div></>}
