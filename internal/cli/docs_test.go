@@ -27,6 +27,9 @@ func TestDocumentedCommands(t *testing.T) {
 		for _, match := range append(whole.FindAllSubmatch(text, -1), inline.FindAllSubmatch(text, -1)...) {
 			var args []string
 			for _, w := range word.FindAllString(string(match[1]), -1) {
+				if w == "|" { // what follows is another command
+					break
+				}
 				args = append(args, strings.Trim(w, `'"`))
 			}
 			var cmds commands
