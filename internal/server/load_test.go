@@ -314,8 +314,12 @@ func TestStartWithBacklog(t *testing.T) {
 	if err := empty.end(syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
-	if took > max(time.Second, reference+500*time.Millisecond) {
-		t.Errorf("the start took %s, want 1 s", took)
+	limit := 3 * time.Second // among other tests
+	if full() {
+		limit = max(time.Second, reference+500*time.Millisecond)
+	}
+	if took > limit {
+		t.Errorf("the start took %s, want %s", took, limit)
 	}
 	if most > 100 {
 		t.Errorf("the start took %d MiB, want 100", most)
