@@ -314,7 +314,13 @@ func (r *run) until(ctx context.Context, begin time.Time, want function.Rung, re
 
 // measure takes cold starts one after the other, with workers that are not kept at all, and
 // then warm invocations of one that is.
+//
+// A rung that a better one has taken the place of already, as a snapshot does that is there before the AOT cache, is
+// said and not measured.
 func (r *run) measure(ctx context.Context, optimize bool, rung function.Rung) error {
+	if above, err := r.above(ctx, rung); err != nil || above != "" {
+		return err
+	}
 	if err := r.fn.SetPolicy(ctx, policy(optimize, 0)); err != nil {
 		return err
 	}
@@ -343,11 +349,31 @@ func (r *run) measure(ctx context.Context, optimize bool, rung function.Rung) er
 		return err
 	}
 	t := r.rung(rung)
-	r.o.say("  %-10s cold start p50 %8.1f ms   warm p50 %s   memory %s", rung, t.ColdP50, t.Warm(), t.PSS())
 	if t.Colds == 0 {
+		if above, err := r.above(ctx, rung); err != nil || above != "" {
+			return err
+		}
 		return fmt.Errorf("%s: no cold start was on %s", r.fn.Name, rung)
 	}
+	r.o.say("  %-10s cold start p50 %8.1f ms   warm p50 %s   memory %s", rung, t.ColdP50, t.Warm(), t.PSS())
 	return nil
+}
+
+// above is the rung above another one that new workers are of already, which it says; empty if there is none.
+func (r *run) above(ctx context.Context, rung function.Rung) (function.Rung, error) {
+	rev, err := r.fn.Revision(ctx)
+	if err != nil || rev.Pipeline == nil || rung == ladder.HotSpot {
+		return "", err
+	}
+	p := rev.Pipeline
+	at := func(name function.Rung) int {
+		return slices.IndexFunc(p.Ladder, func(r client.Rung) bool { return r.Rung == name })
+	}
+	if at(p.Rung) <= at(rung) {
+		return "", nil
+	}
+	r.o.say("  %-10s is there; new workers are of %s already", rung, p.Rung)
+	return p.Rung, nil
 }
 
 // count lets the answers of a rung count for the table from now on.
