@@ -1,0 +1,86 @@
+package process
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// BenchmarkJob is a tool of a build, a Java compiler with 600 classes, in a sandbox and without one, in turn. The x metrics
+// are the sandbox's share of the bare run's (1: the sandbox costs nothing), of the least and of the median.
+func BenchmarkJob(b *testing.B) {
+	tool, err := exec.LookPath("javac")
+	if err == nil {
+		tool, err = filepath.EvalSymlinks(tool)
+	}
+	if err != nil {
+		b.Skip("SKIPPED: there is no JDK")
+	}
+	d := newDriver(b, Options{})
+	defer d.Close()
+	sources := b.TempDir()
+	for dir := sources; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
+		_ = os.Chmod(dir, 0o755)
+	}
+	args := []string{"-proc:none", "-d", "/tmp/classes"}
+	for i := range 600 {
+		name := filepath.Join(sources, fmt.Sprintf("C%d.java", i))
+		var text bytes.Buffer
+		fmt.Fprintf(&text, "class C%d {\n", i)
+		for k := range 20 {
+			fmt.Fprintf(&text, "  int m%[1]d(java.util.Map<String, Integer> m) { return m.values().stream().mapToInt(x -> x + %[1]d).sum(); }\n", k)
+		}
+		text.WriteString("}\n")
+		if err := os.WriteFile(name, text.Bytes(), 0o644); err != nil {
+			b.Fatal(err)
+		}
+		args = append(args, name)
+	}
+	home := filepath.Dir(filepath.Dir(tool))
+	type cost struct{ wall, cpu, memory float64 }
+	var boxed, bare []cost
+	for n := 0; b.Loop(); n++ {
+		spec := worker.Spec{
+			ID: fmt.Sprintf("job-%d", n), Revision: revision(false), Path: tool, Args: args, Dir: "/tmp", Env: []string{"PATH=/usr/bin"},
+			Mounts: []worker.Mount{{Source: sources, Target: sources}, {Source: home, Target: home}},
+			Limits: worker.Limits{MemoryMiB: 4096, TmpMiB: 256, PIDs: 1024},
+		}
+		done, err := d.Run(b.Context(), spec)
+		if err != nil || done.Exit.Code != 0 {
+			b.Fatalf("%+v, %v", done, err)
+		}
+		boxed = append(boxed, cost{done.Wall.Seconds(), done.CPU.Seconds(), float64(done.PeakRSS)})
+		out := slices.Clone(args)
+		out[2] = filepath.Join(b.TempDir(), "classes")
+		cmd := exec.Command("nice", append([]string{"-n", "5", tool}, out...)...)
+		began := time.Now()
+		if said, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, said)
+		}
+		used := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+		bare = append(bare, cost{time.Since(began).Seconds(), (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds(), float64(used.Maxrss) * 1024})
+	}
+	b.ReportMetric(0, "ns/op")
+	for name, of := range map[string]func(cost) float64{
+		"wall": func(c cost) float64 { return c.wall }, "cpu": func(c cost) float64 { return c.cpu }, "memory": func(c cost) float64 { return c.memory },
+	} {
+		sorted := func(all []cost) (v []float64) {
+			for _, c := range all {
+				v = append(v, of(c))
+			}
+			slices.Sort(v)
+			return v
+		}
+		x, y := sorted(boxed), sorted(bare)
+		b.ReportMetric(x[0]/y[0], "x-"+name+"-least")
+		b.ReportMetric(x[len(x)/2]/y[len(y)/2], "x-"+name+"-median")
+	}
+}
