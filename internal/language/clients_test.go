@@ -45,6 +45,9 @@ type form struct {
 	client, identity, trace string
 	// ends: the process ends after the last answer.
 	ends bool
+	// again is how many more times the published client may run until it does the same: it sends two requests at once, and
+	// either of them may come first.
+	again int
 	// because says where the platform's own client answers otherwise than the published one, and why; the transcripts are
 	// only compared where it is empty.
 	because string
@@ -265,6 +268,9 @@ func compareClients(t *testing.T, own, published client, folder string, forms []
 				return
 			}
 			theirs := transcript(t, published, folder, f)
+			for again := 0; again < f.again && mine != theirs; again++ {
+				theirs = transcript(t, published, folder, f)
+			}
 			if mine == theirs {
 				return
 			}
@@ -403,6 +409,6 @@ func TestNodeClients(t *testing.T) {
 		{handler: "lacks2.handler"},
 		{handler: "raises.handler"},
 		{handler: "leaves.handler"},
-		{handler: "rejects.handler"},
+		{handler: "rejects.handler", again: 20}, // it asks for an invocation, and reports the error
 	})
 }
