@@ -47,18 +47,11 @@ func Assemble(ctx context.Context, o AssembleOptions) (Toolchain, error) {
 	if err := checkPackages(ctx, o.InstallPackages, o.Progress); err != nil {
 		return Toolchain{}, err
 	}
-	release, err := lock(ctx, home+".lock", func() { o.Progress.report("wait for another installation", 0, 0) })
+	tc, err := installOnce(ctx, home, o.Progress, func() (Toolchain, error) { return readAssembled(home) }, func() error { return o.assemble(ctx, jdk, home) })
 	if err != nil {
 		return Toolchain{}, fmt.Errorf("assemble the builder: %w", err)
 	}
-	defer release()
-	if tc, err := readAssembled(home); err == nil {
-		return tc, nil
-	}
-	if err := o.assemble(ctx, jdk, home); err != nil {
-		return Toolchain{}, fmt.Errorf("assemble the builder: %w", err)
-	}
-	return readAssembled(home)
+	return tc, nil
 }
 
 func toolchainsDir(cache string) string { return filepath.Join(cache, "toolchains") }

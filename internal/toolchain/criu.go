@@ -119,15 +119,11 @@ func InstallCRIU(ctx context.Context, o CRIUOptions) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("install CRIU: no packages are known for %s; install CRIU %s or newer", runtime.GOARCH, criuVersion)
 	}
-	release, err := lock(ctx, dir+".lock", func() { o.Progress.report("wait for another installation", 0, 0) })
-	if err != nil {
-		return "", fmt.Errorf("install CRIU: %w", err)
+	find := func() (string, error) {
+		_, err := os.Stat(filepath.Join(dir, criuProgram))
+		return dir, err
 	}
-	defer release()
-	if _, err := os.Stat(filepath.Join(dir, criuProgram)); err == nil {
-		return dir, nil
-	}
-	if err := installCRIU(ctx, o, pins, dir); err != nil {
+	if _, err := installOnce(ctx, dir, o.Progress, find, func() error { return installCRIU(ctx, o, pins, dir) }); err != nil {
 		return "", fmt.Errorf("install CRIU: %w", err)
 	}
 	return dir, nil

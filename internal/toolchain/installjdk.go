@@ -81,23 +81,14 @@ func InstallJDK(ctx context.Context, o JDKOptions) (JDK, error) {
 		o.downloader = newDownloader(o.Progress)
 	}
 	dir := filepath.Join(toolchainsDir(o.Cache), name)
-	if j, err := wholeJDK(dir); err == nil {
-		return j, nil
-	}
-	release, err := lock(ctx, dir+".lock", func() { o.Progress.report("wait for another installation", 0, 0) })
-	if err != nil {
-		return JDK{}, fmt.Errorf("install a JDK: %w", err)
-	}
-	defer release()
-	if j, err := wholeJDK(dir); err == nil {
-		return j, nil
-	}
-	if err := sweep(dir); err != nil {
-		return JDK{}, fmt.Errorf("install a JDK: %w", err)
-	}
-	err = o.downloader.install(ctx, source, sum, dir, filepath.Join(o.Cache, "downloads"), func(top string) error {
-		_, err := wholeJDK(top)
-		return err
+	j, err := installOnce(ctx, dir, o.Progress, func() (JDK, error) { return wholeJDK(dir) }, func() error {
+		if err := sweep(dir); err != nil {
+			return err
+		}
+		return o.downloader.install(ctx, source, sum, dir, filepath.Join(o.Cache, "downloads"), func(top string) error {
+			_, err := wholeJDK(top)
+			return err
+		})
 	})
 	var unanswered *url.Error
 	var status *statusError
@@ -108,7 +99,7 @@ func InstallJDK(ctx context.Context, o JDKOptions) (JDK, error) {
 	if err != nil {
 		return JDK{}, fmt.Errorf("install a JDK: %w", err)
 	}
-	return wholeJDK(dir)
+	return j, nil
 }
 
 // wholeJDK reads a JDK that has a compiler.

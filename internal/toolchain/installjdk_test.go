@@ -1,16 +1,12 @@
 package toolchain
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -99,8 +95,8 @@ func TestInstallJDKGoesOnAfterKill(t *testing.T) {
 func TestInstallJDKFaults(t *testing.T) {
 	whole := tarball(t, temurin())
 	as := func(p *releasePage, o *JDKOptions, archive []byte) {
-		sum := sha256.Sum256(archive)
-		p.archive, o.SHA256 = archive, hex.EncodeToString(sum[:])
+		p.offer(archive)
+		o.SHA256 = p.checksum
 	}
 	without := func(file string) []entry {
 		var list []entry
@@ -152,9 +148,7 @@ func TestInstallJDKFaults(t *testing.T) {
 			o := page.jdkOptions(cache)
 			c.change(page, &o)
 			_, err := InstallJDK(t.Context(), o)
-			if err == nil || !strings.Contains(err.Error(), c.want) || (c.is != nil && !errors.Is(err, c.is)) {
-				t.Errorf("got %v, want %q and %v", err, c.want, c.is)
-			}
+			fails(t, err, c.want, c.is)
 			parts, _ := filepath.Glob(filepath.Join(cache, "downloads", "*.part"))
 			homes, _ := filepath.Glob(filepath.Join(cache, "toolchains", "jdk-*[^k]"))
 			if left := append(append(parts, homes...), leftovers(t, cache)...); left != nil {
@@ -170,18 +164,10 @@ func TestInstallJDKFaults(t *testing.T) {
 func TestInstallJDKTwoAtOnce(t *testing.T) {
 	page := newReleasePage(t, tarball(t, temurin()))
 	cache := t.TempDir()
-	var group sync.WaitGroup
-	for range 4 {
-		group.Go(func() {
-			if _, err := InstallJDK(t.Context(), page.jdkOptions(cache)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	group.Wait()
-	if n := page.archives.Load(); n != 1 {
-		t.Errorf("the archive was asked for %d times", n)
-	}
+	page.atOnce(t, func() error {
+		_, err := InstallJDK(t.Context(), page.jdkOptions(cache))
+		return err
+	})
 }
 
 // A mirror is asked for the very paths of the vendor's release page.

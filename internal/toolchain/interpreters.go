@@ -50,8 +50,10 @@ var managers = map[function.Kind][]string{
 	},
 }
 
-// roots name the folders of managers that the environment moves elsewhere.
-var roots = map[string]string{"PYENV_ROOT": "/versions/*/bin", "NVM_DIR": "/versions/node/*/bin", "UV_PYTHON_INSTALL_DIR": "/*/bin", "N_PREFIX": "/n/versions/node/*/bin"}
+// roots are the variables that move the folders of managers elsewhere, in the order of precedence.
+var roots = []struct{ variable, below string }{
+	{"PYENV_ROOT", "/versions/*/bin"}, {"NVM_DIR", "/versions/node/*/bin"}, {"UV_PYTHON_INSTALL_DIR", "/*/bin"}, {"N_PREFIX", "/n/versions/node/*/bin"},
+}
 
 // FindInterpreters lists the interpreters that can run functions, one of each release: named ones first, then those in PATH,
 // then those of version managers, the newest of each first. It asks programs whose name does not say so for their version.
@@ -110,9 +112,9 @@ func (o InterpreterOptions) programs(l *language.Language) []string {
 	folder(o.Root + "/usr/local/bin")
 	folder(o.Root + "/usr/bin")
 	var patterns []string
-	for _, variable := range []string{"PYENV_ROOT", "NVM_DIR", "UV_PYTHON_INSTALL_DIR", "N_PREFIX"} {
-		if root := env(variable); root != "" {
-			patterns = append(patterns, root+roots[variable])
+	for _, r := range roots {
+		if root := env(r.variable); root != "" {
+			patterns = append(patterns, root+r.below)
 		}
 	}
 	for _, pattern := range managers[l.Kind] {

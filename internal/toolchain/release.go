@@ -91,22 +91,32 @@ func InstallRelease(ctx context.Context, o ReleaseOptions) (Toolchain, error) {
 		return Toolchain{}, err
 	}
 	dir := filepath.Join(toolchainsDir(o.Cache), "graalvm-"+o.Edition+"-"+o.Version)
-	if tc, err := inspect(homeIn(dir)); err == nil {
-		return tc, nil
-	}
-	release, err := lock(ctx, dir+".lock", func() { o.Progress.report("wait for another installation", 0, 0) })
-	if err != nil {
-		return Toolchain{}, fmt.Errorf("install GraalVM %s: %w", o.Version, err)
-	}
-	defer release()
-	if tc, err := inspect(homeIn(dir)); err == nil {
-		return tc, nil
-	}
-	tc, err := o.install(ctx, url, dir)
+	tc, err := installOnce(ctx, dir, o.Progress, func() (Toolchain, error) { return inspect(homeIn(dir)) }, func() error { return o.install(ctx, url, dir) })
 	if err != nil {
 		return Toolchain{}, fmt.Errorf("install GraalVM %s: %w", o.Version, err)
 	}
 	return tc, nil
+}
+
+// installOnce returns what is found at dir, and installs it before that if it is not there. Concurrent calls, of other
+// processes too, wait for the one that does.
+func installOnce[T any](ctx context.Context, dir string, progress ProgressFunc, find func() (T, error), install func() error) (T, error) {
+	if found, err := find(); err == nil {
+		return found, nil
+	}
+	var nothing T
+	release, err := lock(ctx, dir+".lock", func() { progress.report("wait for another installation", 0, 0) })
+	if err != nil {
+		return nothing, err
+	}
+	defer release()
+	if found, err := find(); err == nil {
+		return found, nil
+	}
+	if err := install(); err != nil {
+		return nothing, err
+	}
+	return find()
 }
 
 // homeIn is the home in an unpacked archive; on macOS it is a bundle.
@@ -118,21 +128,18 @@ func homeIn(dir string) string {
 	return dir
 }
 
-func (o ReleaseOptions) install(ctx context.Context, url, dir string) (Toolchain, error) {
+func (o ReleaseOptions) install(ctx context.Context, url, dir string) error {
 	if err := sweep(dir); err != nil {
-		return Toolchain{}, err
+		return err
 	}
 	sum, err := o.downloader.checksum(ctx, url+".sha256")
 	if err != nil {
-		return Toolchain{}, err
+		return err
 	}
-	if err := o.downloader.install(ctx, url, sum, dir, filepath.Join(o.Cache, "downloads"), func(top string) error {
+	return o.downloader.install(ctx, url, sum, dir, filepath.Join(o.Cache, "downloads"), func(top string) error {
 		_, err := inspect(homeIn(top))
 		return err
-	}); err != nil {
-		return Toolchain{}, err
-	}
-	return inspect(homeIn(dir))
+	})
 }
 
 // install downloads an archive of one folder to the folder downloads and makes dir of it, if check finds nothing wrong

@@ -85,8 +85,8 @@ type releasePage struct {
 }
 
 func newReleasePage(t *testing.T, archive []byte) *releasePage {
-	sum := sha256.Sum256(archive)
-	p := &releasePage{archive: archive, checksum: hex.EncodeToString(sum[:])}
+	p := &releasePage{}
+	p.offer(archive)
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasSuffix(r.URL.Path, ".tar.gz.sha256"):
@@ -106,6 +106,37 @@ func newReleasePage(t *testing.T, archive []byte) *releasePage {
 	}))
 	t.Cleanup(p.Close)
 	return p
+}
+
+// offer changes the archive, and its checksum.
+func (p *releasePage) offer(archive []byte) {
+	sum := sha256.Sum256(archive)
+	p.archive, p.checksum = archive, hex.EncodeToString(sum[:])
+}
+
+// atOnce installs four times at once: one asks for the archive, and the others have what it brought.
+func (p *releasePage) atOnce(t *testing.T, install func() error) {
+	t.Helper()
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			if err := install(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n := p.archives.Load(); n != 1 {
+		t.Errorf("the archive was asked for %d times", n)
+	}
+}
+
+// fails wants an error with a text, that is another one if is is not nil.
+func fails(t *testing.T, err error, text string, is error) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) || (is != nil && !errors.Is(err, is)) {
+		t.Errorf("got %v, want %q and %v", err, text, is)
+	}
 }
 
 // cutting drops the connection after some bytes.
@@ -260,9 +291,7 @@ func TestInstallReleaseFaults(t *testing.T) {
 			p.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 		}, "EOF", nil},
 		{"not a distribution", func(p *releasePage, _ *ReleaseOptions) {
-			p.archive = tarball(t, []entry{{name: "top/readme", content: "hello"}})
-			sum := sha256.Sum256(p.archive)
-			p.checksum = hex.EncodeToString(sum[:])
+			p.offer(tarball(t, []entry{{name: "top/readme", content: "hello"}}))
 		}, "not usable", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -272,9 +301,7 @@ func TestInstallReleaseFaults(t *testing.T) {
 			o := page.options(cache)
 			c.change(page, &o)
 			_, err := InstallRelease(t.Context(), o)
-			if err == nil || !strings.Contains(err.Error(), c.want) || (c.is != nil && !errors.Is(err, c.is)) {
-				t.Errorf("got %v, want %q and %v", err, c.want, c.is)
-			}
+			fails(t, err, c.want, c.is)
 			parts, _ := filepath.Glob(filepath.Join(cache, "downloads", "*.part"))
 			homes, _ := filepath.Glob(filepath.Join(cache, "toolchains", "graalvm-*[0-9]"))
 			if len(parts)+len(homes) > 0 {
@@ -300,18 +327,10 @@ func (d *fullDisk) Write(b []byte) (int, error) {
 func TestInstallReleaseTwoAtOnce(t *testing.T) {
 	page := newReleasePage(t, tarball(t, distribution("25.0.2")))
 	cache := t.TempDir()
-	var group sync.WaitGroup
-	for range 4 {
-		group.Go(func() {
-			if _, err := InstallRelease(t.Context(), page.options(cache)); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	group.Wait()
-	if n := page.archives.Load(); n != 1 {
-		t.Errorf("the archive was asked for %d times", n)
-	}
+	page.atOnce(t, func() error {
+		_, err := InstallRelease(t.Context(), page.options(cache))
+		return err
+	})
 }
 
 func TestInstallReleaseCancelled(t *testing.T) {
