@@ -264,16 +264,16 @@ func (n *Node) gone(id engine.RevisionID) {
 	rev.gone = true
 	rev.prepared(engine.ReasonRevisionGone)
 	n.revs[id] = nil
-	private := map[aot.Builder]aot.Key{}
+	private := map[aot.Key]aot.Builder{}
 	for i := range rev.artifacts {
 		if b, ok := n.builders[rev.ladder.Rungs[i].Builder].(aot.Private); ok && rev.artifacts[i].key != "" {
-			private[b] = rev.artifacts[i].key
+			private[rev.artifacts[i].key] = b
 		}
 	}
 	n.wg.Go(func() {
 		n.forgetRecordings(rev)
 		n.forgetSamples(rev)
-		for b, key := range private {
+		for key, b := range private {
 			n.discard(b, key)
 		}
 	})

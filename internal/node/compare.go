@@ -316,16 +316,26 @@ func (c *check) ask(ctx context.Context, r *run, asked []compare.Asked, limit ti
 // exercise lets a worker that will be saved answer what the function was asked, once each.
 func (n *Node) exercise(ctx context.Context, rev *revision, w worker.Worker) error {
 	c := &check{n: n, w: &instance{rev: rev}}
+	if _, usable := c.each(ctx, w, n.collectSamples(rev)); !usable {
+		return errors.New("the worker to be saved did not answer what the function was asked before")
+	}
+	return ctx.Err()
+}
+
+// each asks a worker all questions once, while there is time, and returns how many it answered. False: it can be asked no
+// more.
+func (c *check) each(ctx context.Context, w worker.Worker, samples []*compare.Sample) (answered int, usable bool) {
 	until := time.Now().Add(askAll)
-	for i, s := range n.collectSamples(rev) {
+	for i, s := range samples {
 		if time.Now().After(until) || ctx.Err() != nil {
 			break
 		}
 		if _, usable := c.answer(ctx, w, s, i); !usable {
-			return errors.New("the worker to be saved did not answer what the function was asked before")
+			return answered, false
 		}
+		answered++
 	}
-	return ctx.Err()
+	return answered, true
 }
 
 func exited(w worker.Worker) bool {

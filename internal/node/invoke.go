@@ -359,15 +359,19 @@ func (n *Node) ended(ctx context.Context, c *call, w *instance, r *Result, inv *
 			Data: data(map[string]any{"rung": r.Rung, "outcome": r.Outcome, "cold": r.Cold, "request": request, "seconds": r.Duration.Seconds()}),
 		})
 	}
-	n.remember(c, w, r, inv, queued)
 	if !c.cold {
+		n.remember(c, w, r, inv, nil)
 		return
 	}
 	n.totals.coldStarts.Add(1)
 	phases := w.worker.Phases()
+	waited := max(queued-phases.Sandbox-phases.Runtime-phases.Init, 0) // for the start to begin
+	n.remember(c, w, r, inv, &recent.Phases{
+		Queue: waited.Seconds(), Sandbox: phases.Sandbox.Seconds(), Runtime: phases.Runtime.Seconds(), Init: phases.Init.Seconds(),
+	})
 	if n.opt.Metrics != nil {
 		n.opt.Metrics.ColdStart(c.rev.fn.name, w.row.Name, map[string]time.Duration{
-			telemetry.PhaseQueue: max(queued-phases.Sandbox-phases.Runtime-phases.Init, 0), telemetry.PhaseSandbox: phases.Sandbox,
+			telemetry.PhaseQueue: waited, telemetry.PhaseSandbox: phases.Sandbox,
 			telemetry.PhaseRuntime: phases.Runtime, telemetry.PhaseInit: phases.Init, telemetry.PhaseHandler: r.Duration,
 		})
 	}
@@ -377,27 +381,21 @@ func (n *Node) ended(ctx context.Context, c *call, w *instance, r *Result, inv *
 	})
 }
 
-// remember keeps an invocation among the last ones.
-func (n *Node) remember(c *call, w *instance, r *Result, inv *worker.Invocation, queued time.Duration) {
+// remember keeps an invocation among the last ones; cold are the parts of its cold start, if it was one.
+func (n *Node) remember(c *call, w *instance, r *Result, inv *worker.Invocation, cold *recent.Phases) {
 	if n.opt.Recent == nil {
 		return
 	}
 	i := recent.Invocation{
 		At: time.Now().UTC(), Request: inv.RequestID, Function: c.rev.fn.name, Revision: c.rev.spec.ID, Version: c.rev.spec.Version, Worker: w.name,
 		Rung: r.Rung, Outcome: r.Outcome.String(), Seconds: r.Duration.Seconds(), MemoryBytes: w.peak.Load(),
+		Cold: cold,
 	}
 	if inv.Body == nil {
 		i.Payload = inv.Payload
 	}
 	if r.Outcome != function.OutcomeOK {
 		i.Error = string(r.Payload[:min(len(r.Payload), 1<<10)])
-	}
-	if c.cold {
-		p := w.worker.Phases()
-		i.Cold = &recent.Phases{
-			Queue:   max(queued-p.Sandbox-p.Runtime-p.Init, 0).Seconds(),
-			Sandbox: p.Sandbox.Seconds(), Runtime: p.Runtime.Seconds(), Init: p.Init.Seconds(),
-		}
 	}
 	n.opt.Recent.Invocation(i)
 }

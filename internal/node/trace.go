@@ -70,16 +70,8 @@ func (n *Node) rehearse(ctx context.Context, w *instance) {
 		n.log.Warn("no worker came up to answer samples for a recording", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyError, err)
 		return
 	}
-	until := time.Now().Add(askAll)
-	for i, s := range samples {
-		if ctx.Err() != nil || time.Now().After(until) {
-			break
-		}
-		if _, usable := c.answer(ctx, own.worker, s, i); !usable {
-			break
-		}
-		own.served++
-	}
+	answered, _ := c.each(ctx, own.worker, samples)
+	own.served = int64(answered)
 	select {
 	case <-time.After(traceSettles):
 	case <-ctx.Done():
