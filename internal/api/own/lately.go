@@ -279,9 +279,10 @@ type ownNode struct {
 // nodes lists the platform's nodes, of which there is one.
 func (s *API) nodes(w http.ResponseWriter, _ *http.Request) error {
 	v := s.Platform.Snapshot()
+	status, problems, stored := s.condition()
 	n := ownNode{
-		Name: "node", Role: "single", Status: "ok", Version: s.Opt.Version, StartedAt: s.Started.UTC(), CPUs: runtime.NumCPU(),
-		Problems: []health.Problem{}, Disk: []health.Disk{}, Workers: v.WorkersBy, ReservedMiB: v.ReservedMiB, BudgetMiB: v.BudgetMiB,
+		Name: "node", Role: "single", Status: status, Version: s.Opt.Version, StartedAt: s.Started.UTC(), CPUs: runtime.NumCPU(),
+		Problems: append([]health.Problem{}, problems...), Disk: append([]health.Disk{}, stored...), Workers: v.WorkersBy, ReservedMiB: v.ReservedMiB, BudgetMiB: v.BudgetMiB,
 		Waiting: int(v.Waiting), Running: int(v.Running), BuildsRunning: v.BuildsRunning, BuildsQueued: v.BuildsQueued,
 		Invocations: v.Invocations, ColdStarts: v.ColdStarts, Rejections: v.Rejections, Deoptimizations: v.Deoptimizations,
 	}
@@ -291,17 +292,6 @@ func (s *API) nodes(w http.ResponseWriter, _ *http.Request) error {
 	if s.Opt.Host != nil {
 		h := s.Opt.Host()
 		n.Host, n.Name = &h, h.Name
-	}
-	if s.Opt.Disk != nil {
-		n.Disk = s.Opt.Disk()
-	}
-	if s.Opt.Problems != nil {
-		n.Problems = append(n.Problems, s.Opt.Problems()...)
-	}
-	for i := range n.Problems {
-		if n.Problems[i].Serious() {
-			n.Status = "degraded"
-		}
 	}
 	gate.WriteJSON(w, http.StatusOK, map[string]any{"nodes": []ownNode{n}})
 	return nil

@@ -105,6 +105,7 @@ func (s *API) Routes(mux *http.ServeMux) {
 
 // health says "ok" or "degraded"; the status is 200 in both cases, since invocations are served in both.
 func (s *API) health(w http.ResponseWriter, r *http.Request) error {
+	status, problems, stored := s.condition()
 	answer := struct {
 		Status    string           `json:"status"`
 		Version   string           `json:"version"`
@@ -114,20 +115,26 @@ func (s *API) health(w http.ResponseWriter, r *http.Request) error {
 		Problems  []health.Problem `json:"problems,omitempty"`
 		Disk      []health.Disk    `json:"disk,omitempty"`
 		Runtimes  []string         `json:"runtimes,omitempty"`
-	}{"ok", s.Opt.Version, s.Started.UTC(), len(s.Store.Functions()), s.Store.QueueLength(), nil, nil, s.Opt.Runtimes}
-	if s.Opt.Disk != nil {
-		answer.Disk = s.Opt.Disk()
-	}
-	if s.Opt.Problems != nil {
-		answer.Problems = s.Opt.Problems()
-	}
-	for i := range answer.Problems {
-		if answer.Problems[i].Serious() {
-			answer.Status = "degraded"
-		}
-	}
+	}{status, s.Opt.Version, s.Started.UTC(), len(s.Store.Functions()), s.Store.QueueLength(), problems, stored, s.Opt.Runtimes}
 	gate.WriteJSON(w, http.StatusOK, answer)
 	return nil
+}
+
+// condition is how the server is: what is the matter, and what it has stored.
+func (s *API) condition() (status string, problems []health.Problem, stored []health.Disk) {
+	if s.Opt.Disk != nil {
+		stored = s.Opt.Disk()
+	}
+	if s.Opt.Problems != nil {
+		problems = s.Opt.Problems()
+	}
+	status = "ok"
+	for i := range problems {
+		if problems[i].Serious() {
+			status = "degraded"
+		}
+	}
+	return status, problems, stored
 }
 
 // acknowledge forgets what was lost and repaired. From then on what nothing refers to is removed again.
