@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 )
 
 //go:embed dist
@@ -33,8 +34,8 @@ type file struct {
 	etag, kind    string
 }
 
-// Handler serves the page below /ui/.
-func Handler() http.Handler {
+// files are the bundle's, packed for the first who asks: few servers are looked at in their first second.
+var files = sync.OnceValue(func() map[string]file {
 	files := map[string]file{}
 	entries, err := fs.ReadDir(dist, "dist")
 	if err != nil {
@@ -52,6 +53,11 @@ func Handler() http.Handler {
 		_ = z.Close()
 		files[e.Name()] = file{b, packed.Bytes(), `"` + hex.EncodeToString(sum[:12]) + `"`, types[path.Ext(e.Name())]}
 	}
+	return files
+})
+
+// Handler serves the page below /ui/.
+func Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -62,7 +68,7 @@ func Handler() http.Handler {
 		if name == "" {
 			name = "index.html"
 		}
-		f, ok := files[name]
+		f, ok := files()[name]
 		if !ok {
 			http.Error(w, "There is no such file; the page is at /ui/", http.StatusNotFound)
 			return
