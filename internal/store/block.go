@@ -167,10 +167,7 @@ func (s *Store) mendBlocks() (bool, error) {
 		if err := os.WriteFile(to, b, 0o600); err != nil {
 			return mended, err
 		}
-		if err := os.WriteFile(file+".new", sound, 0o600); err != nil {
-			return mended, err
-		}
-		if err := os.Rename(file+".new", file); err != nil {
+		if err := replaceFile(file, sound); err != nil {
 			return mended, err
 		}
 		_ = os.Remove(filepath.Join(filepath.Dir(file), "index.db")) // it speaks of what was taken out

@@ -61,10 +61,15 @@ func (d *damage) add(p health.Problem) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(d.path+".new", b, 0o600); err != nil {
+	return replaceFile(d.path, b)
+}
+
+// replaceFile writes a file anew: a killed server leaves the old one whole, or the new one.
+func replaceFile(path string, b []byte) error {
+	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(d.path+".new", d.path)
+	return os.Rename(path+".new", path)
 }
 
 func (d *damage) list() []health.Problem {
