@@ -19,10 +19,12 @@ import (
 	"github.com/cloudjit/cloudjit/internal/assets"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/language"
 	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/process"
+	"github.com/cloudjit/cloudjit/internal/worker/workertest"
 )
 
 // held keep a TLS connection to a server of their own, and a timer that fires every 20 ms.
@@ -99,15 +101,12 @@ func TestFrozenInterpreters(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(code, app.file), []byte(app.source), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			client, err := assets.InstallFolder(t.TempDir(), map[function.Kind]string{function.KindPython: assets.Python, function.KindNode: assets.NodeJS}[kind])
+			lang, _ := language.Of(kind)
+			client, err := assets.InstallFolder(t.TempDir(), lang.Client)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, made := range []string{code, client} {
-				for dir := made; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
-					_ = os.Chmod(dir, 0o755)
-				}
-			}
+			workertest.Open(t, code, client)
 			spec, err := launch.Worker(launch.Request{
 				ID: ulid.Make().String(), Rung: ladder.Of(kind).Rungs[ladder.First], Now: time.Now(),
 				Revision: &function.Spec{ID: "r", Function: "f", Version: "$LATEST", Kind: kind, Handler: "app.handler", MemoryMiB: 256, TmpMiB: 64},

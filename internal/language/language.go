@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cloudjit/cloudjit/internal/assets"
 	"github.com/cloudjit/cloudjit/internal/function"
 )
 
@@ -29,6 +30,8 @@ type Language struct {
 	Command, Exact string
 	// Package is Debian's of the interpreter.
 	Package string
+	// Client is the folder of assets that has the runtime client.
+	Client string
 	// Extensions are those of files that a handler's module can be in, the most usual one first.
 	Extensions []string
 	// dependencies are folders at the root of an archive that hold what the function did not write.
@@ -41,7 +44,7 @@ var languages = []Language{
 	{
 		Kind: function.KindPython, Name: "Python",
 		Runtimes: []string{"python3.8", "python3.9", "python3.10", "python3.11", "python3.12", "python3.13", "python3.14"},
-		prefix:   "python", Command: "python3", Exact: "python%s", Package: "python3",
+		prefix:   "python", Command: "python3", Exact: "python%s", Package: "python3", Client: assets.Python,
 		Extensions:   []string{".py"},
 		dependencies: regexp.MustCompile(`^(site-packages|venv|\.venv|__pycache__|bin|[^/]+\.(dist-info|egg-info|libs))(/|$)`),
 		definition:   regexp.MustCompile(`(?m)^(?:async\s+)?def\s+(lambda_handler|handler)\s*\(|^(lambda_handler|handler)\s*=[^=]`),
@@ -49,7 +52,7 @@ var languages = []Language{
 	{
 		Kind: function.KindNode, Name: "Node.js",
 		Runtimes: []string{"nodejs16.x", "nodejs18.x", "nodejs20.x", "nodejs22.x", "nodejs24.x"},
-		prefix:   "nodejs", suffix: ".x", Command: "node", Package: "nodejs",
+		prefix:   "nodejs", suffix: ".x", Command: "node", Package: "nodejs", Client: assets.NodeJS,
 		Extensions:   []string{".js", ".mjs", ".cjs"},
 		dependencies: regexp.MustCompile(`^(node_modules)(/|$)`),
 		definition: regexp.MustCompile(`(?m)(?:^|[;\s])(?:module\.)?exports\.(handler|lambdaHandler)\s*=|^\s*export\s+(?:async\s+)?(?:const|let|var|function)\s*\*?\s*(handler|lambdaHandler)\b|` +

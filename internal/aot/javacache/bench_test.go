@@ -21,6 +21,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/sample"
 	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/workertest"
 )
 
 // variants are the ways to run one function that BenchmarkColdStart compares.
@@ -100,7 +101,7 @@ func sampleFixture(b *testing.B, s *sample.Sample) *fixture {
 	b.Helper()
 	f := newFixture(b, launchNewest)
 	dir := b.TempDir()
-	open(b, dir)
+	workertest.Open(b, dir)
 	archive := s.Artifact
 	if !filepath.IsAbs(archive) {
 		archive = filepath.Join(s.Dir, archive)
@@ -122,7 +123,7 @@ func sampleFixture(b *testing.B, s *sample.Sample) *fixture {
 		if *path, err = assets.Install(dir, name); err != nil {
 			b.Fatal(err)
 		}
-		open(b, filepath.Dir(*path))
+		workertest.Open(b, filepath.Dir(*path))
 	}
 	return f
 }
@@ -151,7 +152,7 @@ func (f *fixture) start(b *testing.B, r launch.Request) worker.Worker {
 func (f *fixture) recordMeasured(b *testing.B, s *sample.Sample) (file string, peak float64, took time.Duration) {
 	r := f.request
 	r.Rung, r.Recording, r.Paths.Record = plain, ladder.RecordingClasses, b.TempDir()
-	open(b, r.Paths.Record)
+	workertest.Open(b, r.Paths.Record)
 	began := time.Now()
 	w := f.start(b, r)
 	for i := range s.Requests {

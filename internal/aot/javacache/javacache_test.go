@@ -25,6 +25,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/process"
+	"github.com/cloudjit/cloudjit/internal/worker/workertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -86,9 +87,7 @@ func newFixture(t testing.TB, feature int) *fixture {
 	}
 	t.Cleanup(func() { _ = d.Close() })
 	f.driver = d
-	for _, dir := range []string{code, filepath.Dir(classes)} {
-		open(t, dir)
-	}
+	workertest.Open(t, code, filepath.Dir(classes))
 	f.request = launch.Request{
 		Revision: &function.Spec{ID: "01REV", Function: "f", Kind: function.KindWeb, CodeSHA256: "c0de", MemoryMiB: 256, TmpMiB: 64},
 		Paths:    launch.Paths{Code: code, ClassPath: []string{"."}, Classes: classes, MainClass: "Server", JDK: jdk},
@@ -116,16 +115,6 @@ func write(t testing.TB, file, content string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// open lets the workers' user in, as the folders of a server do.
-func open(t testing.TB, dir string) {
-	t.Helper()
-	for ; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
@@ -182,7 +171,7 @@ func (f *fixture) record() string {
 	f.t.Helper()
 	r := f.request
 	r.Rung, r.Recording, r.Paths.Record = plain, ladder.RecordingClasses, f.t.TempDir()
-	open(f.t, r.Paths.Record)
+	workertest.Open(f.t, r.Paths.Record)
 	w, out, err := f.run(r)
 	if err != nil {
 		f.t.Fatal(err)
@@ -321,7 +310,7 @@ func TestFunctionThatHangsAtItsEnd(t *testing.T) {
 	f.request.Revision.Environment = map[string]string{"HANG": "yes"}
 	r := f.request
 	r.Rung, r.Recording, r.Paths.Record = plain, ladder.RecordingClasses, t.TempDir()
-	open(t, r.Paths.Record)
+	workertest.Open(t, r.Paths.Record)
 	w, _, err := f.run(r)
 	if err != nil {
 		t.Fatal(err)

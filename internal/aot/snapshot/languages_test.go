@@ -15,9 +15,11 @@ import (
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/language"
 	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/workertest"
 )
 
 // drawsPython has every kind of random numbers that a copy must not have like its siblings, a file that it keeps open, and
@@ -104,9 +106,8 @@ exports.handler = async (event, context) => {
 func newLanguageFixture(t testing.TB, kind function.Kind, file, source string) *fixture {
 	t.Helper()
 	f := &fixture{t: t, driver: newDriver(t)}
-	client := map[function.Kind]string{function.KindPython: assets.Python, function.KindNode: assets.NodeJS}[kind]
-	folder := t.TempDir()
-	client, err := assets.InstallFolder(folder, client)
+	lang, _ := language.Of(kind)
+	client, err := assets.InstallFolder(t.TempDir(), lang.Client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,11 +115,7 @@ func newLanguageFixture(t testing.TB, kind function.Kind, file, source string) *
 	if err := os.WriteFile(filepath.Join(code, file), []byte(source), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, made := range []string{code, client} {
-		for dir := made; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
-			_ = os.Chmod(dir, 0o755)
-		}
-	}
+	workertest.Open(t, code, client)
 	row, _ := ladder.Of(kind).Find(ladder.Snapshot)
 	f.request = launch.Request{
 		Rung:     ladder.Of(kind).Rungs[row],

@@ -25,6 +25,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/process"
+	"github.com/cloudjit/cloudjit/internal/worker/workertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -180,11 +181,7 @@ func newFixture(t testing.TB, kind function.Kind, sources map[string]string) *fi
 	if out, err := javac.CombinedOutput(); err != nil {
 		t.Skipf("NO COMPILER: %v: %s", err, out)
 	}
-	for _, made := range []string{code, assets} {
-		for dir := made; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
-			_ = os.Chmod(dir, 0o755)
-		}
-	}
+	workertest.Open(t, code, assets)
 	row, _ := ladder.Of(kind).Find(ladder.Snapshot)
 	f.request = launch.Request{
 		Rung:     ladder.Of(kind).Rungs[row],

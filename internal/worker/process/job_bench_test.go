@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/workertest"
 )
 
 // BenchmarkJob is a tool of a build, a Java compiler with 600 classes, in a sandbox and without one, in turn. The x metrics
@@ -27,9 +28,7 @@ func BenchmarkJob(b *testing.B) {
 	d := newDriver(b, Options{})
 	defer d.Close()
 	sources := b.TempDir()
-	for dir := sources; dir != "/tmp" && dir != "/"; dir = filepath.Dir(dir) {
-		_ = os.Chmod(dir, 0o755)
-	}
+	workertest.Open(b, sources)
 	args := []string{"-proc:none", "-d", "/tmp/classes"}
 	for i := range 600 {
 		name := filepath.Join(sources, fmt.Sprintf("C%d.java", i))

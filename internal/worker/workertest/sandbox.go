@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -414,6 +415,18 @@ func Lock(t testing.TB, w worker.Worker, file string) string {
 		return ""
 	}
 	return string(res.Payload)
+}
+
+// Open lets the workers' users into folders of a test, as a server's folders do.
+func Open(t testing.TB, dirs ...string) {
+	t.Helper()
+	for _, dir := range dirs {
+		for ; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+			if err := os.Chmod(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
 
 // List lets a Handler list a folder.
