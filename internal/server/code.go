@@ -111,23 +111,31 @@ func (c *code) files(ctx context.Context, sha string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	tmp, err := os.MkdirTemp(tree, ".files-")
-	if err != nil {
+	if err := addFolder(final, func(tmp string) error { return jar.UnpackFiles(blob, tmp, c.limits) }); err != nil {
 		return "", fmt.Errorf("unpack code %s: %w", sha, err)
+	}
+	return final, nil
+}
+
+// addFolder makes a folder of what fill puts into an empty one, whole or not at all, unless another one is first.
+func addFolder(final string, fill func(tmp string) error) error {
+	tmp, err := os.MkdirTemp(filepath.Dir(final), "."+filepath.Base(final)+"-")
+	if err != nil {
+		return err
 	}
 	defer os.RemoveAll(tmp)
-	if err := jar.UnpackFiles(blob, tmp, c.limits); err != nil {
-		return "", fmt.Errorf("unpack code %s: %w", sha, err)
+	if err := fill(tmp); err != nil {
+		return err
 	}
 	if err := os.Chmod(tmp, 0o755); err != nil {
-		return "", fmt.Errorf("unpack code %s: %w", sha, err)
+		return err
 	}
 	if err := os.Rename(tmp, final); err != nil {
 		if _, statErr := os.Stat(final); statErr != nil {
-			return "", fmt.Errorf("unpack code %s: %w", sha, err)
+			return err
 		} // another one was first
 	}
-	return final, nil
+	return nil
 }
 
 // packClasses returns the JAR of the classes that lie in the folder of code itself, and makes it where an
@@ -141,28 +149,15 @@ func packClasses(tree string) (string, error) {
 		}
 		return file, nil
 	}
-	tmp, err := os.MkdirTemp(tree, ".classes-")
-	if err != nil {
+	ok := false
+	if err := addFolder(final, func(tmp string) (err error) {
+		packed := filepath.Join(tmp, classesFile)
+		if ok, err = jar.PackClasses(filepath.Join(tree, codeFolder), packed, launch.TaskDir); err == nil && ok {
+			err = os.Chtimes(packed, unpackedAt, unpackedAt)
+		}
+		return err
+	}); err != nil || !ok {
 		return "", err
-	}
-	defer os.RemoveAll(tmp)
-	ok, err := jar.PackClasses(filepath.Join(tree, codeFolder), filepath.Join(tmp, classesFile), launch.TaskDir)
-	if err == nil {
-		err = os.Chmod(tmp, 0o755)
-	}
-	if err == nil && ok {
-		err = os.Chtimes(filepath.Join(tmp, classesFile), unpackedAt, unpackedAt)
-	}
-	if err != nil {
-		return "", err
-	}
-	if err := os.Rename(tmp, final); err != nil {
-		if _, statErr := os.Stat(final); statErr != nil {
-			return "", err
-		} // another one was first
-	}
-	if !ok {
-		return "", nil
 	}
 	return file, nil
 }

@@ -71,6 +71,19 @@ func serveChild(doc string) error {
 	return s.Stop(ending)
 }
 
+// newOptions are of a server with everything in a folder of the test's, of which tmp is for its temporary files.
+func newOptions(t *testing.T) (o childOptions, dir, tmp string) {
+	t.Helper()
+	dir = t.TempDir()
+	tmp = filepath.Join(dir, "tmp")
+	if err := os.Mkdir(tmp, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	o = childOptions{Config: config.Default(), Cache: filepath.Join(dir, "cache")}
+	o.Config.Listen, o.Config.Data = "127.0.0.1:0", filepath.Join(dir, "data")
+	return o, dir, tmp
+}
+
 // child is a server in a process of its own.
 type child struct {
 	cmd *exec.Cmd

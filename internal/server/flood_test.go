@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -51,13 +50,8 @@ func TestFloods(t *testing.T) {
 	if os.Getenv("CLOUDJIT_FLOOD") == "full" {
 		f = flood{slow: 1000, slowBytes: 5 << 20, uploads: 200, uploadBytes: 24 << 20, idle: 5000, answers: 300, shouts: 8, events: 1000, followers: 200, lasts: 30 * time.Second}
 	}
-	dir := t.TempDir()
-	tmp := filepath.Join(dir, "tmp")
-	if err := os.Mkdir(tmp, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	o := childOptions{Config: config.Default(), Cache: filepath.Join(dir, "cache")}
-	o.Config.Listen, o.Config.Data, o.Config.Policy.Enabled = "127.0.0.1:0", filepath.Join(dir, "data"), false
+	o, _, tmp := newOptions(t)
+	o.Config.Policy.Enabled = false
 	o.Config.Credentials = []config.Credential{{AccessKeyID: "AKID", SecretAccessKey: "secret"}}
 	o.Config.Disk.BodiesMB = 12_000
 	server := spawn(t, o, tmp)

@@ -27,13 +27,7 @@ import (
 // single starts one server for a test and stops it at its end, when nothing may be left.
 func single(t *testing.T, change func(*config.Config)) (*child, childOptions) {
 	t.Helper()
-	dir := t.TempDir()
-	tmp := filepath.Join(dir, "tmp")
-	if err := os.Mkdir(tmp, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	o := childOptions{Config: config.Default(), Cache: filepath.Join(dir, "cache")}
-	o.Config.Listen, o.Config.Data = "127.0.0.1:0", filepath.Join(dir, "data")
+	o, _, tmp := newOptions(t)
 	o.Config.Policy.Enabled = false // builds are another test's
 	if change != nil {
 		change(&o.Config)
@@ -225,13 +219,7 @@ func TestAThousandFunctions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	dir := t.TempDir()
-	tmp := filepath.Join(dir, "tmp")
-	if err := os.Mkdir(tmp, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	o := childOptions{Config: config.Default(), Cache: filepath.Join(dir, "cache")}
-	o.Config.Listen, o.Config.Data = "127.0.0.1:0", filepath.Join(dir, "data")
+	o, _, tmp := newOptions(t)
 	c := spawn(t, o, tmp)
 	defer func() { _ = c.end(syscall.SIGTERM) }()
 	code := map[string]string{"ZipFile": base64.StdEncoding.EncodeToString(ziptest.Of(t, "bootstrap", "#!/bin/sh\n"))}

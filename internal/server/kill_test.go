@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
@@ -245,13 +244,7 @@ func descriptors(c *child) int {
 // and again: what was acknowledged is there, every accepted event is finished, no answer is wrong,
 // and nothing is left when all has ended.
 func TestKills(t *testing.T) {
-	dir := t.TempDir()
-	tmp := filepath.Join(dir, "tmp")
-	if err := os.Mkdir(tmp, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	o := childOptions{Config: config.Default(), Cache: filepath.Join(dir, "cache")}
-	o.Config.Listen, o.Config.Data = "127.0.0.1:0", filepath.Join(dir, "data")
+	o, dir, tmp := newOptions(t)
 	o.Config.Workers.Network = "host" // functions reach the observer
 	o.Config.Workers.MemoryMiB = 4096
 	o.Config.Policy.Threshold = 1

@@ -259,13 +259,7 @@ func TestStartWithBacklog(t *testing.T) {
 	if full() {
 		events = 1500
 	}
-	dir := t.TempDir()
-	tmp := filepath.Join(dir, "tmp")
-	if err := os.Mkdir(tmp, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	o := childOptions{Config: config.Default(), Cache: filepath.Join(dir, "cache")}
-	o.Config.Listen, o.Config.Data = "127.0.0.1:0", filepath.Join(dir, "data")
+	o, dir, tmp := newOptions(t)
 	o.Config.Async.QueueMB, o.Config.Async.QueueAllMB = 2000, 2000
 	c := spawn(t, o, tmp)
 	defer func() { _ = c.end(syscall.SIGTERM) }()

@@ -26,6 +26,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/health"
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/launch"
+	"github.com/cloudjit/cloudjit/internal/language"
 	"github.com/cloudjit/cloudjit/internal/logs"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/policy"
@@ -320,12 +321,12 @@ func (s *Server) newLauncher(c *code) (*launcher, error) {
 	}
 	l.interpreters = toolchain.FindInterpreters(s.life, toolchain.InterpreterOptions{Named: s.opt.Config.Workers.Interpreters})
 	l.clients = map[function.Kind]string{}
-	for kind, name := range map[function.Kind]string{function.KindPython: assets.Python, function.KindNode: assets.NodeJS} {
-		path, err := assets.InstallFolder(filepath.Join(s.opt.Cache, "assets"), name)
+	for _, lang := range language.All() {
+		path, err := assets.InstallFolder(filepath.Join(s.opt.Cache, "assets"), lang.Client)
 		if err != nil {
 			return nil, err
 		}
-		l.clients[kind] = path
+		l.clients[lang.Kind] = path
 	}
 	return l, nil
 }
