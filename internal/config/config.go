@@ -250,7 +250,7 @@ func Default() Config {
 			Starts:         2 * runtime.NumCPU(),
 			InitTimeout:    10 * time.Second,
 			WebInitTimeout: time.Minute,
-			Concurrency:    1000,
+			Concurrency:    4000,
 			Queue:          10_000,
 		},
 		Policy: Policy{

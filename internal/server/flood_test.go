@@ -134,8 +134,12 @@ func TestFloods(t *testing.T) {
 	}
 	for i := range f.answers {
 		group.Go(func() {
-			res, err := c.Do(ctx, http.MethodPost, client.FunctionPath("answer")+"/invocations", nil, fmt.Appendf(nil, `{"do":"answer","kb":%d,"id":"%d"}`, 6<<10-1, i))
-			if err == nil {
+			for ctx.Err() == nil {
+				res, err := c.Do(ctx, http.MethodPost, client.FunctionPath("answer")+"/invocations", nil, fmt.Appendf(nil, `{"do":"answer","kb":%d,"id":"%d"}`, 6<<10-1, i))
+				if err != nil { // 429
+					time.Sleep(time.Second)
+					continue
+				}
 				answers.Add(1)
 				<-ctx.Done() // of which nothing is read
 				res.Body.Close()

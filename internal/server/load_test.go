@@ -204,7 +204,7 @@ func TestManyClients(t *testing.T) {
 					}
 				case err == nil && status == 429:
 					throttled.Add(1)
-					time.Sleep(200 * time.Millisecond)
+					time.Sleep(time.Second) // Retry-After
 				default:
 					if failed.Add(1) < 5 {
 						t.Errorf("got %d %s, %v", status, b, err)

@@ -50,6 +50,7 @@ func main() {
 		if err != nil {
 			os.Exit(1)
 		}
+		_, _ = io.Copy(io.Discard, res.Body) // else the connection is not used again
 		res.Body.Close()
 	}
 }
