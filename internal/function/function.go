@@ -104,9 +104,26 @@ type Spec struct {
 	// Timeout is the longest an invocation may take, 1 s..900 s.
 	Timeout     time.Duration     `json:"timeout"`
 	Environment map[string]string `json:"environment,omitempty"`
+	Logging     Logging           `json:"logging,omitzero"`
 	// Concurrency is how many requests a worker of a web function takes at once; 0 and 1: one.
 	Concurrency int `json:"concurrency,omitempty"`
 }
+
+// Logging is what a function is told of its log (the Lambda API's LoggingConfig); what is empty was not said.
+type Logging struct {
+	// Format is LogText or LogJSON.
+	Format string `json:"format,omitempty"`
+	// Level is the least that is logged, of the format JSON alone: "TRACE" .. "FATAL"; empty: "INFO".
+	Level string `json:"level,omitempty"`
+	// Group is the name of the log.
+	Group string `json:"group,omitempty"`
+}
+
+// Formats of a log.
+const (
+	LogText = "Text"
+	LogJSON = "JSON"
+)
 
 var (
 	kindNames    = [...]string{"unknown", "handler", "web", "provided", "python", "nodejs"}

@@ -18,6 +18,9 @@ type archive struct {
 	zip   *zip.Reader
 	files []*entry
 	names map[string]*entry
+	// links are the symbolic links, which are in neither of these; linked are the same by their names.
+	links  []*entry
+	linked map[string]*entry
 	// unzipped is the declared size of everything; the reader refuses contents that are larger.
 	unzipped int64
 	entries  int
@@ -26,7 +29,8 @@ type archive struct {
 // entry is one file (folders are dropped) under its clean, slash-separated, relative name.
 type entry struct {
 	*zip.File
-	name string
+	name   string
+	target string // of a symbolic link that was checked
 }
 
 // open checks the directory of the archive at path against limits.
@@ -105,6 +109,7 @@ func mostEntries(r io.Reader) (int, error) {
 
 func (a *archive) check(lim Limits) error {
 	a.names = make(map[string]*entry, len(a.zip.File))
+	a.linked = map[string]*entry{}
 	dirs := map[string]bool{}
 	whole := false // a JAR, which is never unpacked file by file
 	for _, f := range a.zip.File {
@@ -131,6 +136,9 @@ func (a *archive) check(lim Limits) error {
 			return tooLarge("leave out what the function does not need", "unzipped it is larger than %d bytes", lim.Unzipped)
 		}
 		a.unzipped += int64(f.UncompressedSize64)
+		if a.linked[name] != nil {
+			return refuse("%q is in it twice", name)
+		}
 		if _, twice := a.names[name]; twice {
 			// Build tools put licences twice into fat JARs; the JVM takes one of them.
 			if !whole || strings.HasSuffix(name, ".class") || strings.HasSuffix(name, ".jar") {
@@ -139,18 +147,25 @@ func (a *archive) check(lim Limits) error {
 			continue
 		}
 		e := &entry{File: f, name: name}
-		a.names[name] = e
-		a.files = append(a.files, e)
+		if f.Mode()&fs.ModeSymlink != 0 {
+			a.linked[name] = e
+			a.links = append(a.links, e)
+		} else {
+			a.names[name] = e
+			a.files = append(a.files, e)
+		}
 		for d := path.Dir(name); d != "." && !dirs[d]; d = path.Dir(d) {
 			dirs[d] = true
 		}
-		if len(a.files)+len(dirs) > lim.Files {
+		if len(a.files)+len(a.links)+len(dirs) > lim.Files {
 			return tooLarge("", "it has more than %d files and folders", lim.Files)
 		}
 	}
-	for _, e := range a.files {
-		if dirs[e.name] {
-			return refuse("%q is a file and a folder in it", e.name)
+	for _, list := range [][]*entry{a.files, a.links} {
+		for _, e := range list {
+			if dirs[e.name] {
+				return refuse("%q is a file and a folder in it", e.name)
+			}
 		}
 	}
 	if len(a.files) == 0 {
@@ -182,13 +197,11 @@ func checkHeader(f *zip.File) error {
 	if f.Method != zip.Store && f.Method != zip.Deflate {
 		return refuse("%q is compressed by method %d; only stored and deflated files can be read", f.Name, f.Method)
 	}
-	if m := f.Mode(); m&fs.ModeType != 0 && !m.IsDir() {
-		if m&fs.ModeSymlink != 0 {
-			return &Error{Reason: fmt.Sprintf("%q is a symbolic link", f.Name), Hint: "put the file itself into the archive"}
-		}
-		return refuse("%q is not a regular file", f.Name)
+	switch f.Mode() & fs.ModeType {
+	case 0, fs.ModeDir, fs.ModeSymlink:
+		return nil
 	}
-	return nil
+	return refuse("%q is not a regular file", f.Name)
 }
 
 // read returns a whole file. Its size is within the limits; the ZIP reader checks that the

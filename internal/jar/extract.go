@@ -86,6 +86,9 @@ func UnpackFiles(file, dir string, limits Limits) error {
 		return err
 	}
 	defer a.Close()
+	if err := a.checkLinks(""); err != nil {
+		return err
+	}
 	return a.extractAll(&Info{Layout: LayoutFiles}, dir)
 }
 
@@ -157,7 +160,7 @@ func (a *archive) extractAll(info *Info, dir string) error {
 			}
 		}
 	}
-	return nil
+	return a.extractLinks(info.prefix, dir)
 }
 
 // extractSpringBoot does what Spring Boot's own "extract" tool does: libraries to lib/, and the

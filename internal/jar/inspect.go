@@ -3,6 +3,7 @@ package jar
 import (
 	"archive/zip"
 	"cmp"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -27,6 +28,12 @@ func (a *archive) inspect(lim Limits) (*Info, error) {
 	info := &Info{Unzipped: a.unzipped, Framework: FrameworkPlain}
 	main := parseManifest(a.small("META-INF/MANIFEST.MF"))
 	a.layout(info, main)
+	if len(a.links) > 0 && (info.Layout == LayoutJar || info.Layout == LayoutSpringBoot) {
+		return nil, &Error{Reason: fmt.Sprintf("%q is a symbolic link, and a JAR has none", a.links[0].name), Hint: "put the file itself into the archive"}
+	}
+	if err := a.checkLinks(info.prefix); err != nil {
+		return nil, err
+	}
 
 	s := &scan{info: info, own: map[string]*classfile.Class{}, resolved: map[string]*verdict{}}
 	for _, e := range a.files {
@@ -116,7 +123,7 @@ func (a *archive) topFolder() string {
 		return ""
 	}
 	prefix := first + "/"
-	for _, e := range a.files {
+	for _, e := range slices.Concat(a.files, a.links) {
 		if !strings.HasPrefix(e.name, prefix) {
 			return ""
 		}

@@ -342,7 +342,16 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 		"absolute":        pack(t, file{name: "/etc/evil", data: x}),
 		"backslash":       pack(t, file{name: `..\evil`, data: x}),
 		"nul":             pack(t, file{name: "a\x00b", data: x}),
-		"symlink":         pack(t, file{name: "link", data: []byte("/etc/passwd"), mode: fs.ModeSymlink | 0o777}),
+		"link away":       pack(t, file{name: "app.py", data: x}, link("link", "/etc/passwd")),
+		"link up":         pack(t, file{name: "app.py", data: x}, link("a/link", "../../x")),
+		"link by a link":  pack(t, file{name: "app.py", data: x}, file{name: "b/c/d", data: x}, link("a", "b/c"), link("b/c/up", ".."), link("evil", "a/up/../../x")),
+		"link to itself":  pack(t, file{name: "app.py", data: x}, link("a", "b"), link("b", "./a")),
+		"link in a link":  pack(t, file{name: "app.py", data: x}, link("a", "b"), file{name: "a/file", data: x}),
+		"link twice":      pack(t, file{name: "app.py", data: x}, link("a", "b"), link("a", "c")),
+		"link and file":   pack(t, file{name: "app.py", data: x}, link("a", "b"), file{name: "a", data: x}),
+		"link to no path": pack(t, file{name: "app.py", data: x}, link("a", "b\x00c")),
+		"link in a JAR":   pack(t, manifestFile(), file{name: "A.class", data: class(t, "shop/Checkout")}, link("a", "b")),
+		"only a link":     pack(t, link("a", "b")),
 		"device":          pack(t, file{name: "dev", mode: fs.ModeDevice | 0o666}),
 		"twice":           pack(t, file{name: "bootstrap", data: x}, file{name: "./bootstrap", data: x}),
 		"class twice":     pack(t, manifestFile(), file{name: "A.class", data: x}, file{name: "A.class", data: x}),
@@ -378,6 +387,40 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 				t.Errorf("left behind: %q", left)
 			}
 		})
+	}
+}
+
+func link(name, target string) file {
+	return file{name: name, data: []byte(target), mode: fs.ModeSymlink | 0o777}
+}
+
+// TestLinksInsideAreKept: npm makes them in node_modules/.bin, and linkers for versions of a library.
+func TestLinksInsideAreKept(t *testing.T) {
+	links := map[string]string{
+		"node_modules/.bin/tool": "../tool/cli.js", "lib/libx.so": "libx.so.1", "current": "node_modules/tool", "through": "current/../tool/cli.js",
+		"nothing": "is/not/there", "here": ".", "bin/deep/up": "../../node_modules/",
+	}
+	files := []file{{name: "node_modules/tool/cli.js", data: []byte("x"), mode: 0o755}, {name: "lib/libx.so.1", data: []byte("x")}}
+	for name, target := range links {
+		files = append(files, link(name, target))
+	}
+	path := save(t, pack(t, files...))
+	extracted, unpacked := filepath.Join(t.TempDir(), "out"), t.TempDir()
+	if _, err := Extract(path, extracted, Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := UnpackFiles(path, unpacked, Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{extracted, unpacked} {
+		for name, target := range links {
+			if got, err := os.Readlink(filepath.Join(dir, name)); err != nil || got != target {
+				t.Errorf("%s leads to %q, want %q: %v", name, got, target, err)
+			}
+		}
+		if b, err := os.ReadFile(filepath.Join(dir, "through")); err != nil || string(b) != "x" {
+			t.Errorf("read through two links: %q, %v", b, err)
+		}
 	}
 }
 
@@ -437,6 +480,7 @@ func FuzzInspect(f *testing.F) {
 	for _, b := range archives(f) {
 		f.Add(b)
 	}
+	f.Add(pack(f, file{name: "a/b/app.py", data: []byte("x")}, link("l", "a/b"), link("a/up", "../l/.."), link("m", "l/../up")))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in, err := os.CreateTemp(dir, "in")

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -114,6 +115,15 @@ func (b *builder) environment() []string {
 		"LAMBDA_TASK_ROOT":                TaskDir,
 		"LAMBDA_RUNTIME_DIR":              runtimeDir,
 	})
+	if r.Logging.Group != "" {
+		env["AWS_LAMBDA_LOG_GROUP_NAME"] = r.Logging.Group
+	}
+	if r.Logging.Format != "" {
+		env["AWS_LAMBDA_LOG_FORMAT"] = r.Logging.Format
+	}
+	if r.Logging.Format == function.LogJSON {
+		env["AWS_LAMBDA_LOG_LEVEL"] = cmp.Or(r.Logging.Level, "INFO")
+	}
 	if r.Runtime != "" {
 		env["AWS_EXECUTION_ENV"] = "AWS_Lambda_" + r.Runtime
 	}

@@ -244,6 +244,29 @@ func TestEnvironmentIsLambdas(t *testing.T) {
 	}
 }
 
+// TestLoggingIsTold: what was said of the log, and nothing where nothing was; it wins over variables of the function's own.
+func TestLoggingIsTold(t *testing.T) {
+	for name, test := range map[string]struct {
+		logging             function.Logging
+		format, level, name string
+	}{
+		"nothing": {function.Logging{}, "own", "own", "/aws/lambda/orders"},
+		"text":    {function.Logging{Format: function.LogText}, "Text", "own", "/aws/lambda/orders"},
+		"JSON":    {function.Logging{Format: function.LogJSON, Group: "/mine"}, "JSON", "INFO", "/mine"},
+		"level":   {function.Logging{Format: function.LogJSON, Level: "WARN"}, "JSON", "WARN", "/aws/lambda/orders"},
+	} {
+		r := request(function.KindHandler, plain)
+		r.Revision.Environment = map[string]string{"AWS_LAMBDA_LOG_FORMAT": "own", "AWS_LAMBDA_LOG_LEVEL": "own"}
+		r.Revision.Logging = test.logging
+		env := start(t, r).Env
+		for _, want := range []string{"AWS_LAMBDA_LOG_FORMAT=" + test.format, "AWS_LAMBDA_LOG_LEVEL=" + test.level, "AWS_LAMBDA_LOG_GROUP_NAME=" + test.name} {
+			if !slices.Contains(env, want) {
+				t.Errorf("%s: want %s in %q", name, want, env)
+			}
+		}
+	}
+}
+
 func TestUserOptionsWinOverDefaults(t *testing.T) {
 	r := request(function.KindHandler, plain)
 	r.Revision.Environment = map[string]string{

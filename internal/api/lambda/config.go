@@ -120,7 +120,7 @@ func refusePublishTo(to string) error {
 
 // apply checks what is given and puts it into spec and attributes.
 func (c *configInput) apply(spec *function.Spec, attr *store.Attributes) error {
-	for _, step := range []func(*function.Spec, *store.Attributes) error{c.applySizes, c.applyText, c.applyEnvironment, c.applyEchoes} {
+	for _, step := range []func(*function.Spec, *store.Attributes) error{c.applySizes, c.applyText, c.applyEnvironment, c.applyLogging, c.applyEchoes} {
 		if err := step(spec, attr); err != nil {
 			return err
 		}
@@ -251,21 +251,35 @@ func (c *configInput) applyEchoes(_ *function.Spec, attr *store.Attributes) erro
 		}
 		attr.Architecture = c.Architectures[0]
 	}
-	if l := c.LoggingConfig; l != nil {
-		for _, check := range []error{
-			oneOf("loggingConfig.logFormat", l.LogFormat, "", "JSON", "Text"),
-			oneOf("loggingConfig.applicationLogLevel", l.ApplicationLogLevel, "", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"),
-			oneOf("loggingConfig.systemLogLevel", l.SystemLogLevel, "", "DEBUG", "INFO", "WARN"),
-		} {
-			if check != nil {
-				return check
+	return nil
+}
+
+func (c *configInput) applyLogging(spec *function.Spec, attr *store.Attributes) error {
+	l := c.LoggingConfig
+	if l == nil {
+		return nil
+	}
+	for _, check := range []error{
+		oneOf("loggingConfig.logFormat", l.LogFormat, "", function.LogJSON, function.LogText),
+		oneOf("loggingConfig.applicationLogLevel", l.ApplicationLogLevel, "", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"),
+		oneOf("loggingConfig.systemLogLevel", l.SystemLogLevel, "", "DEBUG", "INFO", "WARN"),
+	} {
+		if check != nil {
+			return check
+		}
+	}
+	if l.LogGroup != "" && !gate.GroupPattern.MatchString(l.LogGroup) {
+		return gate.Validation("loggingConfig.logGroup", gate.Clip(l.LogGroup), "Member must satisfy regular expression pattern: "+gate.GroupPattern.String())
+	}
+	if l.LogFormat != function.LogJSON {
+		for name, level := range map[string]string{"ApplicationLogLevel": l.ApplicationLogLevel, "SystemLogLevel": l.SystemLogLevel} {
+			if level != "" {
+				return gate.Invalid(`%s is not supported when LogFormat is set to "Text". Remove %s from your request or change the LogFormat to "JSON" and try again.`, name, name)
 			}
 		}
-		if l.LogGroup != "" && !gate.GroupPattern.MatchString(l.LogGroup) {
-			return gate.Validation("loggingConfig.logGroup", gate.Clip(l.LogGroup), "Member must satisfy regular expression pattern: "+gate.GroupPattern.String())
-		}
-		attr.LogFormat, attr.LogGroup, attr.AppLogLevel, attr.SysLogLevel = l.LogFormat, l.LogGroup, l.ApplicationLogLevel, l.SystemLogLevel
 	}
+	attr.LogFormat, attr.LogGroup, attr.AppLogLevel, attr.SysLogLevel = l.LogFormat, l.LogGroup, l.ApplicationLogLevel, l.SystemLogLevel
+	spec.Logging = function.Logging{Format: l.LogFormat, Level: l.ApplicationLogLevel, Group: l.LogGroup}
 	return nil
 }
 

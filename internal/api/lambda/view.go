@@ -97,9 +97,12 @@ func (s *API) configuration(fn *store.Function, v *store.Version, qualifier stri
 		SnapStart:            snapStart{gate.Or(attr.SnapStart, "None"), "Off"},
 		RuntimeVersionConfig: runtimeVersion{"arn:aws:lambda:" + s.Opt.Region + "::runtime:cloudjit-" + spec.Runtime},
 		LoggingConfig: logging{
-			LogFormat: gate.Or(attr.LogFormat, "Text"), LogGroup: gate.Or(attr.LogGroup, "/aws/lambda/"+string(fn.Name)),
+			LogFormat: gate.Or(attr.LogFormat, function.LogText), LogGroup: gate.Or(attr.LogGroup, "/aws/lambda/"+string(fn.Name)),
 			ApplicationLogLevel: attr.AppLogLevel, SystemLogLevel: attr.SysLogLevel,
 		},
+	}
+	if l := &c.LoggingConfig; l.LogFormat == function.LogJSON { // as in Lambda, the levels that hold
+		l.ApplicationLogLevel, l.SystemLogLevel = gate.Or(l.ApplicationLogLevel, "INFO"), gate.Or(l.SystemLogLevel, "INFO")
 	}
 	if len(spec.Environment) > 0 {
 		c.Environment = &environment{spec.Environment}

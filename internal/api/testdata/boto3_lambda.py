@@ -70,7 +70,10 @@ class Lambda(unittest.TestCase):
                 "EphemeralStorage": {"Size": 1024}, "TracingConfig": {"Mode": "Active"}, "Runtime": "provided.al2023"}
         self.assertEqual({k: c[k] for k in want}, want)
         self.assertEqual(g["Tags"], {"a": "b"})
-        self.assertEqual(c["LoggingConfig"]["LogFormat"], "JSON")
+        logs = {"LogFormat": "JSON", "ApplicationLogLevel": "INFO", "SystemLogLevel": "INFO", "LogGroup": "/aws/lambda/" + self.name}
+        self.assertEqual(c["LoggingConfig"], logs)
+        self.refused("InvalidParameterValueException", 400, self.c.update_function_configuration, FunctionName=self.name,
+                     LoggingConfig={"LogFormat": "Text", "ApplicationLogLevel": "WARN"})
         self.assertEqual(len(base64.b64decode(c["CodeSha256"])), 32)
         code = urllib.request.urlopen(g["Code"]["Location"]).read()
         self.assertEqual((len(code), code), (c["CodeSize"], archive()))
