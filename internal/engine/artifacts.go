@@ -384,7 +384,7 @@ func (e *Engine) viewOf(r *revision) *policy.View {
 	if r.queue.n > 0 {
 		v.Oldest = e.inv[r.queue.head].at
 	}
-	v.Fresh = false
+	v.Fresh, v.Full = false, e.now < e.full
 	v.Crowded = e.starved.head != noRevision && (e.starved.head != r.id || e.starved.tail != r.id)
 	return v
 }

@@ -49,6 +49,7 @@ type Engine struct {
 	timers     timers
 	wake       int64 // the earliest ActionWake that was asked for and has not come
 	view       policy.View
+	full       int64 // until when (ns) the machine counts as full
 	drain      bool
 	drainedOut bool
 }

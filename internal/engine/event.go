@@ -43,7 +43,7 @@ const (
 	// EventCancelled: the caller went away. An invocation that still waits ends (ActionReject,
 	// ReasonCancelled); one that runs goes on, for nobody can take it back. Invocation.
 	EventCancelled
-	// EventFinished is an invocation's end on its worker. Invocation, Worker, Outcome, NoRetry, CPU.
+	// EventFinished is an invocation's end on its worker. Invocation, Worker, Outcome, NoRetry, CPU, Full.
 	// The invocation has ended with this event, unless the actions say ActionRetry for it.
 	// OutcomeUnknown: it never ran, because the worker had ended already; it waits again.
 	EventFinished
@@ -114,7 +114,9 @@ type Event struct {
 	Version    uint32  // of the recording, or of the samples, from 1
 	MemoryMB   float64 // 1e6 bytes
 	// CPU time (ns) that the worker took since this was told of it last; 0: not measured now.
-	CPU  int64
+	CPU int64
+	// Full: while CPU was measured, the machine's cores had hardly a moment free.
+	Full bool
 	Cost ladder.Cost
 
 	FunctionConfig *FunctionConfig

@@ -183,6 +183,9 @@ func (e *Engine) end(r *revision, inv *invocation) {
 	e.inflight--
 }
 
+// fullFor is how long (ns) a machine counts as full after it was measured to be; it is measured once a second.
+const fullFor = int64(2500e6)
+
 // finished takes an invocation off its worker, and gives the worker its next one.
 func (e *Engine) finished(ev Event) {
 	if uint(ev.Invocation) >= uint(len(e.inv)) {
@@ -200,7 +203,11 @@ func (e *Engine) finished(ev Event) {
 	e.pool.Release(w)
 	took := e.now - inv.at
 	r.busy += took
-	r.cpu += max(ev.CPU, 0)
+	if r.cpu += max(ev.CPU, 0); ev.Full {
+		e.full = e.now + fullFor
+	} else if ev.CPU > 0 {
+		e.full = 0
+	}
 	if r.service += (took - r.service) >> 3; r.service <= 0 {
 		r.service = max(took, 1)
 	}

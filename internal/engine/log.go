@@ -23,7 +23,7 @@ import (
 // the fields that are not zero, and these, all as varints. Some 10 bytes a warm event.
 
 // logHeader names the format and its version; a change of the format changes it.
-const logHeader = "cloudjit engine log 3\n"
+const logHeader = "cloudjit engine log 4\n"
 
 // maxRecord bounds a record, in bytes; a burst of ten thousand actions has a tenth of it.
 const maxRecord = 4 << 20
@@ -77,11 +77,11 @@ func (ev *Event) fields() []int64 {
 	return []int64{
 		int64(ev.Outcome), int64(ev.Rung), int64(ev.Failure), bit(ev.NoRetry), bit(ev.Complete),
 		int64(ev.Function), int64(ev.Revision), int64(ev.Invocation), int64(ev.Worker), int64(ev.Version),
-		int64(ev.Recording), real(ev.MemoryMB), int64(ev.Cost.Wall), int64(ev.Cost.CPU), real(ev.Cost.MemoryMB), real(ev.Cost.DiskMB), ev.CPU,
+		int64(ev.Recording), real(ev.MemoryMB), int64(ev.Cost.Wall), int64(ev.Cost.CPU), real(ev.Cost.MemoryMB), real(ev.Cost.DiskMB), ev.CPU, bit(ev.Full),
 	}
 }
 
-const eventFields = 17
+const eventFields = 18
 
 func (ev *Event) setFields(v []int64) error {
 	var bad bool
@@ -91,7 +91,7 @@ func (ev *Event) setFields(v []int64) error {
 	ev.Invocation, ev.Worker, ev.Version = InvocationID(i32(v[7], &bad)), WorkerID(i32(v[8], &bad)), u32(v[9], &bad)
 	ev.Recording, ev.MemoryMB = ladder.Recording(u8(v[10], &bad)), unreal(v[11], &bad)
 	ev.Cost = ladder.Cost{Wall: time.Duration(v[12]), CPU: time.Duration(v[13]), MemoryMB: unreal(v[14], &bad), DiskMB: unreal(v[15], &bad)}
-	ev.CPU = v[16]
+	ev.CPU, ev.Full = v[16], v[17] != 0
 	return outOfRange(bad)
 }
 

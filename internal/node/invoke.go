@@ -189,6 +189,7 @@ func (n *Node) await(ctx context.Context, c *call) bool {
 // finish tells the engine how a worker's turn ended; true: the invocation goes on.
 func (n *Node) finish(c *call, outcome function.Outcome, noRetry bool) bool {
 	cpu := n.clock(c.worker)
+	full := cpu > 0 && n.cores.isFull(time.Now())
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w := c.worker
@@ -201,7 +202,7 @@ func (n *Node) finish(c *call, outcome function.Outcome, noRetry bool) bool {
 		if outcome == function.OutcomeDeoptimized && w.never.Load() {
 			failure = engine.FailureNever
 		}
-		n.step(engine.Event{Kind: engine.EventFinished, Invocation: c.id, Worker: w.id, Outcome: outcome, Failure: failure, NoRetry: noRetry, CPU: cpu})
+		n.step(engine.Event{Kind: engine.EventFinished, Invocation: c.id, Worker: w.id, Outcome: outcome, Failure: failure, NoRetry: noRetry, CPU: cpu, Full: full})
 	}
 	w.uses--
 	w.last = time.Now()

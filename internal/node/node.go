@@ -199,6 +199,7 @@ type Node struct {
 	ladders  map[function.Kind]*ladder.Ladder // under mu: those that this node can build for
 
 	revisions sync.Map // function.RevisionID -> *revision, those that take invocations
+	cores     cores
 	buildLogs sync.Map // build -> *capped, of builds that run
 
 	reading sync.Mutex // held while a trace is read: one at a time

@@ -110,6 +110,8 @@ type View struct {
 	Fresh bool
 	// Crowded: other revisions wait for room to start workers.
 	Crowded bool
+	// Full: the machine's cores had hardly a moment free in the last seconds.
+	Full bool
 }
 
 // RungView is what is known of one rung of a revision.

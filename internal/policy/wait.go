@@ -20,7 +20,9 @@ import "math"
 // The third could go on for ever where a function computes: n workers on c cores take n/c times as long each,
 // and one more brings nothing. So beyond a few workers each third more has to prove itself: throughput,
 // n/service, must rise by half of that at least. If not, no more are added for half a minute, then
-// longer and longer.
+// longer and longer. On a machine whose cores have no moment free there is nothing to prove: more workers of a
+// function that takes part in that only get smaller shares. One that waits for others, and takes
+// little of the cores with all its workers, goes on to get more.
 type waiting struct{ crowds []crowd }
 
 // crowd is what is known of a revision's workers together.
@@ -51,6 +53,11 @@ const (
 	// few is how many workers a function may have before one more has to prove itself, and how many start at once while
 	// nothing is known of it.
 	few = 6
+	// enough is how many workers a function may have on a machine that is full; one of them waits for its turn while
+	// another one computes.
+	enough = 4
+	// part is how many cores a function must keep busy to be one of those that make a machine full.
+	part = 0.15
 	// settled is how many invocations must be done to measure the throughput of a number of workers.
 	settled = 64
 	// holdOff is how long (ns) a limit holds at first; it doubles up to 16 minutes.
@@ -148,6 +155,11 @@ func done(v *View) uint64 { return v.Invocations - uint64(v.Waiting) - uint64(v.
 func (c *crowd) judge(now int64, v *View, n int32) (limited, unproven bool) {
 	if now < c.until {
 		return n >= c.limit, false
+	}
+	if n >= enough && v.Full && float64(n)*float64(v.CPU) > part*float64(v.Busy) {
+		c.limit, c.before = n, 0
+		c.hold(now)
+		return true, false
 	}
 	if n < few || c.before > 0 && n < more(c.before) {
 		return false, false

@@ -13,6 +13,7 @@ type loop struct {
 	compute, sleep time.Duration // of one invocation
 	start          time.Duration
 	ready          bool // one worker is there and the service time is known
+	others         int  // how many compute all the time beside them; the machine is full then, and known to be
 }
 
 // result of a loop.
@@ -79,8 +80,8 @@ func (l loop) run(length time.Duration) result {
 			}
 		}
 		share := tick
-		if computing > l.cores {
-			share = tick * time.Duration(l.cores) / time.Duration(computing)
+		if all := computing + l.others; all > l.cores {
+			share = tick * time.Duration(l.cores) / time.Duration(all)
 		}
 		ended := 0
 		for i := 0; i < len(busy); i++ {
@@ -103,6 +104,9 @@ func (l loop) run(length time.Duration) result {
 			answered++
 			took = (l.compute + l.sleep) * tick / share
 			v.Busy += int64(took)
+			if l.others > 0 {
+				v.CPU, v.Full = v.CPU+int64(l.compute), true
+			}
 			v.Service = int64(took)
 			busy = slices.Delete(busy, i, i+1)
 			i--
@@ -151,6 +155,19 @@ func TestThoseThatSleepGetWorkers(t *testing.T) {
 		if r.workers != 64 || r.longest > 2*time.Second {
 			t.Errorf("known %v: %d workers, the longest of the first answers took %v: want 64, and two starts and a second at most", ready, r.workers, r.longest)
 		}
+	}
+}
+
+// TestAFullMachine: beside others that take all cores, more workers of a function that computes would only take from
+// these; one that sleeps gets what it needs.
+func TestAFullMachine(t *testing.T) {
+	r := loop{clients: 64, cores: 2, others: 20, compute: 300 * time.Microsecond, start: 400 * time.Millisecond}.run(8 * time.Second)
+	if r.workers > 6 {
+		t.Errorf("%d workers compute, want 6 at most", r.workers)
+	}
+	r = loop{clients: 64, cores: 2, others: 2, compute: 500 * time.Microsecond, sleep: time.Second, start: 400 * time.Millisecond}.run(20 * time.Second)
+	if r.workers != 64 {
+		t.Errorf("%d workers for 64 that sleep, want as many", r.workers)
 	}
 }
 
