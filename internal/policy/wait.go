@@ -67,8 +67,9 @@ const (
 	// forget is after how much quiet (ns) waiting is forgotten.
 	forget = int64(10e9)
 	// While nothing is known, few more may start for each 1/steady of a start's time in which invocations
-	// kept arriving: that is traffic, and not a number of clients that each wait for their answer.
-	steady = 16
+	// kept arriving: that is traffic, and not a number of clients that each wait for their answer. Not in the first
+	// 1/gathering of a start's time: clients that begin together do not all arrive in one moment.
+	steady, gathering = 16, 4
 	// inLong: a busy worker is more likely in a long invocation than in a short one, so its time to the end is
 	// longer than service times say: the inspection paradox.
 	inLong = 3.5
@@ -133,7 +134,7 @@ func unknown(v *View, n int32, waited, takes int64, arrived bool) bool {
 	}
 	allowed := int64(few)
 	if arrived {
-		allowed += few * (steady * waited / takes)
+		allowed += few * (steady * max(waited-takes/gathering, 0) / takes)
 	}
 	return int64(n) < allowed
 }
