@@ -69,6 +69,7 @@ type Driver struct {
 	spawner      *script.Spawner
 	birth        sync.Mutex // held from a child's clone to its execve
 	criu         criu
+	leastRun     uint64 // pages that copies of a saved worker share; neverShare: they share none
 	caches       string // see cache; empty where workers cannot be saved
 	firstProgram *os.File
 

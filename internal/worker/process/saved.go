@@ -46,6 +46,8 @@ type manifest struct {
 	Stderr uint64 `json:"stderr"`
 	// Env is the environment that it was started with.
 	Env []string `json:"env"`
+	// Shared: copies have memory of the file memoryName.
+	Shared bool `json:"shared,omitempty"`
 }
 
 const (
@@ -123,6 +125,9 @@ func (d *Driver) save(spec *worker.Spec, p *plan, h *handle, stdout, stderr *os.
 		if !slices.Contains(m.Env, variable) {
 			h.saved.changed = append(h.saved.changed, variable)
 		}
+	}
+	if m.Shared {
+		p.mounts = append(p.mounts, bind{source: filepath.Join(spec.Restore, memoryName), target: memoryPath})
 	}
 	cache, err := d.cache(false, p.second)
 	if err != nil {
@@ -359,13 +364,23 @@ func (h *handle) Snapshot(ctx context.Context, dir string) error {
 	if err := h.keepFiles(dir); err != nil {
 		return err
 	}
+	relies, err := reliesOnZeros(h.runtime())
+	if err != nil {
+		return fmt.Errorf("save worker: %w", err)
+	}
 	if err := h.dump(ctx, dir); err != nil {
 		return err
 	}
 	if err := ownNamespace(dir); err != nil {
 		return fmt.Errorf("save worker: %w", err)
 	}
-	b, err := json.Marshal(manifest{Version: manifestVersion, Stdout: h.saved.pipes[0], Stderr: h.saved.pipes[1], Env: h.spec.Env})
+	shared := false
+	if h.driver.leastRun != neverShare && !relies {
+		if shared, err = share(dir, h.driver.leastRun); err != nil {
+			return fmt.Errorf("save worker: %w", err)
+		}
+	}
+	b, err := json.Marshal(manifest{Shared: shared, Version: manifestVersion, Stdout: h.saved.pipes[0], Stderr: h.saved.pipes[1], Env: h.spec.Env})
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, manifestName), b, 0o600)
 	}
