@@ -50,6 +50,7 @@ type Config struct {
 	Checks    Checks    `yaml:"checks"`
 	Builder   Builder   `yaml:"builder"`
 	Artifacts Artifacts `yaml:"artifacts"`
+	Snapshots Snapshots `yaml:"snapshots"`
 	Async     Async     `yaml:"async"`
 	Limits    Limits    `yaml:"limits"`
 	Audit     Audit     `yaml:"audit"`
@@ -201,6 +202,13 @@ type Artifacts struct {
 	// DiskMB that all caches and binaries in use may take together, 1e6 bytes; those that are worth
 	// least for their size are dropped first. 0: no limit.
 	DiskMB int `yaml:"diskMB"`
+}
+
+// Snapshots says how what is saved of workers is kept.
+type Snapshots struct {
+	// Key names a file with 32 random bytes in base64, which only the server's user may read: snapshots are
+	// encrypted with it. Empty: they are not.
+	Key string `yaml:"key"`
 }
 
 // Async is the queue of Event invocations.

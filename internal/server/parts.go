@@ -2,8 +2,11 @@ package server
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/aot/javacache"
@@ -26,7 +29,32 @@ func newDriver(ctx context.Context, c config.Config, data, cache string) (worker
 	if err != nil {
 		o.NoCRIU = err.Error()
 	}
+	if c.Snapshots.Key != "" {
+		if o.SnapshotKey, err = readKey(c.Snapshots.Key); err != nil {
+			return nil, fmt.Errorf("snapshots.key: %w", err)
+		}
+	}
 	return process.New(o)
+}
+
+// readKey reads the key of snapshots.
+func readKey(file string) ([]byte, error) {
+	st, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("others may read %s: chmod 600 %s", file, file)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil || len(key) != process.KeySize {
+		return nil, fmt.Errorf("%s: want %d random bytes in base64: openssl rand -base64 %d", file, process.KeySize, process.KeySize)
+	}
+	return key, nil
 }
 
 // newBuilders makes the builders that this machine has what it takes for.

@@ -88,7 +88,7 @@ def threads():
     out = {}
     def run(n):
         mine = []
-        out[n] = stir(mine, 30)
+        out[n] = stir(mine, 12)
         if n == 0:
             kept.append(mine)
     all = [threading.Thread(target=run, args=(n,)) for n in range(4)]
@@ -96,9 +96,9 @@ def threads():
     return [out[n] for n in sorted(out)]
 
 main = []
-threads(), stir(main, 60)
+threads(), stir(main, 45)
 def handler(event, context):
-    return {"threads": threads(), "main": [stir([], 60) for _ in range(3)], "was": hashlib.sha256(b"".join(b for l in kept[0] for b in l)).hexdigest()}
+    return {"threads": threads(), "main": stir([], 45), "was": hashlib.sha256(b"".join(b for l in kept[0] for b in l)).hexdigest()}
 `
 	stirsNode = `
 const crypto = require('crypto'), v8 = require('v8'), vm = require('vm');
@@ -127,7 +127,7 @@ function stir(held, rounds) {
 }
 const kept = [];
 stir(kept, 40);
-exports.handler = async () => ({ stirred: [stir([], 25), stir([], 25), stir([], 25)], was: crypto.createHash('sha256').update(JSON.stringify(kept)).digest('hex') });
+exports.handler = async () => ({ stirred: stir([], 25), was: crypto.createHash('sha256').update(JSON.stringify(kept)).digest('hex') });
 `
 	stirsJava = `
 import java.util.*;
@@ -159,7 +159,7 @@ public class Stirs {
     }
     public Stirs() throws Exception { stir(KEPT, 60); }
     public Map<String, Object> handle(Map<String, Object> event) throws Exception {
-        return new TreeMap<>(Map.of("stirred", stir(new ArrayList<>(), 120), "was", sum(KEPT)));
+        return new TreeMap<>(Map.of("stirred", stir(new ArrayList<>(), 60), "was", sum(KEPT)));
     }
 }
 `
@@ -190,7 +190,7 @@ func TestSharedMemoryIsAsItWas(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for range 3 {
+				for range 2 {
 					if got := fmt.Sprint(f.ask(w)); got != want {
 						t.Errorf("a copy answers %s, a plain worker %s", got, want)
 					}

@@ -125,13 +125,16 @@ type fixture struct {
 }
 
 // newDriver has a driver that saves workers.
-func newDriver(t testing.TB) worker.Driver {
+func newDriver(t testing.TB) worker.Driver { return newDriverIn(t, t.TempDir(), nil) }
+
+// newDriverIn has one in a folder, with a key.
+func newDriverIn(t testing.TB, dir string, key []byte) worker.Driver {
 	t.Helper()
 	criu, err := toolchain.FindCRIU(t.Context(), config.CacheDir())
 	if err != nil {
 		t.Skipf("SKIPPED: %v", err)
 	}
-	d, err := process.New(process.Options{Dir: filepath.Join(t.TempDir(), "workers"), CRIU: criu})
+	d, err := process.New(process.Options{Dir: filepath.Join(dir, "workers"), CRIU: criu, SnapshotKey: key})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tink-crypto/tink-go/v2/streamingaead/subtle"
 	"golang.org/x/sys/unix"
 
 	"github.com/cloudjit/cloudjit/internal/cgroup"
@@ -44,6 +45,8 @@ type Options struct {
 	// CRIU is a folder that CRIU lies in as distributions lay it out ("/" is the system's own); with it workers can
 	// be saved and restored. Empty: they cannot, for the reason NoCRIU.
 	CRIU, NoCRIU string
+	// SnapshotKey of KeySize bytes encrypts what is saved of workers; nil: it is not encrypted.
+	SnapshotKey []byte
 	// Rootless makes a server that is root do as if it were not. For tests.
 	Rootless bool
 }
@@ -69,8 +72,9 @@ type Driver struct {
 	spawner      *script.Spawner
 	birth        sync.Mutex // held from a child's clone to its execve
 	criu         criu
-	leastRun     uint64 // pages that copies of a saved worker share; neverShare: they share none
-	caches       string // see cache; empty where workers cannot be saved
+	leastRun     uint64             // pages that copies of a saved worker share; neverShare: they share none
+	sealer       *subtle.AESGCMHKDF // nil: saved workers are not encrypted
+	caches       string             // see cache; empty where workers cannot be saved
 	firstProgram *os.File
 
 	mu      sync.Mutex
@@ -140,6 +144,12 @@ func New(o Options) (*Driver, error) {
 	d.look()
 	if err := d.lookAtCRIU(); err != nil {
 		d.caps.Weaker = append(d.caps.Weaker, fmt.Sprintf("Workers cannot be saved and restored (%v).", err))
+	}
+	if o.SnapshotKey != nil {
+		if d.sealer, err = sealer(o.SnapshotKey); err != nil {
+			return nil, fmt.Errorf("open process driver: %w", errors.Join(err, d.Close()))
+		}
+		d.leastRun = neverShare
 	}
 	return d, nil
 }
@@ -258,6 +268,14 @@ func (d *Driver) Start(ctx context.Context, spec worker.Spec) (worker.Worker, er
 	began := time.Now()
 	if err := ctx.Err(); err != nil {
 		return nil, &worker.StartError{Phase: "sandbox", Err: err}
+	}
+	if spec.Restore != "" && d.sealer != nil {
+		clear, err := d.unseal(&spec)
+		if err != nil {
+			return nil, &worker.StartError{Phase: "sandbox", Err: fmt.Errorf("%w: %w", worker.ErrNotRestored, err)}
+		}
+		defer os.RemoveAll(clear) // it runs by then, or never will
+		spec.Restore = clear
 	}
 	h, err := d.launch(ctx, spec, false, began)
 	if err != nil {

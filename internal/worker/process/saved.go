@@ -352,6 +352,14 @@ func (h *handle) Snapshot(ctx context.Context, dir string) error {
 	if h.ended() {
 		return &worker.SnapshotError{Reason: "it has ended"}
 	}
+	if h.driver.sealer != nil {
+		return h.driver.sealSnapshot(dir, &h.spec, func(dir string) error { return h.snapshot(ctx, dir) })
+	}
+	return h.snapshot(ctx, dir)
+}
+
+// snapshot fills dir.
+func (h *handle) snapshot(ctx context.Context, dir string) error {
 	if h.web != nil {
 		h.web.Close() // its copies would have connections that nobody holds the other end of
 	}
