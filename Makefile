@@ -65,6 +65,10 @@ test: build samples jdk-features test-prerequisites ## Everything that CI tests.
 test-prerequisites:
 	@scripts/prerequisites test
 
+.PHONY: fresh
+fresh: ## In a Debian root with Go and make alone: the build, the samples, a builder, a function. Takes minutes; needs root.
+	scripts/fresh $(if $(RUN),'$(RUN)')
+
 .PHONY: page
 page: ## Make the page's bundle anew from internal/ui/src.
 	UPDATE=1 $(GO) test -count=1 ./internal/ui -run TestBundle
