@@ -82,6 +82,17 @@ library-table: assets ## Popular libraries traced, built and compared; writes do
 	$(MVN) -f internal/libtable/java/pom.xml package
 	CLOUDJIT_LIBRARY_TABLE=$(CACHE)/library-table $(GO) test -count=1 -v -timeout 3h -run TestLibraryTable ./internal/libtable
 
+# Packages are those of internal/aot/snapshot/testdata/libraries, for the Python that the tests have.
+LANGUAGE_LIBRARIES := $(CACHE)/language-libraries
+.PHONY: language-library-table
+language-library-table: build test-prerequisites ## Popular Python and Node.js packages, plain and restored; writes docs/library-table-languages.md. Takes five minutes.
+	mkdir -p $(LANGUAGE_LIBRARIES)/nodejs
+	$(CACHE)/python/current/bin/python3 -m pip install -q --upgrade --target $(LANGUAGE_LIBRARIES)/python numpy pandas scipy pyarrow requests boto3 pydantic pillow \
+		cryptography sqlalchemy jinja2 lxml pyyaml httpx aiohttp attrs orjson msgpack protobuf psycopg2-binary python-dateutil fastapi mangum beautifulsoup4 simplejson
+	npm install --prefix $(LANGUAGE_LIBRARIES)/nodejs --no-audit --no-fund express serverless-http sharp @aws-sdk/client-s3 @aws-sdk/client-dynamodb lodash axios uuid nanoid \
+		moment dayjs zod ajv joi jsonwebtoken bcryptjs winston pino rxjs pg ioredis cheerio date-fns
+	CLOUDJIT_LANGUAGE_LIBRARIES=$(LANGUAGE_LIBRARIES) $(GO) test -count=1 -v -timeout 30m -run TestLibraryTable ./internal/aot/snapshot
+
 .PHONY: features
 features: prerequisites ## The corpus of small features whose answers are compared.
 	$(MVN) -f internal/answers/java/pom.xml package

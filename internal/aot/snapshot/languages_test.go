@@ -175,12 +175,28 @@ func TestNodeCopiesDiffer(t *testing.T) {
 	copiesDiffer(t, newLanguageFixture(t, function.KindNode, "draws.js", drawsNode))
 }
 
+// large are functions with large libraries.
+var large = map[function.Kind]string{
+	function.KindPython: "import numpy, pandas\nd = pandas.DataFrame({'a': range(9)})\ndef handler(event, context):\n    return {'sum': int(d.a.sum()), 'mean': float(numpy.mean(d.a))}\n",
+	function.KindNode: `const { S3Client } = require('@aws-sdk/client-s3'), { DynamoDBClient } = require('@aws-sdk/client-dynamodb');
+const clients = [new S3Client({ region: 'eu-west-1' }), new DynamoDBClient({ region: 'eu-west-1' })];
+exports.handler = async () => ({ clients: clients.length });
+`,
+}
+
 // BenchmarkLanguages is the time from the start of a worker to its first answer, plain and restored, in turn, and the parts of the
-// second.
+// second: of small functions, or of large ones where CLOUDJIT_LANGUAGE_LIBRARIES is set.
 func BenchmarkLanguages(b *testing.B) {
 	for kind, source := range map[function.Kind][2]string{function.KindPython: {"draws.py", drawsPython}, function.KindNode: {"draws.js", drawsNode}} {
 		b.Run(kind.String(), func(b *testing.B) {
 			f := newLanguageFixture(b, kind, source[0], source[1])
+			if folder := os.Getenv("CLOUDJIT_LANGUAGE_LIBRARIES"); folder != "" { // as TestLibraryTable
+				f.request.Paths.Code = filepath.Join(folder, kind.String())
+				if err := os.WriteFile(filepath.Join(f.request.Paths.Code, source[0]), []byte(large[kind]), 0o644); err != nil {
+					b.Fatal(err)
+				}
+				workertest.Open(b, f.request.Paths.Code)
+			}
 			made, err := f.build()
 			if err != nil {
 				b.Fatal(err)
