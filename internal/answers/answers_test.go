@@ -76,7 +76,8 @@ func TestProblems(t *testing.T) {
 
 // TestSameAnswers makes docs/same-answers.md: binaries of each group, and hundreds of starts, so only where it is
 // asked for ("make same-answers"). CLOUDJIT_SAME_ANSWERS is the folder that what is made is kept in;
-// CLOUDJIT_SAME_ANSWERS_GROUP, if set, the only group to ask, without writing the page.
+// CLOUDJIT_SAME_ANSWERS_GROUP and CLOUDJIT_SAME_ANSWERS_RUNG, if set, are the only group and the only rung to ask, without
+// writing the page.
 func TestSameAnswers(t *testing.T) {
 	work := os.Getenv("CLOUDJIT_SAME_ANSWERS")
 	if work == "" {
@@ -87,20 +88,21 @@ func TestSameAnswers(t *testing.T) {
 		t.Fatal("there is no native-image: run \"cloudjit toolchain install\"")
 	}
 	only := os.Getenv("CLOUDJIT_SAME_ANSWERS_GROUP")
+	rung := os.Getenv("CLOUDJIT_SAME_ANSWERS_RUNG")
 	var rows []Row
 	var columns []Column
 	for _, g := range Groups {
 		if only != "" && g.Name != only {
 			continue
 		}
-		r := ask(t, work, g, nil)
+		r := ask(t, work, g, func(c Column) bool { return rung == "" || string(c.Rung) == rung })
 		rows, columns = append(rows, r.Rows...), r.Columns
 	}
 	page := Markdown(rows, columns)
-	for _, p := range Problems(rows, columns, only == "") {
+	for _, p := range Problems(rows, columns, only == "" && rung == "") {
 		t.Error(p)
 	}
-	if only != "" {
+	if only != "" || rung != "" {
 		t.Log("\n" + page)
 	} else if err := os.WriteFile("../../docs/same-answers.md", []byte(page), 0o644); err != nil {
 		t.Fatal(err)

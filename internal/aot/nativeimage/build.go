@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -162,8 +163,14 @@ func (j *job) plan(ctx context.Context, root string, info *jar.Info) (*image, er
 		if err := j.registerHandler(folder, app); err != nil {
 			return nil, err
 		}
+		var before []string
+		if info.Framework == jar.FrameworkSpringBoot && startsSpring(j.req.Revision.Handler, set) {
+			if before, err = j.springHandlerAOT(ctx, folder, app); err != nil {
+				return nil, err
+			}
+		}
 		// In the order in which HotSpot workers have them.
-		im.classPath = append([]string{opts.Runtime}, app...)
+		im.classPath = slices.Concat([]string{opts.Runtime}, before, app)
 		if opts.Serialization != "" {
 			im.classPath = append(im.classPath, opts.Serialization)
 		}

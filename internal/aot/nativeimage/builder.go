@@ -173,8 +173,11 @@ func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
 	if req.Revision.Kind == function.KindHandler {
 		r.Handler, r.Runtime = req.Revision.Handler, b.runtime
 	} else {
+		r.MainClass = req.Revision.MainClass
+	}
+	if req.Revision.Kind != function.KindHandler || startsSpring(req.Revision.Handler, set) {
 		// Spring decides by the environment, at build time, which beans there are.
-		r.MainClass, r.Tracer, r.Env = req.Revision.MainClass, b.tracer, req.Revision.Environment
+		r.Tracer, r.Env = b.tracer, req.Revision.Environment
 	}
 	doc, err := json.Marshal(r) // maps are written in the order of their keys
 	if err != nil {

@@ -631,6 +631,47 @@ func TestSpringIsProcessedFirst(t *testing.T) {
 	}
 }
 
+// TestSpringHandlerIsProcessed: an application that a handler starts is prepared as those with a main class are, under the
+// name of the class that is the binary's main class; its environment is then part of the key. Who starts none is compiled as it is.
+func TestSpringHandlerIsProcessed(t *testing.T) {
+	files := map[string][]byte{
+		"META-INF/MANIFEST.MF": []byte("Manifest-Version: 1.0\n\n"),
+		"shop/Checkout.class":  class(t, "shop/Checkout"),
+		"library/Base.class":   class(t, "library/Base"),
+		"lib/spring-boot-4.1.2.jar": ziptest.OfMap(t, map[string][]byte{
+			"org/springframework/boot/SpringApplication.class": nil, "org/springframework/boot/SpringApplicationAotProcessor.class": []byte("x"),
+		}),
+	}
+	f := newFixture(t, "")
+	f.opts.Tracer = &metadata.Tracer{Jar: f.opts.Runtime}
+	req := request(t, files, function.Spec{Kind: function.KindHandler, Handler: "shop.Checkout", Environment: map[string]string{"SPRING_PROFILES_ACTIVE": "prod"}})
+	build := func() (names []string, log string) {
+		t.Helper()
+		r, err := f.Build(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args, _ := os.ReadFile(filepath.Join(r.Dir, "function.args.so"))
+		for p := range strings.SplitSeq(strings.SplitN(string(args), "\n", 3)[1], ":") {
+			names = append(names, filepath.Base(p))
+		}
+		b, _ := f.Log(r.Key)
+		return names, string(b)
+	}
+	if names, log := build(); slices.Contains(names, "resources") || strings.Contains(log, "processing") {
+		t.Errorf("nothing says that it starts Spring: class path %q, log:\n%s", names, log)
+	}
+	req.Recording.Document = []byte(`{"reflection":[{"type":"org.springframework.boot.SpringApplication"}]}`)
+	names, log := build()
+	if !strings.Contains(log, "processing "+RuntimeMain+" for profile prod") || !slices.Equal(names[1:3], []string{"classes", "resources"}) {
+		t.Errorf("class path %q, log:\n%s", names, log)
+	}
+	req.Revision.Environment = map[string]string{"SPRING_FAILS": "1"}
+	if names, log := build(); slices.Contains(names, "resources") || !strings.Contains(log, "it is compiled without") {
+		t.Errorf("class path %q, log:\n%s", names, log)
+	}
+}
+
 func TestHandlerMetadataFollowsTypes(t *testing.T) {
 	cp, err := jar.OpenClassPath([]string{testClasses})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,19 +24,13 @@ const rehearsalTime = 3 * time.Minute
 
 const springProcessor = "org.springframework.boot.SpringApplicationAotProcessor"
 
-// springAOT runs Spring Boot's ahead-of-time processing as its build plugins do: the context is
-// prepared on the JVM, and what it found becomes Java source, classes and metadata, which the
-// image uses instead of scanning. It returns what goes before the application on the class path.
+// springAOT prepares an application with a main class of its own.
 func (j *job) springAOT(ctx context.Context, folder metadataFolder, app []string, info *jar.Info) ([]string, error) {
 	if info.MainClass == "" {
-		return nil, nil // a handler that only uses Spring's classes
+		return nil, nil // it only uses Spring's classes
 	}
-	cp, err := jar.OpenClassPath(app)
+	has, err := hasSpringProcessor(app)
 	if err != nil {
-		return nil, err
-	}
-	has := cp.Has(springProcessor)
-	if err := cp.Close(); err != nil {
 		return nil, err
 	}
 	if !has {
@@ -44,43 +39,137 @@ func (j *job) springAOT(ctx context.Context, folder metadataFolder, app []string
 			Hint: "Spring Boot 3 and newer can be",
 		}
 	}
+	p := springProgram{classPath: app, main: info.MainClass, env: environment(j.req.Revision.Environment)}
+	made, e, err := j.processSpring(ctx, folder, app, p)
+	if err == nil && !e.ok() {
+		err = j.failed("Spring's ahead-of-time processing of the application failed", e)
+	}
+	return made, err
+}
+
+// startsSpring: a handler of Spring's own, or one that was seen to use Spring Boot.
+func startsSpring(handler string, traced *metadata.Set) bool {
+	if strings.HasPrefix(handler, "org.springframework.") {
+		return true
+	}
+	if traced == nil {
+		return false
+	}
+	return slices.ContainsFunc(traced.Elements(), func(e metadata.Element) bool {
+		return e.Kind == metadata.KindType && strings.HasPrefix(e.Type, "org.springframework.boot.")
+	})
+}
+
+// handlerStarter stands for the runtime client's main class while Spring processes a handler: it makes the handler, as
+// the client does at its start, which starts the application. What Spring generates bears the name of the main class,
+// and that is where Spring looks for it in the binary, whose main class is the client's. Handlers wrap
+// what ends Spring's processing into errors of their own.
+const handlerStarter = `package dev.cloudjit.runtime;
+
+public final class Main {
+    public static void main(String[] args) throws Throwable {
+        try {
+            Class.forName(args[0]).getConstructor().newInstance();
+        } catch (Throwable t) {
+            for (Throwable cause = t; cause != null; cause = cause.getCause()) {
+                if (cause.getClass().getName().equals("org.springframework.boot.SpringApplication$AbandonedRunException")) {
+                    throw cause;
+                }
+            }
+            throw t;
+        }
+    }
+}
+`
+
+// springHandlerAOT prepares the application that a handler starts when it is made: that of
+// spring-cloud-function's FunctionInvoker, or of an aws-serverless-java-container. A handler that starts none in its
+// constructor, or in another thread, is compiled as it is.
+func (j *job) springHandlerAOT(ctx context.Context, folder metadataFolder, app []string) ([]string, error) {
+	if has, err := hasSpringProcessor(app); err != nil || !has {
+		return nil, err
+	}
+	sources, classes := filepath.Join(j.scratch.Dir, "starter", "sources"), filepath.Join(j.scratch.Dir, "starter", "classes")
+	source := filepath.Join(sources, filepath.FromSlash(strings.ReplaceAll(RuntimeMain, ".", "/"))+".java")
+	for _, d := range []string{filepath.Dir(source), classes} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("process Spring handler: %w", err)
+		}
+	}
+	if err := os.WriteFile(source, []byte(handlerStarter), 0o644); err != nil {
+		return nil, fmt.Errorf("process Spring handler: %w", err)
+	}
+	if err := j.compile(ctx, app, sources, classes); err != nil {
+		return nil, err
+	}
+	class, _ := splitHandler(j.req.Revision.Handler)
+	made, e, err := j.processSpring(ctx, folder, app, springProgram{
+		classPath: append([]string{classes}, app...), main: RuntimeMain, args: []string{class},
+		env: append(environment(j.req.Revision.Environment), "_HANDLER="+j.req.Revision.Handler),
+	})
+	if err == nil && !e.ok() {
+		fmt.Fprintf(j.log, "cloudjit: Spring's ahead-of-time processing of the handler did not succeed (exit code %d); it is compiled without\n", e.code)
+	}
+	return made, err
+}
+
+func hasSpringProcessor(app []string) (bool, error) {
+	cp, err := jar.OpenClassPath(app)
+	if err != nil {
+		return false, err
+	}
+	return cp.Has(springProcessor), cp.Close()
+}
+
+// springProgram is what Spring processes and rehearses.
+type springProgram struct {
+	// classPath is what it runs with; without what was generated.
+	classPath []string
+	// main is the class whose main method starts the application, and args are its arguments.
+	main string
+	args []string
+	// env is the application's own, which decides on profiles and conditions.
+	env []string
+}
+
+// processSpring runs Spring Boot's ahead-of-time processing as its build plugins do: the context is
+// prepared on the JVM, and what it found becomes Java source, classes and metadata, which the
+// image uses instead of scanning. It returns what goes before the application on the class path; nothing if
+// the processor did not end well.
+func (j *job) processSpring(ctx context.Context, folder metadataFolder, app []string, p springProgram) ([]string, ending, error) {
 	j.req.Progress("spring-aot")
 	dir := filepath.Join(j.scratch.Dir, "spring")
 	sources, resources, classes := filepath.Join(dir, "sources"), filepath.Join(dir, "resources"), filepath.Join(dir, "classes")
 	for _, d := range []string{sources, resources, classes} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, fmt.Errorf("process Spring application: %w", err)
+			return nil, ending{}, fmt.Errorf("process Spring application: %w", err)
 		}
 	}
-	// The application's own environment decides on profiles and conditions.
-	env := append(environment(j.req.Revision.Environment), j.env()...)
 	e, err := j.run(ctx, command{
 		path: filepath.Join(j.b.opts.JDK, "bin", "java"),
-		args: append(j.jvmOptions(), "-Dspring.aot.processing=true", "-cp", strings.Join(app, ":"), springProcessor,
-			info.MainClass, sources, resources, classes, "cloudjit", string(j.req.Revision.Function)),
-		env: env, out: []worker.Folder{tree(sources), tree(resources), tree(classes)},
+		args: slices.Concat(j.jvmOptions(), []string{"-Dspring.aot.processing=true", "-cp", strings.Join(p.classPath, ":"), springProcessor,
+			p.main, sources, resources, classes, "cloudjit", string(j.req.Revision.Function)}, p.args),
+		env: append(slices.Clone(p.env), j.env()...), out: []worker.Folder{tree(sources), tree(resources), tree(classes)},
 	})
+	if err != nil || !e.ok() {
+		return nil, e, err
+	}
+	if err := j.compile(ctx, p.classPath, sources, classes); err != nil {
+		return nil, e, err
+	}
+	generated := []string{classes, resources}
+	inherited, err := ancestors(classes, slices.Concat(generated, app))
 	if err != nil {
-		return nil, err
-	}
-	if !e.ok() {
-		return nil, j.failed("Spring's ahead-of-time processing of the application failed", e)
-	}
-	if err := j.compile(ctx, app, sources, classes); err != nil {
-		return nil, err
-	}
-	processed := append([]string{classes, resources}, app...)
-	inherited, err := ancestors(classes, processed)
-	if err != nil {
-		return nil, fmt.Errorf("process Spring application: %w", err)
+		return nil, e, fmt.Errorf("process Spring application: %w", err)
 	}
 	if err := j.addSet(folder, "generated", inherited); err != nil {
-		return nil, err
+		return nil, e, err
 	}
-	if err := j.rehearseSpring(ctx, folder, processed, info.MainClass); err != nil {
-		return nil, err
+	p.classPath = slices.Concat(generated, p.classPath)
+	if err := j.rehearseSpring(ctx, folder, p); err != nil {
+		return nil, e, err
 	}
-	return []string{classes, resources}, nil
+	return generated, e, nil
 }
 
 // ancestors names what the classes in a folder of generated ones extend and implement, as far as
@@ -130,7 +219,7 @@ func ancestors(generated string, classPath []string) (*metadata.Set, error) {
 // First the application is told that it is in an image, as GraalVM's agent tells it in its runs, so
 // that branches for images alone are seen (Spring's JPA support asks for a method only there);
 // if it cannot start so, it is rehearsed as on the JVM.
-func (j *job) rehearseSpring(ctx context.Context, folder metadataFolder, cp []string, main string) error {
+func (j *job) rehearseSpring(ctx context.Context, folder metadataFolder, p springProgram) error {
 	if j.b.opts.Tracer == nil {
 		return nil
 	}
@@ -139,7 +228,8 @@ func (j *job) rehearseSpring(ctx context.Context, folder metadataFolder, cp []st
 	defer cancel()
 	shown := metadata.Of()
 	for i, as := range [][]string{{"-Dorg.graalvm.nativeimage.imagecode=agent"}, nil} {
-		set, ok, err := j.rehearse(limited, fmt.Sprintf("trace-%d", i), append(as, "-Dspring.aot.enabled=true", "-Dspring.context.exit=onRefresh", "-cp", strings.Join(cp, ":"), main))
+		set, ok, err := j.rehearse(limited, fmt.Sprintf("trace-%d", i), p.env, slices.Concat(as,
+			[]string{"-Dspring.aot.enabled=true", "-Dspring.context.exit=onRefresh", "-cp", strings.Join(p.classPath, ":"), p.main}, p.args))
 		if err := errors.Join(ctx.Err(), err); err != nil {
 			return err
 		}
@@ -155,7 +245,7 @@ func (j *job) rehearseSpring(ctx context.Context, folder metadataFolder, cp []st
 // rehearse runs an application with the tracer, which writes into a new folder of the scratch folder, and
 // returns what it recorded and whether the application ended well. What went wrong with the
 // application is logged and no error.
-func (j *job) rehearse(ctx context.Context, name string, args []string) (shown *metadata.Set, ok bool, err error) {
+func (j *job) rehearse(ctx context.Context, name string, env, args []string) (shown *metadata.Set, ok bool, err error) {
 	out := filepath.Join(j.scratch.Dir, name)
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, false, fmt.Errorf("rehearse application: %w", err)
@@ -167,7 +257,7 @@ func (j *job) rehearse(ctx context.Context, name string, args []string) (shown *
 	e, err := j.run(ctx, command{
 		path: filepath.Join(j.b.opts.JDK, "bin", "java"),
 		args: append(append(j.jvmOptions(), option), args...),
-		env:  append(environment(j.req.Revision.Environment), append(j.env(), "PORT=0")...),
+		env:  slices.Concat(env, j.env(), []string{"PORT=0"}),
 		out:  []worker.Folder{{Target: out, Keep: out, Names: []string{metadata.TraceFile}}},
 	})
 	ok = err == nil && e.ok()
