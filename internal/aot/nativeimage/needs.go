@@ -159,6 +159,13 @@ var localeFields = map[string]string{
 
 var languageTag = regexp.MustCompile(`^[a-z]{2}(-[A-Z]{2})?$`)
 
+// languages are those of two letters that JDK 25 has locales of (Locale.getAvailableLocales): not each word of two letters
+// is one.
+var languages = strings.Fields("af ak am ar as az be bg bm bn bo br bs ca ce cs cv cy da de dz ee el en eo es et eu fa ff fi fo fr fy ga gd gl " +
+	"gu gv ha he hi hr ht hu hy ia id ie ig ii is it ja jv ka ki kk kl km kn ko ks ku kw ky lb lg ln lo lt lu lv mg " +
+	"mi mk ml mn mr ms mt my nb nd ne nl nn no oc om or os pa pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sn " +
+	"so sq sr st su sv sw ta te tg th ti tk tn to tr tt ug uk ur uz vi wo xh yi yo za zh zu")
+
 // namesLocales adds the locales that a class names: by a constant of Locale, or, where it makes
 // locales of tags, by a string that is one.
 func namesLocales(content []byte, tags map[string]bool) {
@@ -169,7 +176,7 @@ func namesLocales(content []byte, tags map[string]bool) {
 	classfile.Constants(content, func(text []byte) {
 		if tag, ok := localeFields[string(text)]; ok {
 			tags[tag] = true
-		} else if fromTags && languageTag.Match(text) && !bytes.HasPrefix(text, []byte("en")) {
+		} else if fromTags && languageTag.Match(text) && !bytes.HasPrefix(text, []byte("en")) && slices.Contains(languages, string(text[:2])) {
 			tags[string(text)] = true
 		}
 	})

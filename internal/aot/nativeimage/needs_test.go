@@ -44,7 +44,7 @@ func TestNamesLocales(t *testing.T) {
 		want  []string
 	}{
 		{constants("java/util/Locale", "GERMANY", "ENGLISH"), []string{"de-DE"}},
-		{constants("java/util/Locale", "forLanguageTag", "fr-CA", "pt", "en-GB", "size"), []string{"fr-CA", "pt"}},
+		{constants("java/util/Locale", "forLanguageTag", "fr-CA", "pt", "en-GB", "size", "ok", "by-ID", "xx-DE"), []string{"fr-CA", "pt"}},
 		{constants("java/util/Locale", "fr"), nil},
 		{constants("shop/Country", "GERMANY"), nil},
 	} {
