@@ -61,13 +61,24 @@ func startsSpring(handler string, traced *metadata.Set) bool {
 }
 
 // handlerStarter stands for the runtime client's main class while Spring processes a handler: it makes the handler, as
-// the client does at its start, which starts the application. What Spring generates bears the name of the main class,
-// and that is where Spring looks for it in the binary, whose main class is the client's. Handlers wrap
-// what ends Spring's processing into errors of their own.
+// the client does at its start, which starts the application. What Spring generates bears the name of this
+// class. The binary looks for it under the name of what the handler sets as its application's main class, so a class
+// of that name is generated too, as soon as the name is known. Handlers wrap what ends Spring's processing into errors
+// of their own.
 const handlerStarter = `package dev.cloudjit.runtime;
 
-public final class Main {
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.springframework.boot.context.event.ApplicationStartingEvent;
+import org.springframework.context.ApplicationListener;
+
+public final class Main implements ApplicationListener<ApplicationStartingEvent> {
+    private static Path sources;
+
     public static void main(String[] args) throws Throwable {
+        sources = Path.of(args[1]);
         try {
             Class.forName(args[0]).getConstructor().newInstance();
         } catch (Throwable t) {
@@ -79,8 +90,33 @@ public final class Main {
             throw t;
         }
     }
+
+    @Override
+    public void onApplicationEvent(ApplicationStartingEvent event) {
+        Class<?> main = event.getSpringApplication().getMainApplicationClass();
+        if (!Boolean.getBoolean("spring.aot.processing") || main == null || main == Main.class) {
+            return;
+        }
+        String suffix = "__ApplicationContextInitializer";
+        String name = main.getName().substring(main.getPackageName().isEmpty() ? 0 : main.getPackageName().length() + 1) + suffix;
+        String type = "org.springframework.context.support.GenericApplicationContext";
+        String source = (main.getPackageName().isEmpty() ? "" : "package " + main.getPackageName() + ";\n")
+                + "public class " + name + " implements org.springframework.context.ApplicationContextInitializer<" + type + "> {\n"
+                + "    @Override public void initialize(" + type + " context) {\n"
+                + "        new " + Main.class.getName() + suffix + "().initialize(context);\n    }\n}\n";
+        try {
+            Path file = sources.resolve(main.getPackageName().replace('.', '/')).resolve(name + ".java");
+            Files.createDirectories(file.getParent());
+            Files.writeString(file, source);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
 }
 `
+
+// handlerListener has Spring tell the starter of the application.
+const handlerListener = "org.springframework.context.ApplicationListener=" + RuntimeMain + "\n"
 
 // springHandlerAOT prepares the application that a handler starts when it is made: that of
 // spring-cloud-function's FunctionInvoker, or of an aws-serverless-java-container. A handler that starts none in its
@@ -91,20 +127,20 @@ func (j *job) springHandlerAOT(ctx context.Context, folder metadataFolder, app [
 	}
 	sources, classes := filepath.Join(j.scratch.Dir, "starter", "sources"), filepath.Join(j.scratch.Dir, "starter", "classes")
 	source := filepath.Join(sources, filepath.FromSlash(strings.ReplaceAll(RuntimeMain, ".", "/"))+".java")
-	for _, d := range []string{filepath.Dir(source), classes} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+	for file, content := range map[string]string{source: handlerStarter, filepath.Join(classes, "META-INF", "spring.factories"): handlerListener} {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			return nil, fmt.Errorf("process Spring handler: %w", err)
 		}
-	}
-	if err := os.WriteFile(source, []byte(handlerStarter), 0o644); err != nil {
-		return nil, fmt.Errorf("process Spring handler: %w", err)
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			return nil, fmt.Errorf("process Spring handler: %w", err)
+		}
 	}
 	if err := j.compile(ctx, app, sources, classes); err != nil {
 		return nil, err
 	}
 	class, _ := splitHandler(j.req.Revision.Handler)
 	made, e, err := j.processSpring(ctx, folder, app, springProgram{
-		classPath: append([]string{classes}, app...), main: RuntimeMain, args: []string{class},
+		classPath: append([]string{classes}, app...), main: RuntimeMain, args: []string{class, j.springDirs().sources},
 		env: append(environment(j.req.Revision.Environment), "_HANDLER="+j.req.Revision.Handler),
 	})
 	if err == nil && !e.ok() {
@@ -132,14 +168,22 @@ type springProgram struct {
 	env []string
 }
 
+// springDirs are the folders of what Spring generates.
+type springDirs struct{ sources, resources, classes string }
+
+func (j *job) springDirs() springDirs {
+	dir := filepath.Join(j.scratch.Dir, "spring")
+	return springDirs{filepath.Join(dir, "sources"), filepath.Join(dir, "resources"), filepath.Join(dir, "classes")}
+}
+
 // processSpring runs Spring Boot's ahead-of-time processing as its build plugins do: the context is
 // prepared on the JVM, and what it found becomes Java source, classes and metadata, which the
 // image uses instead of scanning. It returns what goes before the application on the class path; nothing if
 // the processor did not end well.
 func (j *job) processSpring(ctx context.Context, folder metadataFolder, app []string, p springProgram) ([]string, ending, error) {
 	j.req.Progress("spring-aot")
-	dir := filepath.Join(j.scratch.Dir, "spring")
-	sources, resources, classes := filepath.Join(dir, "sources"), filepath.Join(dir, "resources"), filepath.Join(dir, "classes")
+	dirs := j.springDirs()
+	sources, resources, classes := dirs.sources, dirs.resources, dirs.classes
 	for _, d := range []string{sources, resources, classes} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, ending{}, fmt.Errorf("process Spring application: %w", err)
