@@ -388,7 +388,6 @@ func TestPage(t *testing.T) {
 		b.shows("leaves its highest rung")
 		b.at("#/deoptimizations", "orders", "aot-cache")
 		b.check("deoptimizations")
-		b.picture("deoptimizations")
 	})
 	t.Run("build log", func(t *testing.T) {
 		b.at("#/builds", "succeeded")

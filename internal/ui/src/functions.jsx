@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import { send } from './api.js'
-import { count, duration, Failed, Panel, percent, rate, Rung, size, State, Table, useGet, Waiting, Dialog } from './kit.jsx'
+import { count, duration, Failed, Panel, percent, rate, Rung, size, State, Table, useDrop, useGet, Waiting, Dialog } from './kit.jsx'
 
 const columns = [
   { name: 'Function', width: 'minmax(12rem, 2fr)', least: 190, sort: (f) => f.name, cell: (f) => <a href={'#/f/' + f.name}>{f.name}</a> },
@@ -22,8 +22,8 @@ export function Functions() {
   const all = data?.functions ?? []
   const rows = all.filter((f) => f.name.toLowerCase().includes(text.toLowerCase()) || (f.rung ?? '').includes(text.toLowerCase()))
   const sum = (k) => all.reduce((n, f) => n + (f[k] ?? 0), 0)
-  const drop = (e) => { e.preventDefault(); e.currentTarget.classList.remove('over'); const file = e.dataTransfer.files[0]; if (file) setDeploy(file) }
-  return <div onDragOver={(e) => { e.preventDefault(); e.currentTarget.classList.add('over') }} onDragLeave={(e) => e.currentTarget.contains(e.relatedTarget) || e.currentTarget.classList.remove('over')} onDrop={drop} class="dropzone">
+  const area = useDrop(setDeploy)
+  return <div ref={area} class="dropzone">
     <dl class="tiles">
       <div><dt>Functions</dt><dd>{count(all.length)}</dd></div>
       <div><dt>Invocations</dt><dd>{rate(sum('rate'))}</dd></div>

@@ -3,6 +3,22 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import uPlot from 'uplot'
 import { changes, get } from './api.js'
 
+/** Takes a file that is dropped anywhere in the window while the panel is shown; elsewhere a browser would leave the page for it. */
+export function useDrop(take) {
+  const area = useRef(null)
+  const now = useRef(take)
+  now.current = take
+  useEffect(() => {
+    const over = (e) => { e.preventDefault(); area.current?.classList.add('over') }
+    const leave = (e) => { if (!e.relatedTarget) area.current?.classList.remove('over') }
+    const drop = (e) => { e.preventDefault(); area.current?.classList.remove('over'); if (e.dataTransfer.files[0]) now.current(e.dataTransfer.files[0]) }
+    const all = { dragover: over, dragleave: leave, drop }
+    for (const name in all) window.addEventListener(name, all[name])
+    return () => { for (const name in all) window.removeEventListener(name, all[name]) }
+  }, [])
+  return area
+}
+
 /** What a path of the API says; asked for again when something happened, and every few seconds. */
 export function useGet(path, every = 5000) {
   const [state, set] = useState({ path: null, data: null, error: null })

@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 import { changes, happened, send, text as getText } from './api.js'
-import { age, Bars, clock, count, Dialog, duration, Empty, Failed, Legend, nanos, Panel, percent, Rung, size, Split, State, Table, Time, useGet, Waiting } from './kit.jsx'
+import { age, Bars, clock, count, Dialog, duration, Empty, Failed, Legend, nanos, Panel, percent, Rung, size, Split, State, Table, Time, useDrop, useGet, Waiting } from './kit.jsx'
 import { invoke } from './function.jsx'
 
 const link = (name) => <a href={'#/f/' + name}>{name}</a>
@@ -264,7 +264,8 @@ export function Simulation() {
   }
   const r = state.r
   const chart = (title, value, text) => <Panel title={title}><Bars label={title} items={r.runs.map((x) => ({ label: x.policy, value: value(x.summary), text: text(value(x.summary)) }))} /></Panel>
-  return <div class="dropzone" onDragOver={(e) => { e.preventDefault(); e.currentTarget.classList.add('over') }} onDragLeave={(e) => e.currentTarget.classList.remove('over')} onDrop={(e) => { e.preventDefault(); e.currentTarget.classList.remove('over'); if (e.dataTransfer.files[0]) read(e.dataTransfer.files[0]) }}>
+  const area = useDrop(read)
+  return <div ref={area} class="dropzone">
     <Panel title="Simulation" note={r ? state.name : 'result.json of a report, or what "cloudjit simulate --json" prints'} tools={<label class="button">Open a report<input type="file" class="sr" accept=".json,application/json" aria-label="Open a report" onChange={(e) => e.currentTarget.files[0] && read(e.currentTarget.files[0])} /></label>}>
       <Failed error={state.error} />
       {!r ? <Empty>Drop a report here. It is read in this browser and sent nowhere.</Empty> : <>
