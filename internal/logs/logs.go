@@ -153,9 +153,7 @@ func (s *Store) Remove(function string) error {
 	delete(s.cold, function)
 	s.mu.Unlock()
 	if st != nil {
-		if err := st.close(); err != nil {
-			return err
-		}
+		_ = st.close() // lines that a full disk did not take go now anyway
 	}
 	return os.RemoveAll(filepath.Join(s.dir, function))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -170,6 +172,26 @@ func TestRemoveEndsFollowers(t *testing.T) {
 	}
 	if got, err := s.Last("f", 10); err != nil || len(got) > 0 {
 		t.Fatalf("got %v, %v: want nothing", got, err)
+	}
+}
+
+// TestRemoveOnAFullDisk: a log goes even where its last lines cannot be written.
+func TestRemoveOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, logs.Options{})
+	if err := os.MkdirAll(filepath.Join(dir, "f", "current.jsonl", "in the way"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.Append("f", logs.Line{Text: "x"})
+	if err := s.Flush(); err == nil {
+		t.Fatal("the line could be written: this test shows nothing")
+	}
+	s.Append("f", logs.Line{Text: "y"})
+	if err := s.Remove("f"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "f")); !os.IsNotExist(err) {
+		t.Fatalf("got %v: the log is still there", err)
 	}
 }
 
