@@ -175,14 +175,17 @@ func TestRemoveEndsFollowers(t *testing.T) {
 	}
 }
 
-// TestRemoveOnAFullDisk: a log goes even where its last lines cannot be written.
-func TestRemoveOnAFullDisk(t *testing.T) {
+// TestRemoveWhatCannotBeWritten: a log goes even where its last lines cannot be written, as on a full disk.
+func TestRemoveWhatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, logs.Options{})
-	if err := os.MkdirAll(filepath.Join(dir, "f", "current.jsonl", "in the way"), 0o755); err != nil {
+	s.Append("f", logs.Line{Text: "x"})
+	if err := os.RemoveAll(filepath.Join(dir, "f")); err != nil {
 		t.Fatal(err)
 	}
-	s.Append("f", logs.Line{Text: "x"})
+	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("in the way"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Flush(); err == nil {
 		t.Fatal("the line could be written: this test shows nothing")
 	}
