@@ -1,11 +1,10 @@
 package node
 
 import (
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/cloudjit/cloudjit/internal/machine"
 )
 
 const (
@@ -19,9 +18,9 @@ const (
 type cores struct {
 	mu        sync.Mutex
 	at        time.Time
-	idle, all int64 // of all cores since the machine's start, in ticks
+	idle, all time.Duration // of all cores since the machine's start
 	full      bool
-	readTicks func() (idle, all int64, ok bool) // nil: the kernel's
+	read      func() (idle, all time.Duration, ok bool) // nil: machine.CPU
 }
 
 // isFull reports whether the cores had hardly a moment free between the last two looks.
@@ -31,9 +30,9 @@ func (c *cores) isFull(now time.Time) bool {
 	if now.Sub(c.at) < coresPeriod {
 		return c.full
 	}
-	read := c.readTicks
+	read := c.read
 	if read == nil {
-		read = readTicks
+		read = machine.CPU
 	}
 	idle, all, ok := read()
 	first := c.at.IsZero()
@@ -41,29 +40,4 @@ func (c *cores) isFull(now time.Time) bool {
 	c.at, c.idle, c.all = now, idle, all
 	c.full = ok && !first && spent > 0 && float64(spent-free) >= fullPart*float64(spent)
 	return c.full
-}
-
-// readTicks are the first line of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of
-// the first two (proc_stat(5)).
-func readTicks() (idle, all int64, ok bool) {
-	b, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, 0, false
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	fields := strings.Fields(line)
-	if len(fields) < 9 || fields[0] != "cpu" {
-		return 0, 0, false
-	}
-	for i, field := range fields[1:9] {
-		v, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, 0, false
-		}
-		all += v
-		if i == 3 || i == 4 {
-			idle += v
-		}
-	}
-	return idle, all, true
 }

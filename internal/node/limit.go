@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
@@ -72,18 +70,4 @@ const mostCrowding = 6
 // crowding is how many times as long everything takes where load tasks want to run on some cores.
 func crowding(load float64, cores int) float64 {
 	return min(max(load/float64(cores), 1), mostCrowding)
-}
-
-// readLoad is the mean number of tasks of the last minute that run or want to; 0 where it is not known.
-func readLoad() float64 {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return 0
-	}
-	first, _, _ := strings.Cut(string(b), " ")
-	load, err := strconv.ParseFloat(first, 64)
-	if err != nil {
-		return 0
-	}
-	return load
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/machine"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
 )
@@ -25,7 +26,7 @@ func TestCrowding(t *testing.T) {
 			t.Errorf("load %g on %d cores: %g, want %g", c.load, c.cores, got, c.want)
 		}
 	}
-	if load := readLoad(); load <= 0 {
+	if load := machine.Load(); load <= 0 {
 		t.Errorf("a load of %g while this runs", load)
 	}
 }

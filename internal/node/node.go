@@ -28,6 +28,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/logs"
+	"github.com/cloudjit/cloudjit/internal/machine"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/store"
@@ -244,7 +245,7 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 		opt.WebInitTimeout = time.Minute
 	}
 	if opt.Load == nil {
-		opt.Load = readLoad
+		opt.Load = machine.Load
 	}
 	if opt.StopGrace == 0 {
 		opt.StopGrace = 2 * time.Second

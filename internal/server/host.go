@@ -9,16 +9,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cloudjit/cloudjit/internal/health"
+	"github.com/cloudjit/cloudjit/internal/machine"
 )
 
 // host says what the machine has whose data folder this is; what cannot be read is 0.
 func host(data string) health.Host {
-	h := health.Host{MemoryBytes: int64(totalMemoryMiB()) << 20}
+	h := health.Host{MemoryBytes: int64(totalMemoryMiB()) << 20, Load: machine.Load()}
 	h.Name, _ = os.Hostname()
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		first, _, _ := strings.Cut(string(b), " ")
-		h.Load, _ = strconv.ParseFloat(first, 64)
-	}
 	if f, err := os.Open("/proc/meminfo"); err == nil {
 		defer f.Close()
 		for lines := bufio.NewScanner(f); lines.Scan(); {

@@ -3,10 +3,11 @@ package replay
 import (
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cloudjit/cloudjit/internal/machine"
 )
 
 // Machine is what a replay ran on.
@@ -25,7 +26,7 @@ type Machine struct {
 
 // ThisMachine describes the machine as well as it can be read.
 func ThisMachine() Machine {
-	m := Machine{CPU: runtime.GOARCH, Cores: runtime.NumCPU()}
+	m := Machine{CPU: runtime.GOARCH, Cores: runtime.NumCPU(), Load: machine.Load()}
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		for line := range strings.Lines(string(b)) {
 			if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == "model name" {
@@ -33,10 +34,6 @@ func ThisMachine() Machine {
 				break
 			}
 		}
-	}
-	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
-		first, _, _ := strings.Cut(string(b), " ")
-		m.Load, _ = strconv.ParseFloat(first, 64)
 	}
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) == nil {

@@ -2,13 +2,11 @@ package replay
 
 import (
 	"context"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/client"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/machine"
 	"github.com/cloudjit/cloudjit/internal/sim"
 )
 
@@ -138,23 +136,6 @@ func (f *fit) line() (base, slope float64) {
 
 // busyTime is the CPU time that the machine has worked, of all cores; 0 where it cannot be read.
 func busyTime() time.Duration {
-	b, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	fields := strings.Fields(line)
-	ticks := 0
-	for i, f := range fields {
-		// user nice system idle iowait irq softirq steal; guests are in user.
-		if i == 0 || i == 4 || i == 5 || i > 8 {
-			continue
-		}
-		v, err := strconv.Atoi(f)
-		if err != nil {
-			return 0
-		}
-		ticks += v
-	}
-	return time.Duration(ticks) * time.Second / 100 // USER_HZ is 100 on every Linux
+	idle, all, _ := machine.CPU()
+	return all - idle
 }

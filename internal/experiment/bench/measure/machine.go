@@ -9,11 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cloudjit/cloudjit/internal/experiment/bench"
+	"github.com/cloudjit/cloudjit/internal/machine"
 )
 
-// machine says what this is measured on; what cannot be read is left empty.
-func machine() bench.Machine {
-	m := bench.Machine{Cores: runtime.NumCPU(), CPU: runtime.GOARCH, LoadBefore: loadAverage()}
+// thisMachine says what this is measured on; what cannot be read is left empty.
+func thisMachine() bench.Machine {
+	m := bench.Machine{Cores: runtime.NumCPU(), CPU: runtime.GOARCH, LoadBefore: machine.Load()}
 	if model := value("/proc/cpuinfo", "model name", ":"); model != "" {
 		m.CPU = model
 	}
@@ -41,15 +42,4 @@ func value(file, name, separator string) string {
 		}
 	}
 	return ""
-}
-
-// loadAverage is that of the last minute.
-func loadAverage() float64 {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return 0
-	}
-	first, _, _ := strings.Cut(string(b), " ")
-	v, _ := strconv.ParseFloat(first, 64)
-	return v
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/experiment/bench"
 	"github.com/cloudjit/cloudjit/internal/experiment/live"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/machine"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 	"github.com/cloudjit/cloudjit/internal/sample"
 	"github.com/cloudjit/cloudjit/internal/store"
@@ -91,10 +92,10 @@ type app struct {
 // error says what kept the whole from its end, and the result has what was measured until then.
 func Run(ctx context.Context, o Options) (*bench.Result, error) {
 	r := &run{Options: &o, began: time.Now()}
-	r.result = &bench.Result{Parts: o.Parts, Began: r.began.UTC(), Command: o.Command, Machine: machine(), Versions: o.Versions, Settings: o.Settings, Apps: []*bench.App{}}
+	r.result = &bench.Result{Parts: o.Parts, Began: r.began.UTC(), Command: o.Command, Machine: thisMachine(), Versions: o.Versions, Settings: o.Settings, Apps: []*bench.App{}}
 	err := r.all(ctx)
 	r.result.Ended = time.Now().UTC()
-	r.result.Machine.LoadAfter = loadAverage()
+	r.result.Machine.LoadAfter = machine.Load()
 	if ctx.Err() != nil {
 		r.result.Interrupted = true
 		err = fmt.Errorf("interrupted: %w", ctx.Err())
