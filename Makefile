@@ -19,7 +19,11 @@ prerequisites:
 	@scripts/prerequisites
 
 .PHONY: assets
-assets: prerequisites $(ASSETS)/runtime.jar
+assets: prerequisites $(ASSETS)/runtime.jar $(ASSETS)/guest-agent
+
+# The first process of microVMs. Small, since all of it stays in each guest's memory.
+$(ASSETS)/guest-agent: $(shell find cmd/cloudjit-guest internal/worker/microvm/agent internal/worker/microvm/wire -name '*.go' 2>/dev/null) go.sum
+	$(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o $@ ./cmd/cloudjit-guest
 
 $(ASSETS)/runtime.jar: $(JAVA_SRC)
 	@echo "building the runtime client, the tracer and what takes part in builds" >&2
@@ -60,6 +64,7 @@ test: build samples jdk-features test-prerequisites ## Everything that CI tests.
 	$(GO) test $(TESTFLAGS) -timeout 40m ./...
 	$(GO) -C release vet ./...
 	$(GO) -C release test $(TESTFLAGS) -timeout 20m ./...
+	$(GO) -C deploy/chart test -timeout 20m ./...
 
 .PHONY: test-prerequisites
 test-prerequisites:
@@ -68,6 +73,18 @@ test-prerequisites:
 .PHONY: fresh
 fresh: ## In a Debian root with Go and make alone: the build, the samples, a builder, a function. Takes minutes; needs root.
 	scripts/fresh $(if $(RUN),'$(RUN)')
+
+.PHONY: guest
+guest: build guest-prerequisites ## The guest of microVMs (workers.driver: qemu), in the cache, and its monitor.
+	bin/cloudjit guest build
+
+.PHONY: test-microvm
+test-microvm: assets guest-prerequisites ## The whole conformance suite of workers in virtual machines; minutes, as they are emulated without KVM.
+	CLOUDJIT_MICROVM=full $(GO) test -count=1 -v -timeout 60m ./internal/worker/microvm/...
+
+.PHONY: guest-prerequisites
+guest-prerequisites:
+	@scripts/prerequisites guest
 
 .PHONY: page
 page: ## Make the page's bundle anew from internal/ui/src.
@@ -101,14 +118,19 @@ features: prerequisites ## The corpus of small features whose answers are compar
 jdk-features: prerequisites
 	$(MVN) -f internal/answers/java/pom.xml -pl common,jdk package
 
+# A part alone: make same-answers GROUP=jdk RUNG=native-not-traced
 .PHONY: same-answers
-same-answers: build features ## Every feature of the corpus on every rung; writes docs/same-answers.md. Takes an hour; goes on where it was.
+same-answers: build features ## Every feature of the corpus on every rung; writes docs/same-answers.md. Takes hours; goes on where it was.
 	bin/cloudjit toolchain install
-	CLOUDJIT_SAME_ANSWERS=$(CACHE)/same-answers $(GO) test -count=1 -v -timeout 5h -run TestSameAnswers ./internal/answers
+	CLOUDJIT_SAME_ANSWERS=$(CACHE)/same-answers CLOUDJIT_SAME_ANSWERS_GROUP=$(GROUP) CLOUDJIT_SAME_ANSWERS_RUNG=$(RUNG) $(GO) test -count=1 -v -timeout 5h -run TestSameAnswers ./internal/answers
 
 .PHONY: acceptance
 acceptance: prerequisites ## The assembled builder's probe against HotSpot; for every change of a pinned version. Takes minutes.
 	CLOUDJIT_ACCEPTANCE=1 $(GO) test -count=1 -v -timeout 60m -run 'Acceptance|AssembleKilled' ./internal/toolchain
+
+.PHONY: chaos-nodes
+chaos-nodes: assets ## Kill nodes of a cluster under load, 30 times at random.
+	CLOUDJIT_NODE_KILLS=30 $(GO) test ./internal/server -run TestNodesDie -count=1 -v -timeout 30m
 
 # A failing run is the same again with its seed: make chaos SEED=n. Shorter: CHAOSTIME=30s.
 .PHONY: chaos
@@ -141,7 +163,7 @@ release-prerequisites:
 
 .PHONY: clean
 clean:
-	rm -rf bin out $(ASSETS)/*.jar java/*/target java/samples/*/target
+	rm -rf bin out $(ASSETS)/*.jar $(ASSETS)/guest-agent java/*/target java/samples/*/target
 
 .PHONY: help
 help:

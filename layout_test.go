@@ -16,7 +16,7 @@ import (
 const module = "github.com/cloudjit/cloudjit/"
 
 // core decides and does nothing; each package may import only those before it.
-var core = []string{"internal/function", "internal/ladder", "internal/policy", "internal/pool", "internal/pipeline", "internal/engine"}
+var core = []string{"internal/placement", "internal/function", "internal/ladder", "internal/policy", "internal/pool", "internal/pipeline", "internal/engine"}
 
 // sideEffects are what the core must not reach for: then the simulator could not run it.
 var sideEffects = []string{"os", "net", "net/http", "log", "log/slog", "os/exec", "sync", "syscall", "io/ioutil", "math/rand", "math/rand/v2"}

@@ -49,18 +49,19 @@ func writeTar(w io.Writer, files []file, at time.Time, name func(path string) st
 		return t.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755, ModTime: at, Format: tar.FormatPAX})
 	}
 	for _, f := range files {
-		data, err := f.read()
-		if err != nil {
-			return err
-		}
 		to := name(f.path)
 		if err := folder(path.Dir(to)); err != nil {
 			return err
 		}
-		if err := t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: to, Mode: f.mode, Size: int64(len(data)), ModTime: at, Format: tar.FormatPAX}); err != nil {
+		content, size, err := f.open()
+		if err != nil {
 			return err
 		}
-		if _, err := t.Write(data); err != nil {
+		err = t.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: to, Mode: f.mode, Size: size, ModTime: at, Format: tar.FormatPAX})
+		if err == nil {
+			_, err = io.Copy(t, content)
+		}
+		if err := errors.Join(err, content.Close()); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,11 +29,16 @@ type file struct {
 	config bool // the user's to change
 }
 
-func (f file) read() ([]byte, error) {
-	if f.source != "" {
-		return os.ReadFile(f.source)
+func (f file) open() (io.ReadCloser, int64, error) {
+	if f.source == "" {
+		return io.NopCloser(bytes.NewReader(f.data)), int64(len(f.data)), nil
 	}
-	return f.data, nil
+	source, err := os.Open(f.source)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := source.Stat()
+	return source, info.Size(), err
 }
 
 // content is what packages install, in the order of the paths.

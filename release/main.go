@@ -4,9 +4,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -30,10 +32,13 @@ type release struct {
 	// binary stands for building one; a test's.
 	binary string
 	// base is the image's: a .tar.gz, or a reference in a registry; empty: it is made of Debian's packages.
-	base  string
-	image bool
-	push  string // reference that the image is pushed to
-	say   func(format string, args ...any)
+	base string
+	// imageArches are the architectures of images; none: no image is made. Where they were not asked for by name, one whose programs
+	// do not run here is left out, and said.
+	imageArches []string
+	asked       bool
+	push        string // reference that the image is pushed to
+	say         func(format string, args ...any)
 }
 
 func main() {
@@ -45,11 +50,15 @@ func main() {
 	flag.StringVar(&r.out, "out", "../out/release", "folder of the results; what is in it is replaced")
 	flag.StringVar(&r.version, "version", "", "version, as 0.2.0 (the tag of the commit, or its time and hash)")
 	flag.StringVar(&arches, "arches", "amd64,arm64", "architectures of packages and archives")
-	flag.BoolVar(&r.image, "image", true, "make the image, of this machine's architecture, too")
-	flag.StringVar(&r.base, "base", "", "base of the image: a .tar.gz or a reference in a registry (made of Debian's packages)")
+	image := flag.Bool("image", true, "make the image too")
+	imageArches := flag.String("image-arches", "", "architectures of the image (those of -arches whose programs can run here)")
+	flag.StringVar(&r.base, "base", "", "base of the image: a .tar.gz (ARCH in its name stands for the architecture) or a reference in a registry (made of Debian's packages)")
 	flag.StringVar(&r.push, "push", "", "reference in a registry to push the image to")
 	flag.Parse()
 	r.arches = strings.Split(arches, ",")
+	if *image {
+		r.imageArches, r.asked = strings.Split(cmp.Or(*imageArches, arches), ","), *imageArches != ""
+	}
 	if err := r.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1)
@@ -71,6 +80,7 @@ func (r *release) run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(work)
+	var images []platformImage
 	for _, arch := range r.arches {
 		binary := r.binary
 		if binary == "" {
@@ -97,10 +107,21 @@ func (r *release) run(ctx context.Context) error {
 		if err := r.deb(files, arch); err != nil {
 			return fmt.Errorf("make the Debian package: %w", err)
 		}
-		if r.image && arch == hostArch {
-			if err := r.makeImage(ctx, files, arch); err != nil {
-				return fmt.Errorf("make the image: %w", err)
+		if slices.Contains(r.imageArches, arch) {
+			image, err := r.makeImage(ctx, files, arch)
+			if errors.Is(err, errForeign) && !r.asked {
+				r.say("LEFT OUT: %v", err)
+				continue
 			}
+			if err != nil {
+				return fmt.Errorf("make the image for %s: %w", arch, err)
+			}
+			images = append(images, platformImage{arch, image})
+		}
+	}
+	if len(images) > 0 {
+		if err := r.publish(ctx, images, work); err != nil {
+			return fmt.Errorf("put the images together: %w", err)
 		}
 	}
 	return r.checksums()

@@ -14,11 +14,18 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/match"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
 const (
@@ -41,17 +48,17 @@ func made(t *testing.T, version string, change func(*release)) string {
 }
 
 // smallBase is a base with nothing but dpkg's list.
-func smallBase(t *testing.T) string {
+func smallBase(t *testing.T, arch string) string {
 	t.Helper()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	w := tar.NewWriter(z)
-	status := "Package: base-files\nStatus: install ok installed\nVersion: 13.8\nArchitecture: amd64\nDescription: text\n more\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n"
+	status := "Package: base-files\nStatus: install ok installed\nVersion: 13.8\nArchitecture: " + arch + "\nDescription: text\n more\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n"
 	err := w.WriteHeader(&tar.Header{Name: "./var/lib/dpkg/status", Mode: 0o644, Size: int64(len(status))})
 	if err == nil {
 		_, err = io.WriteString(w, status)
 	}
-	path := filepath.Join(t.TempDir(), "base.tar.gz")
+	path := filepath.Join(t.TempDir(), "base-"+arch+".tar.gz")
 	if err := errors.Join(err, w.Close(), z.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -84,9 +91,9 @@ func TestRelease(t *testing.T) {
 	stand := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer stand.Close()
 	ref := strings.TrimPrefix(stand.URL, "http://") + "/cloudjit:test"
-	base := smallBase(t)
-	out := made(t, "1.2.3-rc.1", func(r *release) { r.image, r.base, r.push = true, base, ref })
-	again := made(t, "1.2.3-rc.1", func(r *release) { r.image, r.base = true, base })
+	base := smallBase(t, hostArch)
+	out := made(t, "1.2.3-rc.1", func(r *release) { r.imageArches, r.base, r.push = []string{hostArch}, base, ref })
+	again := made(t, "1.2.3-rc.1", func(r *release) { r.imageArches, r.base = []string{hostArch}, base })
 
 	sums, err := os.ReadFile(filepath.Join(out, "SHA256SUMS"))
 	if err != nil {
@@ -95,7 +102,7 @@ func TestRelease(t *testing.T) {
 	if second, err := os.ReadFile(filepath.Join(again, "SHA256SUMS")); err != nil || !bytes.Equal(sums, second) {
 		t.Errorf("not the same twice:\n%s\n%s (%v)", sums, second, err)
 	}
-	if n := bytes.Count(sums, []byte("\n")); n != 5 {
+	if n := bytes.Count(sums, []byte("\n")); n != 6 {
 		t.Errorf("%d checksums:\n%s", n, sums)
 	}
 	check := exec.CommandContext(t.Context(), "sha256sum", "-c", "--strict", "SHA256SUMS")
@@ -158,6 +165,105 @@ func TestRelease(t *testing.T) {
 		t.Error(err)
 	} else if layers, err := standing.Layers(); err != nil || len(layers) != 2 {
 		t.Errorf("%d layers, %v", len(layers), err)
+	}
+}
+
+// TestImageIndex: one index has the images of both architectures, in an archive that any tool for OCI layouts reads, and in the
+// registry that it is pushed to.
+func TestImageIndex(t *testing.T) {
+	stand := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer stand.Close()
+	bases, both := t.TempDir(), []string{"amd64", "arm64"}
+	for _, arch := range both {
+		if err := os.Rename(smallBase(t, arch), filepath.Join(bases, "base-"+arch+".tar.gz")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &release{out: t.TempDir(), version: "1.2.3", time: time.Unix(1700000000, 0).UTC(), base: filepath.Join(bases, "base-ARCH.tar.gz"),
+		push: strings.TrimPrefix(stand.URL, "http://") + "/cloudjit:1.2.3", say: t.Logf}
+	var images []platformImage
+	for _, arch := range both {
+		image, err := r.makeImage(t.Context(), []file{{path: "/usr/bin/cloudjit", data: []byte("of " + arch), mode: 0o755}}, arch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, platformImage{arch, image})
+	}
+	if err := r.publish(t.Context(), images, t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+
+	dir := t.TempDir()
+	command(t, "tar", "-xf", filepath.Join(r.out, "cloudjit_1.2.3_image.oci.tar"), "-C", dir)
+	top, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Index(top); err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := top.IndexManifest()
+	if err != nil || len(manifest.Manifests) != 1 || manifest.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != "1.2.3" {
+		t.Fatalf("the layout has %+v, %v", manifest, err)
+	}
+	index, err := top.ImageIndex(manifest.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(r.push)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, arch := range both {
+		platform := v1.Platform{OS: "linux", Architecture: arch}
+		found, err := partial.FindImages(index, match.Platforms(platform, v1.Platform{OS: "linux", Architecture: arch, Variant: variants[arch]}))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s: %d images, %v", arch, len(found), err)
+		}
+		pulled, err := remote.Image(ref, remote.WithPlatform(platform))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for where, image := range map[string]v1.Image{"layout": found[0], "registry": pulled} {
+			config, err := image.ConfigFile()
+			if err != nil || config.Architecture != arch || config.OS != "linux" || config.Config.Entrypoint[0] != "/usr/bin/cloudjit" {
+				t.Errorf("%s, %s: %+v, %v", where, arch, config, err)
+			}
+			flat := mutate.Extract(image)
+			text, err := io.ReadAll(flat)
+			if err := errors.Join(err, flat.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(text, []byte("of "+arch)) || !bytes.Contains(text, []byte("Architecture: "+arch)) {
+				t.Errorf("%s, %s: it has another's program or base", where, arch)
+			}
+		}
+	}
+
+	r.base = filepath.Join(bases, "base-arm64.tar.gz")
+	if _, err := r.makeImage(t.Context(), nil, "amd64"); err == nil || !strings.Contains(err.Error(), "is a base for arm64") {
+		t.Errorf("a base of another architecture: %v", err)
+	}
+}
+
+// TestForeignPrograms: programs of another architecture run, and only for the command that needs them.
+func TestForeignPrograms(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("to register an emulator with the kernel needs root")
+	}
+	arch := "arm64"
+	if hostArch == arch {
+		arch = "amd64"
+	}
+	cmd, err := foreign(t.Context(), arch, "arch-test", arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	if registered, _ := filepath.Glob("/proc/sys/fs/binfmt_misc/cloudjit"); len(registered) != 0 {
+		t.Error("the emulator is registered still")
 	}
 }
 
@@ -255,8 +361,8 @@ func TestPackageInItsRoot(t *testing.T) {
 // TestImageUnderRunc: the image serves with the least capabilities.
 func TestImageUnderRunc(t *testing.T) {
 	root := debianRoot(t)
-	base := smallBase(t) // the real one stands below already
-	out := made(t, "1.0.0", func(r *release) { r.image, r.base = true, base })
+	base := smallBase(t, hostArch) // the real one stands below already
+	out := made(t, "1.0.0", func(r *release) { r.imageArches, r.base = []string{hostArch}, base })
 	script(t, []string{"== doctor", "JDK: 25.", "sandbox: a program ran in one", "cgroup memory limit: enforced", "== a function serves", `"total_cents":900`, "== done"},
 		"runc.sh", only(t, out, "*_image_*.tar"), root, absolute(t, product), absolute(t, orders))
 }

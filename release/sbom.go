@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"debug/buildinfo"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -112,8 +113,8 @@ func (r *release) javaComponents() ([]cdx.Component, error) {
 	return list, nil
 }
 
-// debianBill lists the packages of a base, from dpkg's own list of them.
-func (r *release) debianBill(status []byte, image string) ([]byte, error) {
+// debianBill lists the packages of a base, from dpkg's own list of them, and says for which architecture they are.
+func (r *release) debianBill(status []byte, image string) (bill []byte, arch string, err error) {
 	var components []cdx.Component
 	for paragraph := range strings.SplitSeq(string(status), "\n\n") {
 		values := map[string]string{}
@@ -125,11 +126,14 @@ func (r *release) debianBill(status []byte, image string) ([]byte, error) {
 		if values["Package"] == "" || !strings.HasSuffix(values["Status"], " installed") {
 			continue
 		}
+		if values["Architecture"] != "all" {
+			arch = values["Architecture"]
+		}
 		purl := fmt.Sprintf("pkg:deb/debian/%s@%s?arch=%s", values["Package"], values["Version"], values["Architecture"])
 		components = append(components, cdx.Component{Type: cdx.ComponentTypeLibrary, Name: values["Package"], Version: values["Version"], BOMRef: purl, PackageURL: purl})
 	}
 	if len(components) == 0 {
-		return nil, os.ErrNotExist
+		return nil, "", errors.New("the base has no list of installed packages (var/lib/dpkg/status)")
 	}
 	bom := cdx.NewBOM()
 	bom.Metadata = &cdx.Metadata{Timestamp: r.time.Format("2006-01-02T15:04:05Z"), Component: &cdx.Component{
@@ -137,7 +141,7 @@ func (r *release) debianBill(status []byte, image string) ([]byte, error) {
 	bom.Components = &components
 	var b bytes.Buffer
 	if err := cdx.NewBOMEncoder(&b, cdx.BOMFileFormatJSON).SetPretty(true).Encode(bom); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return b.Bytes(), nil
+	return b.Bytes(), arch, nil
 }

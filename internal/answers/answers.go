@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 )
 
 // Group is the features of one archive, which share one function and its artifacts: builds are what takes the time.
@@ -27,8 +28,7 @@ type Group struct {
 
 // Groups are all archives.
 var Groups = []Group{
-	{"language", "jdk", "features.Jdk", "the JDK: language, reflection, handles, threads, texts"},
-	{"platform", "jdk", "features.JdkPlatform", "the JDK: files, networks, security, management, desktop"},
+	{"jdk", "jdk", "features.Jdk", "the JDK: language, reflection, handles, threads, texts, files, networks, security, management, desktop"},
 	{"formats", "formats", "features.Formats", "libraries that read and write data"},
 	{"tools", "tools", "features.Tools", "databases, templates, injection, security, networks"},
 }
@@ -64,6 +64,11 @@ type Answer struct {
 	SteppedBack bool `json:"steppedBack,omitempty"`
 }
 
+// Columns are all ways to run a function, in the order of the ladder. A machine may lack the means for one.
+var Columns = []Column{
+	{Rung: ladder.HotSpot, Recording: true}, {Rung: ladder.AOTCache}, {Rung: ladder.Snapshot}, {Rung: ladder.SnapshotC2}, {Rung: ladder.Native}, {Rung: ladder.Native, Untraced: true},
+}
+
 // Verdict is how an answer of a rung compares with HotSpot's.
 type Verdict int
 
@@ -87,8 +92,10 @@ func (v Verdict) String() string { return verdicts[v] }
 // Cell is one feature in one column.
 type Cell struct {
 	Verdict Verdict
-	// Why is the documented reason, or the two answers.
+	// Why is the documented reason.
 	Why string
+	// Differs has the two answers where they are not the same.
+	Differs string
 }
 
 // Row is one feature.
@@ -107,10 +114,15 @@ func Judge(feature string, c Column, want, got Answer) Cell {
 	case got == want:
 		return Cell{}
 	}
+	return differs(feature, c, fmt.Sprintf("%s, not %s", got.quoted(), want.quoted()))
+}
+
+// differs is the cell of another answer.
+func differs(feature string, c Column, answers string) Cell {
 	if d := documented(feature, c); d != nil {
-		return Cell{Documented, d.Why}
+		return Cell{Documented, d.Why, answers}
 	}
-	return Cell{Silent, fmt.Sprintf("%s, not %s", got.quoted(), want.quoted())}
+	return Cell{Verdict: Silent, Differs: answers}
 }
 
 // documented is the entry that a difference may go by.
@@ -160,7 +172,7 @@ func Compare(group string, features []string, plain [2]map[string]Answer, column
 }
 
 // Problems are what the corpus must not have: features that vary, and differences that nothing tells of. complete:
-// all columns were asked, so that what is documented and does not happen any more is a problem as well.
+// all groups were asked in all columns, so that what is documented and does not happen any more is a problem as well.
 func Problems(rows []Row, columns []Column, complete bool) []string {
 	var problems []string
 	met := make([]bool, len(Known))
@@ -171,7 +183,7 @@ func Problems(rows []Row, columns []Column, complete bool) []string {
 		for i, cell := range row.Cells {
 			switch cell.Verdict {
 			case Silent:
-				problems = append(problems, fmt.Sprintf("%s %s on %s: %s", row.Group, row.Feature, columns[i], cell.Why))
+				problems = append(problems, fmt.Sprintf("%s %s on %s: %s", row.Group, row.Feature, columns[i], cell.Differs))
 			case Documented:
 				for k := range Known {
 					if ok, _ := path.Match(Known[k].Feature, row.Feature); ok && Known[k].Rung == columns[i].Rung {

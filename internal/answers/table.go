@@ -1,13 +1,23 @@
 package answers
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-// Markdown writes docs/same-answers.md.
+// Page writes docs/same-answers.md from what is kept.
+func Page(kept []Kept) string {
+	return markdown(Table(kept), Columns, func(b *strings.Builder) { groups(b, kept) })
+}
+
+// Markdown is the page of some rows.
 func Markdown(rows []Row, columns []Column) string {
+	return markdown(rows, columns, func(*strings.Builder) {})
+}
+
+func markdown(rows []Row, columns []Column, parts func(*strings.Builder)) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# The same answers on every rung
 
@@ -20,10 +30,13 @@ rung above. *Not traced* are binaries that were made after nothing but a start w
 - **documented**: another answer than HotSpot's without a sign; each stands below. The check before a rung serves finds
   them where a function's answers show them, and keeps such a function off the rung.
 
-`+"`make same-answers`"+` makes this page again, and fails where there is another answer that is not documented.
+`+"`make same-answers`"+` makes this page again, and fails where there is another answer that is not documented. It takes hours, most of them for
+binaries. A part can be asked alone, which replaces what is known of it (`+"`docs/results/same-answers-GROUP.json`"+`) and makes the page anew:
+`+"`make same-answers GROUP=jdk RUNG=native`"+`.
 
 `, len(rows))
 	summary(&b, rows, columns)
+	parts(&b)
 	differences(&b, rows, columns)
 	steps(&b, rows, columns)
 	every(&b, rows)
@@ -33,12 +46,37 @@ rung above. *Not traced* are binaries that were made after nothing but a start w
 func summary(b *strings.Builder, rows []Row, columns []Column) {
 	fmt.Fprint(b, "| | same | stepped back | documented | another answer | not asked |\n|---|---:|---:|---:|---:|---:|\n")
 	for i, c := range columns {
-		var n [Unknown + 1]int
-		for _, row := range rows {
-			n[row.Cells[i].Verdict]++
-		}
+		n := count(rows, i)
 		fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %d |\n", c, n[Same], n[SteppedBack], n[Documented], n[Silent], n[Unknown])
 	}
+}
+
+// groups tells of each group what was asked, when, and what came of it.
+func groups(b *strings.Builder, kept []Kept) {
+	fmt.Fprint(b, "\n| group | | asked | same | stepped back | documented | another answer | not asked |\n|---|---|---|---:|---:|---:|---:|---:|\n")
+	for i, k := range kept {
+		rows := Table(kept[i : i+1])
+		for at, c := range Columns {
+			asked := slices.IndexFunc(k.Columns, func(kc KeptColumn) bool { return kc.Column == c })
+			if asked < 0 {
+				continue
+			}
+			n := count(rows, at)
+			fmt.Fprintf(b, "| %s | %s | %s | %d | %d | %d | %d | %d |\n", k.Group, c, k.Columns[asked].Asked, n[Same], n[SteppedBack], n[Documented], n[Silent], n[Unknown])
+		}
+	}
+	fmt.Fprintln(b)
+	for _, g := range Groups {
+		fmt.Fprintf(b, "- %s: %s\n", g.Name, g.What)
+	}
+}
+
+// count is how many rows have each verdict in a column.
+func count(rows []Row, column int) (n [Unknown + 1]int) {
+	for _, row := range rows {
+		n[row.Cells[column].Verdict]++
+	}
+	return n
 }
 
 func differences(b *strings.Builder, rows []Row, columns []Column) {
@@ -53,7 +91,7 @@ func differences(b *strings.Builder, rows []Row, columns []Column) {
 				fmt.Fprint(b, "| feature | rung | | why |\n|---|---|---|---|\n")
 				begun = true
 			}
-			fmt.Fprintf(b, "| %s | %s | %s | %s |\n", row.Feature, columns[i], cell.Verdict, escaped(cell.Why))
+			fmt.Fprintf(b, "| %s | %s | %s | %s |\n", row.Feature, columns[i], cell.Verdict, escaped(cmp.Or(cell.Why, cell.Differs)))
 		}
 	}
 	if !begun {

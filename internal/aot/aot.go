@@ -47,6 +47,8 @@ type Recording struct {
 	// File is the path of what a JVM noted or archived at its exit. Hostile: a function may have written
 	// it. It must not change while it is built from.
 	File string
+	// Also are the paths of the files of the rung's second recording, the oldest first. As hostile.
+	Also []string
 }
 
 // Limits of a build; zero: no limit.
@@ -124,10 +126,24 @@ type Builder interface {
 	Drop(key Key) error
 }
 
+// Choosy is a builder that does not make everything that rungs name it for: the ladder of its node has only what it makes.
+type Choosy interface {
+	Builder
+	Makes(rung *ladder.Rung) bool
+}
+
 // Private is a builder whose artifacts are of one revision alone, and of one server: they are removed with it, and those
 // that no revision has when the server starts.
 type Private interface {
 	Builder
 	// Private are the keys of all artifacts, in no order.
 	Private() ([]Key, error)
+}
+
+// Movable is a builder whose artifacts fit other machines, too.
+type Movable interface {
+	Builder
+	// Digest is the hex SHA-256 of the list of an artifact's files with their SHA-256: who knows it can take the artifact from
+	// anybody. It is cheap.
+	Digest(key Key) (string, error)
 }

@@ -7,6 +7,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/api/calls"
@@ -14,6 +15,8 @@ import (
 	"github.com/cloudjit/cloudjit/internal/api/gate"
 	"github.com/cloudjit/cloudjit/internal/api/lambda"
 	"github.com/cloudjit/cloudjit/internal/api/own"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/peer"
 )
 
 // Options of a Server.
@@ -24,6 +27,7 @@ type Server struct {
 	run     *calls.Runner
 	lambda  *lambda.API
 	handler http.Handler
+	mux     *http.ServeMux
 }
 
 // New makes the server of opt. Nothing runs until Run.
@@ -37,12 +41,23 @@ func New(opt Options) *Server {
 	s.lambda.InvokeRoutes(mux)
 	own.New(run).Routes(mux)
 	urls.Routes(mux)
-	s.handler = g.Front(mux, urls.Serve)
+	s.handler, s.mux = g.Front(mux, urls.Serve), mux
 	return s
 }
 
 // Handler answers all requests.
 func (s *Server) Handler() http.Handler { return s.handler }
+
+// Local answers other nodes, which are known as such (peer.Asked), with what this one itself has to show.
+func (s *Server) Local() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, gate.OwnPrefix+"/") || !peer.Asked(r.Context()) {
+			http.NotFound(w, r)
+			return
+		}
+		s.mux.ServeHTTP(w, r)
+	})
+}
 
 // Run does the background work until ctx ends: it makes the platform serve what the store has,
 // finishes what an earlier server had begun (functions that are Pending), and works off the queue of asynchronous invocations. It returns
@@ -52,11 +67,20 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.run.Stop()
 	context.AfterFunc(ctx, s.run.Stop)
 	if err := s.run.Resume(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // the server stops; the next one does it
+		}
 		return err
 	}
 	s.lambda.Tidy(s.run.Life)
+	if s.run.Opt.Cluster != nil {
+		s.run.Updates.Go(func() { s.run.Adopt(s.run.Life) })
+	}
 	return s.run.Dispatch(ctx)
 }
+
+// Changed takes a change of a function that another node may have made.
+func (s *Server) Changed(ctx context.Context, name function.Name) { s.run.Changed(ctx, name) }
 
 // NewHTTPServer returns an http.Server for h with the limits that a server on a network needs.
 // There is no limit on a whole request: invocations take up to 15 minutes, streams as well;

@@ -87,7 +87,7 @@ func TestBodiesThatDoNotFit(t *testing.T) {
 	}
 	await(t, func() bool { return pool.Usage().Disk > 14<<20 })
 	a := f.do(t, "POST", functions+"/echo/invocations", string(payload)+`"`)
-	if a.Status != 429 || a.Header.Get("Retry-After") == "" || !strings.Contains(a.Body, "under way") {
+	if a.Status != 429 || a.Header.Get("Retry-After") == "" || !strings.Contains(a.Body, "bodies of other requests") {
 		t.Errorf("beyond the budget: got %d %s", a.Status, a.Body[:min(200, len(a.Body))])
 	}
 	if a := f.do(t, "POST", functions+"/echo/invocations", `"small"`); a.Status != 200 {

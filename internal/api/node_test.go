@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -25,7 +26,7 @@ func (launcher) Launch(_ context.Context, l node.Launch) (worker.Spec, error) {
 	return worker.Spec{ID: l.ID, Revision: l.Revision, Rung: l.Rung.Name, Limits: l.Limits}, nil
 }
 
-func (launcher) Recorded(ladder.Recording, string) (string, bool) { return "", false }
+func (launcher) Recorded(ladder.Recording, string) (string, error) { return "", errors.New("nothing") }
 
 func (launcher) Uses(worker.Worker, ladder.Rung, string) bool { return true }
 

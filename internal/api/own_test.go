@@ -187,7 +187,9 @@ func TestOwnResourcesAreAsDocumented(t *testing.T) {
 	letter := base + "/dead-letters/" + strconv.FormatUint(letters[0].ID, 10)
 	c.call(t, 200, "GET", base+"/health", "")
 	c.call(t, 204, "DELETE", base+"/health/problems", "")
-	c.call(t, 501, "POST", base+"/backup", "") // this server has nobody who makes them
+	c.call(t, 501, "POST", base+"/backup", "")           // this server has nobody who makes them
+	c.call(t, 409, "PUT", base+"/nodes/other/drain", "") // it is alone
+	c.call(t, 409, "DELETE", base+"/nodes/other/drain", "")
 	c.call(t, 200, "GET", base+"/functions", "")
 	c.call(t, 200, "GET", h, "")
 	c.call(t, 404, "GET", base+"/functions/none", "")
@@ -217,11 +219,11 @@ func TestOwnResourcesAreAsDocumented(t *testing.T) {
 	c.lately(t, base)
 	c.call(t, 200, "PUT", base+"/policy", `{"threshold":2,"window":"10m"}`)
 	c.call(t, 200, "GET", base+"/policy", "")
-	a := c.call(t, 200, "PUT", h+"/policy", `{"keepAlive":"0s","onMissing":"error","prepare":"deploy","maxWait":"250ms"}`)
-	if want := `"effective":{"optimize":true,"threshold":2,"window":"10m0s","prepare":"deploy","maxWait":"250ms","keepAlive":"0s","onMissing":"error","queueLimit":1000}`; !strings.Contains(a.Body, want) {
+	a := c.call(t, 200, "PUT", h+"/policy", `{"keepAlive":"0s","onMissing":"error","prepare":"deploy","maxWait":"250ms","snapshotAfter":0}`)
+	if want := `"effective":{"optimize":true,"threshold":2,"window":"10m0s","prepare":"deploy","maxWait":"250ms","snapshotAfter":0,"keepAlive":"0s","onMissing":"error","queueLimit":1000}`; !strings.Contains(a.Body, want) {
 		t.Errorf("policy: got %s, want %s", a.Body, want)
 	}
-	for _, bad := range []string{`{"treshold":2}`, `{"threshold":-1}`, `{"window":"long"}`, `{"onMissing":"maybe"}`, `{"prepare":"soon"}`, `{"maxWait":"-1s"}`, `{"maxWait":"16m"}`} {
+	for _, bad := range []string{`{"treshold":2}`, `{"threshold":-1}`, `{"window":"long"}`, `{"onMissing":"maybe"}`, `{"prepare":"soon"}`, `{"maxWait":"-1s"}`, `{"maxWait":"16m"}`, `{"snapshotAfter":-1}`, `{"snapshotAfter":10001}`} {
 		c.call(t, 400, "PUT", h+"/policy", bad)
 	}
 	c.call(t, 200, "GET", h+"/policy", "")

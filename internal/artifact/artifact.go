@@ -22,6 +22,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/cloudjit/cloudjit/internal/seal"
 )
 
@@ -53,7 +55,21 @@ type Store struct {
 	trees map[string]*tree // being made
 
 	usage usage
+
+	shared  Shared
+	fetches singleflight.Group
 }
+
+// Shared keeps contents for all nodes of a cluster.
+type Shared interface {
+	// PutBlob keeps a file under the SHA-256 (hex) of its content, durably.
+	PutBlob(ctx context.Context, sha, file string) error
+	// Blob writes what was kept to w.
+	Blob(ctx context.Context, sha string, w io.Writer) error
+}
+
+// Share has what is put from now on kept for other nodes too, and what is not here fetched. It is called before the store is used.
+func (s *Store) Share(with Shared) { s.shared = with }
 
 type tree struct {
 	done chan struct{}
@@ -83,8 +99,41 @@ func (s *Store) Put(ctx context.Context, r io.Reader, limit int64) (Ref, error) 
 	return s.PutHeld(ctx, r, limit, func(string) {})
 }
 
+// fetchTime bounds how long a content is fetched from other nodes.
+const fetchTime = 2 * time.Minute
+
+// fetch gets a content from other nodes; fs.ErrNotExist where there are none.
+func (s *Store) fetch(sha string) error {
+	if s.shared == nil {
+		return fs.ErrNotExist
+	}
+	_, err, _ := s.fetches.Do(sha, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
+		defer cancel()
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(s.shared.Blob(ctx, sha, w)) }()
+		defer r.Close()
+		ref, err := s.put(ctx, r, 1<<40, func(string) {})
+		if err == nil && ref.SHA256 != sha {
+			err = fmt.Errorf("other nodes sent %s: %w", ref.SHA256, ErrDamaged)
+		}
+		return nil, err
+	})
+	return err
+}
+
 // PutHeld is Put that says which content it is before any Sweep can take it: from then on keep is asked again.
 func (s *Store) PutHeld(ctx context.Context, r io.Reader, limit int64, hold func(sha string)) (Ref, error) {
+	ref, err := s.put(ctx, r, limit, hold)
+	if err == nil && s.shared != nil {
+		if err := s.shared.PutBlob(ctx, ref.SHA256, s.path("blobs", ref.SHA256)); err != nil {
+			return Ref{}, fmt.Errorf("store artifact: %w", err)
+		}
+	}
+	return ref, err
+}
+
+func (s *Store) put(ctx context.Context, r io.Reader, limit int64, hold func(sha string)) (Ref, error) {
 	if err := s.admit(0); err != nil {
 		return Ref{}, fmt.Errorf("store artifact: %w", err)
 	}
@@ -147,7 +196,14 @@ func (s *Store) Path(sha string) (string, error) {
 		return "", fmt.Errorf("artifact %q: %w", sha, ErrNotFound)
 	}
 	path := s.path("blobs", sha)
-	switch err := s.check.File(path, sha); {
+	err := s.check.File(path, sha)
+	if s.shared != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrDamaged)) {
+		if ferr := s.fetch(sha); ferr != nil {
+			return "", fmt.Errorf("artifact %s is not on this node, and cannot be fetched: %w", sha, ferr)
+		}
+		err = s.check.File(path, sha)
+	}
+	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("artifact %s: %w", sha, ErrNotFound)
 	case errors.Is(err, ErrDamaged):

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 //go:embed files python nodejs
@@ -28,6 +29,8 @@ const (
 	Serialization = "serialization.jar"
 	Tracer        = "tracer.jar"
 	Image         = "image.jar"
+	// Agent is the first process of a microVM's guest, an executable.
+	Agent = "guest-agent"
 )
 
 // Install writes an embedded file into a folder of dir named by its hash, unless it is there
@@ -78,10 +81,17 @@ func InstallFolder(dir, name string) (string, error) {
 	return path, nil
 }
 
+// written is the time of all files: a JVM compares that of a JAR with what its cache was made of, and the cache may be another
+// node's.
+var written = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // write makes a file, unless it is there already.
 func write(path string, content []byte) error {
 	name := filepath.Base(path)
 	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(content)) {
+		if !info.ModTime().Equal(written) { // an earlier version wrote it
+			_ = os.Chtimes(path, written, written) // of somebody else: it is as good, for this machine
+		}
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -93,7 +103,7 @@ func write(path string, content []byte) error {
 	}
 	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(content)
-	err = errors.Join(err, tmp.Chmod(0o444), tmp.Sync(), tmp.Close())
+	err = errors.Join(err, tmp.Chmod(0o444), os.Chtimes(tmp.Name(), written, written), tmp.Sync(), tmp.Close())
 	if err == nil {
 		err = os.Rename(tmp.Name(), path)
 	}

@@ -34,14 +34,14 @@ type benchCommands struct {
 
 // benchFlags are common to all of them.
 type benchFlags struct {
-	Samples   []string      `arg:"" optional:"" type:"existingdir" help:"Folders of built samples, with requests.json; without any and without --app: documents, petclinic and shopcart of java/samples."`
-	App       []string      `sep:"none" help:"Any other application: a JAR or ZIP, and its requests as a sample's requests.json has them; without, GET / (or the event {}). Repeatable." placeholder:"NAME=FILE[,REQUESTS]"`
-	Data      string        `help:"Folder for the server's data and unpacked archives, kept: a second run finds the binaries of the first. In the cache folder, if not given." type:"path" placeholder:"DIR"`
-	URL       string        `name:"url" help:"Use the server there, instead of starting one; its functions bench-... stay on it. Its policy must be none, or it records and builds on its own." placeholder:"URL"`
+	Samples   []string      `arg:"" optional:"" type:"existingdir" help:"Folders of built samples, with their requests.json. Without folders and without --app: documents, petclinic and shopcart of java/samples."`
+	App       []string      `sep:"none" help:"Another application: a JAR or ZIP, and its requests in the form of a sample's requests.json. Without requests: GET / (or the event {}). Repeatable." placeholder:"NAME=FILE[,REQUESTS]"`
+	Data      string        `help:"Folder for the server's data and unpacked archives. It is kept, so a second run finds the binaries of the first. Without it: a folder in the cache." type:"path" placeholder:"DIR"`
+	URL       string        `name:"url" help:"Use the server at this URL instead of starting one. The functions bench-... stay on it. Its policy must be none; otherwise it also records and builds by itself." placeholder:"URL"`
 	Report    string        `help:"Write report.html, figures as SVG, values as CSV, and result.json into this folder." type:"path" placeholder:"DIR"`
-	Fresh     bool          `help:"Trace anew, and build what that asks for, instead of using what an earlier run left: after an update of cloudjit, for example."`
-	Rounds    int           `default:"20" help:"How often each request is asked while the tracer looks."`
-	Rung      []string      `enum:"aot-cache,native,native-optimized" default:"aot-cache,native" help:"Rungs to measure beside HotSpot, with commas: aot-cache, native, native-optimized. Of the native ones the platform serves the highest."`
+	Fresh     bool          `help:"Trace and build again, instead of using what an earlier run left. Use it after an update of cloudjit, for example."`
+	Rounds    int           `default:"20" help:"How often each request is asked while the tracer records."`
+	Rung      []string      `enum:"aot-cache,native,native-optimized" default:"aot-cache,native" help:"Rungs to measure beside HotSpot, separated by commas: aot-cache, native, native-optimized. The platform serves the highest of the native ones."`
 	BuildTime time.Duration `default:"45m" help:"How long one native build may take." placeholder:"TIME"`
 }
 
@@ -53,8 +53,8 @@ type measureFlags struct {
 	ColdStarts  int           `help:"Cold starts through the platform in each repetition (3; 1)." placeholder:"N"`
 	Settle      time.Duration `help:"How long a process is idle before its memory is measured (3s; 500ms)." placeholder:"TIME"`
 	PeakAfter   time.Duration `help:"How long a process is under load before its peak throughput counts (15s; 3s)." placeholder:"TIME"`
-	PeakWindow  time.Duration `help:"For how long it counts (5s; 2s)." placeholder:"TIME"`
-	JDK         []string      `name:"jdk" sep:"none" type:"existingdir" help:"Home of a further JDK to measure, GraalVM's for example; outside the platform, which runs the newest. Repeatable." placeholder:"HOME"`
+	PeakWindow  time.Duration `help:"How long peak throughput is counted (5s; 2s)." placeholder:"TIME"`
+	JDK         []string      `name:"jdk" sep:"none" type:"existingdir" help:"Home of another JDK to measure outside the platform, for example GraalVM's. The platform itself uses the newest one. Repeatable." placeholder:"HOME"`
 }
 
 func (f *measureFlags) settings() bench.Settings {
@@ -208,7 +208,7 @@ func (f *benchFlags) show(c *Context, result *bench.Result, err error) error {
 		return nil
 	})
 	if err == nil && !slices.ContainsFunc(result.Apps, func(a *bench.App) bool { return len(a.Failed) == 0 }) {
-		err = errors.New("no application could be taken to its end: see the notes above")
+		err = errors.New("no application could be measured to the end: see the notes above")
 	}
 	return errors.Join(err, printErr)
 }

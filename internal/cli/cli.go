@@ -48,6 +48,30 @@ type Context struct {
 	Client *client.Client
 }
 
+// read reads a file; "-" is stdin. An interrupt ends it, also while a terminal or a pipe has nothing to say.
+func (c *Context) read(file string) ([]byte, error) {
+	type result struct {
+		content []byte
+		err     error
+	}
+	done := make(chan result, 1)
+	go func() { // it ends with the process
+		var r result
+		if file == "-" {
+			r.content, r.err = io.ReadAll(c.Stdin)
+		} else {
+			r.content, r.err = os.ReadFile(file)
+		}
+		done <- r
+	}()
+	select {
+	case r := <-done:
+		return r.content, r.err
+	case <-c.Done():
+		return nil, c.Err()
+	}
+}
+
 // Print writes v as indented JSON with --json, and else calls text.
 func (c *Context) Print(v any, text func(w io.Writer) error) error {
 	if !c.JSON {
@@ -68,11 +92,13 @@ type commands struct {
 	Endpoint string `help:"URL of the server." env:"CLOUDJIT_ENDPOINT" default:"http://127.0.0.1:9700" placeholder:"URL"`
 
 	Serve      serveCommand              `cmd:"" help:"Run the platform." group:"server"`
-	Backup     backupCommand             `cmd:"" help:"Write everything that must not be lost into one file, while the server runs." group:"server"`
+	Backup     backupCommand             `cmd:"" help:"Write everything that must not be lost to one file, while the server runs." group:"server"`
 	Restore    restoreCommand            `cmd:"" help:"Make a data folder from a backup. Start the server with it afterwards." group:"server"`
-	Health     healthCommand             `cmd:"" help:"Say what does not work, what was lost and what was repaired." group:"server"`
-	Doctor     doctorCommand             `cmd:"" help:"Say what this machine has for CloudJIT, and what to do about what is missing." group:"server"`
+	Cluster    clusterCommands           `cmd:"" help:"Look at the nodes of a cluster, take one out, or turn a single node into one of several." group:"server"`
+	Health     healthCommand             `cmd:"" help:"Show what does not work, what was lost and what was repaired." group:"server"`
+	Doctor     doctorCommand             `cmd:"" help:"Show what CloudJIT finds on this machine, and how to get what is missing." group:"server"`
 	Toolchain  toolchainCommands         `cmd:"" help:"Find or install native-image, a JDK and CRIU." group:"server"`
+	Guest      guestCommands             `cmd:"" help:"Make what virtual machines boot (drivers qemu and firecracker)." group:"server"`
 	Deploy     deployCommand             `cmd:"" help:"Create a function from an archive, or give it new code." group:"functions"`
 	Invoke     invokeCommand             `cmd:"" help:"Run a function once." group:"functions"`
 	List       listCommand               `cmd:"" help:"List functions." group:"functions"`
@@ -86,9 +112,9 @@ type commands struct {
 	Demo       demoCommand               `cmd:"" help:"Take sample functions up the ladder, and measure each rung." group:"experiments"`
 	Bench      benchCommands             `cmd:"" help:"Measure applications on HotSpot and as native image: the paper's Figures 1 and 2 and Table 1." group:"experiments"`
 	Simulate   simulateCommand           `cmd:"" help:"Run a trace through the platform's engine, with modelled durations." group:"experiments"`
-	Replay     replayCommand             `cmd:"" help:"Run a trace against a live platform, with and without the optimizer, and simulate the same." group:"experiments"`
-	Trace      traceCommands             `cmd:"" help:"Look into, cut, scale and make invocation traces." group:"experiments"`
-	Completion kongcompletion.Completion `cmd:"" help:"Print how to switch on completion in a shell." group:"other"`
+	Replay     replayCommand             `cmd:"" help:"Run a trace on a live platform, with and without the optimizer, and simulate the same." group:"experiments"`
+	Trace      traceCommands             `cmd:"" help:"Describe, cut, scale and generate invocation traces." group:"experiments"`
+	Completion kongcompletion.Completion `cmd:"" help:"Print how to turn on completion in a shell." group:"other"`
 	Man        manCommand                `cmd:"" hidden:"" help:"Write manual pages."`
 	Version    versionCommand            `cmd:"" help:"Print the version." group:"other"`
 }

@@ -21,7 +21,7 @@ import (
 
 type demoCommand struct {
 	Samples    []string      `arg:"" type:"existingdir" help:"Folders of built samples (with requests.json)."`
-	Out        string        `default:"out/demo.json" help:"Where the figures go." placeholder:"FILE"`
+	Out        string        `default:"out/demo.json" help:"File for the figures." placeholder:"FILE"`
 	ColdStarts int           `default:"10" help:"Cold starts to measure on each rung."`
 	Warm       int           `default:"300" help:"Warm invocations to measure on each rung."`
 	BuildTime  time.Duration `default:"20m" help:"How long a function may take to become native."`

@@ -20,16 +20,17 @@ import (
 type deployCommand struct {
 	Function    string            `arg:"" help:"Name of the function."`
 	Archive     string            `arg:"" type:"path" help:"JAR; ZIP with lib/, with Python or JavaScript, or with a bootstrap; folder or file of Python or JavaScript."`
-	Handler     string            `help:"package.Class, package.Class::method or module.function. Found by itself where only one can be it."`
+	Handler     string            `help:"package.Class, package.Class::method or module.function. Without it, CloudJIT takes the only candidate in the archive."`
 	Web         bool              `help:"It is a web application that listens on $PORT, even if it also has handlers."`
-	MainClass   string            `help:"Main class of a web application, if not the manifest's."`
-	Runtime     string            `help:"Lambda runtime, as java25, python3.13 or nodejs22.x; found from the archive." placeholder:"NAME"`
-	Memory      int               `help:"MiB of a worker (512 for Java, 256 for Python and JavaScript, 128 for provided)." placeholder:"MIB"`
-	Timeout     time.Duration     `help:"Longest that an invocation may take (30s)." placeholder:"TIME"`
+	MainClass   string            `help:"Main class of a web application, if it is not the manifest's."`
+	Runtime     string            `help:"Lambda runtime, for example java25, python3.13 or nodejs22.x. Without it, CloudJIT chooses one that fits the archive." placeholder:"NAME"`
+	Memory      int               `help:"Memory of a worker in MiB (512 for Java, 256 for Python and JavaScript, 128 for provided)." placeholder:"MIB"`
+	Timeout     time.Duration     `help:"How long an invocation may take (30s)." placeholder:"TIME"`
 	Env         map[string]string `short:"e" help:"Environment variables, K=V;K=V." placeholder:"K=V"`
-	Concurrency int               `help:"Requests that a worker of a web application takes at once (1)." placeholder:"N"`
+	Concurrency int               `help:"How many requests a worker of a web application handles at once (1)." placeholder:"N"`
+	Driver      string            `help:"What its workers run in: process (a sandbox), qemu or firecracker (virtual machines). Without it: what the server has for all functions." placeholder:"NAME"`
 	policyFlags
-	Check   string `type:"path" help:"File of payloads, one JSON value a line, that every artifact has to answer as plain HotSpot does before it serves. Of a web application, one object a line: path, and maybe method, headers and body." placeholder:"FILE"`
+	Check   string `type:"path" help:"File of payloads (-: stdin), one JSON value on each line. Before an artifact serves, it must answer them as plain HotSpot does. For a web application, one object on each line: path, and optionally method, headers and body." placeholder:"FILE"`
 	Publish bool   `help:"Publish a version."`
 	URL     bool   `name:"url" help:"Give it a function URL (web applications always get one)."`
 }
@@ -52,7 +53,7 @@ func (cmd *deployCommand) Run(c *Context) error {
 	if err != nil {
 		return err
 	}
-	samples, err := cmd.samples(info)
+	samples, err := cmd.samples(c, info)
 	if err != nil {
 		return err
 	}
@@ -153,25 +154,33 @@ func (cmd *deployCommand) request(info *jar.Info, src *source) (map[string]any, 
 	if cmd.Timeout != 0 {
 		request["Timeout"] = int((cmd.Timeout + time.Second - 1) / time.Second)
 	}
+	cmd.environment(request)
+	return request, nil
+}
+
+// environment puts what is said by variables into a request.
+func (cmd *deployCommand) environment(request map[string]any) {
 	env := map[string]string{}
 	for k, v := range cmd.Env {
 		env[k] = v
 	}
 	if cmd.Concurrency != 0 {
-		env["CLOUDJIT_CONCURRENCY"] = fmt.Sprint(cmd.Concurrency)
+		env[concurrencyVariable] = fmt.Sprint(cmd.Concurrency)
+	}
+	if cmd.Driver != "" {
+		env[driverVariable] = cmd.Driver
 	}
 	if len(env) > 0 {
 		request["Environment"] = map[string]any{"Variables": env}
 	}
-	return request, nil
 }
 
 // samples reads the payloads for checks, and refuses them before anything is deployed.
-func (cmd *deployCommand) samples(info *jar.Info) ([]byte, error) {
+func (cmd *deployCommand) samples(c *Context, info *jar.Info) ([]byte, error) {
 	if cmd.Check == "" {
 		return nil, nil
 	}
-	doc, err := os.ReadFile(cmd.Check)
+	doc, err := c.read(cmd.Check)
 	if err != nil {
 		return nil, fmt.Errorf("read payloads: %w", err)
 	}
@@ -208,7 +217,10 @@ func (cmd *deployCommand) complete(c *Context, request map[string]any, src *sour
 	if err := cmd.policyFlags.apply(&own); err != nil {
 		return false, &usageError{err.Error()}
 	}
-	var has struct{ Runtime string }
+	var has struct {
+		Runtime     string
+		Environment struct{ Variables map[string]string }
+	}
 	err = c.Client.Call(c, http.MethodGet, client.FunctionPath(cmd.Function)+"/configuration", nil, &has)
 	var missing *client.Error
 	if notFound := errors.As(err, &missing) && missing.Status == http.StatusNotFound; src != nil && request["Runtime"] == nil && (err == nil || notFound) {
@@ -219,6 +231,7 @@ func (cmd *deployCommand) complete(c *Context, request map[string]any, src *sour
 		request["Runtime"] = runtime
 	}
 	if err == nil {
+		cmd.keepVariables(request, has.Environment.Variables)
 		return true, setPolicy(c, client.OwnFunction(cmd.Function)+"/policy", own)
 	}
 	if !errors.As(err, &missing) || missing.Status != http.StatusNotFound {
@@ -240,6 +253,28 @@ func (cmd *deployCommand) complete(c *Context, request map[string]any, src *sour
 		}
 	}
 	return false, nil
+}
+
+// Variables by which a function says what Lambda's API has no field for.
+const (
+	concurrencyVariable = "CLOUDJIT_CONCURRENCY"
+	driverVariable      = "CLOUDJIT_DRIVER"
+)
+
+// keepVariables leaves a function that is known what the flags do not speak of: --env is about its own variables, other flags each
+// about one of the platform's. The API takes only all of them.
+func (cmd *deployCommand) keepVariables(request map[string]any, has map[string]string) {
+	environment, ok := request["Environment"].(map[string]any)
+	if !ok {
+		return
+	}
+	variables := environment["Variables"].(map[string]string)
+	for name, value := range has {
+		ours := name == concurrencyVariable || name == driverVariable
+		if _, given := variables[name]; !given && (ours || len(cmd.Env) == 0) {
+			variables[name] = value
+		}
+	}
 }
 
 func javaRuntime(info *jar.Info) string {

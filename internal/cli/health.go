@@ -11,7 +11,7 @@ import (
 )
 
 type healthCommand struct {
-	Acknowledge bool `help:"Forget what was lost and repaired, once you have read it. Until then the server removes nothing because nothing refers to it."`
+	Acknowledge bool `help:"Forget what was lost and repaired, when you have read it. Until then, the server deletes no code or artifact, even if nothing refers to it."`
 }
 
 // Help is shown below the command's usage.
@@ -57,7 +57,7 @@ func (cmd *healthCommand) Run(c *Context) error {
 	case cmd.Acknowledge:
 		return c.Client.Call(c, http.MethodDelete, "/cloudjit/v1/health/problems", nil, nil)
 	case s.Status != "ok":
-		return errors.New("not everything is well: see above, and docs/durability.md")
+		return errors.New("there are problems: see above, and docs/durability.md")
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/cloudjit/cloudjit/internal/client"
@@ -16,7 +15,7 @@ import (
 
 type invokeCommand struct {
 	Function  string `arg:"" help:"Name or ARN of the function."`
-	Payload   string `arg:"" optional:"" help:"JSON; @FILE reads a file, - standard input. Without one: {}."`
+	Payload   string `arg:"" optional:"" help:"JSON. @FILE reads a file, and - reads standard input. Without it: {}."`
 	Qualifier string `help:"Version or alias."`
 	Async     bool   `help:"Queue it and return at once (Event)."`
 	Tail      bool   `help:"Print the end of the invocation's log to stderr."`
@@ -39,7 +38,7 @@ func newFunctionError(kind string, answer []byte) *functionError {
 func (e *functionError) Error() string { return "the function returned an error: " + e.kind }
 
 func (cmd *invokeCommand) Run(c *Context) error {
-	payload, err := readPayload(c.Stdin, cmd.Payload)
+	payload, err := readPayload(c, cmd.Payload)
 	if err != nil {
 		return err
 	}
@@ -77,16 +76,16 @@ func (cmd *invokeCommand) Run(c *Context) error {
 	return nil
 }
 
-func readPayload(stdin io.Reader, arg string) ([]byte, error) {
+func readPayload(c *Context, arg string) ([]byte, error) {
 	var b []byte
 	var err error
 	switch {
 	case arg == "":
 		return []byte("{}"), nil
 	case arg == "-":
-		b, err = io.ReadAll(stdin)
+		b, err = c.read("-")
 	case strings.HasPrefix(arg, "@"):
-		b, err = os.ReadFile(arg[1:])
+		b, err = c.read(arg[1:])
 	default:
 		b = []byte(arg)
 	}

@@ -78,6 +78,9 @@ func describe(w io.Writer, endpoint string, f *client.Function, r *client.Revisi
 	row("Kind", "%s, %s, %s", f.Kind, f.Runtime, f.Handler)
 	row("State", "%s", strings.TrimSpace(f.State.Value+" "+f.State.Reason))
 	row("Limits", "%d MiB, %s", f.MemoryMiB, time.Duration(f.Timeout))
+	if r.Driver != "" {
+		row("Driver", "%s", r.Driver)
+	}
 	for _, u := range f.URLs {
 		row("URL", "%s", u.URL)
 		row("", "%s (the same, without a name below localhost)", endpoint+u.Path)

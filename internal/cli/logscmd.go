@@ -13,8 +13,8 @@ import (
 
 type logsCommand struct {
 	Function string `arg:"" help:"Name of the function."`
-	Follow   bool   `short:"f" help:"Go on with new lines as they come."`
-	Lines    int    `short:"n" default:"100" help:"How many of the newest lines to begin with."`
+	Follow   bool   `short:"f" help:"Keep printing new lines."`
+	Lines    int    `short:"n" default:"100" help:"How many of the newest lines to print first."`
 }
 
 func (cmd *logsCommand) Run(c *Context) error {

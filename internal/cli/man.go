@@ -12,7 +12,7 @@ import (
 
 // manCommand writes the manual pages of the packages. They are the help in another form, so they cannot differ from it.
 type manCommand struct {
-	Dir string `arg:"" type:"path" help:"Folder that the pages go to, one for cloudjit and one for each command."`
+	Dir string `arg:"" type:"path" help:"Folder for the pages. There is one for cloudjit and one for each command."`
 }
 
 func (cmd *manCommand) Run(c *Context, app *kong.Kong) error {

@@ -16,7 +16,7 @@ type optimizeCommand struct {
 	Function string `arg:"" help:"Name of the function."`
 	Rung     string `help:"Rung to make; \"cloudjit describe\" shows the ladder. Without it the lowest with a binary, or the highest where nothing makes binaries." placeholder:"NAME"`
 	Level    string `hidden:"" enum:",quick,optimized" default:"" help:"Earlier name of the two rungs with binaries."`
-	Wait     bool   `help:"Wait until it is ready, and fail with the reason if it does not get there."`
+	Wait     bool   `help:"Wait until it is ready. If it does not become ready, fail with the reason."`
 }
 
 func (cmd *optimizeCommand) Run(c *Context) error {
@@ -72,26 +72,27 @@ func (cmd *deoptimizeCommand) Run(c *Context) error {
 }
 
 type policyCommand struct {
-	Function  string         `arg:"" optional:"" help:"Name of the function; without one, the platform's policy."`
+	Function  string         `arg:"" optional:"" help:"Name of the function. Without it: the platform's policy."`
 	Optimize  *bool          `negatable:"" help:"Optimize at all."`
 	Threshold *int           `help:"Optimize after more cold starts than this in the window." placeholder:"N"`
 	Window    *time.Duration `help:"Length of the sliding window." placeholder:"TIME"`
-	KeepAlive *time.Duration `help:"How long idle workers are kept at most; 0s stops them at once." placeholder:"TIME"`
+	KeepAlive *time.Duration `help:"How long idle workers are kept at most. 0s stops them at once." placeholder:"TIME"`
 	policyFlags
 	OnMissing string `enum:",reexecute,error" default:"" help:"What happens to an invocation that meets missing metadata: reexecute or error." placeholder:"MODE"`
-	Reset     bool   `help:"Forget what was set for the function."`
+	Reset     bool   `help:"Remove the function's own settings."`
 }
 
 // policyFlags are what can be said of a function when it is deployed, and later.
 type policyFlags struct {
-	Prepare string         `enum:",deploy,first-use,never" default:"" help:"When what makes it start sooner is made: deploy (before its first invocation), first-use or never." placeholder:"WHEN"`
-	Pause   *bool          `negatable:"" help:"Keep idle workers from running; without, applications work on between requests."`
-	Compare *bool          `negatable:"" help:"Compare what an artifact answers with what plain HotSpot does before it serves."`
-	MaxWait *time.Duration `help:"Latency that a shorter keep-alive may add to an invocation; 0s: no bound." placeholder:"TIME"`
+	Prepare       string         `enum:",deploy,first-use,never" default:"" help:"When the function is prepared to start sooner: deploy (before its first invocation), first-use or never." placeholder:"WHEN"`
+	Pause         *bool          `negatable:"" help:"Pause idle workers. Otherwise, applications go on working between requests."`
+	Compare       *bool          `negatable:"" help:"Before an artifact serves, compare its answers with those of plain HotSpot."`
+	SnapshotAfter *int           `help:"How many sampled invocations a worker answers before it is saved as a snapshot. 0: it is saved as soon as it is initialized." placeholder:"N"`
+	MaxWait       *time.Duration `help:"Latency that a shorter keep-alive may add to an invocation; 0s: no bound." placeholder:"TIME"`
 }
 
 func (f *policyFlags) apply(p *store.Policy) error {
-	p.MaxWait, p.Pause, p.Compare = (*store.Duration)(f.MaxWait), f.Pause, f.Compare
+	p.MaxWait, p.Pause, p.Compare, p.SnapshotAfter = (*store.Duration)(f.MaxWait), f.Pause, f.Compare, f.SnapshotAfter
 	if f.Prepare == "" {
 		return nil
 	}
@@ -188,6 +189,9 @@ func showPolicy(w io.Writer, name string, doc *policyDocument) error {
 	}
 	if e.MaxWait != nil {
 		row("max-wait", time.Duration(*e.MaxWait), set.MaxWait != nil)
+	}
+	if e.SnapshotAfter != nil {
+		row("snapshot-after", *e.SnapshotAfter, set.SnapshotAfter != nil)
 	}
 	if e.KeepAlive != nil {
 		row("keep-alive", time.Duration(*e.KeepAlive), set.KeepAlive != nil)

@@ -27,29 +27,29 @@ type replayCommand struct {
 	traceSource
 
 	Length time.Duration `help:"Length of the part, unless --to says where it ends." default:"30m"`
-	Scale  trace.Method  `help:"How the trace is made to fit: stratified or apps keep whole functions or apps and leave out those that want too much CPU; thin keeps each invocation with the same probability, as in the paper." enum:"stratified,apps,thin" default:"stratified"`
+	Scale  trace.Method  `help:"How the trace is cut to size: stratified or apps keep whole functions or apps, and leave out those that use too much CPU; thin keeps each invocation with the same probability, as in the paper." enum:"stratified,apps,thin" default:"stratified"`
 	Keep   int           `help:"How many functions to keep at most; 0: all." default:"40"`
-	Cores  float64       `help:"CPU that the invocations may want on average, in cores; 0: a third of the machine's. Starts of workers and builds come on top."`
-	Busy   float64       `help:"Share of its duration that an invocation computes; for the rest it waits. 1 is the paper's function." default:"1"`
-	Speed  float64       `help:"Run so many times as fast: arrivals, durations, keep-alive and window." default:"1"`
+	Cores  float64       `help:"CPU that the invocations may use on average, in cores; 0: a third of the machine's. Starts of workers and builds need CPU in addition."`
+	Busy   float64       `help:"Share of its duration in which an invocation computes; for the rest it waits. 1 is the paper's function." default:"1"`
+	Speed  float64       `help:"How many times as fast to run: arrivals, durations, keep-alive and window." default:"1"`
 
-	MemoryScale float64 `help:"What functions allocate of the memory that the trace says." default:"0.5"`
+	MemoryScale float64 `help:"Share of the trace's memory that functions allocate." default:"0.5"`
 	Function    string  `help:"Folder of the built generic function." type:"path" default:"java/samples/work" placeholder:"DIR"`
 	Runs        string  `help:"with, without (the optimizer), or both, one after the other." enum:"both,with,without" default:"both"`
-	ShareBuilds bool    `help:"Deploy the same bytes for all functions: they share their artifacts, and only the first pays for the builds."`
+	ShareBuilds bool    `help:"Deploy the same bytes for all functions. Then they share their artifacts, and only the first pays for the builds."`
 
-	Policy        string        `help:"The optimizer's policy, as policy.name of the configuration." default:"ladder"`
-	Threshold     int           `help:"Of the policy paper: more cold starts than this inside the window ask for a build (paper, 5.2: 2)." default:"2"`
-	Window        time.Duration `help:"Of the policy paper: length of the window (paper, 5.2: 10 minutes)." default:"10m"`
+	Policy        string        `help:"The optimizer's policy, as in policy.name of the configuration." default:"ladder"`
+	Threshold     int           `help:"For the policy paper: a function with more cold starts than this in the window is built (paper, 5.2: 2)." default:"2"`
+	Window        time.Duration `help:"For the policy paper: length of the window (paper, 5.2: 10 minutes)." default:"10m"`
 	KeepAlive     time.Duration `help:"How long an idle worker is kept at most." default:"10m"`
 	Builders      int           `help:"Builds of native images at once." default:"1"`
-	BuilderMemory int           `help:"Memory of a build in MiB; 0: half of the machine's, 8192 at most."`
-	WorkerMemory  int           `help:"What all workers together may reserve, in MiB; 0: what the machine has beside the builds."`
+	BuilderMemory int           `help:"Memory of a build in MiB; 0: half of the machine's, but at most 8192."`
+	WorkerMemory  int           `help:"How much memory all workers together may reserve, in MiB; 0: what the builds leave of the machine's."`
 	Graalvm       string        `name:"graalvm-home" help:"GraalVM to build with, instead of the newest found." placeholder:"DIR"`
-	Drain         time.Duration `help:"How long what is open at the end may take." default:"1m"`
+	Drain         time.Duration `help:"How long to wait for open invocations at the end." default:"1m"`
 
 	Report string `help:"Write report.html, figures as SVG, seconds and invocations as CSV, the engine's logs and result.json into this folder." type:"path" placeholder:"DIR"`
-	DryRun bool   `help:"Only say what would be replayed, and what the simulator expects with durations as assumed by the simulate command."`
+	DryRun bool   `help:"Only print what would be replayed, and what the simulator expects with the durations that the simulate command assumes."`
 }
 
 // Run replays, simulates, prints a summary and writes the report.
@@ -74,7 +74,7 @@ func (cmd *replayCommand) Run(c *Context) error {
 		return err
 	}
 	if n := float64(runtime.NumCPU()); plan.OfferedCores > n {
-		return &usageError{fmt.Sprintf("replay: the scaled trace wants %.2f cores at speed %g, and there are %g: lower --cores, --keep or --speed", plan.OfferedCores, cmd.Speed, n)}
+		return &usageError{fmt.Sprintf("replay: the scaled trace needs %.2f cores at speed %g, and there are %g: lower --cores, --keep or --speed", plan.OfferedCores, cmd.Speed, n)}
 	}
 	cmd.describe(c, plan)
 	o := replay.Options{
@@ -122,7 +122,7 @@ func (cmd *replayCommand) describe(c *Context, p *replay.Plan) {
 	}
 	c.Say("%d invocations of %d functions in %v want %.2f cores on average, %.2f in the busiest minute, of %d", p.InvocationCount, p.FunctionCount, p.Length, p.OfferedCores, p.PeakCores, runtime.NumCPU())
 	if p.PeakCores > float64(runtime.NumCPU()) {
-		c.Say("warning: the busiest minute wants more than the machine has: responses of that time say more about the machine than about the platform")
+		c.Say("warning: the busiest minute needs more cores than the machine has. Response times of that minute say more about the machine than about the platform")
 	}
 }
 

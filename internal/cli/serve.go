@@ -14,17 +14,29 @@ import (
 )
 
 type serveCommand struct {
-	Config   string        `type:"existingfile" help:"YAML file; flags go before it." placeholder:"FILE"`
-	Listen   string        `help:"Address of the API (127.0.0.1:9700). Port 0 takes a free one." placeholder:"HOST:PORT"`
-	Data     string        `help:"Folder of all state; one server for each." placeholder:"DIR"`
-	Graalvm  string        `name:"graalvm-home" help:"GraalVM to build with, instead of the newest found." placeholder:"DIR"`
-	TLSCert  string        `name:"tls-cert" help:"PEM file of a certificate and its chain: speak HTTPS. Read again when it changes." placeholder:"FILE"`
-	TLSKey   string        `name:"tls-key" help:"PEM file of its key." placeholder:"FILE"`
-	Insecure bool          `help:"Listen beyond loopback without credentials, or without TLS, under any name: without credentials, whoever reaches the port can run code here."`
-	LogLevel string        `help:"debug, info, warn or error." placeholder:"LEVEL"`
-	LogJSON  bool          `name:"log-json" help:"Write the server's own log as JSON."`
-	Record   string        `type:"path" help:"Write every step of the engine into a new file, for \"cloudjit simulate FILE\"." placeholder:"FILE"`
-	Grace    time.Duration `default:"30s" help:"How long running invocations may take to end when the server stops."`
+	Config           string   `type:"existingfile" help:"YAML file. Flags override it." placeholder:"FILE"`
+	Listen           string   `help:"Address of the API (127.0.0.1:9700). Port 0 takes a free one." placeholder:"HOST:PORT"`
+	Data             string   `help:"Folder for all state. Each server needs its own." placeholder:"DIR"`
+	Graalvm          string   `name:"graalvm-home" help:"GraalVM to build with, instead of the newest found." placeholder:"DIR"`
+	TLSCert          string   `name:"tls-cert" help:"PEM file with a certificate and its chain, for HTTPS. The server reads it again when it changes." placeholder:"FILE"`
+	TLSKey           string   `name:"tls-key" help:"PEM file with the key of the certificate." placeholder:"FILE"`
+	Insecure         bool     `help:"Listen beyond loopback without credentials or TLS, and accept any host name. Without credentials, everybody who reaches the port can run code here."`
+	LogLevel         string   `help:"debug, info, warn or error." placeholder:"LEVEL"`
+	LogJSON          bool     `name:"log-json" help:"Write the server's own log as JSON."`
+	Record           string   `type:"path" help:"Write every step of the engine into a new file, for \"cloudjit simulate FILE\"." placeholder:"FILE"`
+	Cluster          string   `help:"Make this server a node of the cluster with this name. All nodes have the same." placeholder:"NAME"`
+	ClusterListen    string   `help:"Address at which other nodes reach the store of this one." placeholder:"HOST:PORT"`
+	Join             []string `help:"The addresses in --cluster-listen of all nodes." placeholder:"HOST:PORT,..."`
+	Node             string   `help:"Name of this node in the cluster. It must not change. (Made from --cluster-listen.)" placeholder:"NAME"`
+	ClusterAdvertise string   `help:"Host name at which other nodes reach this one (the one in --cluster-listen)." placeholder:"HOST"`
+	ClusterPeer      string   `name:"cluster-peer-listen" help:"Address at which other nodes send invocations to this one (a free port at the host of --cluster-listen)." placeholder:"HOST:PORT"`
+	ClusterCert      string   `help:"PEM file with the certificate that this node shows to others." placeholder:"FILE"`
+	ClusterKey       string   `help:"PEM file with the key of this certificate." placeholder:"FILE"`
+	ClusterCA        string   `name:"cluster-ca" help:"PEM file with the authority that signed the certificates of all nodes." placeholder:"FILE"`
+	NATS             []string `name:"nats" help:"Keep the state on your own NATS cluster, instead of on the nodes." placeholder:"URL,..."`
+	NATSCredentials  string   `name:"nats-credentials" help:"File with the credentials for this NATS cluster." placeholder:"FILE"`
+
+	Grace time.Duration `default:"30s" help:"How long running invocations may take to end when the server stops."`
 }
 
 func (cmd *serveCommand) Run(c *Context) error {
@@ -47,6 +59,22 @@ func (cmd *serveCommand) Run(c *Context) error {
 	set(&cfg.Builder.GraalVM, cmd.Graalvm)
 	set(&cfg.LogLevel, cmd.LogLevel)
 	cfg.Insecure = cfg.Insecure || cmd.Insecure
+	cl := &cfg.Cluster
+	set(&cl.Name, cmd.Cluster)
+	set(&cl.Listen, cmd.ClusterListen)
+	set(&cl.Node, cmd.Node)
+	set(&cl.Advertise, cmd.ClusterAdvertise)
+	set(&cl.PeerListen, cmd.ClusterPeer)
+	set(&cl.Cert, cmd.ClusterCert)
+	set(&cl.Key, cmd.ClusterKey)
+	set(&cl.CA, cmd.ClusterCA)
+	set(&cl.NATSCredentials, cmd.NATSCredentials)
+	if len(cmd.Join) > 0 {
+		cl.Join = cmd.Join
+	}
+	if len(cmd.NATS) > 0 {
+		cl.NATS = cmd.NATS
+	}
 	if err := cfg.Check(); err != nil {
 		return &usageError{err.Error()}
 	}

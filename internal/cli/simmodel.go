@@ -18,27 +18,30 @@ import (
 // modelFlags are the simulator's assumptions; the defaults are the paper's.
 type modelFlags struct {
 	KeepAlive     time.Duration      `help:"How long an idle worker is kept." default:"10m" group:"model"`
-	Threshold     int32              `help:"More cold starts than this inside the window ask for a build." default:"10" group:"model"`
+	Threshold     int32              `help:"A function with more cold starts than this in the window is built." default:"10" group:"model"`
 	Window        time.Duration      `help:"Length of the window." default:"1m" group:"model"`
 	MaxWait       time.Duration      `help:"Workers that take longer than this to start are kept for the whole keep-alive; 0: no bound." default:"0s" group:"model"`
 	Prepare       policy.Prepare     `help:"When light artifacts are made: first-use, deploy (they are there when the trace begins, and their cost is counted) or never." default:"first-use" group:"model"`
 	Ladder        string             `help:"The rungs and their figures: paper (HotSpot and native), measured (CloudJIT's own for handlers), web (its own for web applications), or a JSON file of that form; see docs/simulator.md." default:"paper" placeholder:"NAME|FILE" group:"model"`
 	Rung          []string           `help:"Figures of a rung, e.g. aot-cache:start=0.36,memory=1,wall=1s,cpu=1.2s,disk=22; also first, speed, builder-memory (MB); a start may be a duration. Can be given for each rung." sep:"none" placeholder:"RUNG:FIGURE=VALUE,..." group:"model"`
-	FirstStart    time.Duration      `help:"Start of a worker of the first rung, to which other starts are in proportion; 0: the ladder's." default:"0s" group:"model"`
+	FirstStart    time.Duration      `help:"Start of a worker on the first rung. Other starts are in proportion to it. 0: the ladder's." default:"0s" group:"model"`
 	FirstExtra    time.Duration      `help:"Extra time of the first invocation of a worker on the first rung. On other rungs it is in proportion to theirs." default:"0s" group:"model"`
-	RecordStart   map[string]float64 `help:"Start of a worker that records over one that does not, e.g. metadata=1.36;configuration=1.35." placeholder:"RECORDING=FACTOR;..." group:"model"`
-	RecordSlow    map[string]float64 `help:"Duration of invocations on a worker that records, in the same form." placeholder:"RECORDING=FACTOR;..." group:"model"`
+	RecordStart   map[string]float64 `help:"How much longer the start of a worker takes if it records, as a factor, e.g. metadata=1.36;configuration=1.35." placeholder:"RECORDING=FACTOR;..." group:"model"`
+	RecordSlow    map[string]float64 `help:"How much longer invocations take on a worker that records, in the same form." placeholder:"RECORDING=FACTOR;..." group:"model"`
 	SandboxMemory float64            `help:"A sandbox's own memory in MB, for the figures that include it." default:"40" group:"model"`
-	ColdSpread    float64            `help:"Sigma of a lognormal around the starts; 0: all alike." default:"0" group:"model"`
-	BuildTime     []time.Duration    `help:"How long builds of binaries take; each function always has the same of them. With the paper's ladder 97s,200s,87s, with others the ladder's." group:"model"`
-	Builders      int                `help:"Builds at once; 0: no limit." default:"0" group:"model"`
-	LightBuilders int                `help:"Builds of light artifacts at once; 0: no limit." default:"0" group:"model"`
+	ColdSpread    float64            `help:"Sigma of a lognormal distribution of the starts; 0: all are equal." default:"0" group:"model"`
+	BuildTime     []time.Duration    `help:"How long builds of binaries take. A function always takes the same time. With the paper's ladder 97s,200s,87s, with others the ladder's." group:"model"`
+	Builders      int                `help:"How many builds run at once; 0: no limit." default:"0" group:"model"`
+	LightBuilders int                `help:"How many builds of light artifacts run at once; 0: no limit." default:"0" group:"model"`
 	ArtifactDisk  float64            `help:"Disk of all artifacts together in MB; 0: no limit." default:"0" group:"model"`
-	StartCores    float64            `help:"Cores that a start keeps busy." default:"1.5" group:"model"`
-	CPUPrice      float64            `name:"cpu-price" help:"What a second of a core is worth to the oracle, in MB times seconds." default:"9100" group:"model"`
-	TraceLimit    int                `help:"Invocations that a tracing worker serves." default:"1000" group:"model"`
+	StartCores    float64            `help:"How many cores a start uses." default:"1.5" group:"model"`
+	CPUPrice      float64            `name:"cpu-price" help:"Price of a second of a core for the oracle, in MB times seconds." default:"9100" group:"model"`
+	TraceLimit    int                `help:"How many invocations a worker with the tracer serves." default:"1000" group:"model"`
 	Deopt         float64            `help:"Probability that a native invocation meets an element without metadata." default:"0" group:"model"`
 	Memory        float64            `help:"Memory of the whole cluster in MB; 0: no limit." default:"0" group:"model"`
+	Nodes         int                `help:"Nodes of the cluster; each has its share of memory, cores, builders and disk." default:"1" group:"model"`
+	NodePlacement sim.Placement      `help:"Which node runs an invocation: hash-bounded (as the platform), hash, random or two-choices." default:"hash-bounded" group:"model"`
+	Cores         float64            `help:"Cores of the whole cluster, for when a node counts as full: with 8 invocations in flight on each; 0: memory alone says so." default:"0" group:"model"`
 }
 
 func (f *modelFlags) apply(o *sim.Options) error {
@@ -66,6 +69,7 @@ func (f *modelFlags) apply(o *sim.Options) error {
 	m.Builders, m.LightBuilders, m.ArtifactMB = f.Builders, f.LightBuilders, f.ArtifactDisk
 	m.StartCores, m.CPUPrice = f.StartCores, f.CPUPrice
 	m.TraceLimit, m.Deoptimize, m.MemoryMB = f.TraceLimit, f.Deopt, f.Memory
+	o.Nodes.Count, o.Nodes.Placement, o.Nodes.Cores = f.Nodes, f.NodePlacement, f.Cores
 	return nil
 }
 

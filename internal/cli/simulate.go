@@ -24,9 +24,9 @@ import (
 type simulateCommand struct {
 	traceSource
 
-	Policy []string `help:"Policies to simulate side by side (those of serve --policy, oracle, or all); none, the baseline, is always there. With a limit that functions share (--builders, --light-builders, --memory, --artifact-disk) and for recordings all of them run on one core." default:"paper"`
+	Policy []string `help:"Policies to simulate side by side (those of serve --policy, oracle, or all); none, the baseline, is always included. With a limit that functions share (--builders, --light-builders, --memory, --artifact-disk) and for recordings all of them run on one core." default:"paper"`
 	Report string   `help:"Write report.html, figures as SVG, series as CSV and Parquet, and result.json into this folder." type:"path" placeholder:"DIR"`
-	Sweep  string   `help:"Simulate the policy named first over values of two parameters and print a map, e.g. threshold=2,5,10,20;window=30s,1m,10m. Parameters: threshold, window, keep-alive, builders, builds." placeholder:"P=V,...;P=V,..."`
+	Sweep  string   `help:"Simulate the first policy with values of two parameters and print a map, e.g. threshold=2,5,10,20;window=30s,1m,10m. Parameters: threshold, window, keep-alive, builders, builds." placeholder:"P=V,...;P=V,..."`
 	Value  string   `help:"What the map shows: saved-running, saved-resident, optimized, native-cold, cold, builds, waited, build-cpu, disk." default:"saved-resident"`
 
 	modelFlags
@@ -137,7 +137,7 @@ func (s *simulateCommand) recording(c *Context, o *sim.Options, given map[string
 	}
 	changed := *o
 	*o = r.Options
-	o.Trace, o.Policies = changed.Trace, changed.Policies
+	o.Trace, o.Policies, o.Nodes = changed.Trace, changed.Policies, changed.Nodes
 	return r, s.modelFlags.change(o, &changed, given)
 }
 
@@ -189,7 +189,7 @@ func (s *simulateCommand) sweep(c *Context, t trace.Trace, o sim.Options, src ex
 		return err
 	}
 	if len(o.Policies) < 2 {
-		return &usageError{"simulate: a sweep wants a policy other than none"}
+		return &usageError{"simulate: a sweep needs a policy other than none"}
 	}
 	o.Policies = o.Policies[:2]
 	total := 1

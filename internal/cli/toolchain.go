@@ -11,7 +11,7 @@ import (
 
 type toolchainCommands struct {
 	List    toolchainList    `cmd:"" help:"List the builders of this machine, the best first."`
-	Install toolchainInstall `cmd:"" help:"Install a builder, a JDK or CRIU into CloudJIT's cache."`
+	Install toolchainInstall `cmd:"" help:"Install a builder, a JDK, CRIU or Firecracker into CloudJIT's cache."`
 }
 
 type toolchainList struct {
@@ -37,17 +37,39 @@ func (cmd *toolchainList) Run(c *Context) error {
 }
 
 type toolchainInstall struct {
-	Auto      installAuto      `cmd:"" default:"1" help:"What this machine can have: one that is there, a release, or an assembled one."`
+	Auto      installAuto      `cmd:"" default:"1" help:"The best that this machine can have: one that is installed, a release, or an assembled one."`
 	Graalvm   installGraalVM   `cmd:"" name:"graalvm" help:"An official GraalVM release."`
 	Assembled installAssembled `cmd:"" help:"A community builder, assembled from published packages."`
-	JDK       installJDK       `cmd:"" name:"jdk" help:"A JDK that functions run on, from its vendor, Eclipse Temurin."`
+	JDK       installJDK       `cmd:"" name:"jdk" help:"A JDK to run functions on: Eclipse Temurin, from its vendor."`
 	Criu      installCRIU      `cmd:"" name:"criu" help:"CRIU, which saves and restores workers, from Debian's packages."`
+
+	Firecracker installFirecracker `cmd:"" help:"Firecracker, which runs workers in virtual machines, from its release page."`
+}
+
+type installFirecracker struct {
+	Version string `help:"Version (the one that CloudJIT is written for)." placeholder:"V"`
+	Mirror  string `help:"URL of a mirror of the release page." env:"CLOUDJIT_FIRECRACKER_MIRROR" placeholder:"URL"`
+	SHA256  string `name:"sha256" help:"SHA-256 of the archive. Without it, the one that is published beside it." placeholder:"SUM"`
+}
+
+func (cmd *installFirecracker) Run(c *Context) error {
+	p := newInstallProgress(c.Stderr)
+	defer p.done()
+	program, err := toolchain.InstallFirecracker(c, toolchain.FirecrackerOptions{
+		Cache: config.CacheDir(), Version: cmd.Version, Mirror: cmd.Mirror, SHA256: cmd.SHA256, Progress: p.show})
+	if err != nil {
+		return err
+	}
+	return c.Print(map[string]string{"firecracker": program}, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, program)
+		return err
+	})
 }
 
 type installJDK struct {
-	Mirror string `help:"URL that stands for the vendor's release page." env:"CLOUDJIT_JDK_MIRROR" placeholder:"URL"`
-	URL    string `name:"url" help:"URL of another JDK's .tar.gz; with --sha256." env:"CLOUDJIT_JDK_URL" placeholder:"URL"`
-	SHA256 string `name:"sha256" help:"SHA-256 that the archive at --url must have." env:"CLOUDJIT_JDK_SHA256" placeholder:"SUM"`
+	Mirror string `help:"URL of a mirror of the vendor's release page." env:"CLOUDJIT_JDK_MIRROR" placeholder:"URL"`
+	URL    string `name:"url" help:"URL of another JDK's .tar.gz. It needs --sha256." env:"CLOUDJIT_JDK_URL" placeholder:"URL"`
+	SHA256 string `name:"sha256" help:"SHA-256 of the archive at --url." env:"CLOUDJIT_JDK_SHA256" placeholder:"SUM"`
 }
 
 func (cmd *installJDK) Run(c *Context) error {
@@ -85,8 +107,8 @@ func (cmd *installCRIU) Run(c *Context) error {
 
 type installGraalVM struct {
 	Version string `help:"Version (the one that CloudJIT is tested with)." placeholder:"V"`
-	Edition string `enum:"community,oracle" default:"community" help:"community, or oracle, which has a licence of its own and profile-guided optimization."`
-	Mirror  string `help:"URL that stands for the release page." placeholder:"URL"`
+	Edition string `enum:"community,oracle" default:"community" help:"community or oracle. Oracle's has its own licence, and profile-guided optimization."`
+	Mirror  string `help:"URL of a mirror of the release page." placeholder:"URL"`
 }
 
 func (cmd *installGraalVM) Run(c *Context) error {
@@ -98,10 +120,10 @@ func (cmd *installGraalVM) Run(c *Context) error {
 }
 
 type installAssembled struct {
-	JDK      string `help:"JDK 25 that the builder stands on." placeholder:"DIR"`
+	JDK      string `help:"JDK 25 for the builder." placeholder:"DIR"`
 	Maven    string `help:"URL of a Maven repository." placeholder:"URL"`
 	Debian   string `help:"URL of a Debian mirror." placeholder:"URL"`
-	Packages bool   `negatable:"" default:"true" help:"Install missing system packages where this runs as root."`
+	Packages bool   `negatable:"" default:"true" help:"Install missing system packages, if this runs as root."`
 }
 
 func (cmd *installAssembled) Run(c *Context) error {

@@ -14,8 +14,8 @@ import (
 )
 
 type topCommand struct {
-	Interval time.Duration `default:"1s" help:"How often it looks."`
-	Once     bool          `help:"Print once and end, as it does where stdout is no terminal."`
+	Interval time.Duration `default:"1s" help:"How often to refresh."`
+	Once     bool          `help:"Print once and end. This is the default if stdout is not a terminal."`
 }
 
 // snapshot is what top shows.
@@ -24,6 +24,8 @@ type snapshot struct {
 	Functions []client.Function `json:"functions"`
 	Workers   []client.Worker   `json:"workers"`
 	Disk      []health.Disk     `json:"disk"`
+	// Nodes are those of a cluster; nil: there is one.
+	Nodes *client.Nodes `json:"nodes,omitempty"`
 }
 
 func look(ctx context.Context, c *client.Client) (snapshot, error) {
@@ -35,8 +37,13 @@ func look(ctx context.Context, c *client.Client) (snapshot, error) {
 	if s.Workers, err = c.Workers(ctx); err != nil {
 		return s, err
 	}
-	s.Disk, err = c.Disk(ctx)
-	return s, err
+	if s.Disk, err = c.Disk(ctx); err != nil {
+		return s, err
+	}
+	if nodes, err := c.Nodes(ctx); err == nil && len(nodes.Replicas)+len(nodes.Nodes) > 1 { // who may not see nodes sees the rest
+		s.Nodes = &nodes
+	}
+	return s, nil
 }
 
 func (cmd *topCommand) Run(c *Context) error {
@@ -139,6 +146,10 @@ func (s *snapshot) render(last *snapshot) string {
 		}
 	}
 	b.WriteString("\n\n")
+	if s.Nodes != nil {
+		_ = writeNodes(&b, s.Nodes) // into memory
+		b.WriteString("\n")
+	}
 	t := table(&b)
 	fmt.Fprintln(t, "FUNCTION\tRUNG\tPIPELINE\tWORKERS\tMIB\tCPUS\tQUEUED\tPER S\tCOLD STARTS\tIN WINDOW\tDEOPTS")
 	for _, f := range s.Functions {

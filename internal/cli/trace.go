@@ -147,7 +147,7 @@ func (t *traceSliceCommand) Run(c *Context) error {
 type traceScaleCommand struct {
 	traceInput
 	Method trace.Method `help:"stratified: every nth function of the ranking by volume, whole; keeps arrival patterns, but has one or none of the few busiest functions. apps: the same with whole apps. thin: every invocation with the same probability, as in the paper; keeps the total, but loses bursts and repeated cold starts." enum:"stratified,apps,thin" default:"stratified"`
-	Factor float64      `required:"" help:"What to keep, over 0 and at most 1."`
+	Factor float64      `required:"" help:"Share to keep, over 0 and at most 1."`
 	Output string       `short:"o" required:"" help:"What to write; see slice." type:"path"`
 }
 
@@ -166,8 +166,8 @@ func (t *traceScaleCommand) Run(c *Context) error {
 
 // generateFlags describe a generated trace; simulate has them too.
 type generateFlags struct {
-	Functions int `help:"How many functions; 46412 is the whole cluster." default:"46412"`
-	Minutes   int `help:"How long." default:"30"`
+	Functions int `help:"How many functions. 46412 is the whole cluster." default:"46412"`
+	Minutes   int `help:"How many minutes." default:"30"`
 	Start     int `help:"Minute of the day at which it starts; the volume follows the hour." default:"480"`
 }
 

@@ -13,13 +13,13 @@ import (
 // traceSource is the flags that name a trace, or a generated one, and a part of it.
 type traceSource struct {
 	Trace          []string        `arg:"" optional:"" help:"Files, folders or archives of a trace (to simulate, the event log of a live engine too); none with --generate." type:"path"`
-	Generate       bool            `help:"Take a generated trace: see --functions, --minutes, --start."`
+	Generate       bool            `help:"Use a generated trace: see --functions, --minutes, --start."`
 	WholeAppMemory bool            `help:"Give each function the memory of its whole app, instead of an even share."`
 	Placement      trace.Placement `help:"Where counted invocations go inside their minute: uniform, even, poisson or burst (all at once)." default:"uniform"`
 	Average        bool            `help:"Give each invocation its function's average duration, instead of a draw from its percentiles."`
 	Seed           uint64          `help:"Seed of everything random." default:"1"`
-	From           time.Duration   `help:"Begin here." placeholder:"DURATION"`
-	To             time.Duration   `help:"End here." placeholder:"DURATION"`
+	From           time.Duration   `help:"Begin at this time of the trace." placeholder:"DURATION"`
+	To             time.Duration   `help:"End at this time of the trace." placeholder:"DURATION"`
 	generateFlags
 }
 

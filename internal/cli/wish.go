@@ -128,14 +128,18 @@ func (w *wish) outcome(r *client.Revision) (done bool, err error) {
 		return slices.IndexFunc(p.Ladder, func(r client.Rung) bool { return r.Rung == name })
 	}
 	switch {
-	case rung.Phase == pipeline.PhaseReady, at(p.Rung) > at(w.rung):
+	case rung.Phase == pipeline.PhaseReady, at(p.Rung) > at(w.rung) && !rung.Phase.Making():
 		return true, nil
-	case rung.Failures > before.Failures || rung.Falls > before.Falls, !rung.Wanted && !rung.Phase.Making():
+	case !rung.Phase.Making() && (!rung.Wanted || rung.Failures > before.Failures || rung.Falls > before.Falls):
 		return false, w.failed(r, rung)
 	}
 	if step := w.left(r); step != nil {
 		rung.Reason = step.Reason // it may be wanted again already
 		return false, w.failed(r, rung)
+	}
+	if by := w.recorder(r); by != nil && by.Phase == pipeline.PhaseFailed {
+		return false, &hintError{fmt.Errorf("%s of %s cannot be made: %s, which records for it, was not made: %s", w.rung, w.function, by.Rung, by.Reason),
+			fmt.Sprintf("More: cloudjit describe %s", w.function)}
 	}
 	if why := w.refused(r); why != "" && w.idle(r) {
 		return false, &hintError{fmt.Errorf("%s of %s cannot be made: what was recorded is refused: %s", w.rung, w.function, why),
@@ -174,45 +178,66 @@ func (w *wish) since() (at time.Time) {
 	return at
 }
 
-// left is the step of the history in which the artifact failed since the wish, whatever it is doing now; nil: it did not.
+// left is the step of the history in which the artifact failed since the wish, whatever it is doing now; nil: it did not. Where the
+// next build began at once, the wish goes on.
 func (w *wish) left(r *client.Revision) *store.Transition {
 	since := w.since()
 	for i := range r.History {
-		if h := &r.History[i]; h.At.After(since) && h.Rung == w.rung && h.To == pipeline.PhaseFailed.String() && h.From != h.To {
+		h := &r.History[i]
+		again := func(next store.Transition) bool {
+			return next.Rung == w.rung && next.To == pipeline.PhaseQueued.String() && next.At.Sub(h.At) < time.Second
+		}
+		if h.At.After(since) && h.Rung == w.rung && h.To == pipeline.PhaseFailed.String() && h.From != h.To && !slices.ContainsFunc(r.History[i+1:], again) {
 			return h
 		}
 	}
 	return nil
 }
 
-// from is what the rung is made from.
-func (w *wish) from(r *client.Revision) ladder.Recording {
+// row is the rung in the ladder of the function's kind; nil if it is not there.
+func (w *wish) row(r *client.Revision) (*ladder.Ladder, *ladder.Rung) {
 	if l := ladder.Of(r.Kind); l != nil {
 		if id, ok := l.Find(w.rung); ok {
-			return l.Rungs[id].From
+			return l, &l.Rungs[id]
 		}
 	}
-	return ladder.RecordingNone
+	return nil, nil
 }
 
-// refused is why nothing is taken of the recording that the rung is made from; empty if it is.
+// needs reports whether the rung is made from a recording.
+func (w *wish) needs(r *client.Revision, x ladder.Recording) bool {
+	_, row := w.row(r)
+	return row != nil && row.Needs(x)
+}
+
+// recorder is the rung that only records for this one; nil if there is none.
+func (w *wish) recorder(r *client.Revision) *client.Rung {
+	if l, row := w.row(r); row != nil {
+		if by := l.Recorder(row.Also); by != ladder.First {
+			return r.Pipeline.Of(l.Rungs[by].Name)
+		}
+	}
+	return nil
+}
+
+// refused is why nothing is taken of a recording that the rung is made from; empty if it is.
 func (w *wish) refused(r *client.Revision) string {
 	for _, x := range r.Pipeline.Recordings {
-		if x.Recording == w.from(r) {
+		if x.Refused != "" && w.needs(r, x.Recording) {
 			return x.Refused
 		}
 	}
 	return ""
 }
 
-// lost is the newest step of the history that says that the recording which the rung is made from
+// lost is the newest step of the history that says that a recording which the rung is made from
 // could not be taken; nil if there is none since the wish.
 func (w *wish) lost(r *client.Revision) *store.Transition {
 	since := w.since()
-	from := w.from(r).String()
 	for i := len(r.History) - 1; i >= 0 && r.History[i].At.After(since); i-- {
 		// A recording that stays where it is has failed; every other step of one moves it.
-		if h := &r.History[i]; h.Recording == from && h.From == h.To {
+		var x ladder.Recording
+		if h := &r.History[i]; h.From == h.To && x.UnmarshalText([]byte(h.Recording)) == nil && w.needs(r, x) {
 			return h
 		}
 	}

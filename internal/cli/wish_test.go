@@ -45,14 +45,15 @@ func TestOutcomeOfAWish(t *testing.T) {
 		done        bool
 		err         string
 	}{
-		"waits for a recording":     {now: revision("hotspot", client.Rung{Wanted: true})},
-		"waits for a builder":       {now: revision("aot-cache", client.Rung{Phase: pipeline.PhaseQueued})},
-		"is built":                  {now: revision("aot-cache", client.Rung{Phase: pipeline.PhaseBuilding})},
-		"is checked":                {now: revision("aot-cache", client.Rung{Phase: pipeline.PhaseChecking})},
-		"is ready":                  {now: revision("native", client.Rung{Phase: pipeline.PhaseReady}), done: true},
-		"is ready and does not run": {now: revision("aot-cache", client.Rung{Phase: pipeline.PhaseReady}), done: true},
-		"a higher one serves":       {now: revision("native-optimized", client.Rung{}), done: true},
-		"had failed before":         {before: revision("hotspot", tried), now: revision("hotspot", again)},
+		"waits for a recording":              {now: revision("hotspot", client.Rung{Wanted: true})},
+		"waits for a builder":                {now: revision("aot-cache", client.Rung{Phase: pipeline.PhaseQueued})},
+		"is built":                           {now: revision("aot-cache", client.Rung{Phase: pipeline.PhaseBuilding})},
+		"is checked":                         {now: revision("aot-cache", client.Rung{Phase: pipeline.PhaseChecking})},
+		"is ready":                           {now: revision("native", client.Rung{Phase: pipeline.PhaseReady}), done: true},
+		"is ready and does not run":          {now: revision("aot-cache", client.Rung{Phase: pipeline.PhaseReady}), done: true},
+		"a higher one serves":                {now: revision("native-optimized", client.Rung{}), done: true},
+		"is made though a higher one serves": {now: revision("native-optimized", client.Rung{Phase: pipeline.PhaseChecking})},
+		"had failed before":                  {before: revision("hotspot", tried), now: revision("hotspot", again)},
 		"failed": {now: revision("hotspot", client.Rung{Phase: pipeline.PhaseFailed, Wanted: true, Failures: 1, Reason: "no worker of the new artifact came up"}),
 			err: "native of f was not made: no worker of the new artifact came up"},
 		"failed again": {before: revision("hotspot", tried), now: revision("hotspot", client.Rung{Phase: pipeline.PhaseFailed, Wanted: true, Failures: 3, Falls: 1, Reason: "the build failed"}),
@@ -60,6 +61,9 @@ func TestOutcomeOfAWish(t *testing.T) {
 		"failed and is wanted again": {before: revision("hotspot", tried, history(old)),
 			now: revision("hotspot", again, history(old, store.Transition{At: at.Add(time.Second), Rung: "native", From: "checking", To: "failed", Event: "deoptimized", Reason: "a.B is missing"})),
 			err: "native of f was not made: a.B is missing"},
+		"is built again at once": {before: revision("hotspot", tried, history(old)),
+			now: revision("hotspot", client.Rung{Phase: pipeline.PhaseBuilding, Failures: 2, Falls: 2}, history(old, store.Transition{At: at.Add(time.Second), Rung: "native", From: "checking", To: "failed"},
+				store.Transition{At: at.Add(time.Second), Rung: "native", From: "failed", To: "queued"}))},
 		"another rung failed": {before: revision("hotspot", tried, history(old)),
 			now: revision("hotspot", again, history(old, store.Transition{At: at.Add(time.Second), Rung: "aot-cache", From: "checking", To: "failed"}))},
 		"its build failed": {before: revision("hotspot", tried, build("a", "native", "failed")),
@@ -89,6 +93,33 @@ func TestOutcomeOfAWish(t *testing.T) {
 		done, err := w.outcome(c.now)
 		if done != c.done || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s: got %v, %v, want %v, %q", name, done, err, c.done, c.err)
+		}
+	}
+}
+
+// TestWishForAProfile: whoever waits for a rung that needs another one to record hears why there is no recording.
+func TestWishForAProfile(t *testing.T) {
+	at := time.Unix(1000, 0)
+	revision := func(by client.Rung, steps ...store.Transition) *client.Revision {
+		by.Rung = ladder.NativeInstrumented
+		return &client.Revision{ID: "1", Kind: function.KindHandler, History: steps, Pipeline: &client.Pipeline{Rung: "native", Ladder: []client.Rung{
+			{Rung: "hotspot", Phase: pipeline.PhaseReady}, {Rung: "native", Phase: pipeline.PhaseReady}, by, {Rung: ladder.NativeProfiled, Wanted: true}}}}
+	}
+	old := store.Transition{At: at, Recording: "profile", From: "absent", To: "recording"}
+	for name, c := range map[string]struct {
+		now *client.Revision
+		err string
+	}{
+		"is built":                 {revision(client.Rung{Phase: pipeline.PhaseBuilding}, old), ""},
+		"records":                  {revision(client.Rung{Phase: pipeline.PhaseReady}, old), ""},
+		"could not be built":       {revision(client.Rung{Phase: pipeline.PhaseFailed, Reason: "out of memory"}, old), "native-instrumented, which records for it, was not made: out of memory"},
+		"nobody invoked it":        {revision(client.Rung{Phase: pipeline.PhaseReady}, old, store.Transition{At: at.Add(time.Second), Recording: "profile", From: "recording", To: "recording", Reason: "none came"}), "nothing could be recorded: none came"},
+		"another's recording ends": {revision(client.Rung{Phase: pipeline.PhaseReady}, old, store.Transition{At: at.Add(time.Second), Recording: "classes", From: "recording", To: "recording"}), ""},
+	} {
+		w := wish{function: "f", rung: ladder.NativeProfiled, before: *revision(client.Rung{}, old)}
+		done, err := w.outcome(c.now)
+		if done || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: got %v, %v, want %q", name, done, err, c.err)
 		}
 	}
 }

@@ -132,17 +132,19 @@ type Function struct {
 
 // Revision is a revision with its history.
 type Revision struct {
-	ID         function.RevisionID     `json:"id"`
-	Version    string                  `json:"version"`
-	CreatedAt  time.Time               `json:"createdAt"`
-	Kind       function.Kind           `json:"kind"`
-	Handler    string                  `json:"handler,omitempty"`
-	CodeSHA256 string                  `json:"codeSha256"`
-	MemoryMiB  int                     `json:"memoryMiB"`
-	Pipeline   *Pipeline               `json:"pipeline,omitempty"`
-	History    []store.Transition      `json:"history"`
-	Metadata   []store.MetadataVersion `json:"metadata"`
-	Builds     []*store.Build          `json:"builds"`
+	ID         function.RevisionID `json:"id"`
+	Version    string              `json:"version"`
+	CreatedAt  time.Time           `json:"createdAt"`
+	Kind       function.Kind       `json:"kind"`
+	Handler    string              `json:"handler,omitempty"`
+	CodeSHA256 string              `json:"codeSha256"`
+	MemoryMiB  int                 `json:"memoryMiB"`
+	// Driver makes its workers.
+	Driver   string                  `json:"driver"`
+	Pipeline *Pipeline               `json:"pipeline,omitempty"`
+	History  []store.Transition      `json:"history"`
+	Metadata []store.MetadataVersion `json:"metadata"`
+	Builds   []*store.Build          `json:"builds"`
 }
 
 // Worker is a worker that is there now.

@@ -148,6 +148,7 @@ func TestParseOwn(t *testing.T) {
 		n    int
 	}{
 		"payloads":        {function.KindHandler, "{\"a\":1}\n\n  \"x\"\r\n{\"a\":1}\n", "", 2},
+		"a byte order":    {function.KindHandler, "\ufeff{\"a\":1}\r\n", "", 1},
 		"not JSON":        {function.KindHandler, "{}\n{", "line 2: not JSON", 0},
 		"two in a line":   {function.KindHandler, "{} {}", "line 1: not JSON", 0},
 		"too many":        {function.KindHandler, lines(MaxOwn + 1), "more than 100", 0},

@@ -147,6 +147,7 @@ func ParseOwn(kind function.Kind, r io.Reader) ([]Sample, error) {
 	if len(doc) > MaxOwnBytes {
 		return nil, fmt.Errorf("samples: more than %d bytes together", MaxOwnBytes)
 	}
+	doc = bytes.TrimPrefix(doc, []byte("\ufeff")) // what some editors put before UTF-8
 	var all []Sample
 	seen := map[string]bool{}
 	for n, line := range bytes.Split(doc, []byte("\n")) {

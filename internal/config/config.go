@@ -55,6 +55,7 @@ type Config struct {
 	Limits    Limits    `yaml:"limits"`
 	Audit     Audit     `yaml:"audit"`
 	Disk      Disk      `yaml:"disk"`
+	Cluster   Cluster   `yaml:"cluster"`
 }
 
 // Disk bounds what is stored, in 1e6 bytes; what the builds made is Artifacts'.
@@ -65,7 +66,7 @@ type Disk struct {
 	CodeMB int `yaml:"codeMB"`
 	// LogsMB of all functions; 0: no limit. Of those that wrote least recently the oldest half goes.
 	LogsMB int `yaml:"logsMB"`
-	// RecordingsMB that wait until something is made of them; 0: no limit. More are not kept.
+	// RecordingsMB that wait until something is made of them, and of profiles, which stay; 0: no limit. More are not kept.
 	RecordingsMB int `yaml:"recordingsMB"`
 }
 
@@ -111,8 +112,15 @@ type Audit struct {
 
 // Workers says how functions run.
 type Workers struct {
-	// Driver is "process".
+	// Driver is "process" (sandboxes of the host's kernel), or "qemu" or "firecracker" (a virtual machine for each worker).
 	Driver string `yaml:"driver"`
+	// Drivers that functions may choose besides (CLOUDJIT_DRIVER). Nil: those that keep a function in more strictly than Driver does.
+	Drivers []string `yaml:"drivers"`
+	// Accel is how virtual machines run: "kvm", "tcg" (their processor is emulated), or "auto": KVM if a guest boots
+	// with it.
+	Accel string `yaml:"accel"`
+	// Firecracker is its program; "": one that is installed.
+	Firecracker string `yaml:"firecracker"`
 	// Network of a worker: "none" (only the control channel) or "host".
 	Network string `yaml:"network"`
 	// KeepAlive of an idle worker; functions may have their own. 0 stops it at once.
@@ -140,6 +148,31 @@ type Workers struct {
 	// Users are the host's for workers of a server that is root, one for each function. Count 0: 65,536 from
 	// 1,900,000,000 on.
 	Users Users `yaml:"users"`
+}
+
+// Drivers that workers can have.
+const (
+	DriverProcess     = "process"
+	DriverQEMU        = "qemu"
+	DriverFirecracker = "firecracker"
+)
+
+// Drivers are the words of Workers.Driver.
+func Drivers() []string { return []string{DriverProcess, DriverQEMU, DriverFirecracker} }
+
+// Choices are the drivers that functions may have: that of all of them first, and those that they may choose besides.
+func (w *Workers) Choices() []string {
+	all := []string{w.Driver}
+	besides := w.Drivers
+	if besides == nil {
+		besides = slices.DeleteFunc(Drivers(), func(d string) bool { return d == DriverProcess })
+	}
+	for _, d := range besides {
+		if !slices.Contains(all, d) {
+			all = append(all, d)
+		}
+	}
+	return all
 }
 
 // Users is a range of the host's users that nothing else has.
@@ -170,6 +203,9 @@ type Policy struct {
 	// MaxWait bounds the latency that a shorter keep-alive may add to an invocation: where a start
 	// takes longer, idle workers are kept for all of KeepAlive. Functions may have their own. 0: no bound.
 	MaxWait time.Duration `yaml:"maxWait"`
+	// SnapshotAfter is how many invocations, those that were sampled, a worker answers before it is saved as a snapshot. Functions
+	// may have their own. 0: none.
+	SnapshotAfter int `yaml:"snapshotAfter"`
 }
 
 // Checks says how artifacts are compared with plain HotSpot before they serve.
@@ -250,7 +286,8 @@ func Default() Config {
 		Account:  "000000000000",
 		LogLevel: "info",
 		Workers: Workers{
-			Driver:         "process",
+			Driver:         DriverProcess,
+			Accel:          "auto",
 			Network:        "none",
 			KeepAlive:      10 * time.Minute, // paper, 5.1; OpenWhisk's default
 			Pause:          true,
@@ -270,6 +307,7 @@ func Default() Config {
 			OptimizeAfter:    10_000,
 			OnMissing:        "reexecute",
 			Prepare:          policy.PrepareFirstUse.String(),
+			SnapshotAfter:    20,
 		},
 		Checks:    Checks{Enabled: true, Samples: 20, DiskMB: 64},
 		Builder:   Builder{Parallel: 1, Light: 1, Time: 30 * time.Minute},
@@ -371,8 +409,14 @@ func (c *Config) Check() error {
 		check(false, key, fmt.Sprintf("%q is not one of %s", v, strings.Join(names, ", ")))
 	}
 	oneOf("logLevel", c.LogLevel, "debug", "info", "warn", "error")
-	oneOf("workers.driver", c.Workers.Driver, "process")
+	oneOf("workers.driver", c.Workers.Driver, Drivers()...)
+	oneOf("workers.accel", c.Workers.Accel, "auto", "kvm", "tcg")
 	oneOf("workers.network", c.Workers.Network, "none", "host")
+	check(c.Workers.Driver == DriverProcess || c.Workers.Network == "none", "workers.network", "virtual machines have no network: want none")
+	for _, d := range c.Workers.Drivers {
+		oneOf("workers.drivers", d, Drivers()...)
+		check(d == DriverProcess || c.Workers.Network == "none", "workers.drivers", "virtual machines have no network, and workers.network is "+c.Workers.Network)
+	}
 	oneOf("policy.name", c.Policy.Name, policy.Names()...)
 	oneOf("policy.onMissing", c.Policy.OnMissing, "reexecute", "error")
 	oneOf("policy.prepare", c.Policy.Prepare, policy.PrepareNames()...)
@@ -387,11 +431,13 @@ func (c *Config) Check() error {
 	u := c.Workers.Users
 	check(u == Users{} || u.First >= 1000 && u.Count > 0 && u.First <= 1<<31-1-u.Count, "workers.users", "want first and count, within 1000 and 2147483647")
 	check(c.Workers.CPUs >= 0, "workers.cpus", "want 0 or more")
+	c.Cluster.check(c, check)
 	check(c.Policy.Threshold >= 0, "policy.threshold", "want 0 or more")
 	check(c.Policy.Threshold <= 1_000_000, "policy.threshold", "want at most 1000000")
 	check(c.Policy.Window > 0, "policy.window", "want more than 0")
 	check(c.Policy.TraceInvocations > 0, "policy.traceInvocations", "want 1 or more")
 	check(c.Policy.OptimizeAfter >= 0, "policy.optimizeAfter", "want 0 or more")
+	check(c.Policy.SnapshotAfter >= 0 && c.Policy.SnapshotAfter <= 10_000, "policy.snapshotAfter", "want 0 to 10000")
 	check(c.Checks.Samples >= 0 && c.Checks.Samples <= 1000, "checks.samples", "want 0 to 1000")
 	check(c.Checks.DiskMB >= 0, "checks.diskMB", "want 0 or more")
 	check(c.Builder.Parallel > 0, "builder.parallel", "want 1 or more")

@@ -29,16 +29,36 @@ func TestParse(t *testing.T) {
 }
 
 func TestSettingsOfTheLadder(t *testing.T) {
-	c, err := config.Parse([]byte("policy:\n  name: paper\n  prepare: deploy\n  maxWait: 200ms\nbuilder:\n  light: 2\nartifacts:\n  diskMB: 500\n"))
+	c, err := config.Parse([]byte("policy:\n  name: paper\n  prepare: deploy\n  maxWait: 200ms\n  snapshotAfter: 0\nbuilder:\n  light: 2\nartifacts:\n  diskMB: 500\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Policy.Prepare != "deploy" || c.Policy.MaxWait != 200*time.Millisecond || c.Builder.Light != 2 || c.Artifacts.DiskMB != 500 {
+	if c.Policy.Prepare != "deploy" || c.Policy.MaxWait != 200*time.Millisecond || c.Policy.SnapshotAfter != 0 || c.Builder.Light != 2 || c.Artifacts.DiskMB != 500 {
 		t.Errorf("got %+v", c)
 	}
 	d := config.Default()
-	if d.Policy.Name != "ladder" || d.Policy.Prepare != "first-use" || d.Policy.MaxWait != 0 || d.Builder.Light != 1 || d.Artifacts.DiskMB != 20_000 {
+	if d.Policy.Name != "ladder" || d.Policy.Prepare != "first-use" || d.Policy.MaxWait != 0 || d.Policy.SnapshotAfter != 20 || d.Builder.Light != 1 || d.Artifacts.DiskMB != 20_000 {
 		t.Errorf("defaults: got %+v", d)
+	}
+}
+
+// TestChoices: functions may choose what keeps them in more strictly, and what the operator lists.
+func TestChoices(t *testing.T) {
+	for _, tc := range []struct{ file, want string }{
+		{"{}", "process qemu firecracker"},
+		{"workers: {driver: qemu}", "qemu firecracker"},
+		{"workers: {driver: firecracker}", "firecracker qemu"},
+		{"workers: {driver: qemu, drivers: [process]}", "qemu process"},
+		{"workers: {drivers: []}", "process"},
+		{"workers: {drivers: [process, qemu, qemu]}", "process qemu"},
+	} {
+		c, err := config.Parse([]byte(tc.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(c.Workers.Choices(), " "); got != tc.want {
+			t.Errorf("%s: got %s, want %s", tc.file, got, tc.want)
+		}
 	}
 }
 
@@ -71,10 +91,14 @@ func TestErrorsNameTheKey(t *testing.T) {
 		{"listen: nonsense", "listen: want HOST:PORT"},
 		{"workers: {keepAlive: -1s}", "workers.keepAlive"},
 		{"workers: {network: bridge}", `"bridge" is not one of none, host`},
+		{"workers: {driver: chroot}", `workers.driver: "chroot" is not one of process, qemu, firecracker`},
+		{"workers: {drivers: [chroot]}", `workers.drivers: "chroot" is not one of process, qemu, firecracker`},
+		{"workers: {network: host, drivers: [qemu]}", "workers.drivers: virtual machines have no network"},
 		{"policy: {threshold: many}", "threshold"},
 		{"policy: {name: best}", `policy.name: "best" is not one of`},
 		{"policy: {prepare: soon}", `policy.prepare: "soon" is not one of first-use, deploy, never`},
 		{"policy: {maxWait: 16m}", "policy.maxWait: want 0 to 15m"},
+		{"policy: {snapshotAfter: -1}", "policy.snapshotAfter: want 0 to 10000"},
 		{"builder: {light: 0}", "builder.light: want 1 or more"},
 		{"artifacts: {diskMB: -1}", "artifacts.diskMB"},
 		{"account: 12", "account: want 12 digits"},

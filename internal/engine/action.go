@@ -171,6 +171,8 @@ const (
 	ReasonNoOptimize
 	// ReasonInherited: the revision before had the artifact, and its code is the same.
 	ReasonInherited
+	// ReasonAdopted: another node owns the pipeline, or did until now.
+	ReasonAdopted
 	// ReasonRestarted: a build that a restart of the server cut off starts again.
 	ReasonRestarted
 

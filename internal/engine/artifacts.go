@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"time"
-
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/policy"
@@ -28,7 +26,7 @@ type climb struct {
 	memory         []int32 // MiB that a worker of each rung reserves
 	recordMiB      int32   // what a recorder reserves beyond that
 	workerMB       float64 // what a worker of the first rung is expected to use
-	timed, weighed uint8   // rungs whose starts and memory were measured, by bit
+	timed, weighed uint16  // rungs whose starts and memory were measured, by bit
 }
 
 // artifact is that of one rung.
@@ -71,16 +69,8 @@ type recording struct {
 	notBefore     int64
 }
 
-// Recorders whose recording is there only at their end are ended soon: one invocation teaches a
-// JVM's AOT cache as much as a thousand (docs/ladder.md).
-const (
-	recorderFresh = int64(5 * time.Second)  // after it was idle for so long without having served
-	recorderIdle  = int64(time.Second)      // or for so long after it has
-	recorderBusy  = int64(10 * time.Second) // or busy for so long
-)
-
 // climbed brings up to date what follows from a revision's phases and from what the policy wants: the
-// rung of new workers is the highest that is ready and wanted, and a recorder goes on as long as its
+// rung of new workers is the highest that serves, is ready and wanted, and a recorder goes on as long as its
 // recording is wanted and no artifact that is made from it serves.
 func (r *revision) climbed() {
 	r.recording = false
@@ -90,7 +80,7 @@ func (r *revision) climbed() {
 		r.recorded[x] = rec.Version > 0 && rec.Version >= rec.Least && (rec.Phase == pipeline.PhaseRecorded || !ladder.Recording(x).AtEnd())
 	}
 	for id := min(int(r.serve), len(r.rungs)-1); id > 0; id-- {
-		if r.rungs[id].Phase == pipeline.PhaseReady {
+		if r.rungs[id].Phase == pipeline.PhaseReady && r.ladder.Rungs[id].Serves() {
 			r.best = ladder.ID(id)
 			return
 		}
@@ -119,7 +109,7 @@ func (e *Engine) place(r *revision) (ladder.ID, ladder.Recording) {
 // wantedRecording is the one that the next worker takes, RecordingNone if there is none to take.
 func (e *Engine) wantedRecording(r *revision) ladder.Recording {
 	for x := ladder.RecordingNone + 1; int(x) < ladder.RecordingCount; x++ {
-		if !r.recordings[x].beside && e.mayRecord(r, x) {
+		if !r.recordings[x].beside && r.ladder.Recorder(x) == ladder.First && e.mayRecord(r, x) {
 			return x
 		}
 	}
@@ -135,14 +125,16 @@ func (r *revision) wants(x ladder.Recording) bool {
 // mayRecord reports whether a worker may start to take a recording.
 func (e *Engine) mayRecord(r *revision, x ladder.Recording) bool {
 	rec := &r.recordings[x]
-	return r.wants(x) && !r.removed && !e.functions[r.fn].config.NoOptimize && e.now >= rec.notBefore &&
-		(x.AtEnd() || rec.taken < e.config.TraceLimit) && e.pool.FitsEver(r.mib(ladder.First, x))
+	rung := r.ladder.Recorder(x)
+	return r.wants(x) && !r.removed && !r.follows && !e.functions[r.fn].config.NoOptimize && e.now >= rec.notBefore &&
+		(x.AtEnd() || rec.taken < e.config.TraceLimit) && e.pool.FitsEver(r.mib(rung, x)) &&
+		(rung == ladder.First || r.rungs[rung].Phase == pipeline.PhaseReady)
 }
 
 // serves reports whether an artifact that is made from a recording serves: then it was good enough.
 func (r *revision) serves(x ladder.Recording) bool {
 	for id := 1; id < len(r.rungs); id++ {
-		if r.ladder.Rungs[id].From == x && r.rungs[id].Phase == pipeline.PhaseReady {
+		if row := &r.ladder.Rungs[id]; row.Needs(x) && r.rungs[id].Phase == pipeline.PhaseReady {
 			return true
 		}
 	}
@@ -224,6 +216,12 @@ func (e *Engine) consider(rev RevisionID) {
 		rec.beside = rec.wanted && d.Beside && !rec.forced
 	}
 	r.climbed()
+	if r.follows {
+		if d.Make != ladder.First && int(d.Make) < len(r.rungs) && own(&r.ladder.Rungs[d.Make]) {
+			e.wantArtifact(rev, d.Make, ReasonPolicy)
+		}
+		return
+	}
 	if d.Record != ladder.RecordingNone && r.useful(d.Record) {
 		e.wantRecording(rev, d.Record, ReasonPolicy)
 		if d.Beside {
@@ -249,7 +247,11 @@ func (e *Engine) wantRecording(rev RevisionID, x ladder.Recording, why Reason) {
 		}
 		e.moveRecording(rev, x, pipeline.EventRecord, why)
 	}
-	if r.best != ladder.First {
+	rung := r.ladder.Recorder(x)
+	if rung != ladder.First {
+		e.wantArtifact(rev, rung, why) // its workers are there when it is
+	}
+	if r.best != ladder.First || rung != ladder.First {
 		e.recordAside(r, x)
 	}
 }
@@ -257,8 +259,23 @@ func (e *Engine) wantRecording(rev RevisionID, x ladder.Recording, why Reason) {
 // recordAside lets a worker be started to take a recording beside those that serve, if one may: at once, or when the
 // recorder of another recording has ended.
 func (e *Engine) recordAside(r *revision, x ladder.Recording) {
-	if wk := e.pool.Get(r.recorder); (wk == nil || wk.Recording != x) && e.mayRecord(r, x) {
-		r.aside = x
+	wk := e.pool.Get(r.recorder)
+	if wk != nil && wk.Recording == x || !e.mayRecord(r, x) {
+		return
+	}
+	r.aside = x
+	if wk != nil && wk.State == pool.Ready && wk.Busy == 0 && r.ladder.Recorder(x) != ladder.First && !r.wants(wk.Recording) {
+		e.stop(r.recorder, ReasonReplaced) // nobody needs what it takes; busy, it ends by itself
+	}
+}
+
+// nextAside lets the recorder of another rung have its turn when one has ended, if somebody still waits for what it takes: no
+// worker that is started for an invocation takes it.
+func (e *Engine) nextAside(r *revision) {
+	for x := ladder.RecordingNone + 1; int(x) < ladder.RecordingCount && r.aside == ladder.RecordingNone; x++ {
+		if r.ladder.Recorder(x) != ladder.First {
+			e.recordAside(r, x)
+		}
 	}
 }
 
@@ -301,6 +318,14 @@ func (e *Engine) complete(rev RevisionID, x ladder.Recording, why Reason) {
 	rec.taken, rec.served = 0, 0
 	rec.Least = min(rec.Least, rec.Version)
 	e.moveRecording(rev, x, pipeline.EventRecorded, why)
+	for id := 1; id < len(r.rungs); id++ {
+		if r.ladder.Rungs[id].Also == x {
+			r.rungs[id].FailedVersion = 0 // what failed was made from another
+		}
+	}
+	if rung := r.ladder.Recorder(x); rung != ladder.First && r.rungs[rung].Phase == pipeline.PhaseReady {
+		e.drop(rev, rung, why) // it was made for this alone
+	}
 }
 
 // recorderEnded is the end of the recorder, with all that it recorded stored.
@@ -311,11 +336,14 @@ func (e *Engine) recorderEnded(rev RevisionID, x ladder.Recording, taken int32) 
 	rec.taken += taken
 	rec.served += r.answered
 	switch {
+	case r.follows: // it began before another node owned the pipeline
 	case rec.Phase != pipeline.PhaseRecording || r.removed:
 	case !x.AtEnd() && rec.served == 0 && rec.taken < e.config.TraceLimit:
 		// It died before it served: the next worker records again.
 	case rec.Version == 0 || x.AtEnd() && !rec.grown:
 		e.recorderFailed(rev, x)
+	case rec.served < x.Least():
+		e.recordAside(r, x) // the next one adds to it
 	default:
 		e.complete(rev, x, ReasonRecorded)
 		e.admitFrom(rev, x)
@@ -331,6 +359,10 @@ func (e *Engine) recorderFailed(rev RevisionID, x ladder.Recording) {
 	rec.taken, rec.served = 0, 0
 	rec.notBefore = e.now + e.policy.BuildBackoff(rec.failures)
 	r.aside = ladder.RecordingNone
+	if rec.forced && r.ladder.Recorder(x) != ladder.First { // no worker that is started for an invocation takes it
+		r.aside = x
+		e.timers.push(rec.notBefore, rev)
+	}
 	e.note(rev, ladder.First, x, ReasonRecorderFailed, rec.notBefore)
 	e.prepared(rev, ReasonRecorderFailed)
 }

@@ -46,7 +46,7 @@ func (e *Engine) wantArtifact(rev RevisionID, rung ladder.ID, why Reason) {
 func (e *Engine) admitFrom(rev RevisionID, x ladder.Recording) {
 	r := &e.revisions[rev]
 	for id := 1; id < len(r.rungs); id++ {
-		if r.ladder.Rungs[id].From == x {
+		if r.ladder.Rungs[id].Needs(x) {
 			e.admit(rev, ladder.ID(id))
 		}
 	}
@@ -65,11 +65,13 @@ func (e *Engine) admit(rev RevisionID, rung ladder.ID) {
 	a, row := &r.rungs[rung], &r.ladder.Rungs[rung]
 	rec := &r.recordings[row.From]
 	switch {
+	case r.follows && !own(row):
+		return
 	case !a.wanted, a.Never, a.Phase == pipeline.PhaseReady, a.Phase.Making(),
 		r.removed, e.drain, e.builders(weight(row)) <= 0, e.functions[r.fn].config.NoOptimize:
 		return
 	case row.From != ladder.RecordingNone && (rec.Version == 0 || rec.Version < rec.Least || rec.Version == a.FailedVersion),
-		row.From.AtEnd() && rec.Phase != pipeline.PhaseRecorded, e.barred(r, rung):
+		row.From.AtEnd() && rec.Phase != pipeline.PhaseRecorded, row.Also != ladder.RecordingNone && !r.recorded[row.Also], e.barred(r, rung):
 		return // until there is another recording, or other samples
 	case a.NotBefore > e.now:
 		if a.told != a.NotBefore {
@@ -194,6 +196,9 @@ func (e *Engine) buildFailed(ev Event) {
 		e.backOff(ev.Revision, ev.Rung, pipeline.EventBuildFailed, why)
 		if ev.Failure == FailureInputs {
 			e.recordAgain(ev.Revision, ev.Rung)
+			if x := e.revisions[ev.Revision].ladder.Rungs[ev.Rung].Also; x != ladder.RecordingNone && e.revisions[ev.Revision].recordings[x].Phase != pipeline.PhaseAbsent {
+				e.lose(ev.Revision, x) // it may be this that cannot be built with
+			}
 		}
 	}
 	e.admitAll(ev.Revision)
@@ -206,7 +211,7 @@ func (e *Engine) buildFailed(ev Event) {
 func (e *Engine) recordAgain(rev RevisionID, rung ladder.ID) {
 	r := &e.revisions[rev]
 	x := r.ladder.Rungs[rung].From
-	if x.AtEnd() && r.recordings[x].Phase != pipeline.PhaseAbsent {
+	if x.AtEnd() && !x.Kept() && r.recordings[x].Phase != pipeline.PhaseAbsent {
 		e.lose(rev, x)
 	}
 }

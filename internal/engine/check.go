@@ -118,6 +118,12 @@ func (e *Engine) checked(rev RevisionID, rung ladder.ID, ev Event) {
 	if r.ladder.Rungs[rung].Light {
 		e.prepared(rev, ReasonNone)
 	}
+	if x := r.ladder.Rungs[rung].Recorder; x != ladder.RecordingNone {
+		e.consider(rev)
+		e.recordAside(r, x)
+		e.spareDisk()
+		return
+	}
 	// Its worker takes the place of one that idles on a lower rung.
 	for w := e.pool.FirstIdle(e.group(r)); w != pool.None; w = e.pool.NextIdle(w) {
 		if wk := e.pool.Get(w); wk.Rung < rung && wk.Recording == ladder.RecordingNone {
@@ -151,7 +157,13 @@ func (e *Engine) checkFailed(rev RevisionID, rung ladder.ID, ev Event) {
 			e.rungFailed(rev, rung, ev.Failure, ReasonCheckFailed)
 		}
 	case ev.Failure == FailureMetadata && !r.serves(r.ladder.Rungs[rung].From):
+		wish := a.why == ReasonOperator
 		e.deoptimize(rev, rung, ReasonCheckFailed)
+		if wish {
+			// What the check found may be all that there is to find: an operator's wish outlives one such check, without back-off.
+			a.wanted, a.why, a.NotBefore = true, ReasonCheckFailed, 0
+			e.admit(rev, rung)
+		}
 	default:
 		a.FailedVersion = a.version
 		e.backOff(rev, rung, pipeline.EventCheckFailed, ReasonCheckFailed)

@@ -144,6 +144,7 @@ func (e *Engine) revisionAdded(ev Event) {
 			rungs: make([]artifact, rungs), serve: ladder.ID(rungs - 1),
 			memory: slices.Clone(c.MemoryMiB), recordMiB: c.RecordMiB, workerMB: c.WorkerMB,
 		},
+		follows:   c.Follows,
 		initLimit: c.InitLimit, initMost: max(c.InitMost, c.InitLimit), wait: c.Wait,
 		sibling: f.revs, starvedPrev: noRevision, starvedNx: noRevision,
 	}
@@ -159,7 +160,7 @@ func (e *Engine) revisionAdded(ev Event) {
 	}
 	e.consider(ev.Revision)
 	e.admitAll(ev.Revision)
-	if f.config.Params.Prepare == policy.PrepareDeploy && (len(c.Restored.Rungs) == 0 || c.Restored.Preparing) && !c.Parked {
+	if f.config.Params.Prepare == policy.PrepareDeploy && !r.follows && (len(c.Restored.Rungs) == 0 || c.Restored.Preparing) && !c.Parked {
 		e.prepare(ev.Revision)
 		e.settle(ev.Revision)
 	}
@@ -197,8 +198,27 @@ func (e *Engine) restore(r *revision, c *RevisionConfig) {
 		}
 	}
 	r.samples = s.Samples
+	r.resume(why)
 	e.bar(r)
 	r.climbed()
+}
+
+// resume goes on with recordings that workers of a rung of their own take: who wanted them still does.
+func (r *revision) resume(why Reason) {
+	for id := 1; id < len(r.rungs); id++ {
+		a, row := &r.rungs[id], &r.ladder.Rungs[id]
+		if row.Also != ladder.RecordingNone && a.Phase == pipeline.PhaseAbsent && r.recordings[row.Also].Phase == pipeline.PhaseRecording {
+			a.wanted, a.why = true, why
+		}
+		if x := row.Recorder; x != ladder.RecordingNone && r.recordings[x].Phase == pipeline.PhaseRecording {
+			r.recordings[x].forced = true
+			if a.Phase == pipeline.PhaseReady {
+				r.aside = x
+			} else if !a.wanted {
+				a.wanted, a.why = true, why
+			}
+		}
+	}
 }
 
 // revisionRemoved lets a revision run out.

@@ -3,6 +3,7 @@ package engine
 import (
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
+	"github.com/cloudjit/cloudjit/internal/placement"
 	"github.com/cloudjit/cloudjit/internal/policy"
 )
 
@@ -54,8 +55,22 @@ type Counts struct {
 	Waiting, Running            int32 // invocations
 	Workers, Starting           int
 	ReservedMiB, BudgetMiB      int64
+	IdleMiB                     int64 // part of ReservedMiB: of workers that are idle
 	BuildsRunning, BuildsQueued int
 	ArtifactMB                  float64 // of all artifacts that are ready
+}
+
+// Node is how a machine with so many cores stands by these numbers: Load, FreeMiB and LargestMiB of placement.Node.
+func (c *Counts) Node(cores float64) placement.Node {
+	n := placement.Node{
+		Load:    placement.Load(c.ReservedMiB-c.IdleMiB, c.BudgetMiB, c.Waiting+c.Running, cores),
+		FreeMiB: placement.Unlimited, LargestMiB: placement.Unlimited,
+	}
+	if c.BudgetMiB > 0 {
+		n.FreeMiB = int32(min(max(c.BudgetMiB-c.ReservedMiB, 0), placement.Unlimited))
+		n.LargestMiB = int32(min(c.BudgetMiB, placement.Unlimited))
+	}
+	return n
 }
 
 // Counts returns the engine's present numbers.
@@ -63,7 +78,7 @@ func (e *Engine) Counts() Counts {
 	return Counts{
 		Waiting: e.waiting, Running: e.inflight - e.waiting,
 		Workers: e.pool.Workers(), Starting: e.pool.Starting(),
-		ReservedMiB: e.pool.Reserved(), BudgetMiB: e.pool.Budget(),
+		ReservedMiB: e.pool.Reserved(), BudgetMiB: e.pool.Budget(), IdleMiB: e.pool.IdleMiB(),
 		BuildsRunning: int(e.building[heavy] + e.building[light]), BuildsQueued: len(e.builds),
 		ArtifactMB: e.disk,
 	}

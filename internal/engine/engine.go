@@ -121,6 +121,7 @@ type revision struct {
 	initMost, wait int64      // as in RevisionConfig
 	giveUp         int64      // when those that wait are looked at; 0: none waits
 	proven         bool       // a worker of it came up
+	follows        bool       // another node owns its pipeline
 	held           bool       // it would have started more workers, but for its own share
 	rank           rank       // in starved
 	sibling        RevisionID // next revision of the function
@@ -213,6 +214,12 @@ func (e *Engine) stepRare(ev Event) {
 		e.reconfigured()
 	case EventDrain:
 		e.startDrain()
+	case EventAdopted:
+		e.adopted(ev)
+	case EventElsewhere:
+		e.elsewhere(ev)
+	case EventFell:
+		e.fell(ev)
 	default:
 		e.illegal(ev, ReasonMalformed)
 	}

@@ -91,7 +91,16 @@ const (
 	// ActionDrained follows when nothing is left.
 	EventDrain
 
-	eventKindCount = int(EventDrain) + 1
+	// EventAdopted: another node, or this one from now on, owns a revision's pipeline, which stands as Restored says.
+	// Revision, RevisionConfig (Restored and Follows only).
+	EventAdopted
+	// EventElsewhere: other nodes ran invocations of a revision, and had cold starts. Revision, Invocations, ColdStarts.
+	EventElsewhere
+	// EventFell: an artifact turned out wrong on another node. Revision, Rung, Failure, Version of the recording that it was
+	// made from.
+	EventFell
+
+	eventKindCount = int(EventFell) + 1
 )
 
 // Event is one thing that happened. It is a value: nothing in it is kept but what the
@@ -115,6 +124,8 @@ type Event struct {
 	MemoryMB   float64 // 1e6 bytes
 	// CPU time (ns) that the worker took since this was told of it last; 0: not measured now.
 	CPU int64
+	// Invocations and ColdStarts on other nodes, since they were told last.
+	Invocations, ColdStarts int32
 	// Full: while CPU was measured, the machine's cores had hardly a moment free.
 	Full bool
 	Cost ladder.Cost
@@ -195,6 +206,8 @@ type RevisionConfig struct {
 	Wait int64
 	// Parked: nothing is prepared for it (a version that was published before, an update in progress).
 	Parked bool
+	// Follows: another node owns its pipeline.
+	Follows bool `json:",omitempty"`
 	// Inherited: Restored is what a new revision takes over from the one before, with the same code.
 	Inherited bool
 	// Restored is the pipeline's state from before a restart; its zero value: a new revision.

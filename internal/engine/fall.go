@@ -141,7 +141,7 @@ func (e *Engine) giveUp(rev RevisionID, rung ladder.ID) {
 // useful reports whether a recording may become an artifact.
 func (r *revision) useful(x ladder.Recording) bool {
 	for id := 1; id < len(r.rungs); id++ {
-		if r.ladder.Rungs[id].From == x && !r.rungs[id].Never {
+		if r.ladder.Rungs[id].Needs(x) && !r.rungs[id].Never {
 			return true
 		}
 	}
@@ -205,7 +205,7 @@ func (e *Engine) operatorOptimize(ev Event) {
 	case r.removed, e.functions[r.fn].config.NoOptimize:
 		e.illegal(ev, ReasonWrongState)
 		return
-	case ev.Rung == ladder.First || int(ev.Rung) >= len(r.rungs):
+	case ev.Rung == ladder.First || int(ev.Rung) >= len(r.rungs) || !r.ladder.Rungs[ev.Rung].Serves():
 		e.illegal(ev, ReasonMalformed)
 		return
 	case r.rungs[ev.Rung].Never:
@@ -213,28 +213,48 @@ func (e *Engine) operatorOptimize(ev Event) {
 		return
 	}
 	a := &r.rungs[ev.Rung]
-	x := r.ladder.Rungs[ev.Rung].From
-	rec := &r.recordings[x]
+	row := &r.ladder.Rungs[ev.Rung]
 	a.NotBefore, a.FailedVersion, a.Differed = 0, 0, 0
 	e.bar(r)
-	rec.Least = min(rec.Least, rec.Version)
+	for _, x := range [...]ladder.Recording{row.From, row.Also} {
+		rec := &r.recordings[x]
+		rec.Least = min(rec.Least, rec.Version)
+	}
 	if !a.wanted && a.Phase != pipeline.PhaseReady && !a.Phase.Making() {
 		a.wanted, a.why = true, ReasonOperator
-		e.note(ev.Revision, ev.Rung, x, ReasonOperator, 0)
+		e.note(ev.Revision, ev.Rung, row.From, ReasonOperator, 0)
 	}
-	if x != ladder.RecordingNone && rec.Phase != pipeline.PhaseRecorded && a.wanted {
-		rec.forced = true
-		r.climbed()
-		if rec.Version == 0 || x.AtEnd() {
-			rec.notBefore = 0
-		}
-		e.wantRecording(ev.Revision, x, ReasonOperator)
-		if rec.Version == 0 || x.AtEnd() {
-			e.recordAside(r, x)
-		}
+	if a.wanted {
+		e.forceRecording(ev.Revision, row.From)
+		e.forceRecording(ev.Revision, row.Also)
 	}
 	e.admit(ev.Revision, ev.Rung)
 	e.settle(ev.Revision)
+}
+
+// forceRecording takes a recording that an operator's wish needs, whatever the policy says and without back-off.
+func (e *Engine) forceRecording(rev RevisionID, x ladder.Recording) {
+	r := &e.revisions[rev]
+	rec := &r.recordings[x]
+	if x == ladder.RecordingNone || rec.Phase == pipeline.PhaseRecorded {
+		return
+	}
+	if rung := r.ladder.Recorder(x); rung != ladder.First {
+		r.rungs[rung].NotBefore, r.rungs[rung].FailedVersion, r.rungs[rung].Differed = 0, 0, 0
+		e.bar(r)
+	}
+	rec.forced = true
+	r.climbed()
+	if rec.Version == 0 || x.AtEnd() {
+		rec.notBefore = 0
+	}
+	e.wantRecording(rev, x, ReasonOperator)
+	if rec.Version == 0 || x.AtEnd() {
+		e.recordAside(r, x)
+	}
+	if rung := r.ladder.Recorder(x); rung != ladder.First {
+		e.admit(rev, rung)
+	}
 }
 
 // operatorDeoptimize leaves the highest rung that is ready or on its way, as a deoptimization does.

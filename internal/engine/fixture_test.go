@@ -21,6 +21,12 @@ var whole = &ladder.Ladder{Name: "whole", Start: 600 * time.Millisecond, Rungs: 
 	{Name: "native", Artifact: ladder.ArtifactBinary, From: ladder.RecordingMetadata, Builder: "native-image", Back: 1, Start: 0.03, First: 1, Speed: 1, Memory: 0.375},
 }}
 
+// profiled is climbing with a binary that takes a recording, for one that is made with it.
+var profiled = &ladder.Ladder{Name: "profiled", Start: 600 * time.Millisecond, Rungs: append(climbing.Clone().Rungs,
+	ladder.Rung{Name: "instrumented", Artifact: ladder.ArtifactBinary, From: ladder.RecordingMetadata, Recorder: ladder.RecordingProfile, Builder: "native-image", Start: 0.06, First: 1, Speed: 3, Memory: 0.6},
+	ladder.Rung{Name: "profiled", Artifact: ladder.ArtifactBinary, From: ladder.RecordingMetadata, Also: ladder.RecordingProfile, Builder: "native-image", Start: 0.03, First: 1, Speed: 0.5, Memory: 0.375},
+)}
+
 // direct is a ladder of one rung.
 var direct = &ladder.Ladder{Name: "direct", Rungs: []ladder.Rung{{Name: "direct", Start: 1, First: 1, Speed: 1, Memory: 1}}}
 
@@ -41,13 +47,17 @@ type eager struct{ policy.Paper }
 func (*eager) Decide(_ int64, v *policy.View) policy.Decision {
 	d := policy.Decision{Serve: ladder.ID(len(v.Rungs) - 1)}
 	for id := 1; id < len(v.Rungs); id++ {
-		if v.Rungs[id].Ready || v.Rungs[id].Making || v.Rungs[id].Barred {
+		row := &v.Ladder.Rungs[id]
+		if v.Rungs[id].Ready || v.Rungs[id].Making || v.Rungs[id].Barred || !row.Serves() {
 			continue
 		}
-		if from := v.Ladder.Rungs[id].From; v.Recorded[from] {
+		switch {
+		case !v.Recorded[row.From]:
+			d.Record = row.From
+		case row.Also != ladder.RecordingNone && !v.Recorded[row.Also]:
+			d.Record = row.Also
+		default:
 			d.Make = ladder.ID(id)
-		} else {
-			d.Record = from
 		}
 		break
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -115,5 +116,30 @@ func TestWishBehindARecorder(t *testing.T) {
 	}
 	if len(recorders) != 2 || recorders[0] != ladder.RecordingClasses || recorders[1] != ladder.RecordingMetadata {
 		t.Errorf("recorders of %v, want classes and metadata", recorders)
+	}
+}
+
+// TestWarmWorkersStay: workers whose code is warm go on beside those with a cache, which only start sooner; a binary, which
+// needs less memory, takes their place.
+func TestWarmWorkersStay(t *testing.T) {
+	s := newStage(t)
+	stopped := func(script string) int {
+		s.out.Reset()
+		s.perform(script)
+		return strings.Count(s.out.String(), "replaced")
+	}
+	s.perform(`
+> policy eager
+> function f optimize=off
+> revision f/1 ladder=whole` + strings.Repeat("\n> arrive f/1 n=3\n> run 700ms", learnAfter))
+	// The worker of the check takes the place of one.
+	if n := stopped("> function f\n> arrive f/1 n=4\n> run 10s"); n != 1 {
+		t.Errorf("%d workers were replaced by one with the cache, want 1:\n%s", n, &s.out)
+	}
+	if n := stopped("> arrive f/1 n=3\n> run 1s"); n != 0 {
+		t.Errorf("%d warm workers were replaced:\n%s", n, &s.out)
+	}
+	if n := stopped("> run 1m\n> arrive f/1 n=3\n> run 10s"); n < 3 {
+		t.Errorf("%d workers were replaced where there is a binary:\n%s", n, &s.out)
 	}
 }

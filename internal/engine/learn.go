@@ -88,8 +88,8 @@ func (e *Engine) estimate(r *revision) {
 	}
 }
 
-// started takes the time of a start into the revision's figures. One measured rung also says what to
-// expect of those that were not measured yet: the ladder has their proportions.
+// started takes the time of a start into the revision's figures. It also says what to expect of other rungs (saysOf): the ladder
+// has their proportions.
 func (e *Engine) started(r *revision, wk *pool.Worker) {
 	took := e.now - wk.Since
 	wk.Since = e.now
@@ -98,22 +98,28 @@ func (e *Engine) started(r *revision, wk *pool.Worker) {
 	}
 	took = int64(float64(took) / wk.Recording.Start())
 	v := &r.views[wk.Rung]
-	bit := uint8(1) << wk.Rung
-	if r.timed&bit != 0 {
+	first := r.timed == 0
+	if bit := uint16(1) << wk.Rung; r.timed&bit != 0 {
 		v.Start += int64(learning * float64(took-v.Start))
-		return
+	} else {
+		v.Start = took
+		r.timed |= bit
 	}
-	v.Start = took
-	r.timed |= bit
 	own := r.ladder.Rungs[wk.Rung].Start
 	if own <= 0 {
 		return
 	}
 	for id := range r.views {
-		if r.timed&(1<<id) == 0 {
-			r.views[id].Start = int64(float64(took) * r.ladder.Rungs[id].Start / own)
+		if r.saysOf(wk.Rung, id, r.timed, first) {
+			r.views[id].Start = int64(float64(v.Start) * r.ladder.Rungs[id].Start / own)
 		}
 	}
+}
+
+// saysOf reports whether what was measured of a rung says what to expect of another, which must not have been measured itself, by
+// bit: of all if it is the first that was, else of those with the same kind of artifact.
+func (r *revision) saysOf(rung ladder.ID, other int, measured uint16, first bool) bool {
+	return measured&(1<<other) == 0 && (first || r.ladder.Rungs[other].Artifact == r.ladder.Rungs[rung].Artifact)
 }
 
 // served takes what a worker did since it was asked last into the figures of its rung.
@@ -130,16 +136,16 @@ func (e *Engine) learnWorker(r *revision, wk *pool.Worker, mb float64) {
 	if mb <= 0 || wk.Recording != ladder.RecordingNone || wk.Served == 0 {
 		return
 	}
-	bit := uint8(1) << wk.Rung
-	if r.weighed&bit != 0 {
+	first := r.weighed == 0
+	if bit := uint16(1) << wk.Rung; r.weighed&bit != 0 {
 		v.MemoryMB += learning * (mb - v.MemoryMB)
-		return
+	} else {
+		v.MemoryMB = mb
+		r.weighed |= bit
 	}
-	v.MemoryMB = mb
-	r.weighed |= bit
 	for id := range r.views {
-		if r.weighed&(1<<id) == 0 {
-			r.views[id].MemoryMB = mb * r.ladder.Rungs[id].Memory / r.ladder.Rungs[wk.Rung].Memory
+		if r.saysOf(wk.Rung, id, r.weighed, first) {
+			r.views[id].MemoryMB = v.MemoryMB * r.ladder.Rungs[id].Memory / r.ladder.Rungs[wk.Rung].Memory
 		}
 	}
 }

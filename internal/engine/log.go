@@ -78,10 +78,11 @@ func (ev *Event) fields() []int64 {
 		int64(ev.Outcome), int64(ev.Rung), int64(ev.Failure), bit(ev.NoRetry), bit(ev.Complete),
 		int64(ev.Function), int64(ev.Revision), int64(ev.Invocation), int64(ev.Worker), int64(ev.Version),
 		int64(ev.Recording), real(ev.MemoryMB), int64(ev.Cost.Wall), int64(ev.Cost.CPU), real(ev.Cost.MemoryMB), real(ev.Cost.DiskMB), ev.CPU, bit(ev.Full),
+		int64(ev.Invocations), int64(ev.ColdStarts),
 	}
 }
 
-const eventFields = 18
+const eventFields = 20
 
 func (ev *Event) setFields(v []int64) error {
 	var bad bool
@@ -92,6 +93,7 @@ func (ev *Event) setFields(v []int64) error {
 	ev.Recording, ev.MemoryMB = ladder.Recording(u8(v[10], &bad)), unreal(v[11], &bad)
 	ev.Cost = ladder.Cost{Wall: time.Duration(v[12]), CPU: time.Duration(v[13]), MemoryMB: unreal(v[14], &bad), DiskMB: unreal(v[15], &bad)}
 	ev.CPU, ev.Full = v[16], v[17] != 0
+	ev.Invocations, ev.ColdStarts = i32(v[18], &bad), i32(v[19], &bad)
 	return outOfRange(bad)
 }
 

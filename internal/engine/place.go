@@ -140,10 +140,11 @@ func (e *Engine) start(rev RevisionID) bool {
 		return e.startCold(r)
 	}
 	if e.needsAside(r) {
-		if !e.makeRoom(r.mib(ladder.First, r.aside), e.beside()) {
+		rung := r.ladder.Recorder(r.aside)
+		if !e.makeRoom(r.mib(rung, r.aside), e.beside()) {
 			return false
 		}
-		e.begin(r, Action{Recording: r.aside})
+		e.begin(r, Action{Rung: rung, Recording: r.aside})
 		return true
 	}
 	// Ahead of an invocation that may come: nobody else is stopped for it.

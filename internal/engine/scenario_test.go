@@ -52,6 +52,7 @@ type stage struct {
 	t        *testing.T
 	e        *Engine
 	now      int64
+	policy   policy.Policy
 	queue    events
 	seq      int
 	out      strings.Builder
@@ -98,6 +99,7 @@ func newStage(t *testing.T) *stage {
 		inv: map[InvocationID]string{}, versions: map[RevisionID]uint32{}, samples: map[RevisionID]uint32{}, served: map[WorkerID]bool{}, meets: map[RevisionID]Failure{},
 		fails: map[RevisionID]Failure{}, hangs: map[RevisionID]bool{}, ends: map[string]int{},
 		model: map[string]time.Duration{
+			"instrumented": 40 * time.Millisecond, "instrumented+profile": 40 * time.Millisecond, "profiled": 20 * time.Millisecond,
 			"hotspot+metadata": 900 * time.Millisecond, "hotspot+classes": 800 * time.Millisecond, "aot-cache": 200 * time.Millisecond,
 			"native-optimized": 20 * time.Millisecond, "make": time.Second, "hotspot": 600 * time.Millisecond, "native": 20 * time.Millisecond, "direct": 5 * time.Millisecond,
 			"run": 100 * time.Millisecond, "build": 30 * time.Second, "stop": 10 * time.Millisecond, "flush": time.Second,
@@ -153,15 +155,24 @@ func (s *stage) command(words []string) {
 	}
 	switch words[0] {
 	case "policy":
-		if name == "eager" {
-			s.e = New(NodeConfig{}, &eager{})
-		} else {
-			p, err := policy.New(name)
-			if err != nil {
+		s.policy = &eager{}
+		if name != "eager" {
+			var err error
+			if s.policy, err = policy.New(name); err != nil {
 				s.t.Fatal(err)
 			}
-			s.e = New(NodeConfig{}, p)
 		}
+		s.e = New(NodeConfig{}, s.policy)
+	case "restart": // with what was saved of one revision
+		saved, _ := s.e.Saved(s.rev(name))
+		s.e = New(NodeConfig{}, s.policy)
+		s.queue, s.workers = nil, map[WorkerID]Action{}
+		fn, _, _ := strings.Cut(name, "/")
+		s.command([]string{"function", fn})
+		l := s.ladders[s.rev(name)]
+		s.step(Event{Kind: EventRevisionAdded, Revision: s.rev(name), RevisionConfig: &RevisionConfig{
+			Function: s.fns[fn], Ladder: l, MemoryMiB: reserves(l, 512, 192), Restored: saved,
+		}})
 	case "model":
 		for k, v := range arg {
 			s.model[k] = dur(v, 0)
@@ -189,7 +200,7 @@ func (s *stage) command(words []string) {
 	case "revision":
 		fn, _, _ := strings.Cut(name, "/")
 		m := num("memory", 512)
-		l := map[string]*ladder.Ladder{"": climbing, "whole": whole, "direct": direct}[arg["ladder"]]
+		l := map[string]*ladder.Ladder{"": climbing, "whole": whole, "direct": direct, "profiled": profiled}[arg["ladder"]]
 		s.ladders = append(s.ladders, l)
 		s.names = append(s.names, name)
 		s.step(Event{Kind: EventRevisionAdded, Revision: RevisionID(len(s.names) - 1), RevisionConfig: &RevisionConfig{
@@ -224,6 +235,9 @@ func (s *stage) command(words []string) {
 	case "samples":
 		s.samples[s.rev(name)]++
 		s.step(Event{Kind: EventSamples, Revision: s.rev(name), Version: s.samples[s.rev(name)], Complete: num("own", 0) == 1})
+	case "recorded": // more metadata, as a check finds it
+		s.versions[s.rev(name)]++
+		s.step(Event{Kind: EventRecording, Recording: ladder.RecordingMetadata, Revision: s.rev(name), Version: s.versions[s.rev(name)]})
 	case "hangs":
 		s.hangs[s.rev(name)] = arg["off"] == ""
 	case "optimize":
@@ -329,8 +343,9 @@ func (s *stage) do(a Action) string {
 			delete(s.meets, a.Revision)
 		}
 		s.later(s.model["run"], Event{Kind: EventFinished, Invocation: a.Invocation, Worker: a.Worker, Revision: a.Revision, Outcome: out, Failure: failure})
-		if a.Recording == ladder.RecordingMetadata && !s.served[a.Worker] {
-			s.served[a.Worker] = true
+		fresh := !s.served[a.Worker]
+		s.served[a.Worker] = true
+		if a.Recording == ladder.RecordingMetadata && fresh {
 			s.versions[a.Revision]++
 			s.later(s.model["flush"], Event{Kind: EventRecording, Recording: a.Recording, Revision: a.Revision, Version: s.versions[a.Revision]})
 		}
@@ -340,7 +355,7 @@ func (s *stage) do(a Action) string {
 		}
 		return fmt.Sprintf("run i%d on %s (%s%s)", a.Invocation, w, s.how(a), cold)
 	case ActionStop:
-		if a.Recording == ladder.RecordingClasses {
+		if a.Recording.AtEnd() && (a.Recording.Least() == 0 || s.served[a.Worker]) {
 			s.versions[a.Revision]++
 			s.later(s.model["stop"], Event{Kind: EventRecording, Recording: a.Recording, Revision: a.Revision, Version: s.versions[a.Revision]})
 		}

@@ -122,8 +122,8 @@ func (s *shell) do(a Action) {
 		}
 		if a.Recording != ladder.RecordingNone {
 			s.workers[a.Worker].mib += int64(r.config.RecordMiB)
-			if a.Rung != ladder.First {
-				s.t.Fatalf("a recorder on rung %d", a.Rung)
+			if a.Rung != r.config.Ladder.Recorder(a.Recording) {
+				s.t.Fatalf("a recorder of %v on rung %d", a.Recording, a.Rung)
 			}
 		}
 		if w := s.workers[a.Worker]; a.Check {
@@ -137,6 +137,9 @@ func (s *shell) do(a Action) {
 		}
 		if w == nil || !w.ready || w.stopped || len(w.running) >= w.slots || w.rev != inv.rev {
 			s.t.Fatalf("assigned to worker %d: %+v", a.Worker, w)
+		}
+		if !s.revs[w.rev].config.Ladder.Rungs[w.rung].Serves() && w.recording == ladder.RecordingNone {
+			s.t.Fatalf("worker %d serves and does not record: %+v", a.Worker, w)
 		}
 		w.running = append(w.running, a.Invocation)
 		inv.worker = a.Worker
@@ -287,7 +290,7 @@ func (s *shell) addRevision(fn FunctionID) {
 	}
 	big := rapid.SampledFrom([]int32{100, 300, 900}).Draw(t, "MiB")
 	c := RevisionConfig{
-		Function: fn, Ladder: rapid.SampledFrom([]*ladder.Ladder{climbing, whole, direct}).Draw(t, "ladder"),
+		Function: fn, Ladder: rapid.SampledFrom([]*ladder.Ladder{climbing, whole, direct, profiled}).Draw(t, "ladder"),
 		Slots:     rapid.SampledFrom([]int32{0, 1, 3}).Draw(t, "slots"),
 		RecordMiB: rapid.SampledFrom([]int32{0, 64}).Draw(t, "more to record"),
 		InitLimit: int64(10 * time.Second), InitMost: int64(time.Minute),
@@ -395,6 +398,9 @@ func (s *shell) act(draining bool) bool {
 		if s.revs[rev].config.Ladder == whole && rapid.Bool().Draw(t, "classes") {
 			x = ladder.RecordingClasses
 		}
+		if s.revs[rev].config.Ladder == profiled && rapid.Bool().Draw(t, "profile") {
+			x = ladder.RecordingProfile
+		}
 		version := &s.revs[rev].versions[x]
 		*version += uint32(rapid.IntRange(0, 1).Draw(t, "new"))
 		if *version > 0 {
@@ -436,7 +442,11 @@ func (s *shell) act(draining bool) bool {
 		} else if rapid.IntRange(0, 3).Draw(t, "stale") == 0 {
 			s.step(Event{Kind: EventStale, Revision: rev, Rung: ladder.ID(rapid.IntRange(1, 2).Draw(t, "rung"))})
 		} else {
-			s.step(Event{Kind: EventOptimize, Revision: rev, Rung: ladder.ID(rapid.IntRange(1, 2).Draw(t, "rung"))})
+			rung := ladder.ID(rapid.IntRange(1, 2).Draw(t, "rung"))
+			if s.revs[rev].config.Ladder == profiled && rapid.Bool().Draw(t, "with a profile") {
+				rung = 4
+			}
+			s.step(Event{Kind: EventOptimize, Revision: rev, Rung: rung})
 		}
 	case "revise":
 		fn, ok := pick(s, s.fns, func(FunctionID, *FunctionConfig) bool { return true })

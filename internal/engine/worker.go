@@ -53,8 +53,11 @@ func (e *Engine) unusable(r *revision, wk *pool.Worker) Reason {
 		return Reason(wk.Why)
 	case !e.usable(r, wk.Rung):
 		return r.rungs[wk.Rung].fell
-	case wk.Recording.AtEnd() && wk.Served > 0 && e.now-wk.Since >= recorderBusy:
+	case wk.Recording.AtEnd() && wk.Served > 0 && e.now-wk.Since >= int64(wk.Recording.Span().Busy) &&
+		r.recordings[wk.Recording].served+r.answered >= wk.Recording.Least():
 		return ReasonRecordDone
+	case wk.Recording == ladder.RecordingNone && !r.ladder.Rungs[wk.Rung].Serves():
+		return ReasonReplaced // it was there for the check
 	}
 	return ReasonNone
 }
@@ -69,16 +72,22 @@ func (e *Engine) unwanted(r *revision, w WorkerID, wk *pool.Worker) Reason {
 	case r.removed:
 		return ReasonRevisionGone
 	case wk.Recording != ladder.RecordingNone:
-		if !r.recording || w != r.recorder {
+		// One recorder at a time: one that nobody needs makes way for the recorder of another rung.
+		if !r.recording || w != r.recorder || r.ladder.Recorder(r.aside) != ladder.First && !r.wants(wk.Recording) {
 			return ReasonReplaced
 		}
-	case wk.Rung != r.best:
+	case wk.Rung != r.best && !e.stays(r, wk):
 		// The last one stays where nobody would take its place soon.
 		if e.pool.Idles(e.group(r)) > 0 || r.views[r.best].Start < soon {
 			return ReasonReplaced
 		}
 	}
 	return ReasonNone
+}
+
+// stays reports whether a worker goes on though new ones are of a higher rung: its code is warm, and they do not outclass it.
+func (e *Engine) stays(r *revision, wk *pool.Worker) bool {
+	return wk.Rung < r.best && wk.Served >= learnAfter && !e.viewOf(r).Outclassed(wk.Rung, r.best)
 }
 
 // freed looks after a worker that has a free slot: the next invocation, or idle, or stopped.
@@ -142,11 +151,11 @@ func (e *Engine) keep(w WorkerID, rev RevisionID) {
 		return
 	}
 	if wk.Recording.AtEnd() {
-		idle := recorderIdle
+		idle := wk.Recording.Span().Idle
 		if wk.Served == 0 && !r.preparing {
-			idle = recorderFresh
+			idle = wk.Recording.Span().Fresh
 		}
-		e.pool.Park(w, e.now+idle)
+		e.pool.Park(w, e.now+int64(idle))
 		return
 	}
 	if wk.Served == 1 { // it has done its first: time to look what else may be done beside
@@ -182,7 +191,7 @@ func (e *Engine) expire(w WorkerID) {
 	}
 	if why == ReasonRecordDone {
 		// Until what it recorded is of use another one is there, as if this one had stayed.
-		if e.functions[r.fn].config.Params.KeepAlive > 0 && !r.preparing {
+		if e.functions[r.fn].config.Params.KeepAlive > 0 && !r.preparing && wk.Rung == ladder.First {
 			r.again = e.now
 			e.timers.push(e.now, r.id)
 		}
@@ -269,9 +278,13 @@ func (e *Engine) workerFailed(ev Event) {
 		}
 	case x != ladder.RecordingNone:
 		r.recorder = pool.None
-		if ev.Failure == FailureSandbox {
+		switch {
+		case ev.Failure == FailureSandbox:
 			e.startFailed(rev, ev.Worker)
-		} else {
+		case rung != ladder.First:
+			e.recorderFailed(rev, x)
+			e.rungFailed(rev, rung, ev.Failure, ReasonRungStartFailed)
+		default:
 			e.initFailed(r, ev.Failure, e.now-since)
 			e.recorderFailed(rev, x)
 		}
@@ -285,6 +298,9 @@ func (e *Engine) workerFailed(ev Event) {
 		if ev.Failure == FailureSlow {
 			e.failOlder(rev, ev.Worker, since+(e.now-since)/2)
 		}
+	}
+	if r.recorder == pool.None {
+		e.nextAside(r)
 	}
 	e.settle(rev)
 }
@@ -342,6 +358,7 @@ func (e *Engine) workerExited(ev Event) {
 	e.pool.Gone(ev.Worker)
 	if ev.Worker == r.recorder {
 		e.recorderEnded(rev, x, served)
+		e.nextAside(r)
 	}
 	e.settle(rev)
 }

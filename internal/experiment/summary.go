@@ -33,6 +33,9 @@ func SummaryTable(r *sim.Result) report.Table {
 	row("cold starts", func(s *sim.Summary) string { return grouped(s.ColdStarts) })
 	row("of them of binaries", func(s *sim.Summary) string { return share(s.NativeColdShare) })
 	row("the same, last third of the trace", func(s *sim.Summary) string { return share(s.SteadyNativeColdShare) })
+	if n := r.Options.Nodes.Count; n > 1 {
+		row("sent on to another node", func(s *sim.Summary) string { return share(float64(s.Forwarded) / float64(max(s.Invocations, 1))) })
+	}
 	row("waited for workers, s in all", func(s *sim.Summary) string { return grouped(uint64(s.WaitedSeconds)) })
 	row("memory of running workers, GB", func(s *sim.Summary) string { return gb(s.RunningMB) })
 	row("saved", func(s *sim.Summary) string { return share(s.SavedRunning) })
@@ -132,6 +135,9 @@ func assumptions(r *sim.Result, src Source) report.Table {
 	add("worker that records until its end", "ends within %v", m.RecordEnd)
 	add("deoptimization", "probability %g for each native invocation", m.Deoptimize)
 	add("memory of the cluster", "%s", limit(int(math.Round(m.MemoryMB))))
+	if n := &o.Nodes; n.Count > 1 {
+		add("nodes", "%d, placement %v, cores of all %s; they hear of each other every %v", n.Count, n.Placement, limit(int(n.Cores)), n.Gossip)
+	}
 	if src.Command != "" {
 		add("command", "%s", src.Command)
 	}

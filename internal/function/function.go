@@ -107,6 +107,8 @@ type Spec struct {
 	Logging     Logging           `json:"logging,omitzero"`
 	// Concurrency is how many requests a worker of a web function takes at once; 0 and 1: one.
 	Concurrency int `json:"concurrency,omitempty"`
+	// Driver makes the sandboxes of its workers: "process", "qemu"...; empty: the one that the platform has for all.
+	Driver string `json:"driver,omitempty"`
 }
 
 // Logging is what a function is told of its log (the Lambda API's LoggingConfig); what is empty was not said.

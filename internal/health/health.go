@@ -41,4 +41,6 @@ type Host struct {
 	// DiskBytes and DiskFree are of the file system of the data folder.
 	DiskBytes int64 `json:"diskBytes"`
 	DiskFree  int64 `json:"diskFree"`
+	// Drivers are those that functions may choose here, the one of all functions first.
+	Drivers []string `json:"drivers,omitempty"`
 }

@@ -181,8 +181,9 @@ func TestWhatIsDeployedIsRecognized(t *testing.T) {
 		candidates []string
 		doubt      string
 	}{
-		"spring-cloud-function, shaded": {slices.Concat(main, spring, empty(invoker)), function.KindHandler, []string{invoker}, ""},
-		"spring-cloud-function, ZIP":    {slices.Concat(main[1:], files{library(append(spring, empty(invoker)...))}), function.KindHandler, []string{invoker}, ""},
+		"spring-cloud-function, shaded":   {slices.Concat(main, spring, empty(invoker)), function.KindHandler, []string{invoker}, ""},
+		"spring-cloud-function, ZIP":      {slices.Concat(main[1:], files{library(append(spring, empty(invoker)...))}), function.KindHandler, []string{invoker}, ""},
+		"spring-cloud-function 5, shaded": {slices.Concat(main, spring, empty(invoker, reactorServer)), function.KindHandler, []string{invoker}, ""},
 		"spring-cloud-function with a server": {slices.Concat(main, spring, empty(invoker, tomcat)), function.KindUnknown, []string{invoker},
 			"it could be the web application shop.Main, which brings a server of its own, and a function with the handler " + invoker + ": say which"},
 		"aws-serverless-java-container": {slices.Concat(main, spring, own), function.KindHandler, []string{"shop.Checkout"}, ""},

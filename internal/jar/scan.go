@@ -143,7 +143,7 @@ var libraryPrefixes = []string{
 // it: spring-cloud-function-adapter-aws, aws-serverless-java-container (Spring), quarkus-amazon-lambda, and
 // micronaut-function-aws-api-proxy, which has one for each kind of event.
 var adapters = []string{
-	"org.springframework.cloud.function.adapter.aws.FunctionInvoker",
+	springAdapter,
 	"com.amazonaws.serverless.proxy.spring.SpringDelegatingLambdaContainerHandler",
 	"io.quarkus.amazon.lambda.runtime.QuarkusStreamHandler",
 	"io.micronaut.function.aws.proxy.payload1.ApiGatewayProxyRequestEventFunction",
@@ -153,8 +153,15 @@ var adapters = []string{
 // servers are classes of the HTTP servers that applications bring.
 var servers = []string{
 	"org.apache.catalina.startup.Tomcat", "org.eclipse.jetty.server.Server", "io.undertow.Undertow",
-	"reactor.netty.http.server.HttpServer", "io.micronaut.http.server.netty.NettyHttpServer",
+	reactorServer, "io.micronaut.http.server.netty.NettyHttpServer",
 }
+
+// spring-cloud-function-adapter-aws has a dependency on spring-boot-starter-webflux since 5.0, so that the server of
+// that says nothing of an application that has the adapter.
+const (
+	springAdapter = "org.springframework.cloud.function.adapter.aws.FunctionInvoker"
+	reactorServer = "reactor.netty.http.server.HttpServer"
+)
 
 func isLibrary(class string) bool {
 	return slices.ContainsFunc(libraryPrefixes, func(p string) bool { return strings.HasPrefix(class, p) })
@@ -245,7 +252,9 @@ func (a *archive) findFramework(info *Info, s *scan) {
 			info.Adapters = append(info.Adapters, class)
 		}
 	}
-	info.Server = slices.ContainsFunc(servers, has)
+	info.Server = slices.ContainsFunc(servers, func(class string) bool {
+		return has(class) && (class != reactorServer || !slices.Contains(info.Adapters, springAdapter))
+	})
 	switch {
 	case info.Layout == LayoutProvided:
 	case has("io.quarkus.runner.ApplicationImpl") || info.Layout == LayoutQuarkus:

@@ -42,9 +42,12 @@ const (
 	// RecordingMetadata is the tracer's: the dynamic features that were used (GraalVM reachability
 	// metadata). It grows while the worker lives.
 	RecordingMetadata
+	// RecordingProfile says which code of a binary is hot and what its branches and calls do. An instrumented binary
+	// writes it when it ends in good order.
+	RecordingProfile
 
 	// RecordingCount is the number of recordings, for tables by Recording.
-	RecordingCount = int(RecordingMetadata) + 1
+	RecordingCount = int(RecordingProfile) + 1
 )
 
 // ID is a rung's index in its ladder. The first rung, 0, needs no artifact.
@@ -54,7 +57,7 @@ type ID uint8
 const First ID = 0
 
 // Max is the most rungs that a ladder may have.
-const Max = 8
+const Max = 10
 
 // Rung is one way to run a revision.
 type Rung struct {
@@ -64,6 +67,11 @@ type Rung struct {
 	Artifact Artifact `json:"artifact"`
 	// From is the recording that the artifact is made from.
 	From Recording `json:"from"`
+	// Also is a second recording that the artifact is made from, of those that are there when their worker has ended.
+	Also Recording `json:"also,omitempty"`
+	// Recorder is the recording that workers of the rung are for: they take it while they serve, and no worker of the
+	// rung serves without. RecordingNone: an ordinary rung, whose workers record nothing.
+	Recorder Recording `json:"recorder,omitempty"`
 	// Builder is the name of what makes the artifact; Options is what it is told.
 	Builder string `json:"builder,omitempty"`
 	Options string `json:"options,omitempty"`
@@ -119,12 +127,29 @@ var recordings = [RecordingCount]struct {
 	name string
 	// start is the factor by which a worker that records starts later.
 	start float64
-	// atEnd: the recording is there only when the worker has ended.
+	// atEnd: the recording is there only when the worker has ended; span is when that is to be.
 	atEnd bool
+	span  Span
+	// least is how many invocations recorders have to have answered together before it is of use.
+	least int32
+	// kept: it stays of use when the artifact is there. See Kept.
+	kept bool
 }{
-	RecordingNone:     {"none", 1, false},
-	RecordingClasses:  {"classes", 1.03, true},
-	RecordingMetadata: {"metadata", 1.36, false},
+	RecordingNone: {name: "none", start: 1},
+	// One invocation teaches a JVM's AOT cache as much as a thousand (docs/ladder.md).
+	RecordingClasses:  {name: "classes", start: 1.03, atEnd: true, span: Span{Fresh: 5 * time.Second, Idle: time.Second, Busy: 10 * time.Second}},
+	RecordingMetadata: {name: "metadata", start: 1.36},
+	// Counts have to show what is hot: a minute of traffic, and no fewer invocations than say whether a function computes.
+	RecordingProfile: {
+		name: "profile", start: 1, atEnd: true, span: Span{Fresh: 10 * time.Minute, Idle: time.Minute, Busy: time.Minute}, least: 64, kept: true,
+	},
+}
+
+// Span bounds the life of a worker whose recording is there only at its end.
+type Span struct {
+	// It ends after it was idle for Fresh without having served, or for Idle after it has, or when it has served and was
+	// there for Busy.
+	Fresh, Idle, Busy time.Duration
 }
 
 var artifactNames = [artifactCount]string{"none", "cache", "binary", "snapshot"}
@@ -142,6 +167,16 @@ func (r Recording) Start() float64 { return recordings[r].start }
 
 // AtEnd reports whether the recording is there only when its worker has ended.
 func (r Recording) AtEnd() bool { return recordings[r].atEnd }
+
+// Span is how long a worker goes on that takes it, if the recording is there only at its end.
+func (r Recording) Span() Span { return recordings[r].span }
+
+// Least is how many invocations the workers that took it must have answered together; 0: any number.
+func (r Recording) Least() int32 { return recordings[r].least }
+
+// Kept reports whether a recording stays of use when its artifact is there: it is kept with the revision, later ones are
+// added to it, and a revision with the same code takes it over.
+func (r Recording) Kept() bool { return recordings[r].kept }
 
 // String is the artifact's name.
 func (a Artifact) String() string { return function.EnumName(artifactNames[:], uint8(a)) }
@@ -187,11 +222,29 @@ func (l *Ladder) RungName(id ID) function.Rung {
 // Records reports whether some rung is made from a recording.
 func (l *Ladder) Records(what Recording) bool {
 	for i := range l.Rungs {
-		if l.Rungs[i].From == what && i > 0 {
+		if l.Rungs[i].Needs(what) && i > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// Needs reports whether the rung's artifact is made from a recording.
+func (r *Rung) Needs(what Recording) bool {
+	return what != RecordingNone && (r.From == what || r.Also == what)
+}
+
+// Serves reports whether the rung is one to run a revision on, and not only to record.
+func (r *Rung) Serves() bool { return r.Recorder == RecordingNone }
+
+// Recorder is the rung whose workers take a recording: the first, unless another is for nothing else.
+func (l *Ladder) Recorder(what Recording) ID {
+	for i := range l.Rungs {
+		if what != RecordingNone && l.Rungs[i].Recorder == what {
+			return ID(i)
+		}
+	}
+	return First
 }
 
 // Check refuses a ladder that no revision could climb.
@@ -212,8 +265,12 @@ func (l *Ladder) Check() error {
 			return wrong("it has no name")
 		case (i == 0) != (r.Artifact == ArtifactNone):
 			return wrong("the first rung needs no artifact, and every other one does")
-		case int(r.Artifact) >= artifactCount || int(r.From) >= RecordingCount:
+		case int(r.Artifact) >= artifactCount || int(r.From) >= RecordingCount || int(r.Also) >= RecordingCount || int(r.Recorder) >= RecordingCount:
 			return wrong("unknown artifact or recording")
+		case r.Also != RecordingNone && !r.Also.AtEnd():
+			return wrong("it is also made from %s, which grows while its worker lives", r.Also)
+		case r.Recorder != RecordingNone && (i == 0 || r.Light || !r.Recorder.AtEnd() || r.Needs(r.Recorder) || l.Recorder(r.Recorder) != ID(i)):
+			return wrong("it records %s: want a rung above the first that is alone with it, is not light, is not made from it, and a recording that ends with its worker", r.Recorder)
 		case i > 0 && int(r.Back) >= i:
 			return wrong("it falls back to rung %d: want a lower one", r.Back)
 		case !(r.Start >= 0) || !(r.First > 0) || !(r.Speed > 0) || !(r.Memory > 0):
@@ -226,6 +283,15 @@ func (l *Ladder) Check() error {
 		}
 	}
 	return nil
+}
+
+// Usual is the ladder as most nodes have it: without what only builders with profiles can make. Nil if there is none.
+func Usual(kind function.Kind) *Ladder {
+	l := Of(kind)
+	if l == nil {
+		return nil
+	}
+	return l.Keep(func(r *Rung) bool { return r.Serves() && r.Also == RecordingNone })
 }
 
 // Keep is the ladder without the rungs that are not ok. What fell back to one of those falls further.

@@ -71,6 +71,10 @@ func TestCheck(t *testing.T) {
 		"no speed":              func(l *Ladder) { l.Rungs[1].Speed = 0 },
 		"a start below nothing": func(l *Ladder) { l.Rungs[1].Start = -1 },
 		"a cost below nothing":  func(l *Ladder) { l.Rungs[1].Cost.DiskMB = -1 },
+		"records on the first":  func(l *Ladder) { l.Rungs[0].Recorder = RecordingProfile },
+		"two recorders":         func(l *Ladder) { l.Rungs[5].Recorder, l.Rungs[6].Recorder = RecordingProfile, RecordingProfile },
+		"made of its own":       func(l *Ladder) { l.Rungs[6].Recorder, l.Rungs[6].Also = RecordingProfile, RecordingProfile },
+		"also of what grows":    func(l *Ladder) { l.Rungs[6].Also = RecordingMetadata },
 		"an unknown recording":  func(l *Ladder) { l.Rungs[1].From = 77 },
 	} {
 		l := Of(function.KindHandler).Clone()

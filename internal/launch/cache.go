@@ -21,6 +21,7 @@ const firstLinked = 24
 // Names of what JVMs write and read.
 const (
 	classesFile = "app.classlist"
+	profileFile = "app.iprof"
 	// CacheFile is the name of the cache in the folder of an ArtifactCache.
 	CacheFile = "app.jsa"
 )
@@ -29,6 +30,8 @@ const (
 	// recordMiB is what a recorder may write; recordings of large Spring applications have 2 MB, and tracers write
 	// them anew beside the old one.
 	recordMiB = 64
+	// ProfileMiB is the same of a binary that takes a profile.
+	ProfileMiB = 96
 	// maxRecording is the largest recording that is looked at, in bytes.
 	maxRecording = 16 << 20
 	// maxCacheMiB is the largest cache that a JVM may write; that of an application with 30,000 classes has 200.
@@ -39,12 +42,17 @@ const (
 // then it may still be exchanged, and what lambdas became is missing. What it names is a file of a possible
 // size; its content is hostile. Of metadata there is none: worker.Trace reads it.
 func RecordingFile(r ladder.Recording, dir string) (file string, ok bool) {
-	if r != ladder.RecordingClasses {
+	name, most := classesFile, int64(maxRecording)
+	switch r {
+	case ladder.RecordingClasses:
+	case ladder.RecordingProfile:
+		name, most = profileFile, ProfileMiB<<20
+	default:
 		return "", false
 	}
-	file = filepath.Join(dir, classesFile)
+	file = filepath.Join(dir, name)
 	st, err := os.Lstat(file)
-	return file, err == nil && st.Mode().IsRegular() && st.Size() > 0 && st.Size() <= maxRecording
+	return file, err == nil && st.Mode().IsRegular() && st.Size() > 0 && st.Size() <= most
 }
 
 // CacheUsed reports whether a worker that was started with the cache in a folder has it in its memory, which

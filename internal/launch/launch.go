@@ -190,12 +190,17 @@ func (b *builder) native() error {
 	if b.Paths.Artifact == "" {
 		return errors.New("no native binary")
 	}
-	if b.Recording != ladder.RecordingNone {
-		return errors.New("a native binary records nothing")
+	profile, err := b.profileOptions()
+	if err != nil {
+		return err
 	}
 	b.mount(b.Paths.Artifact, nativeDir)
 	b.spec.Path = path.Join(nativeDir, Binary)
-	heap := nativeHeapMiB(b.spec.Limits.MemoryMiB)
+	memory := b.spec.Limits.MemoryMiB
+	if b.Recording != ladder.RecordingNone && b.Revision.MemoryMiB > 0 {
+		memory = min(memory, b.Revision.MemoryMiB)
+	}
+	heap := nativeHeapMiB(memory)
 	// A missing element must end the process even where the program catches every Throwable.
 	reporting := "Exit"
 	if b.Survey {
@@ -207,6 +212,7 @@ func (b *builder) native() error {
 		nativeOptions(commonOptions),
 		[]string{"-Djava.library.path=" + libraryPath(b.Revision.Environment)},
 	)...)
+	args = append(args, profile...)
 	if b.Revision.Kind == function.KindHandler {
 		args = append(args, user.defaults(handlerOptions)...)
 	}
@@ -215,8 +221,29 @@ func (b *builder) native() error {
 		// Some classes of the JDK fail without one (calendars), or without its folder lib (fonts), though
 		// they find nothing there: the builder makes that folder.
 		"-Djava.home="+nativeDir,
-		"-Djava.class.path="+strings.Join(b.classPathNames(), ":"))
+		"-Djava.class.path="+strings.Join(b.classPathNames(), ":"),
+		"-Djdk.debug=release", "-Dsun.java.launcher=SUN_STANDARD")
+	if main, err := b.main(); err == nil {
+		b.spec.Args = append(b.spec.Args, "-Dsun.java.command="+main)
+	}
 	return nil
+}
+
+// profileOptions say where a binary that takes a profile writes it, at its end: it would else write where it was started.
+func (b *builder) profileOptions() ([]string, error) {
+	switch {
+	case b.Recording == ladder.RecordingNone && b.Rung.Recorder == ladder.RecordingProfile:
+		return []string{"-XX:ProfilesDumpFile=/dev/null"}, nil // it is only checked
+	case b.Recording == ladder.RecordingNone:
+		return nil, nil
+	case b.Recording != b.Rung.Recorder || b.Recording != ladder.RecordingProfile:
+		return nil, fmt.Errorf("a binary of %s records no %s", b.Rung.Name, b.Recording)
+	}
+	if err := b.record(profileFile); err != nil {
+		return nil, err
+	}
+	b.spec.Folders[len(b.spec.Folders)-1].MiB = ProfileMiB
+	return []string{"-XX:ProfilesDumpFile=" + path.Join(recordDir, profileFile)}, nil
 }
 
 // libraryPath is where a JVM looks for shared libraries (os_linux.cpp).

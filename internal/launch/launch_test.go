@@ -3,6 +3,7 @@ package launch_test
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -68,6 +69,7 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 		web     = " --add-opens=java.base/java.lang=ALL-UNNAMED -cp /var/task/orders.jar:/var/task/lib/a.jar:/opt/cloudjit/classes/classes.jar shop.Web"
 		native  = "/opt/cloudjit/native/function -XX:MissingRegistrationReportingMode=Exit -Xmx448m -Xmn8m -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8 -Djava.library.path=/var/lang/lib:/lib64:/usr/lib64:/opt/cloudjit/runtime:/opt/cloudjit/runtime/lib:/var/task:/var/task/lib:/opt/lib:/usr/java/packages/lib:/usr/lib64:/lib64:/lib:/usr/lib"
 		home    = " -Djava.home=/opt/cloudjit/native -Djava.class.path="
+		same    = " -Djdk.debug=release -Dsun.java.launcher=SUN_STANDARD -Dsun.java.command="
 		names   = "/var/task/orders.jar:/var/task/lib/a.jar:/opt/cloudjit/classes/classes.jar"
 
 		java    = " /opt/java /etc/java-25"
@@ -94,12 +96,12 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 		"archived handler":         {function.KindHandler, cached, 0, older, jvm + " -Xlog:cds*=off" + archive + "auto" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
 		"the check of an archive":  {function.KindHandler, cached, 0, func(r *launch.Request) { older(r); check(r) }, jvm + loud + archive + "on" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
 		"traced on a cache's rung": {function.KindHandler, cached, ladder.RecordingMetadata, nil, jvm + agent + handler, "/var/task /opt/cloudjit/tracer" + java + runtime + " /opt/cloudjit/record(w)"},
-		"handler's binary":         {function.KindHandler, binary, 0, nil, native + " -Djava.net.preferIPv4Stack=true" + home + "/opt/cloudjit/runtime/runtime.jar:" + names + ":/opt/cloudjit/serialization/serialization.jar", "/var/task /opt/cloudjit/native"},
+		"handler's binary":         {function.KindHandler, binary, 0, nil, native + " -Djava.net.preferIPv4Stack=true" + home + "/opt/cloudjit/runtime/runtime.jar:" + names + ":/opt/cloudjit/serialization/serialization.jar" + same + "dev.cloudjit.runtime.Main", "/var/task /opt/cloudjit/native"},
 		"web":                      {function.KindWeb, plain, 0, nil, jvm + web, "/var/task" + java + classes},
 		"traced web":               {function.KindWeb, plain, ladder.RecordingMetadata, nil, jvm + agent + web, "/var/task /opt/cloudjit/tracer" + java + classes + " /opt/cloudjit/record(w)"},
 		"recorded web":             {function.KindWeb, plain, ladder.RecordingClasses, nil, jvm + record + web, "/var/task" + java + classes + " /opt/cloudjit/record(w)"},
 		"cached web":               {function.KindWeb, cached, 0, nil, jvm + use + web, "/var/task /opt/cloudjit/cache" + java + classes},
-		"web's binary":             {function.KindWeb, binary, 0, nil, native + home + names, "/var/task /opt/cloudjit/native"},
+		"web's binary":             {function.KindWeb, binary, 0, nil, native + home + names + same + "shop.Web", "/var/task /opt/cloudjit/native"},
 		"provided":                 {function.KindProvided, plain, 0, nil, "/var/task/bootstrap", "/var/task"},
 	}
 	for name, test := range tests {
@@ -215,6 +217,42 @@ func TestRecordingFile(t *testing.T) {
 		if file, ok := launch.RecordingFile(ladder.RecordingMetadata, dir); ok {
 			t.Errorf("%s: got %q of metadata", name, file)
 		}
+	}
+}
+
+// TestProfile: an instrumented binary writes its profile where it is kept; one that is only checked writes none, and others are
+// not told of any.
+func TestProfile(t *testing.T) {
+	instrumented := binary
+	instrumented.Recorder = ladder.RecordingProfile
+	r := request(function.KindHandler, instrumented)
+	r.Recording, r.Paths.Record, r.Limits.MemoryMiB = ladder.RecordingProfile, t.TempDir(), 2048
+	spec := start(t, r)
+	want := []worker.Folder{{Target: spec.RecordDir, MiB: 96, Keep: r.Paths.Record, Names: []string{"app.iprof"}}}
+	if !slices.Contains(spec.Args, "-XX:ProfilesDumpFile="+spec.RecordDir+"/app.iprof") || !cmp.Equal(spec.Folders, want) {
+		t.Errorf("got %q, %+v", spec.Args, spec.Folders)
+	}
+	if !slices.Contains(spec.Args, "-Xmx448m") {
+		t.Errorf("its heap grows with what it writes: %q", spec.Args)
+	}
+	r.Recording = ladder.RecordingNone
+	if spec := start(t, r); !slices.Contains(spec.Args, "-XX:ProfilesDumpFile=/dev/null") || len(spec.Folders) != 0 {
+		t.Errorf("checked as %q, %+v", spec.Args, spec.Folders)
+	}
+	if spec := start(t, request(function.KindHandler, binary)); strings.Contains(strings.Join(spec.Args, " "), "Profiles") {
+		t.Errorf("another binary as %q", spec.Args)
+	}
+	for _, x := range []ladder.Recording{ladder.RecordingMetadata, ladder.RecordingClasses} {
+		r.Recording = x
+		if _, err := launch.Worker(r); err == nil {
+			t.Errorf("a binary records %s", x)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(r.Paths.Record, "app.iprof"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if file, ok := launch.RecordingFile(ladder.RecordingProfile, r.Paths.Record); !ok || filepath.Base(file) != "app.iprof" {
+		t.Errorf("found %q, %t", file, ok)
 	}
 }
 

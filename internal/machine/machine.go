@@ -48,3 +48,19 @@ func CPU() (idle, all time.Duration, ok bool) {
 	}
 	return idle, all, true
 }
+
+// Processor is what tells processors apart that have other features: a text of the kernel's, for comparison.
+func Processor() (string, error) {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "", err
+	}
+	var all strings.Builder
+	for line := range strings.SplitSeq(string(b), "\n") {
+		// "flags" is x86's, "Features" ARM's.
+		if strings.HasPrefix(line, "flags") || strings.HasPrefix(line, "Features") || strings.HasPrefix(line, "model name") {
+			all.WriteString(line)
+		}
+	}
+	return all.String(), nil
+}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -43,7 +42,7 @@ func (n *Node) startBuild(a *engine.Action) {
 func (n *Node) build(ctx context.Context, rev *revision, rung ladder.ID, version uint32, trigger string) {
 	row := &rev.ladder.Rungs[rung]
 	if row.From == ladder.RecordingMetadata {
-		version = n.newestTrace(ctx, rev, version)
+		version = n.newestMetadata(ctx, rev, version)
 	}
 	builder := n.builders[row.Builder]
 	now := time.Now().UTC()
@@ -89,6 +88,10 @@ func (n *Node) build(ctx context.Context, rev *revision, rung ladder.ID, version
 		}
 	}
 	n.told(rec, phases)
+	digest := ""
+	if err == nil {
+		digest = n.digest(builder, res.Key)
+	}
 
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -109,7 +112,7 @@ func (n *Node) build(ctx context.Context, rev *revision, rung ladder.ID, version
 	if n.shared(rev, rung, res.Key) {
 		cost.DiskMB = 0 // it is counted already
 	}
-	a.dir, a.key = res.Dir, res.Key
+	a.take(built{dir: res.Dir, key: res.Key, digest: digest})
 	n.step(engine.Event{Kind: engine.EventBuildDone, Revision: rev.id, Rung: rung, Cost: cost, Version: version})
 }
 
@@ -169,8 +172,19 @@ func (n *Node) request(ctx context.Context, rev *revision, rung ladder.ID, versi
 	case ladder.RecordingClasses:
 		req.Recording.File = n.recordingFile(rev, req.Rung.From)
 	}
+	if x := req.Rung.Also; x != ladder.RecordingNone {
+		if req.Recording.Also = n.recordingFiles(rev, x); len(req.Recording.Also) == 0 {
+			return nil, &aot.Error{Class: aot.ClassMetadata, Reason: fmt.Sprintf("the %s that it is made with is not on this machine any more", x)}
+		}
+	}
 	if req.Rung.Artifact == ladder.ArtifactSnapshot {
-		req.Exercise = func(ctx context.Context, w worker.Worker) error { return n.exercise(ctx, rev, w) }
+		req.Exercise = func(ctx context.Context, w worker.Worker) error {
+			answered, err := n.exercise(ctx, rev, w)
+			if err == nil && req.Log != nil {
+				fmt.Fprintf(req.Log, "The worker answered %d invocations before it was saved.\n", answered)
+			}
+			return err
+		}
 	}
 	if n.opt.Code != nil {
 		var err error
@@ -186,16 +200,11 @@ func (n *Node) request(ctx context.Context, rev *revision, rung ladder.ID, versi
 func (n *Node) drop(a *engine.Action) {
 	rev := n.revs[a.Revision]
 	key, builder := rev.artifacts[a.Rung].key, n.builders[rev.ladder.Rungs[a.Rung].Builder]
-	rev.artifacts[a.Rung].dir, rev.artifacts[a.Rung].key = "", ""
+	rev.artifacts[a.Rung].take(built{})
 	if key == "" || builder == nil {
 		return
 	}
-	for _, other := range n.revs {
-		if other != nil && slices.ContainsFunc(other.artifacts, func(b built) bool { return b.key == key }) {
-			return
-		}
-	}
-	n.wg.Go(func() { n.discard(builder, key) })
+	n.discardUnused(builder, key)
 }
 
 // describe writes an error into a build's record and classes it for the engine.

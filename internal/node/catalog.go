@@ -13,9 +13,11 @@ import (
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/telemetry"
+	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
 // fn is a function that the node has, under n.mu.
@@ -37,8 +39,10 @@ type revision struct {
 	id     engine.RevisionID
 	spec   *function.Spec
 	fn     *fn
-	memory int32 // MiB, what a worker reserves and may use
-	ladder *ladder.Ladder
+	memory int32 // MiB, what a worker may use
+	// overhead is what a worker reserves beyond that, MiB.
+	overhead int32
+	ladder   *ladder.Ladder
 
 	artifacts []built // by rung
 	sampler   sampler
@@ -49,6 +53,12 @@ type revision struct {
 	// preparing is closed when the preparation has ended, whyNot says then why it came to nothing.
 	preparing chan struct{}
 	whyNot    string
+	// follows: another node owns its pipeline. invoked and colds are what happened here since that was told.
+	follows        bool
+	invoked, colds int32
+	// used: it ran here while another node owned it; lacks: this node has not all that was made for it. unlisted: its document
+	// does not say yet what other nodes compare its artifacts with.
+	used, lacks, unlisted bool
 
 	cpu     atomic.Int64           // of its workers since the node's start, ns
 	dropped atomic.Int64           // bytes of their output
@@ -65,12 +75,16 @@ type revision struct {
 type built struct {
 	dir    string // on this host; empty: there is none
 	key    aot.Key
+	digest string             // see aot.Movable; empty: it does not move
 	failed aot.Key            // the last build that must fail again
 	cancel context.CancelFunc // of the build that runs
 	// trigger is why it was promoted last; reason and since are those of its last move.
 	trigger, reason string
 	since           time.Time
 }
+
+// take makes an artifact the one of a rung.
+func (b *built) take(from built) { b.dir, b.key, b.digest = from.dir, from.key, from.digest }
 
 // prepared takes the end of a preparation. The caller holds the node's mutex.
 func (r *revision) prepared(why engine.Reason) {
@@ -132,20 +146,26 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 		if _, ok := n.lookup(r.Spec.ID); ok {
 			continue
 		}
-		l, err := n.ladderOf(r.Spec.Kind)
+		l, err := n.ladderOf(&r.Spec)
 		if err != nil {
 			return err
 		}
-		rev := &revision{spec: &r.Spec, memory: int32(r.Spec.MemoryMiB), ladder: l, artifacts: make([]built, len(l.Rungs))}
-		restored := n.restore(ctx, rev, r.Parent)
+		rev := &revision{spec: &r.Spec, memory: int32(r.Spec.MemoryMiB), overhead: int32(n.capabilities(&r.Spec).OverheadMiB), ladder: l, artifacts: make([]built, len(l.Rungs))}
+		rev.follows = !n.leads(name) || n.lost(rev)
+		var restored pipeline.Saved
+		if rev.follows {
+			restored = n.beginFollowing(rev)
+		} else {
+			restored = n.restore(ctx, rev, r.Parent)
+		}
 		n.setOwn(ctx, rev, f)
 		fresh[r.Spec.ID] = &engine.RevisionConfig{
 			Ladder: l, Slots: rev.slots(), MemoryMiB: rev.reserves(), RecordMiB: int32(n.opt.RecordMiB),
 			WorkerMB: expectedMB, Restored: restored, Inherited: rev.inherited, Parked: r.Spec.Version != function.Latest,
 			InitLimit: int64(n.initTimeout(&r.Spec)), InitMost: int64(max(n.initTimeout(&r.Spec), r.Spec.Timeout)),
-			Wait: int64(max(n.opt.InitTimeout, r.Spec.Timeout)),
+			Wait: int64(max(n.opt.InitTimeout, r.Spec.Timeout)), Follows: rev.follows,
 		}
-		if p.Prepare != nil && *p.Prepare == policy.PrepareDeploy && (len(restored.Rungs) == 0 || restored.Preparing) && !fresh[r.Spec.ID].Parked {
+		if !rev.follows && p.Prepare != nil && *p.Prepare == policy.PrepareDeploy && (len(restored.Rungs) == 0 || restored.Preparing) && !fresh[r.Spec.ID].Parked {
 			rev.preparing = make(chan struct{})
 		}
 		added[r.Spec.ID] = rev
@@ -153,10 +173,14 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 	if err := n.setNow(f, configOf(f, &p), p.Pause != nil && !*p.Pause, want, fresh, added); err != nil {
 		return err
 	}
+	for id, rev := range added {
+		n.list(rev)
+		n.PipelineChanged(id) // what could not be found at once, and whoever owns it by now
+	}
 	for _, r := range want {
 		// What the user gave, artifacts that serve already are asked, too.
 		if rev, ok := n.lookup(r.Spec.ID); ok && added[r.Spec.ID] != rev && n.setOwn(ctx, rev, f) {
-			n.otherSamples(rev, true)
+			n.tellSamples(rev, true)
 		}
 	}
 	return nil
@@ -339,27 +363,43 @@ const expectedMB = 65
 func (r *revision) reserves() []int32 {
 	m := make([]int32, len(r.ladder.Rungs))
 	for i := range m {
-		m[i] = r.memory
+		m[i] = r.memory + r.overhead
 	}
 	return m
 }
 
-// ladderOf is the ladder of a kind of function without the rungs that nothing here can build.
-func (n *Node) ladderOf(kind function.Kind) (*ladder.Ladder, error) {
+// ladderOf is the ladder of a revision without the rungs that nothing here can build, or that its driver has not.
+func (n *Node) ladderOf(rev *function.Spec) (*ladder.Ladder, error) {
+	_, several := n.opt.Driver.(worker.Several) // with one driver there is a builder of snapshots only if it saves workers
+	key := ladderKey{rev.Kind, !several || n.capabilities(rev).Snapshot}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if l := n.ladders[kind]; l != nil {
+	if l := n.ladders[key]; l != nil {
 		return l, nil
 	}
-	whole := ladder.Of(kind)
+	whole := ladder.Of(rev.Kind)
 	if whole == nil {
-		return nil, fmt.Errorf("no ladder for functions of kind %s", kind)
+		return nil, fmt.Errorf("no ladder for functions of kind %s", rev.Kind)
 	}
-	n.ladders[kind] = whole.Keep(func(r *ladder.Rung) bool {
-		_, ok := n.builders[r.Builder]
-		return ok || r.Artifact == ladder.ArtifactNone
+	n.ladders[key] = whole.Keep(func(r *ladder.Rung) bool {
+		return r.Artifact == ladder.ArtifactNone || n.makes(r) && (key.snapshot || r.Artifact != ladder.ArtifactSnapshot)
 	})
-	return n.ladders[kind], nil
+	return n.ladders[key], nil
+}
+
+// ladderKey is what the rungs of a revision depend on: its kind, and whether its driver saves workers.
+type ladderKey struct {
+	kind     function.Kind
+	snapshot bool
+}
+
+// makes reports whether something here makes the artifact of a rung.
+func (n *Node) makes(r *ladder.Rung) bool {
+	b, ok := n.builders[r.Builder]
+	if c, choosy := b.(aot.Choosy); choosy {
+		return c.Makes(r)
+	}
+	return ok
 }
 
 // configOf is a function's configuration as the engine takes it.

@@ -29,6 +29,12 @@ const (
 	askAll    = time.Minute
 	askSlack  = 20 * time.Second
 	askFactor = 3
+	// againTime is how long a worker that will be saved is asked what it has answered already.
+	againTime = 10 * time.Second
+	// gatherQuiet is for how long nothing new must have been sampled before a worker is asked to be saved, gatherTime how long that is
+	// waited for at most: what the first burst of invocations asks shall be warm in the snapshot.
+	gatherQuiet = 500 * time.Millisecond
+	gatherTime  = 5 * time.Second
 	// slowStarts is how many times the first rung may not come up in its time before it is taken for a function that
 	// waits for a network when it starts.
 	slowStarts = 3
@@ -64,7 +70,7 @@ func (n *Node) compared(ctx context.Context, w *instance, artifact string) (fail
 	m.mu.Lock()
 	m.checked[r.Rung] = r
 	if r.Compared > 0 || r.Result == store.CheckDiffers {
-		version = m.version
+		version = c.version
 	}
 	m.mu.Unlock()
 	if r.Result == store.CheckDiffers {
@@ -89,6 +95,7 @@ type check struct {
 	artifact string
 	began    time.Time
 	record   store.Check
+	version  uint32 // of the samples that are asked
 	cpu      time.Duration
 	peak     int64
 	slow     bool // a worker did not come up in its time
@@ -98,6 +105,7 @@ type check struct {
 func (c *check) run(ctx context.Context) engine.Failure {
 	before := c.w.rev.check(c.w.row.Name)
 	samples := c.n.collectSamples(c.w.rev)
+	c.version = c.w.rev.sampler.asks(samples)
 	c.record.Samples = len(samples)
 	for _, s := range samples {
 		if s.Own {
@@ -114,7 +122,7 @@ func (c *check) run(ctx context.Context) engine.Failure {
 		asked[i].Sample = s
 	}
 	began := time.Now()
-	failure, err := c.first(ctx, asked, askAll)
+	failure, err := c.first(ctx, asked, c.n.slowly(c.w.rev.spec, askAll))
 	if err != nil || failure != engine.FailureNone {
 		if c.slow && int(c.w.rev.sampler.slow.Add(1)) < slowStarts {
 			failure = engine.FailureSandbox // perhaps only the machine is slow: it is tried again
@@ -159,14 +167,14 @@ func (c *check) again(before *store.Check) engine.Failure {
 		return engine.FailureNone
 	}
 	c.record.Result, c.record.Difference = store.CheckDiffers, before.Difference
-	c.record.Reason = "it answered otherwise before, and nothing could be compared since: " + before.Reason
+	c.record.Reason = "it answered differently before, and nothing could be compared since: " + before.Reason
 	return engine.FailureDiffers
 }
 
 func (c *check) failed(failure engine.Failure, err error) engine.Failure {
 	c.record.Result = store.CheckFailed
 	if err != nil {
-		c.record.Reason = "the check came to no end: " + shorten(err.Error())
+		c.record.Reason = "the check did not finish: " + shorten(err.Error())
 	}
 	return failure
 }
@@ -176,7 +184,7 @@ func (c *check) text() string {
 	v := &c.record.Verdict
 	cost := fmt.Sprintf(" (%.1f s, %.1f CPU s)", time.Since(c.began).Seconds(), c.cpu.Seconds())
 	if v.Difference != nil {
-		return "it answers otherwise than " + string(c.w.rev.ladder.RungName(ladder.First)) + ": " + v.Difference.String() + cost
+		return "it answers differently from " + string(c.w.rev.ladder.RungName(ladder.First)) + ": " + v.Difference.String() + cost
 	}
 	s := fmt.Sprintf("%d of %d samples were answered as on %s", v.Compared, c.record.Samples, c.w.rev.ladder.RungName(ladder.First))
 	if v.Compared == 0 {
@@ -223,6 +231,9 @@ func (c *check) second(ctx context.Context, asked []compare.Asked, limit time.Du
 		c.n.learn(c.w.rev, c.w, r.exit, missing.Set)
 		if why := c.w.rev.missing.Load(); why != nil {
 			err = errors.New(*why)
+		}
+		if c.w.never.Load() {
+			return engine.FailureNever, err
 		}
 		return engine.FailureMetadata, err
 	}
@@ -313,19 +324,75 @@ func (c *check) ask(ctx context.Context, r *run, asked []compare.Asked, limit ti
 	return answers, nil
 }
 
-// exercise lets a worker that will be saved answer what the function was asked, once each.
-func (n *Node) exercise(ctx context.Context, rev *revision, w worker.Worker) error {
-	c := &check{n: n, w: &instance{rev: rev}}
-	if _, usable := c.each(ctx, w, n.collectSamples(rev)); !usable {
-		return errors.New("the worker to be saved did not answer what the function was asked before")
+// exercise lets a worker that will be saved answer what the function was asked, as often as its policy says, and returns how often
+// that was. All that is kept is asked once if it may be so many, and then again in turn, but not for long.
+func (n *Node) exercise(ctx context.Context, rev *revision, w worker.Worker) (answered int, err error) {
+	most, err := n.snapshotAfter(rev)
+	if err != nil || most == 0 {
+		return 0, err
 	}
-	return ctx.Err()
+	samples := n.gatherSamples(ctx, rev, most)
+	if len(samples) == 0 {
+		return 0, ctx.Err()
+	}
+	c := &check{n: n, w: &instance{rev: rev}}
+	began, all := time.Now(), n.slowly(rev.spec, askAll)
+	for answered < most && ctx.Err() == nil {
+		if took := time.Since(began); took > all || answered >= len(samples) && took > againTime {
+			break
+		}
+		if _, usable := c.answer(ctx, w, samples[answered%len(samples)], answered); !usable {
+			return answered, errors.New("the worker to be saved did not answer what the function was asked before")
+		}
+		answered++
+	}
+	return answered, ctx.Err()
+}
+
+// gatherSamples waits until there are as many samples as are enough, or no more come at the moment.
+func (n *Node) gatherSamples(ctx context.Context, rev *revision, enough int) []*compare.Sample {
+	count := func() int {
+		digests, own := rev.sampler.there()
+		return len(digests) + len(own)
+	}
+	n.mu.Lock()
+	invoked := n.engine.RevisionCounts(rev.id).Invocations > 0 // the first sample may be on its way to the disk
+	n.mu.Unlock()
+	if invoked {
+		began := time.Now()
+		tick := time.NewTicker(gatherQuiet / 5)
+		defer tick.Stop()
+		seen, since := count(), began
+		for now := began; seen < enough && now.Sub(since) < gatherQuiet && now.Sub(began) < gatherTime && ctx.Err() == nil; {
+			select {
+			case now = <-tick.C:
+			case <-ctx.Done():
+			}
+			if k := count(); k > seen {
+				seen, since = k, now
+			}
+		}
+	}
+	return n.collectSamples(rev)
+}
+
+// snapshotAfter is how many invocations a worker of a revision answers before it is saved.
+func (n *Node) snapshotAfter(rev *revision) (int, error) {
+	f, ok := n.opt.State.Function(rev.spec.Function)
+	if !ok {
+		return 0, nil // it is being deleted
+	}
+	p, err := n.opt.State.PolicyOf(f, n.opt.Defaults)
+	if err != nil || p.SnapshotAfter == nil {
+		return 0, err
+	}
+	return *p.SnapshotAfter, nil
 }
 
 // each asks a worker all questions once, while there is time, and returns how many it answered. False: it can be asked no
 // more.
 func (c *check) each(ctx context.Context, w worker.Worker, samples []*compare.Sample) (answered int, usable bool) {
-	until := time.Now().Add(askAll)
+	until := time.Now().Add(c.n.slowly(c.w.rev.spec, askAll))
 	for i, s := range samples {
 		if time.Now().After(until) || ctx.Err() != nil {
 			break
@@ -391,9 +458,9 @@ func (c *check) end(ctx context.Context, w worker.Worker) {
 
 // answer asks one question. False: the worker can be asked no more.
 func (c *check) answer(ctx context.Context, w worker.Worker, s *compare.Sample, number int) (*compare.Answer, bool) {
-	limit := min(c.w.rev.spec.Timeout, askTime)
-	if limit <= 0 {
-		limit = askTime
+	limit := c.n.slowly(c.w.rev.spec, askTime)
+	if own := c.w.rev.spec.Timeout; own > 0 {
+		limit = min(limit, own)
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

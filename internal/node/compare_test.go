@@ -17,6 +17,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/metadata"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
@@ -153,6 +154,46 @@ func TestWhatDiffersDoesNotServe(t *testing.T) {
 		v, _ := w.Revision(t.Context(), id)
 		if v.Rung != ladder.Native || v.Ladder[1].Check.Result != store.CheckSame {
 			t.Errorf("got %+v, %+v", v, v.Ladder[1].Check)
+		}
+		if err := w.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWhatDiffersIsNotTriedAgain: samples that a check asked before they were told to be there are no other ones.
+func TestWhatDiffersIsNotTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, &world{program: answering(func(s worker.Spec, payload string) (string, error) {
+			if s.Rung != ladder.HotSpot {
+				return `"wrong"`, nil
+			}
+			return payload, nil
+		})}, sampled20)
+		defer w.Close()
+		id := w.deploy(t, "hello", nil)
+		native := func() RungView {
+			v, _ := w.Revision(t.Context(), id)
+			return v.Ladder[1]
+		}
+		for n, payload := range []string{`{"a":1}`, `{"b":1}`} {
+			began := time.Now()
+			w.ask(t, id, payload)
+			time.Sleep(time.Second)
+			if err := w.Optimize(t.Context(), id, ladder.Native); err != nil {
+				t.Fatal(err)
+			}
+			for native().Failures == n && time.Since(began) < time.Hour {
+				w.ask(t, id, payload)
+				time.Sleep(time.Second)
+			}
+			if took := time.Since(began); n > 0 && took > sampleSettle {
+				t.Fatalf("the check of what was just asked ended after %s: too late to show something", took)
+			}
+			time.Sleep(24 * time.Hour)
+			if r := native(); r.Failures != n+1 || r.Phase.String() != "failed" || r.Check.Samples != n+1 {
+				t.Errorf("got %d checks of %d samples, want %d: %+v", r.Failures, r.Check.Samples, n+1, r)
+			}
 		}
 		if err := w.Drain(t.Context()); err != nil {
 			t.Error(err)
@@ -297,11 +338,9 @@ func TestACheckTeachesAll(t *testing.T) {
 		defer w.Close()
 		id := w.deploy(t, "hello", nil)
 		w.ask(t, id, `"One"`, `"Two"`)
-		if r := w.toNative(t, id, `"Three"`); r.Phase.String() != "failed" || r.Falls != 1 || !strings.Contains(r.Check.Reason, "a.One") {
+		// The wish outlives that check: what was missing is known now.
+		if r := w.toNative(t, id, `"Three"`); r.Phase.String() != "building" || r.Falls != 1 || !strings.Contains(r.Check.Reason, "a.One") {
 			t.Fatalf("got %+v, %+v", r, r.Check)
-		}
-		if err := w.Optimize(t.Context(), id, ladder.Native); err != nil {
-			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Minute)
 		if v, _ := w.Revision(t.Context(), id); v.Rung != ladder.Native || b.runs != 2 {
@@ -309,6 +348,32 @@ func TestACheckTeachesAll(t *testing.T) {
 		}
 		if err := w.Drain(t.Context()); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestACheckFindsWhatNoBinaryCanDo: then there is no further build, and a wish for one is refused with the reason.
+func TestACheckFindsWhatNoBinaryCanDo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &builder{time: 30 * time.Second}
+		w := open(t, &world{builder: b, program: answering(func(s worker.Spec, payload string) (string, error) {
+			if s.Rung != ladder.HotSpot && payload == `"defines"` {
+				fmt.Fprintf(s.Output, "%sunsupported] Classes cannot be defined at runtime by default when using ahead-of-time compilation\n   at a.B.c(B.java:1)\n", metadata.LackMark)
+				return "", &worker.ExitError{Exit: worker.Exit{Code: function.ExitMissingMetadata}}
+			}
+			return payload, nil
+		})}, sampled20)
+		defer w.Close()
+		id := w.deploy(t, "hello", nil)
+		w.ask(t, id, `"a"`, `"defines"`)
+		if r := w.toNative(t, id, `"b"`); r.Phase.String() != "failed" || !r.Never || !strings.Contains(r.Check.Reason, "Classes cannot be defined") {
+			t.Fatalf("got %+v, %+v", r, r.Check)
+		}
+		if err := w.Optimize(t.Context(), id, ladder.Native); !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "Classes cannot be defined") {
+			t.Errorf("asked for: %v", err)
+		}
+		if b.runs != 1 {
+			t.Errorf("%d builds", b.runs)
 		}
 	})
 }
@@ -497,4 +562,101 @@ func TestWorkersDuringACheck(t *testing.T) {
 			t.Error("no worker was seen that checks")
 		}
 	})
+}
+
+// TestASnapshotWaitsForABurst: a worker is saved when the burst that led to that is over, and has answered all kinds of its invocations.
+func TestASnapshotWaitsForABurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		asked := map[string]int{}
+		w := &world{program: answering(func(s worker.Spec, payload string) (string, error) {
+			if s.ID == "saved" {
+				mu.Lock()
+				asked[payload]++
+				mu.Unlock()
+			}
+			return payload, nil
+		})}
+		open(t, w, func(o *Options) { sampled20(o); o.Defaults.SnapshotAfter = ptr(12) })
+		defer w.Close()
+		id := w.deploy(t, "f", func(s *function.Spec) { s.Timeout = 10 * time.Second })
+		w.ask(t, id, "0")
+		time.Sleep(50 * time.Millisecond)
+		rev, _ := w.lookup(id)
+		rev.sampler.mu.Lock()
+		clear(rev.sampler.kept) // as if it was not on the disk yet
+		rev.sampler.mu.Unlock()
+		saved, err := w.driver.Start(t.Context(), worker.Spec{ID: "saved", Revision: rev.spec})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var burst sync.WaitGroup
+		burst.Go(func() {
+			for i := range 7 {
+				time.Sleep(300 * time.Millisecond)
+				w.ask(t, id, fmt.Sprint(1+i))
+			}
+		})
+		began := time.Now()
+		n, err := w.exercise(t.Context(), rev, saved)
+		took := time.Since(began)
+		burst.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil || n != 12 || len(asked) != 7 || took > 4*time.Second {
+			t.Errorf("answered %d of %d kinds after %v: %v; want 12 of 7", n, len(asked), took, err)
+		}
+		if err := saved.Stop(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestWhatAWorkerAnswersBeforeItIsSaved: as much as the function's policy says of what it was asked, all of it once and then again.
+func TestWhatAWorkerAnswersBeforeItIsSaved(t *testing.T) {
+	for _, tt := range []struct {
+		after *int
+		slow  time.Duration
+		want  string
+	}{
+		{nil, 0, ""},
+		{ptr(0), 0, ""},
+		{ptr(2), 0, "a b"},
+		{ptr(3), 0, "a b c"},
+		{ptr(7), 0, "a b c a b c a"},
+		{ptr(100), 4 * time.Second, "a b c"}, // not again for more than ten seconds
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			var asked []string
+			w := &world{program: answering(func(s worker.Spec, payload string) (string, error) {
+				if s.ID == "saved" {
+					mu.Lock()
+					asked = append(asked, strings.Trim(payload, `"`))
+					mu.Unlock()
+					time.Sleep(tt.slow)
+				}
+				return payload, nil
+			})}
+			open(t, w, func(o *Options) { sampled20(o); o.Defaults.SnapshotAfter = tt.after })
+			defer w.Close()
+			id := w.deploy(t, "f", func(s *function.Spec) { s.Timeout = 10 * time.Second })
+			for _, payload := range []string{`"a"`, `"b"`, `"c"`} {
+				w.ask(t, id, payload)
+				time.Sleep(time.Second)
+			}
+			rev, _ := w.lookup(id)
+			saved, err := w.driver.Start(t.Context(), worker.Spec{ID: "saved", Revision: rev.spec})
+			if err != nil {
+				t.Fatal(err)
+			}
+			n, err := w.exercise(t.Context(), rev, saved)
+			if got := strings.Join(asked, " "); err != nil || got != tt.want || n != len(asked) {
+				t.Errorf("after %v: asked %q, says %d, %v: want %q", tt.after, got, n, err, tt.want)
+			}
+			if err := saved.Stop(t.Context(), 0); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

@@ -21,6 +21,8 @@ type Event struct {
 	Worker   string              `json:"worker,omitempty"`
 	Reason   string              `json:"reason,omitempty"`
 	Data     json.RawMessage     `json:"data,omitempty"`
+	// Node is where it happened, of several nodes. Each counts its own.
+	Node string `json:"node,omitempty"`
 }
 
 // eventBuffer is how many events a reader may be behind before it misses some.

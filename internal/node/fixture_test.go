@@ -33,6 +33,8 @@ type state struct {
 	// full makes writes of pipelines fail, and refused counts them.
 	full    bool
 	refused int
+	// changed, if set, is told of pipelines that were written by one of several nodes.
+	changed func(function.RevisionID)
 }
 
 func newState() *state {
@@ -152,6 +154,8 @@ type builder struct {
 	time    time.Duration
 	version string // of the tool chain
 	fails   func(*aot.Request) error
+	// profiles: it makes what takes profiles, and what is made with them.
+	profiles bool
 
 	mu   sync.Mutex
 	made map[aot.Key][]byte // metadata of each
@@ -160,6 +164,11 @@ type builder struct {
 
 // Name is that of the real one, whose place it takes in the ladders.
 func (b *builder) Name() string { return ladder.BuilderNative }
+
+// Makes implements aot.Choosy.
+func (b *builder) Makes(row *ladder.Rung) bool {
+	return b.profiles || row.Serves() && row.Also == ladder.RecordingNone
+}
 
 func (b *builder) Drop(key aot.Key) error {
 	b.mu.Lock()
@@ -228,10 +237,10 @@ func (w *world) Launch(_ context.Context, l Launch) (worker.Spec, error) {
 }
 
 // Recorded implements Launcher.
-func (w *world) Recorded(_ ladder.Recording, dir string) (string, bool) {
+func (w *world) Recorded(_ ladder.Recording, dir string) (string, error) {
 	file := filepath.Join(dir, "recording")
 	_, err := os.Stat(file)
-	return file, err == nil
+	return file, err
 }
 
 // Uses implements Launcher.

@@ -156,3 +156,61 @@ func TestAChangeOfConfigurationIsNoRestart(t *testing.T) {
 		}
 	})
 }
+
+// TestABuildKnowsTheSamples: what the tracer was not asked, because other workers were, is rehearsed with it before a build: a
+// check asks that. Nothing is rehearsed twice, and nothing where artifacts are not compared.
+func TestABuildKnowsTheSamples(t *testing.T) {
+	for _, checked := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &builder{time: time.Second}
+			var mu sync.Mutex
+			rehearsed := map[string]int{}
+			w := open(t, &world{builder: b, program: func(s worker.Spec) fake.Program {
+				seen := []string{"Start"}
+				p := answering(func(_ worker.Spec, payload string) (string, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if records(s) == "metadata" && s.Trial { // the one that serves is not asked these, say
+						seen = append(seen, payload)
+						rehearsed[payload]++
+					}
+					return payload, nil
+				})(s)
+				if records(s) == "metadata" {
+					p.Trace = func() []byte {
+						mu.Lock()
+						defer mu.Unlock()
+						return []byte(`{"reflection":[{"type":"a.` + strings.Join(seen, `"},{"type":"a.`) + `"}]}`)
+					}
+				}
+				return p
+			}}, func(o *Options) { sampled20(o); o.Defaults.Compare = ptr(checked) })
+			defer w.Close()
+			id := w.deploy(t, "hello", nil)
+			w.ask(t, id, "One", "Two") // before anything records
+			time.Sleep(time.Minute)
+			w.toNative(t, id, "Three")
+			if err := w.Optimize(t.Context(), id, ladder.NativeOptimized); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			mu.Lock()
+			defer mu.Unlock()
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if len(b.made) == 0 {
+				t.Fatal("nothing was built")
+			}
+			for _, doc := range b.made {
+				if all := strings.Contains(string(doc), "a.One") && strings.Contains(string(doc), "a.Two"); all != checked {
+					t.Errorf("checked %t: made from %s", checked, doc)
+				}
+			}
+			for payload, n := range rehearsed {
+				if n != 1 || !checked {
+					t.Errorf("checked %t: %s was rehearsed %d times", checked, payload, n)
+				}
+			}
+		})
+	}
+}

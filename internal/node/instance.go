@@ -38,7 +38,7 @@ type instance struct {
 	record    string       // the folder of what it records on this host; empty if it does not
 	found     [32]byte     // hash of the metadata that was read there last; the keeper's and its poller's, one after the other
 	broken    int          // traces in a row that were no metadata; likewise
-	rehearsed bool         // samples took the place of its invocations; the poller's
+	stoodIn   bool         // samples took the place of its invocations; the poller's
 	out       *logs.Writer // nil without logs
 	hint      *hint        // of a binary
 
@@ -197,10 +197,10 @@ func (n *Node) keep(w *instance, artifact string) {
 		n.log.Error("stop worker", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 	}
 	n.account(w)
-	switch w.recording {
-	case ladder.RecordingMetadata:
+	switch {
+	case w.recording == ladder.RecordingMetadata:
 		n.collect(context.WithoutCancel(ctx), w, true)
-	case ladder.RecordingClasses:
+	case w.recording.AtEnd():
 		n.take(w)
 	}
 	n.tidy(w)

@@ -296,7 +296,7 @@ func (n *Node) run(ctx context.Context, c *call, inv *worker.Invocation) (ran, f
 	case err == nil:
 		res.Outcome, res.Payload, res.Body, res.ErrorType, res.ContentType = out.Outcome, out.Payload, out.Body, out.ErrorType, out.ContentType
 	case errors.As(err, &exit) && exit.Exit.Stopped && n.ctx.Err() != nil:
-		return res, function.OutcomeCrashed, ErrDraining
+		return res, function.OutcomeCrashed, ErrStopped
 	case errors.As(err, &exit) && exit.NotTaken:
 		return res, function.OutcomeUnknown, nil
 	case errors.As(err, &exit):
@@ -313,7 +313,7 @@ func (n *Node) run(ctx context.Context, c *call, inv *worker.Invocation) (ran, f
 		n.sample(w, sampleOf(inv, &res.Result), res.Duration)
 	}
 	n.ended(ctx, c, w, &res.Result, &own, queued)
-	if tail, _ := ctx.Value(tailKey{}).(bool); tail && w.out != nil {
+	if WantsTail(ctx) && w.out != nil {
 		w.out.Settle(50 * time.Millisecond)
 		res.Log = w.out.Tail()
 	}

@@ -12,12 +12,40 @@ import (
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
+// emulated is how many times as long as on a real processor a worker may take to become ready where it is emulated:
+// a JVM takes some 15 times as long.
+const emulated = 20
+
+// askedEmulated is how many times as long a worker may take there to answer a check: a JVM's first answer takes some 6 s.
+const askedEmulated = 5
+
 // initTimeout is how long a worker of a revision may take to become ready.
 func (n *Node) initTimeout(spec *function.Spec) time.Duration {
+	limit := n.opt.InitTimeout
 	if spec.Kind == function.KindWeb {
-		return n.opt.WebInitTimeout
+		limit = n.opt.WebInitTimeout
 	}
-	return n.opt.InitTimeout
+	if n.capabilities(spec).Emulated {
+		limit *= emulated
+	}
+	return limit
+}
+
+// slowly is how long something may take of a revision's workers that takes so long at most on a real processor.
+func (n *Node) slowly(spec *function.Spec, limit time.Duration) time.Duration {
+	if n.capabilities(spec).Emulated {
+		return limit * askedEmulated
+	}
+	return limit
+}
+
+// capabilities of the workers of a revision; none where its driver is not there.
+func (n *Node) capabilities(spec *function.Spec) worker.Capabilities {
+	d, err := worker.DriverOf(n.opt.Driver, spec)
+	if err != nil {
+		return worker.Capabilities{}
+	}
+	return d.Capabilities()
 }
 
 // limitOf is how long a start may take: as the engine says, or, where it does not (a check), as any of its kind.

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/machine"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
@@ -109,4 +111,57 @@ func TestNoHTTPAnswer(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// emulating is a driver whose processor is emulated for functions that say so.
+type emulating struct{ *fake.Driver }
+
+func (e emulating) For(rev *function.Spec) (worker.Driver, error) {
+	switch rev.Driver {
+	case "slow":
+		return slowDriver{e.Driver}, nil
+	case "gone":
+		return nil, worker.ErrNoDriver
+	}
+	return e.Driver, nil
+}
+
+type slowDriver struct{ *fake.Driver }
+
+func (slowDriver) Capabilities() worker.Capabilities {
+	return worker.Capabilities{Emulated: true, Snapshot: true, OverheadMiB: 100}
+}
+
+// TestDriversOfFunctions: what a function's workers can, and how long they may take, goes by its own driver.
+func TestDriversOfFunctions(t *testing.T) {
+	w := open(t, &world{}, func(o *Options) { o.Driver = emulating{o.Driver.(*fake.Driver)} })
+	defer w.Close()
+	w.builders[ladder.BuilderSnapshot] = w.builder
+	for driver, times := range map[string]time.Duration{"": 1, "slow": emulated, "gone": 1} {
+		spec := &function.Spec{Kind: function.KindHandler, Driver: driver}
+		if got, want := w.initTimeout(spec), w.opt.InitTimeout*times; got != want {
+			t.Errorf("%q: a start may take %v, want %v", driver, got, want)
+		}
+		if got := w.slowly(spec, time.Second); (got > time.Second) != (driver == "slow") {
+			t.Errorf("%q: an answer may take %v", driver, got)
+		}
+		l, err := w.ladderOf(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		snapshots := slices.ContainsFunc(l.Rungs, func(r ladder.Rung) bool { return r.Artifact == ladder.ArtifactSnapshot })
+		if snapshots != (driver == "slow") {
+			t.Errorf("%q: its ladder has snapshots: %v", driver, snapshots)
+		}
+	}
+	w.call(t, w.deploy(t, "plain", nil), "1")
+	before := w.Counts().ReservedMiB
+	id := w.deploy(t, "slow", func(s *function.Spec) { s.Driver = "slow" })
+	w.call(t, id, "1")
+	if got := w.Counts().ReservedMiB - before; got != 512+100 {
+		t.Errorf("a worker of 512 MiB with a monitor reserves %d MiB", got)
+	}
+	if s, ok := w.Standing(id); !ok || s.MiB != 612 || s.Driver != "slow" {
+		t.Errorf("other nodes are told %+v", s)
+	}
 }

@@ -86,6 +86,11 @@ type Options struct {
 	RecordingBytes int64
 	// Dir is for files of running workers, and for recordings; the node owns it.
 	Dir string
+	// Peers, if set, are the other nodes of a cluster, Name is this one's among them; State is a SharedState then.
+	Peers Peers
+	Name  string
+	// Fetch, if set, gets an artifact from another node, so that Lookup finds it. It leaves nothing behind where it fails.
+	Fetch func(ctx context.Context, w Wanted) error
 	// Record, if set, takes every event with its actions, for a replay.
 	Record Recorder
 	// Log takes what an operator should know; nil: nothing.
@@ -97,9 +102,9 @@ type Launcher interface {
 	// Launch returns the sandbox to start. It may unpack and look things up. An error means that
 	// this revision cannot run so; aot.ErrStale: that its artifact does not fit this machine any more.
 	Launch(ctx context.Context, l Launch) (worker.Spec, error)
-	// Recorded returns the file that a recorder left in its folder at its end; false if it left none
+	// Recorded returns the file that a recorder left in its folder at its end; the error says why it left none
 	// that can be used. Nothing in that folder is to be trusted.
-	Recorded(what ladder.Recording, dir string) (file string, ok bool)
+	Recorded(what ladder.Recording, dir string) (file string, err error)
 	// Uses reports whether a worker that was started with an artifact really uses it; true where that
 	// cannot be told. A JVM goes on without a cache that it refuses, and says nothing.
 	Uses(w worker.Worker, rung ladder.Rung, artifact string) bool
@@ -178,9 +183,23 @@ var (
 	ErrNotFound = errors.New("no such revision on this node")
 	// ErrDraining is returned while the node shuts down.
 	ErrDraining = errors.New("the node is shutting down")
+	// ErrStopped is an ErrDraining of an invocation that had begun.
+	ErrStopped = fmt.Errorf("%w, and did not let the invocation end", ErrDraining)
 	// ErrConflict is returned for what cannot be done to a revision in its state.
 	ErrConflict = errors.New("cannot be done now")
 )
+
+// LostError is another node that took an invocation, or may have, and went away before it answered. The invocation may have run.
+type LostError struct {
+	Node string
+	Err  error
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("the node %s, which had the invocation, went away before it answered (%v); the invocation may have run", e.Node, e.Err)
+}
+
+func (e *LostError) Unwrap() error { return e.Err }
 
 // RejectError is an invocation that was refused because of a limit.
 type RejectError struct{ Reason engine.Reason }
@@ -196,8 +215,8 @@ type Node struct {
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
 
-	builders map[string]aot.Builder           // by name; read-only
-	ladders  map[function.Kind]*ladder.Ladder // under mu: those that this node can build for
+	builders map[string]aot.Builder       // by name; read-only
+	ladders  map[ladderKey]*ladder.Ladder // under mu: those that this node can build for
 
 	revisions sync.Map // function.RevisionID -> *revision, those that take invocations
 	cores     cores
@@ -219,10 +238,13 @@ type Node struct {
 	closed    bool
 	drained   chan struct{}
 
-	writes  writer
-	samples samples
-	events  bus
-	totals  totals
+	writes   writer
+	follower follower
+	fetches  fetches
+	wishes   wishes
+	samples  samples
+	events   bus
+	totals   totals
 }
 
 // totals are counters since the start, for Snapshot.
@@ -262,7 +284,7 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 	n := &Node{
 		opt: opt, log: opt.Log, began: time.Now(),
 		engine: engine.New(engine.NodeConfig{}, opt.Policy), functions: map[function.Name]*fn{},
-		drained: make(chan struct{}), builders: map[string]aot.Builder{}, ladders: map[function.Kind]*ladder.Ladder{},
+		drained: make(chan struct{}), builders: map[string]aot.Builder{}, ladders: map[ladderKey]*ladder.Ladder{},
 	}
 	for _, b := range opt.Builders {
 		n.builders[b.Name()] = b
@@ -286,6 +308,10 @@ func Open(ctx context.Context, opt Options) (*Node, error) {
 	if err := n.openSamples(); err != nil {
 		n.stop()
 		return nil, fmt.Errorf("open the folder of samples: %w", err)
+	}
+	if err := n.startFollowing(); err != nil {
+		n.stop()
+		return nil, fmt.Errorf("listen to other nodes: %w", err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -317,6 +343,10 @@ func (n *Node) do(a *engine.Action) {
 		w.uses++
 		w.served++
 		c.worker, c.cold = w, a.Cold
+		if w.rev.follows {
+			w.rev.did(a.Cold)
+			n.use(w.rev)
+		}
 		c.signal()
 	case engine.ActionStart:
 		n.startWorker(a)
@@ -408,6 +438,7 @@ func (n *Node) Close() error {
 	}
 	n.stop()
 	n.mu.Unlock()
+	n.follower.stop()
 	err := n.opt.Driver.Close()
 	n.wg.Wait()
 	n.writes.close()

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -24,6 +23,8 @@ type document struct {
 	// chain the key is another, and they may not), by rung.
 	Keys   map[function.Rung]aot.Key `json:"keys,omitempty"`
 	Failed map[function.Rung]aot.Key `json:"failed,omitempty"`
+	// Digests are those of the artifacts that other nodes may take (aot.Movable), by rung.
+	Digests map[function.Rung]string `json:"digests,omitempty"`
 	// Checks are the last ones, by rung; OwnSamples is the SHA-256 of the user's samples that were asked last.
 	Checks     map[function.Rung]*store.Check `json:"checks,omitempty"`
 	OwnSamples string                         `json:"ownSamples,omitempty"`
@@ -36,11 +37,18 @@ func (n *Node) record(a *engine.Action) {
 	if !ok || rev == nil {
 		return
 	}
-	d := document{Saved: saved, Keys: map[function.Rung]aot.Key{}, Failed: map[function.Rung]aot.Key{}}
+	if rev.follows {
+		n.fellHere(rev, a, &saved)
+		return
+	}
+	d := document{Saved: saved, Keys: map[function.Rung]aot.Key{}, Failed: map[function.Rung]aot.Key{}, Digests: map[function.Rung]string{}}
 	for i := range rev.artifacts {
 		name := rev.ladder.Rungs[i].Name
 		if r := saved.Rung(name); r != nil && r.Phase == pipeline.PhaseReady {
 			d.Keys[name] = rev.artifacts[i].key
+			if digest := rev.artifacts[i].digest; digest != "" {
+				d.Digests[name] = digest
+			}
 		}
 		if key := rev.artifacts[i].failed; key != "" {
 			d.Failed[name] = key
@@ -201,8 +209,8 @@ func (s *writer) store(n *Node, w write, steps []store.Transition) {
 	var deadline <-chan time.Time
 	closing := n.ctx.Done()
 	for wait := minRewrite; n.stored(w.rev); wait = min(2*wait, maxRewrite) {
-		err := n.opt.State.PutPipeline(context.Background(), w.rev.spec.ID, w.doc, steps...)
-		if err == nil {
+		settled, err := n.putPipeline(w, steps)
+		if settled {
 			return
 		}
 		if errors.Is(err, store.ErrTooLarge) { // it will always be

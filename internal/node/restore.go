@@ -58,7 +58,7 @@ func (n *Node) restore(ctx context.Context, rev *revision, parent function.Revis
 // ready reports whether an artifact that is made from a recording is there.
 func ready(l *ladder.Ladder, s *pipeline.Saved, x ladder.Recording) bool {
 	for id := 1; id < len(l.Rungs); id++ {
-		if r := s.Rung(l.Rungs[id].Name); l.Rungs[id].From == x && r != nil && r.Phase == pipeline.PhaseReady {
+		if r := s.Rung(l.Rungs[id].Name); l.Rungs[id].Needs(x) && r != nil && r.Phase == pipeline.PhaseReady {
 			return true
 		}
 	}
@@ -77,7 +77,11 @@ func (n *Node) restoreRung(ctx context.Context, rev *revision, id ladder.ID, r *
 		return
 	}
 	if res, ok := builder.Lookup(d.Keys[row.Name]); ok {
-		b.dir, b.key = res.Dir, res.Key
+		b.take(built{dir: res.Dir, key: res.Key, digest: d.Digests[row.Name]})
+		if b.digest == "" { // made while this was the only node
+			b.digest = n.digest(builder, b.key)
+			rev.unlisted = rev.unlisted || b.digest != ""
+		}
 		r.DiskMB = float64(res.Cost.Size) / 1e6
 		return
 	}
@@ -183,6 +187,7 @@ func (n *Node) inherit(ctx context.Context, rev *revision, parent function.Revis
 	if rec.Phase == pipeline.PhaseAbsent {
 		rec.Phase = pipeline.PhaseRecording
 	}
+	n.inheritFiles(rev, parent, d, &s)
 	for id := 1; id < len(rev.ladder.Rungs); id++ {
 		row := &rev.ladder.Rungs[id]
 		if row.From != ladder.RecordingMetadata {

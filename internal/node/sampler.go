@@ -63,6 +63,7 @@ type sampler struct {
 	ownSHA  string                 // of their document
 	version uint32                 // of the samples: it grows when there are others
 	asked   map[string]bool        // digests of those in the last check
+	traced  map[string]bool        // digests of those that were rehearsed with the tracer
 	settle  *time.Timer            // runs while new ones are waited for
 	checked map[function.Rung]*store.Check
 }
@@ -310,16 +311,40 @@ func (n *Node) putSample(rev *revision, s *compare.Sample) error {
 	return os.Rename(file+".new", file)
 }
 
-// settled gives the engine new samples.
+// settled gives the engine new samples. They are no other ones if a check has asked them all meanwhile.
 func (n *Node) settled(rev *revision) {
-	rev.sampler.mu.Lock()
-	rev.sampler.settle = nil
-	rev.sampler.mu.Unlock()
-	n.otherSamples(rev, false)
+	m := &rev.sampler
+	m.mu.Lock()
+	m.settle = nil
+	for digest, k := range m.kept {
+		if k.written && !m.asked[digest] {
+			m.version++
+			break
+		}
+	}
+	m.mu.Unlock()
+	n.tellSamples(rev, false)
 }
 
-// otherSamples tells the engine that there are others. All: all artifacts are to be compared with them.
-func (n *Node) otherSamples(rev *revision, all bool) {
+// asks notes what a check asks, and returns the version of that: another one than before if the last check did not ask
+// all of it.
+func (m *sampler) asks(samples []*compare.Sample) uint32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	asked, others := map[string]bool{}, false
+	for _, s := range samples {
+		asked[s.Digest] = true
+		others = others || !m.asked[s.Digest]
+	}
+	if others && (m.asked != nil || m.version == 0) {
+		m.version++
+	}
+	m.asked = asked
+	return m.version
+}
+
+// tellSamples tells the engine which samples there are. All: all artifacts are to be compared with them.
+func (n *Node) tellSamples(rev *revision, all bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed || rev.gone {
@@ -327,9 +352,11 @@ func (n *Node) otherSamples(rev *revision, all bool) {
 	}
 	m := &rev.sampler
 	m.mu.Lock()
-	m.version++
 	version := m.version
 	m.mu.Unlock()
+	if version == 0 {
+		return // they were dropped meanwhile
+	}
 	n.step(engine.Event{Kind: engine.EventSamples, Revision: rev.id, Version: version, Complete: all})
 	n.record(&engine.Action{Revision: rev.id}) // the version is part of what is saved
 }
@@ -375,24 +402,38 @@ func (n *Node) forgetSamples(rev *revision) {
 	}
 }
 
-// collectSamples are what a check asks: what differed before, the user's own, and what was sampled.
-func (n *Node) collectSamples(rev *revision) []*compare.Sample {
-	m := &rev.sampler
-	var digests []string
-	var all []*compare.Sample
+// there are the digests of what is on the disk, and what the user gave beside that.
+func (m *sampler) there() (digests []string, own []*compare.Sample) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	for digest, k := range m.kept {
 		if k.written {
 			digests = append(digests, digest)
 		}
 	}
-	for i := range m.own {
-		if k := m.kept[m.own[i].Digest]; k == nil || !k.written {
-			own := m.own[i]
-			all = append(all, &own)
+	for _, s := range m.own {
+		if k := m.kept[s.Digest]; k == nil || !k.written {
+			own = append(own, &s)
 		}
 	}
-	m.mu.Unlock()
+	return digests, own
+}
+
+// rehearses reports whether a sample was rehearsed already, and notes that it is.
+func (m *sampler) rehearses(digest string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.traced[digest]
+	if m.traced == nil {
+		m.traced = map[string]bool{}
+	}
+	m.traced[digest] = true
+	return known
+}
+
+// collectSamples are what a check asks of a revision: what differed before, the user's own, and what was sampled.
+func (n *Node) collectSamples(rev *revision) []*compare.Sample {
+	digests, all := rev.sampler.there()
 	for _, digest := range digests { // from the disk: nobody must wait for that
 		if s, err := readSample(n.sampleFile(rev, digest)); err == nil {
 			all = append(all, s)
@@ -413,15 +454,6 @@ func (n *Node) collectSamples(rev *revision) []*compare.Sample {
 		}
 		return a.At.Compare(b.At)
 	})
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.asked = map[string]bool{}
-	for _, s := range all {
-		m.asked[s.Digest] = true
-	}
-	if len(all) > 0 {
-		m.version = max(m.version, 1)
-	}
 	return all
 }
 
@@ -483,7 +515,11 @@ func (n *Node) setOwn(ctx context.Context, rev *revision, f *store.Function) boo
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.own, m.ownSHA = own, sha
-	return !known && len(own) > 0
+	if known || len(own) == 0 {
+		return false
+	}
+	m.version++
+	return true
 }
 
 // sampleOf is a sample of an invocation.

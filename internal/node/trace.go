@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/cloudjit/cloudjit/internal/compare"
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
@@ -29,7 +31,7 @@ func (n *Node) poll(ctx context.Context, w *instance) {
 		select {
 		case <-wait.C:
 			began := time.Now()
-			n.rehearse(ctx, w)
+			n.standIn(ctx, w)
 			n.collect(ctx, w, false)
 			wait.Reset(max(n.opt.TracePeriod, traceShare*time.Since(began)))
 		case <-ctx.Done():
@@ -41,46 +43,56 @@ func (n *Node) poll(ctx context.Context, w *instance) {
 // rehearseAfter is how long a recorder that an operator waits for may go without an invocation.
 const rehearseAfter = 3 * time.Second
 
-// rehearse takes the place of traffic that does not come: where an operator waits for an artifact and nobody invokes the
-// function, a recorder without a network answers once what the function was asked before.
-func (n *Node) rehearse(ctx context.Context, w *instance) {
+// standIn takes the place of traffic that does not come: where an operator waits for an artifact and nobody invokes the
+// function, what it was asked before is rehearsed once.
+func (n *Node) standIn(ctx context.Context, w *instance) {
 	n.mu.Lock()
 	idle := w.served == 0 && w.uses == 0 && n.engine.RevisionCounts(w.rev.id).Invocations > 0
 	n.mu.Unlock()
-	if w.rehearsed || !idle || !w.rev.wished.Load() || time.Since(w.began) < rehearseAfter {
+	if w.stoodIn || !idle || !w.rev.wished.Load() || time.Since(w.began) < rehearseAfter {
 		return
 	}
-	w.rehearsed = true
-	samples := n.collectSamples(w.rev)
+	w.stoodIn = true
+	n.rehearse(ctx, w.rev)
+}
+
+// rehearse lets a worker with the tracer, without a network, answer the samples that none has rehearsed yet. A check asks the
+// binary all of them: what one of them needs and the tracer has not seen would cost another build. Nothing is lost where
+// that cannot be done: the check finds it then. A function whose artifacts are not compared has no samples.
+func (n *Node) rehearse(ctx context.Context, rev *revision) {
+	if rev.refused.Load() != nil {
+		return
+	}
+	samples := slices.DeleteFunc(n.collectSamples(rev), func(s *compare.Sample) bool { return rev.sampler.rehearses(s.Digest) })
 	if len(samples) == 0 {
 		return
 	}
-	own := &instance{
-		name: w.name + "-rehearsal", rev: w.rev, rung: ladder.First, row: &w.rev.ladder.Rungs[ladder.First], recording: w.recording, began: time.Now(),
+	w := &instance{
+		name: ulid.Make().String() + "-rehearsal", rev: rev, rung: ladder.First, row: &rev.ladder.Rungs[ladder.First], recording: ladder.RecordingMetadata, began: time.Now(),
 	}
-	defer n.tidy(own)
-	c := &check{n: n, w: own}
-	r := run{rung: own.rung, launch: Launch{Rung: *own.row, Recording: own.recording}}
-	if err := n.recordInto(own, &r.launch); err != nil {
-		n.log.Warn("a worker cannot record", telemetry.KeyWorker, own.name, telemetry.KeyError, err)
+	defer n.tidy(w)
+	c := &check{n: n, w: w}
+	r := run{rung: w.rung, launch: Launch{Rung: *w.row, Recording: w.recording}}
+	if err := n.recordInto(w, &r.launch); err != nil {
+		n.log.Warn("a worker cannot record", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 		return
 	}
 	var err error
-	if own.worker, err = c.start(ctx, &r); err != nil {
-		n.log.Warn("no worker came up to answer samples for a recording", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyError, err)
+	if w.worker, err = c.start(ctx, &r); err != nil {
+		n.log.Warn("no worker came up to answer samples for a recording", telemetry.KeyFunction, rev.fn.name, telemetry.KeyError, err)
 		return
 	}
-	answered, _ := c.each(ctx, own.worker, samples)
-	own.served = int64(answered)
+	answered, _ := c.each(ctx, w.worker, samples)
+	w.served = int64(answered)
 	select {
 	case <-time.After(traceSettles):
 	case <-ctx.Done():
 	}
-	if err := own.worker.Stop(context.WithoutCancel(ctx), n.opt.StopGrace); err != nil {
-		n.log.Error("stop worker", telemetry.KeyWorker, own.name, telemetry.KeyError, err)
+	if err := w.worker.Stop(context.WithoutCancel(ctx), n.opt.StopGrace); err != nil {
+		n.log.Error("stop worker", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 	}
-	n.log.Info("samples were answered for a recording", telemetry.KeyFunction, w.rev.fn.name, telemetry.KeyRevision, w.rev.spec.ID, "samples", own.served)
-	n.collect(context.WithoutCancel(ctx), own, true)
+	n.log.Info("samples were answered for a recording", telemetry.KeyFunction, rev.fn.name, telemetry.KeyRevision, rev.spec.ID, "samples", answered)
+	n.collect(context.WithoutCancel(ctx), w, true)
 }
 
 const (
@@ -170,9 +182,18 @@ func (n *Node) unreadable(w *instance, err error) {
 // traceSettles is how long after an invocation what it traced is surely on disk: the tracer writes once a second.
 const traceSettles = 1500 * time.Millisecond
 
-// newestTrace is the version of a revision's metadata with all that was traced until now: what the last invocations
-// of a recorder did is waited for. A build of minutes would miss it else.
-func (n *Node) newestTrace(ctx context.Context, rev *revision, version uint32) uint32 {
+// newestMetadata is the version of a revision's metadata, at least the given one, with all that can be known now: what the last
+// invocations of a recorder did, and what the samples need. A build of minutes would miss it else.
+func (n *Node) newestMetadata(ctx context.Context, rev *revision, version uint32) uint32 {
+	n.newestTrace(ctx, rev)
+	n.rehearse(ctx, rev)
+	rev.metaMu.Lock()
+	defer rev.metaMu.Unlock()
+	return max(version, rev.version)
+}
+
+// newestTrace waits for what the last invocations of a recorder did.
+func (n *Node) newestTrace(ctx context.Context, rev *revision) {
 	n.mu.Lock()
 	var w *instance
 	wait := time.Duration(0)
@@ -186,19 +207,16 @@ func (n *Node) newestTrace(ctx context.Context, rev *revision, version uint32) u
 	}
 	n.mu.Unlock()
 	if w == nil {
-		return version
+		return
 	}
 	if wait > 0 {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return version
+			return
 		}
 	}
 	n.collect(ctx, w, false)
-	rev.metaMu.Lock()
-	defer rev.metaMu.Unlock()
-	return max(version, rev.version)
 }
 
 // unservedTrace is how long a recorder that an operator's wish started waits for an invocation of a function that
@@ -354,6 +372,9 @@ func (n *Node) merge(ctx context.Context, rev *revision, found *metadata.Set, wh
 	rev.meta, rev.version = all, uint32(version)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if rev.follows {
+		n.say(&news{Kind: "learnt", Revision: rev.spec.ID, Version: rev.version})
+	}
 	if !rev.gone && !n.closed {
 		n.step(engine.Event{Kind: engine.EventRecording, Revision: rev.id, Recording: ladder.RecordingMetadata, Version: rev.version})
 		n.record(&engine.Action{Revision: rev.id, Reason: engine.ReasonNone}) // the version is part of what is saved

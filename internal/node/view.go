@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
@@ -17,7 +19,9 @@ import (
 
 // WorkerView is one worker, for people.
 type WorkerView struct {
-	ID       string              `json:"id"`
+	ID string `json:"id"`
+	// Node is where it runs, of several nodes.
+	Node     string              `json:"node,omitempty"`
 	Function function.Name       `json:"function"`
 	Revision function.RevisionID `json:"revision"`
 	Version  string              `json:"version"`
@@ -239,6 +243,9 @@ func (n *Node) Optimize(_ context.Context, id function.RevisionID, rung function
 		}
 		return fmt.Errorf("optimize %s: %w: no rung %q here: its rungs are %s%s", id, ErrConflict, rung, strings.Join(names, ", "), n.lacks(rev.spec.Kind, rung))
 	}
+	if row := &l.Rungs[want]; !row.Serves() {
+		return fmt.Errorf("optimize %s: %w: workers of %s only record a %s, for the rung that is made with it", id, ErrConflict, row.Name, row.Recorder)
+	}
 	if want == ladder.First {
 		return fmt.Errorf("optimize %s: %w: %s needs nothing made%s", id, ErrConflict, l.RungName(want), n.lacks(rev.spec.Kind, ladder.Native))
 	}
@@ -248,7 +255,7 @@ func (n *Node) Optimize(_ context.Context, id function.RevisionID, rung function
 // lacks says that a rung of a kind's whole ladder is missing because this node has no builder for it.
 func (n *Node) lacks(kind function.Kind, rung function.Rung) string {
 	whole := ladder.Of(kind)
-	if id, ok := whole.Find(rung); ok && n.builders[whole.Rungs[id].Builder] == nil && id != ladder.First {
+	if id, ok := whole.Find(rung); ok && id != ladder.First && !n.makes(&whole.Rungs[id]) {
 		return fmt.Sprintf("; this node has no builder for %s (\"cloudjit doctor\" says why)", rung)
 	}
 	return ""
@@ -315,6 +322,14 @@ func (n *Node) operate(rev *revision, what string, ev engine.Event) error {
 		case saved.Rung(name).Phase == pipeline.PhaseReady:
 			return fmt.Errorf("%s %s: %w: it is on rung %s already", what, id, ErrConflict, name)
 		}
+	}
+	if rev.follows {
+		w := &news{Kind: what, Revision: id, ID: ulid.Make().String()}
+		if ev.Kind == engine.EventOptimize {
+			w.Rung = rev.ladder.RungName(ev.Rung)
+		}
+		n.wg.Go(func() { n.tellWish(w) })
+		return nil
 	}
 	ev.Revision = rev.id
 	n.step(ev)

@@ -31,6 +31,9 @@ const (
 	// upgrade is by how much a further binary of a revision that has one has to pay more than its cost: its
 	// gain in speed is an estimate until it has run.
 	upgrade = 4
+	// profileTries is after how many failures in a row what is made from two recordings is not tried again: each try takes
+	// two builds of minutes.
+	profileTries = 3
 	// slower is by how much a rung may be slower than the fastest, as measurements vary.
 	slower = 1.1
 )
@@ -49,7 +52,7 @@ func (p *Ladder) Arrived(now int64, _ FunctionID, r RevisionID) { p.habit(r).arr
 func (h *habit) next(v *View) ladder.ID {
 	best := ladder.First
 	for i := range v.Rungs {
-		if v.Rungs[i].Ready && (h.cap == 0 || ladder.ID(i) < h.cap) {
+		if v.serves(i) && (h.cap == 0 || ladder.ID(i) < h.cap) {
 			best = ladder.ID(i)
 		}
 	}
@@ -111,12 +114,16 @@ func (p *Ladder) Decide(now int64, v *View) Decision {
 	if d.Make == ladder.First {
 		return d
 	}
-	from := v.Ladder.Rungs[d.Make].From
-	if from != ladder.RecordingNone && d.Record == ladder.RecordingNone && !v.Recorded[from] && !v.Crowded {
-		d.Record, d.Beside = from, true
+	for _, from := range [...]ladder.Recording{v.Ladder.Rungs[d.Make].From, v.Ladder.Rungs[d.Make].Also} {
+		if from != ladder.RecordingNone && d.Record == ladder.RecordingNone && !v.Recorded[from] && !v.Crowded {
+			d.Record, d.Beside = from, true
+		}
 	}
 	return d
 }
+
+// serves reports whether workers of a rung may serve now.
+func (v *View) serves(i int) bool { return v.Rungs[i].Ready && v.Ladder.Rungs[i].Serves() }
 
 // light is a light rung that can be made now; First: none.
 func light(v *View) ladder.ID {
@@ -149,7 +156,7 @@ func (p *Ladder) weighed(now int64, v *View, h *habit) ladder.ID {
 		if v.Rungs[i].Making {
 			return ladder.First // one at a time
 		}
-		if v.Rungs[i].Ready {
+		if v.serves(i) {
 			have = v.Ladder.Rungs[i].Artifact
 		}
 	}
@@ -160,7 +167,10 @@ func (p *Ladder) weighed(now int64, v *View, h *habit) ladder.ID {
 		if r.Light || v.Rungs[i].Ready || v.Rungs[i].Barred || ladder.ID(i) <= present || h.cap > 0 && r.Artifact == have {
 			continue // there, or no better, or of a kind that turned out too slow
 		}
-		cost := buildPrice(r)
+		if !r.Serves() || r.Also != ladder.RecordingNone && (r.Artifact != have || v.Rungs[i].Failures >= profileTries) {
+			continue // a second recording is for what serves already, and does well
+		}
+		cost := makePrice(v, ladder.ID(i))
 		if r.Artifact == have {
 			cost *= upgrade
 		}
@@ -186,7 +196,7 @@ func (p *Ladder) horizon() float64 {
 func (h *habit) serve(now int64, v *View) ladder.ID {
 	high := ladder.First
 	for i := range v.Rungs {
-		if v.Rungs[i].Ready {
+		if v.serves(i) {
 			high = ladder.ID(i)
 		}
 	}
@@ -196,7 +206,7 @@ func (h *habit) serve(now int64, v *View) ladder.ID {
 	}
 	best, least := high, h.rate(now, v, high)/slower
 	for i := int(high) - 1; i >= 0; i-- {
-		if !v.Rungs[i].Ready {
+		if !v.serves(i) {
 			continue
 		}
 		if r := h.rate(now, v, ladder.ID(i)); r < least {
@@ -224,12 +234,21 @@ func (p *Ladder) Priority(now int64, v *View, rung ladder.ID) float64 {
 	return p.Worth(now, v, rung) / max(v.Ladder.Rungs[rung].Cost.Wall.Seconds(), 1e-3)
 }
 
-// Worth is what a second costs less with the rung than with the best other one below it.
+// Worth is what a second costs less with the rung than with the best other one below it; of one that only records, until it
+// has, that of the rung which it records for.
 func (p *Ladder) Worth(now int64, v *View, rung ladder.ID) float64 {
+	if x := v.Ladder.Rungs[rung].Recorder; x != ladder.RecordingNone {
+		for i := range v.Rungs {
+			if v.Ladder.Rungs[i].Also == x && !v.Recorded[x] {
+				return p.Worth(now, v, ladder.ID(i))
+			}
+		}
+		return 0
+	}
 	h := p.habit(v.Revision)
 	below := ladder.First
 	for i := range rung {
-		if v.Rungs[i].Ready {
+		if v.serves(int(i)) {
 			below = i
 		}
 	}

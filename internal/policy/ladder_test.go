@@ -65,7 +65,7 @@ func TestLadderHeedsTheUser(t *testing.T) {
 
 func TestLadderClimbs(t *testing.T) {
 	p, v := &Ladder{}, view(1)
-	v.Rungs[snapshot].Barred = true
+	v.Rungs[snapshot].Barred, v.Rungs[snapshotC2].Barred = true, true
 	p.Arrived(second, 0, 1)
 	v.Invocations, v.ColdStarts, v.Waiting = 1, 1, 1
 	if d := p.Decide(second, v); d.Record != ladder.RecordingClasses || d.Beside || d.Make != hotspot {
@@ -144,7 +144,7 @@ func TestLadderIsNotSlowedDown(t *testing.T) {
 		{"one of 1 ms in five minutes, 3 times slower", 3, 5*minute + 7*second, second / 1000, optimized},
 	} {
 		p, v := &Ladder{}, view(0, cache, native)
-		v.Rungs[snapshot].Barred = true
+		v.Rungs[snapshot].Barred, v.Rungs[snapshotC2].Barred = true, true
 		v.Rungs[native].Speed, v.Rungs[native].Timed = tt.speed, true
 		now := invoked(p, v, second, tt.gap, 300)
 		v.Busy = 300 * tt.service
@@ -166,9 +166,27 @@ func TestLadderGivesComputersBothCompilers(t *testing.T) {
 		want  ladder.ID
 	}{{"computes", 95, c2}, {"waits for others", 2, native}} {
 		p, v := &Ladder{}, view(0, cache)
-		v.Rungs[snapshot].Barred = true
+		v.Rungs[snapshot].Barred, v.Rungs[snapshotC2].Barred = true, true
 		now := invoked(p, v, second, second/30, 2000)
 		v.Busy = 2000 * second / 33
+		v.CPU = v.Busy * tt.share / 100
+		if d := p.Decide(now, v); d.Make != tt.want {
+			t.Errorf("one that %s: makes %d, want %d", tt.name, d.Make, tt.want)
+		}
+	}
+}
+
+// TestLadderSavesComputersWithBothCompilers: a snapshot of a function that computes has both, any other the first one alone.
+func TestLadderSavesComputersWithBothCompilers(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		share int64 // of the time of invocations, percent
+		want  ladder.ID
+	}{{"computes", 95, snapshotC2}, {"waits for others", 2, snapshot}} {
+		p, v := &Ladder{}, view(0, cache, c2)
+		v.Rungs[native].Barred, v.Rungs[optimized].Barred = true, true
+		now := invoked(p, v, second, 15*second, 300)
+		v.Busy = 30 * second
 		v.CPU = v.Busy * tt.share / 100
 		if d := p.Decide(now, v); d.Make != tt.want {
 			t.Errorf("one that %s: makes %d, want %d", tt.name, d.Make, tt.want)

@@ -55,7 +55,7 @@ func (p *Paper) Decide(now int64, v *View) Decision {
 // is none.
 func (p *Paper) binaries(l *ladder.Ladder) (quick, optimized ladder.ID) {
 	for i := max(1, int(p.First)); i < len(l.Rungs); i++ {
-		if l.Rungs[i].Artifact != ladder.ArtifactBinary {
+		if r := &l.Rungs[i]; r.Artifact != ladder.ArtifactBinary || !r.Serves() || r.Also != ladder.RecordingNone {
 			continue
 		}
 		if quick == ladder.First {

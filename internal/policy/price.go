@@ -52,6 +52,17 @@ func buildPrice(r *ladder.Rung) float64 {
 	return (r.Cost.CPU+r.Check.CPU).Seconds()*cpuPrice + memoryTime(r)
 }
 
+// makePrice is what it takes until a rung's artifact is there, with the one that records for it where that has to be
+// made first.
+func makePrice(v *View, rung ladder.ID) float64 {
+	r := &v.Ladder.Rungs[rung]
+	cost := buildPrice(r)
+	if by := v.Ladder.Recorder(r.Also); by != ladder.First && !v.Recorded[r.Also] && !v.Rungs[by].Ready {
+		cost += buildPrice(&v.Ladder.Rungs[by])
+	}
+	return cost
+}
+
 // memoryTime is what making and checking an artifact takes in memory, MB*s.
 func memoryTime(r *ladder.Rung) float64 {
 	return r.Cost.MemoryMB*r.Cost.Wall.Seconds() + r.Check.MemoryMB*r.Check.Wall.Seconds()
@@ -59,32 +70,47 @@ func memoryTime(r *ladder.Rung) float64 {
 
 // A function computes if its CPU time says so after so many invocations and so much time of theirs: before, its
 // time goes into code that is cold. One that takes less than five milliseconds of CPU time each spends them on the
-// way in and out.
+// way in and out; and where they take less than two, what was measured of the rungs says how busy the machine was then.
 const (
 	computesAfter = 64
 	computesFor   = int64(5 * time.Second)
 	computesLeast = int64(5 * time.Millisecond)
+	timedLeast    = int64(2 * time.Millisecond)
 )
 
-// speed is the duration of an invocation on a rung against the first one's. Until it was measured only the
+// Speed is the duration of an invocation on a rung against the first one's. Until it was measured only the
 // share that computes is expected to change: CPU time over the time of invocations.
-func (v *View) speed(rung ladder.ID) float64 {
+func (v *View) Speed(rung ladder.ID) float64 {
 	r := &v.Rungs[rung]
-	if r.Timed {
-		return r.Speed
+	if v.Invocations < computesAfter || v.Busy < computesFor {
+		return 1
 	}
-	if v.Invocations < computesAfter || v.Busy < computesFor || v.CPU/int64(v.Invocations) < computesLeast {
+	each := v.CPU / int64(v.Invocations)
+	switch {
+	case r.Timed && (v.CPU == 0 || each >= timedLeast):
+		return r.Speed
+	case r.Timed || each < computesLeast:
 		return 1
 	}
 	share := min(float64(v.CPU)/float64(v.Busy), 1)
 	return 1 + share*(r.Speed-1)
 }
 
+// Outclassed reports whether a warm worker of a rung is worth a new one of another: a binary, which needs no warming; or what
+// takes a quarter less memory by the ladder's figures (what one restored from a snapshot shares with others it loses as it
+// writes), or a tenth less time. What only starts sooner is of no use to one that has started.
+func (v *View) Outclassed(rung, by ladder.ID) bool {
+	is, was := &v.Ladder.Rungs[by], &v.Ladder.Rungs[rung]
+	return is.Artifact == ladder.ArtifactBinary || is.Memory < 0.75*was.Memory || v.Speed(by) < 0.9*v.Speed(rung)
+}
+
 // fastest is the least duration of an invocation on any rung, against the first rung's.
 func (v *View) fastest() float64 {
-	least := v.speed(ladder.First)
+	least := v.Speed(ladder.First)
 	for i := range v.Rungs {
-		least = min(least, v.speed(ladder.ID(i)))
+		if v.Ladder.Rungs[i].Serves() {
+			least = min(least, v.Speed(ladder.ID(i)))
+		}
 	}
 	return least
 }
@@ -107,8 +133,8 @@ func (h *habit) rate(now int64, v *View, rung ladder.ID) float64 {
 	cost := arrivals * scratch.make(&h.gaps, &c, timers)
 	cost += float64(h.spares) / age * scratch.make(&h.spare, &c, anything)
 	// Busy was measured on the rungs that there were, the present one for the most part.
-	busy := seconds(v.Busy) / age / max(v.speed(h.next(v)), 1e-3)
-	speed := v.speed(rung)
+	busy := seconds(v.Busy) / age / max(v.Speed(h.next(v)), 1e-3)
+	speed := v.Speed(rung)
 	cost += busy * speed * (r.MemoryMB + cpuPrice)
 	return cost + busy*max(speed-slower*v.fastest(), 0)*waitPrices(v)
 }

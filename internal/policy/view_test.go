@@ -18,13 +18,20 @@ const (
 	cache
 	c2
 	snapshot
+	snapshotC2
 	native
 	optimized
+	// Where builders take profiles.
+	instrumented
+	profiled
 )
 
 // view is a handler of 100 MB a worker, added at 0, whose ready rungs are the first and those named.
 func view(rev RevisionID, ready ...ladder.ID) *View {
-	l := ladder.Of(function.KindHandler)
+	return viewOf(ladder.Usual(function.KindHandler), rev, ready)
+}
+
+func viewOf(l *ladder.Ladder, rev RevisionID, ready []ladder.ID) *View {
 	v := &View{Revision: rev, Params: DefaultParams(), Ladder: l, Rungs: make([]RungView, len(l.Rungs)), Recent: &Window{}}
 	for i := range v.Rungs {
 		r := &l.Rungs[i]

@@ -1,6 +1,9 @@
 package policy
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // waiting decides whether an invocation waits for a busy worker or gets a new one: Ladder's Start. Its state is by
 // revision.
@@ -64,6 +67,9 @@ const (
 	holdOff = int64(30e9)
 	// cpuSettled is how long (ns) cores are counted: CPU time is told once a second.
 	cpuSettled = int64(2500e6)
+	// patience is how long (ns) the first of those that wait has to wait at least for a worker beyond a limit: where more
+	// were of no use, waits of some hundred milliseconds say nothing new, and a start may take less.
+	patience = int64(time.Second)
 	// forget is after how much quiet (ns) waiting is forgotten.
 	forget = int64(10e9)
 	// While nothing is known, few more may start for each 1/steady of a start's time in which invocations
@@ -103,7 +109,7 @@ func (p *waiting) start(now int64, v *View, rung *RungView, worth int64, arrived
 	}
 	c.asked = now
 	waited = min(waited, now-c.begun)
-	if waited >= 2*takes || !limited && waited >= takes {
+	if waited >= max(2*takes, patience) || !limited && waited >= takes {
 		c.doubt = min(2*c.doubt, mostDoubt)
 		c.debt = 0
 		return true

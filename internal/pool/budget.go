@@ -44,6 +44,9 @@ func (p *Pool) Budget() int64 { return p.budget }
 // Reserved is the memory (MiB) of all workers, those included that stop.
 func (p *Pool) Reserved() int64 { return p.reserved }
 
+// IdleMiB is the memory of the workers that are idle.
+func (p *Pool) IdleMiB() int64 { return p.idle }
+
 // Fits reports whether a worker of mib can start now.
 func (p *Pool) Fits(mib int32) bool {
 	return p.budget == 0 || p.reserved+int64(mib) <= p.budget

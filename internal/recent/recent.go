@@ -49,6 +49,7 @@ type Invocation struct {
 	Seq      uint64              `json:"seq"`
 	At       time.Time           `json:"at"` // its end
 	Request  string              `json:"request"`
+	Node     string              `json:"node,omitempty"` // where it ran, of several nodes, each of which counts its own
 	Function function.Name       `json:"function"`
 	Revision function.RevisionID `json:"revision"`
 	Version  string              `json:"version"`

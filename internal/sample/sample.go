@@ -189,7 +189,7 @@ func (s *Sample) validate() error {
 			case s.Kind == "handler" && r.Event == nil:
 				return fmt.Errorf("request %q has no event", r.Name)
 			case s.Kind == "web" && (r.Method == "" || r.Path == "" || r.Status == 0):
-				return fmt.Errorf("request %q lacks method, path or status", r.Name)
+				return fmt.Errorf("request %q has no method, path or status", r.Name)
 			}
 		}
 	}

@@ -224,6 +224,19 @@ func (c *Checker) Verify(dir string) error {
 	return nil
 }
 
+// Files are the files of a sealed folder, in it, with their SHA-256, hex. fs.ErrNotExist of one that was not sealed.
+func Files(dir string) (map[string]string, error) {
+	l, err := read(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string]string, len(l.Files))
+	for _, s := range l.Files {
+		files[s.Path] = s.SHA256
+	}
+	return files, nil
+}
+
 func read(dir string) (*list, error) {
 	b, err := os.ReadFile(filepath.Join(dir, Name))
 	if err != nil {

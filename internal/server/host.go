@@ -13,8 +13,8 @@ import (
 )
 
 // host says what the machine has whose data folder this is; what cannot be read is 0.
-func host(data string) health.Host {
-	h := health.Host{MemoryBytes: int64(totalMemoryMiB()) << 20, Load: machine.Load()}
+func host(data string, drivers []string) health.Host {
+	h := health.Host{MemoryBytes: int64(totalMemoryMiB()) << 20, Load: machine.Load(), Drivers: drivers}
 	h.Name, _ = os.Hostname()
 	if f, err := os.Open("/proc/meminfo"); err == nil {
 		defer f.Close()

@@ -21,6 +21,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/experiment/live"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/sample"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
@@ -111,49 +112,104 @@ func BenchmarkSecondCold(b *testing.B) {
 	servers := []*platform{serveWith(b, nothing, b.TempDir()), serveWith(b, plain, b.TempDir())}
 	for _, name := range []string{"orders", "hello-web", "petclinic"} {
 		b.Run(name, func(b *testing.B) {
-			s, err := sample.Load(filepath.Join("../../java/samples", name))
-			if err == nil {
-				_, err = os.Stat(s.Archive())
-			}
-			if err != nil {
-				b.Skipf("SKIPPED: sample %s is not built: %v", name, err)
-			}
-			var fs []*live.Function
-			for _, p := range servers {
-				f, err := live.Deploy(b.Context(), p.Client, name, s, store.Policy{})
-				if err != nil {
-					b.Fatal(err)
-				}
-				if a, err := f.Ask(b.Context(), &s.Requests[0]); err != nil || a.Wrong != nil {
-					b.Fatal(err, a.Wrong)
-				}
-				fs = append(fs, f)
-			}
+			s := sampleOf(b, name)
+			fs := onAll(b, servers, name, s, s.Requests[:1])
 			reach(b, servers[0], name, ladder.AOTCache)
-			none := store.Duration(0)
-			for _, f := range fs {
-				if err := f.SetPolicy(b.Context(), store.Policy{KeepAlive: &none}); err != nil {
-					b.Fatal(err)
-				}
-			}
-			times := make([][]time.Duration, len(fs))
-			for b.Loop() {
-				for i, f := range fs {
-					a, err := f.Ask(b.Context(), &s.Requests[0])
-					if err != nil || a.Wrong != nil {
-						b.Fatal(err, a.Wrong)
-					}
-					if a.Cold {
-						times[i] = append(times[i], a.Latency)
-					}
-				}
-			}
-			b.ReportMetric(0, "ns/op")
-			figures(b, "default", times[0])
-			figures(b, "plain", times[1])
-			b.ReportMetric(at(times[0], 50)/at(times[1], 50), "ratio")
+			inTurn(b, fs, "default", func(live.Answer) bool { return true })
 		})
 	}
+}
+
+// BenchmarkSnapshotCold is a cold start from a snapshot with nothing configured, against one of the same function where nothing is
+// optimized, in turn, and the parts that the first has.
+func BenchmarkSnapshotCold(b *testing.B) {
+	servers := []*platform{serveWith(b, nothing, b.TempDir()), serveWith(b, plain, b.TempDir())}
+	for _, name := range []string{"orders", "hello-web", "petclinic"} {
+		b.Run(name, func(b *testing.B) {
+			s := sampleOf(b, name)
+			fs := onAll(b, servers, name, s, s.Requests)
+			if err := fs[0].Optimize(b.Context(), ladder.Snapshot); err != nil {
+				b.Skipf("SKIPPED: %v", err)
+			}
+			reach(b, servers[0], name, ladder.Snapshot)
+			inTurn(b, fs, "snapshot", func(a live.Answer) bool { return a.Rung == ladder.Snapshot })
+			var f recent.Figures
+			if err := servers[0].Call(b.Context(), http.MethodGet, client.OwnFunction(name)+"/figures", nil, &f); err != nil {
+				b.Fatal(err)
+			}
+			for _, r := range f.Rungs {
+				if r.Rung == ladder.Snapshot && r.Parts != nil {
+					for part, seconds := range map[string]float64{"queue": r.Parts.Queue, "sandbox": r.Parts.Sandbox, "runtime": r.Parts.Runtime, "init": r.Parts.Init, "handler": r.Handler} {
+						b.ReportMetric(seconds*1000, part+"-mean-ms")
+					}
+				}
+			}
+		})
+	}
+}
+
+// sampleOf is one of the samples, which must be built.
+func sampleOf(b *testing.B, name string) *sample.Sample {
+	b.Helper()
+	s, err := sample.Load(filepath.Join("../../java/samples", name))
+	if err == nil {
+		_, err = os.Stat(s.Archive())
+	}
+	if err != nil {
+		b.Skipf("SKIPPED: sample %s is not built: %v", name, err)
+	}
+	return s
+}
+
+// onAll deploys a sample on each server, and sends the requests once.
+func onAll(b *testing.B, servers []*platform, name string, s *sample.Sample, requests []sample.Request) []*live.Function {
+	b.Helper()
+	var fs []*live.Function
+	for _, p := range servers {
+		f, err := live.Deploy(b.Context(), p.Client, name, s, store.Policy{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range requests {
+			asked(b, f, &requests[i])
+		}
+		fs = append(fs, f)
+	}
+	return fs
+}
+
+// asked sends a request, whose answer must be right.
+func asked(b *testing.B, f *live.Function, r *sample.Request) live.Answer {
+	b.Helper()
+	a, err := f.Ask(b.Context(), r)
+	if err != nil || a.Wrong != nil {
+		b.Fatal(err, a.Wrong)
+	}
+	return a
+}
+
+// inTurn takes cold starts of two functions in turn, and reports those of the first that count as what, those of the second as plain, and
+// their ratio.
+func inTurn(b *testing.B, fs []*live.Function, what string, counts func(live.Answer) bool) {
+	b.Helper()
+	none := store.Duration(0)
+	for _, f := range fs {
+		if err := f.SetPolicy(b.Context(), store.Policy{KeepAlive: &none}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	times := make([][]time.Duration, len(fs))
+	for b.Loop() {
+		for i, f := range fs {
+			if a := asked(b, f, &f.Sample.Requests[0]); a.Cold && (i > 0 || counts(a)) {
+				times[i] = append(times[i], a.Latency)
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	figures(b, what, times[0])
+	figures(b, "plain", times[1])
+	b.ReportMetric(at(times[0], 50)/at(times[1], 50), "ratio")
 }
 
 // figures reports the minimum and the median of times in milliseconds.
@@ -310,13 +366,7 @@ func BenchmarkCacheCost(b *testing.B) {
 	p := serveWith(b, nothing, b.TempDir())
 	for _, name := range []string{"orders", "petclinic"} {
 		b.Run(name, func(b *testing.B) {
-			s, err := sample.Load(filepath.Join("../../java/samples", name))
-			if err == nil {
-				_, err = os.Stat(s.Archive())
-			}
-			if err != nil {
-				b.Skipf("SKIPPED: sample %s is not built: %v", name, err)
-			}
+			s := sampleOf(b, name)
 			for i := 0; b.Loop(); i++ {
 				f, err := live.Deploy(b.Context(), p.Client, fmt.Sprintf("%s-%d", name, i), s, store.Policy{})
 				if err != nil {

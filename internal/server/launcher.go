@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/aot/javacache"
 	"github.com/cloudjit/cloudjit/internal/aot/keep"
+	"github.com/cloudjit/cloudjit/internal/aot/nativeimage"
 	"github.com/cloudjit/cloudjit/internal/aot/snapshot"
+	"github.com/cloudjit/cloudjit/internal/fleet"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/language"
@@ -34,6 +37,9 @@ type launcher struct {
 	clients       map[function.Kind]string // folders of the languages' runtime clients
 	caches        *javacache.Builder
 	snapshots     *snapshot.Builder
+	// drivers fails for a revision that no driver runs, neither here nor on the nodes that elsewhere knows.
+	drivers   func(rev *function.Spec, elsewhere func(driver string) bool) error
+	elsewhere atomic.Pointer[fleet.Fleet]
 }
 
 // Launch implements node.Launcher. The error wraps aot.ErrStale where the artifact is a cache that no longer
@@ -79,8 +85,17 @@ func (l *launcher) Launch(ctx context.Context, n node.Launch) (worker.Spec, erro
 }
 
 // Recorded implements node.Launcher.
-func (l *launcher) Recorded(what ladder.Recording, dir string) (string, bool) {
-	return launch.RecordingFile(what, dir)
+func (l *launcher) Recorded(what ladder.Recording, dir string) (string, error) {
+	file, ok := launch.RecordingFile(what, dir)
+	if !ok {
+		return "", errors.New("there is no plain file of a possible size")
+	}
+	if what == ladder.RecordingProfile {
+		if err := nativeimage.CheckProfile(file); err != nil {
+			return "", fmt.Errorf("the profile: %w", err)
+		}
+	}
+	return file, nil
 }
 
 // Uses implements node.Launcher.
@@ -180,6 +195,13 @@ func (l *launcher) interpreter(rev *function.Spec) (toolchain.Interpreter, error
 func (l *launcher) prepare(ctx context.Context, rev *store.Revision) error {
 	u, err := l.code.open(ctx, rev.Spec.CodeSHA256)
 	if err != nil {
+		return err
+	}
+	var elsewhere func(string) bool
+	if f := l.elsewhere.Load(); f != nil {
+		elsewhere = f.HasDriver
+	}
+	if err := l.drivers(&rev.Spec, elsewhere); err != nil {
 		return err
 	}
 	if rev.Spec.Kind == function.KindProvided {

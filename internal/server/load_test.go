@@ -450,8 +450,9 @@ func TestFloodsOfOthers(t *testing.T) {
 			half, most := func(d []time.Duration) time.Duration { return d[len(d)/2].Round(10 * time.Microsecond) }, func(d []time.Duration) time.Duration { return d[len(d)*99/100].Round(10 * time.Microsecond) }
 			t.Logf("%d calls of the flood; %d of another function beside it: half in %s, 99 %% in %s; a server that does nothing: %s, %s",
 				calls.Load(), len(ours), half(ours), most(ours), half(theirs), most(theirs))
-			if half(ours)-half(theirs) > 100*time.Millisecond {
-				t.Errorf("another function's warm call takes %s, and one of a server that does nothing %s: a flood may add 100 ms", half(ours), half(theirs))
+			// A call waits for a processor three times where the server that does nothing waits once: to the server, to the worker, and back.
+			if half(ours)-3*half(theirs) > 100*time.Millisecond {
+				t.Errorf("another function's warm call takes %s, and one of a server that does nothing %s: a flood may add 100 ms to three of these", half(ours), half(theirs))
 			}
 			slices.Sort(done)
 			t.Logf("%d events of another function beside it: half were done in %s, the last in %s", len(done), half(done), done[len(done)-1].Round(time.Millisecond))

@@ -16,13 +16,14 @@ import (
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/metadata"
+	"github.com/cloudjit/cloudjit/internal/telemetry"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/process"
 )
 
-// newDriver makes the driver that the configuration names.
-func newDriver(ctx context.Context, c config.Config, data, cache string) (worker.Driver, error) {
+// newProcess makes the driver of processes, which virtual machines and builds run in, too.
+func newProcess(ctx context.Context, c config.Config, data, cache string) (*process.Driver, error) {
 	criu, err := toolchain.FindCRIU(ctx, cache)
 	o := process.Options{Dir: filepath.Join(data, "workers"), ShareNetwork: c.Workers.Network == "host",
 		Users: process.Users(c.Workers.Users), CRIU: criu}
@@ -58,18 +59,17 @@ func readKey(file string) ([]byte, error) {
 }
 
 // newBuilders makes the builders that this machine has what it takes for.
-func newBuilders(opt Options, data string, l *launcher, driver worker.Driver, limits jar.Limits) ([]aot.Builder, error) {
+func newBuilders(ctx context.Context, opt Options, data string, l *launcher, driver *drivers, limits jar.Limits) ([]aot.Builder, error) {
 	var builders []aot.Builder
 	if len(l.jdks) > 0 {
-		runner, _ := driver.(worker.Runner)
-		caches, err := javacache.New(javacache.Options{Cache: filepath.Join(opt.Cache, "aot"), Request: l.java, Runner: runner})
+		caches, err := javacache.New(javacache.Options{Cache: filepath.Join(opt.Cache, "aot"), Request: l.java, Runner: driver.process})
 		if err != nil {
 			return nil, fmt.Errorf("start the builder of AOT caches: %w", err)
 		}
 		l.caches = caches
 		builders = append(builders, caches)
 	}
-	if driver.Capabilities().Snapshot {
+	if driver.saves() {
 		snapshots, err := snapshot.New(snapshot.Options{Cache: filepath.Join(data, "snapshots"), Driver: driver, Request: l.managed})
 		if err != nil {
 			return nil, fmt.Errorf("start the builder of snapshots: %w", err)
@@ -77,7 +77,7 @@ func newBuilders(opt Options, data string, l *launcher, driver worker.Driver, li
 		l.snapshots = snapshots
 		builders = append(builders, snapshots)
 	}
-	native, err := newNative(opt, l, driver, limits)
+	native, err := newNative(ctx, opt, l, driver.process, limits)
 	if native != nil {
 		builders = append(builders, native)
 	}
@@ -85,7 +85,7 @@ func newBuilders(opt Options, data string, l *launcher, driver worker.Driver, li
 }
 
 // newNative makes the builder of binaries on the best tool chain here; nil without one.
-func newNative(opt Options, l *launcher, driver worker.Driver, limits jar.Limits) (aot.Builder, error) {
+func newNative(ctx context.Context, opt Options, l *launcher, runner worker.Runner, limits jar.Limits) (aot.Builder, error) {
 	found, rejected := toolchain.Find(toolchain.FindOptions{GraalVMHome: opt.Config.Builder.GraalVM, Cache: opt.Cache})
 	if opt.Config.Builder.GraalVM != "" && (len(found) == 0 || found[0].Home != opt.Config.Builder.GraalVM) {
 		for _, r := range rejected {
@@ -105,28 +105,17 @@ func newNative(opt Options, l *launcher, driver worker.Driver, limits jar.Limits
 	if builds == "" {
 		builds = filepath.Join(opt.Cache, "native")
 	}
-	runner, _ := driver.(worker.Runner)
+	unprofiled := tc.Profiles(ctx)
+	if unprofiled != nil {
+		opt.Log.Info("no binary is made with a profile", telemetry.KeyReason, unprofiled)
+	}
 	b, err := nativeimage.New(nativeimage.Options{
 		Home: tc.Home, ID: string(tc.Kind) + "-" + tc.Edition + "-" + filepath.Base(tc.Home) + "-" + tc.Version, Runtime: l.runtime, Serialization: l.serialization,
-		Tracer: &metadata.Tracer{Jar: l.tracer}, Image: l.image, Patch: tc.Patches,
+		Tracer: &metadata.Tracer{Jar: l.tracer}, Image: l.image, Patch: tc.Patches, Profiles: unprofiled == nil,
 		Cache: builds, Repository: metarepo.Known(opt.Cache), Archive: limits, Runner: runner,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start builder: %w", err)
 	}
 	return b, nil
-}
-
-// ProbeDriver runs something in a sandbox of the configured driver and says what such a
-// sandbox can do on this machine.
-func ProbeDriver(ctx context.Context, c config.Config, dir string) (worker.Capabilities, error) {
-	d, err := newDriver(ctx, c, dir, config.CacheDir())
-	if err != nil {
-		return worker.Capabilities{}, err
-	}
-	defer d.Close()
-	if err := d.Probe(ctx); err != nil {
-		return worker.Capabilities{}, err
-	}
-	return d.Capabilities(), nil
 }

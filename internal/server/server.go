@@ -17,10 +17,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/cloudjit/cloudjit/internal/api"
+	"github.com/cloudjit/cloudjit/internal/api/gate"
 	"github.com/cloudjit/cloudjit/internal/artifact"
 	"github.com/cloudjit/cloudjit/internal/assets"
 	"github.com/cloudjit/cloudjit/internal/audit"
 	"github.com/cloudjit/cloudjit/internal/backup"
+	"github.com/cloudjit/cloudjit/internal/cluster"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/health"
@@ -58,12 +60,16 @@ type Server struct {
 	log      *slog.Logger
 	store    *store.Store
 	logs     *logs.Store
-	driver   worker.Driver
+	driver   *drivers
 	node     *node.Node
 	http     *http.Server
 	listener net.Listener
 	audits   []*audit.Log
 	bodies   *spool.Pool
+	cluster  *cluster.Cluster // nil: there is one node
+	peers    *peers           // nil: likewise
+	share    *share           // nil: likewise
+	changes  *changes
 
 	life   context.Context // ends when background work has to
 	end    context.CancelFunc
@@ -78,7 +84,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if err := opt.Config.Check(); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	s := &Server{opt: opt, log: opt.Log, failed: make(chan error, 1)}
+	s := &Server{opt: opt, log: opt.Log, failed: make(chan error, 1), changes: newChanges()}
 	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
 		if err != nil {
@@ -94,14 +100,24 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.store, err = store.Open(ctx, store.Options{Dir: opt.Config.Data, Logger: opt.Log, Queue: queueLimits(opt.Config)}); err != nil {
+	several, err := s.storeCluster(opt.Config.Data)
+	if err != nil {
 		return nil, err
+	}
+	if s.store, err = store.Open(ctx, store.Options{Dir: opt.Config.Data, Logger: opt.Log, Queue: queueLimits(opt.Config), Cluster: several}); err != nil {
+		return nil, err
+	}
+	if err := s.join(); err != nil {
+		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
 	data := s.store.Dir()
 	backup.Clean(data)
 	artifacts, err := artifact.Open(filepath.Join(data, "artifacts"), s.store.Disk().Admit)
 	if err != nil {
 		return nil, err
+	}
+	if several != nil {
+		artifacts.Share(s.store)
 	}
 	if s.logs, err = logs.Open(filepath.Join(data, "logs"), logs.Options{MaxBytes: opt.Config.Limits.Logs, TotalBytes: int64(opt.Config.Disk.LogsMB) * 1e6}); err != nil {
 		return nil, err
@@ -120,14 +136,15 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.driver, err = newDriver(ctx, opt.Config, data, opt.Cache); err != nil {
+	if s.driver, err = newDrivers(ctx, opt.Config, data, opt.Cache); err != nil {
 		return nil, err
 	}
 	decide, err := newPolicy(opt.Config.Policy)
 	if err != nil {
 		return nil, err
 	}
-	builders, err := newBuilders(opt, data, l, s.driver, limits)
+	l.drivers = s.driver.check
+	builders, err := newBuilders(ctx, opt, data, l, s.driver, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +166,10 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 		Samples:        node.SampleOptions{Each: opt.Config.Checks.Samples, DiskMB: opt.Config.Checks.DiskMB},
 		Dir:            filepath.Join(data, "run"), Record: opt.Record, Log: opt.Log,
 	}
+	if s.cluster != nil {
+		s.share = newShare(builders, s.store.Disk().Admit)
+		nodeOptions.Peers, nodeOptions.Name, nodeOptions.Fetch = s.cluster, s.cluster.Self().Name, s.share.fetch
+	}
 	if s.tracer != nil {
 		nodeOptions.Tracer = s.tracer
 	}
@@ -158,9 +179,20 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	use := &diskUse{server: s, code: artifacts}
 	metrics.Gauges(append(gauges(s.node, s.store), diskGauges(use, s.bodies)...)...)
 
+	var platform gate.Platform = s.node
+	if s.peers, err = s.openPeers(); err != nil {
+		return nil, err
+	}
+	var others gate.Others
+	if s.peers != nil {
+		l.elsewhere.Store(s.peers.fleet)
+		platform, others = s.peers.fleet, s.peers.fleet
+		metrics.Gauges(s.clusterGauges()...)
+	}
 	a := api.New(api.Options{
-		Recent: lately, Host: func() health.Host { return host(data) }, Page: ui.Handler(),
-		Store: s.store, Platform: s.node, Code: artifacts, Logs: s.logs, Bodies: s.bodies, Prepare: l.prepare, Metrics: metrics.Handler(), Observe: metrics.Async, Logger: opt.Log,
+		Cluster: s.cluster, Others: others,
+		Recent: lately, Host: func() health.Host { return host(data, s.driver.Names()) }, Page: ui.Handler(),
+		Store: s.store, Platform: platform, DriverOf: s.driver.NameFor, Code: artifacts, Logs: s.logs, Bodies: s.bodies, Prepare: l.prepare, Metrics: metrics.Handler(), Observe: metrics.Async, Logger: opt.Log,
 		Region: opt.Config.Region, Account: opt.Config.Account,
 		Credentials: opt.Config.Credentials, Insecure: opt.Config.Insecure, Hosts: hosts(opt.Config), Origins: opt.Config.Origins,
 		Audit: audits[0], AuditInvocations: audits[1],
@@ -170,8 +202,12 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 			return backup.Write(ctx, w, s.store, artifacts, opt.Version)
 		},
 	})
+	s.servePeers(a.Local())
 	s.tasks.Go(func() error { return a.Run(s.life) })
 	s.tasks.Go(func() error { return s.verify(artifacts) })
+	if several != nil {
+		s.tasks.Go(func() error { return s.follow(s.life, a) })
+	}
 	s.http = api.NewHTTPServer(s.tracer.Requests(a.Handler()))
 	s.http.ErrorLog = slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug)
 	serve := func() error { return s.http.Serve(s.listener) }
@@ -257,11 +293,12 @@ func (s *Server) Failed() <-chan error { return s.failed }
 // Stop takes nothing new, lets what runs end until ctx does, and then stops everything.
 func (s *Server) Stop(ctx context.Context) error {
 	s.log.Info("stopping: running invocations end first")
+	s.cluster.Drain(true)
 	s.end() // event streams, preparations and the asynchronous queue; what it runs comes again later
 	drained := make(chan error, 1)
 	go func() { drained <- s.node.Drain(ctx) }()
 	err := s.http.Shutdown(ctx)
-	err = errors.Join(err, <-drained)
+	err = errors.Join(err, <-drained, s.peers.stop(ctx))
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		s.log.Warn("stopped before all invocations had ended")
 		err = nil
@@ -278,6 +315,7 @@ func (s *Server) close() error {
 	case s.listener != nil:
 		errs = append(errs, s.listener.Close())
 	}
+	errs = append(errs, s.peers.close())
 	if s.node != nil {
 		errs = append(errs, s.node.Close())
 	}
@@ -291,6 +329,7 @@ func (s *Server) close() error {
 	if s.bodies != nil {
 		errs = append(errs, s.bodies.Close())
 	}
+	s.cluster.Close()
 	for _, l := range s.audits {
 		errs = append(errs, l.Close())
 	}
@@ -319,7 +358,7 @@ func (s *Server) newLauncher(c *code) (*launcher, error) {
 		}
 		*a.path = path
 	}
-	l.interpreters = toolchain.FindInterpreters(s.life, toolchain.InterpreterOptions{Named: s.opt.Config.Workers.Interpreters})
+	l.interpreters = toolchain.FindInterpreters(s.life, toolchain.InterpreterOptions{Named: s.opt.Config.Workers.Interpreters, Cache: s.opt.Cache})
 	l.clients = map[function.Kind]string{}
 	for _, lang := range language.All() {
 		path, err := assets.InstallFolder(filepath.Join(s.opt.Cache, "assets"), lang.Client)
@@ -354,5 +393,6 @@ func defaultPolicy(c config.Config) store.Policy {
 	return store.Policy{
 		Optimize: &c.Policy.Enabled, Compare: &c.Checks.Enabled, Threshold: &c.Policy.Threshold, Window: &window, KeepAlive: &keepAlive,
 		OnMissing: &onMissing, QueueLimit: &c.Workers.Queue, Prepare: &prepare, MaxWait: &maxWait, Pause: &c.Workers.Pause,
+		SnapshotAfter: &c.Policy.SnapshotAfter,
 	}
 }

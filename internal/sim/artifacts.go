@@ -58,7 +58,7 @@ func (c *cluster) addFunction(i int32, seen *foresight) {
 
 // ahead is the state of a function that has the artifacts of some rungs, by bit, when the trace begins.
 // What they cost is booked: a worker that recorded, and the builds.
-func (c *cluster) ahead(fn int32, rungs uint8) pipeline.Saved {
+func (c *cluster) ahead(fn int32, rungs uint16) pipeline.Saved {
 	k := c.climbs[c.fns[fn].climb]
 	var s pipeline.Saved
 	for id := 1; id < len(k.ladder.Rungs); id++ {
@@ -82,8 +82,11 @@ func (c *cluster) ahead(fn int32, rungs uint8) pipeline.Saved {
 func (c *cluster) build(a *engine.Action) {
 	fn := int32(a.Revision)
 	cost := c.cost(fn, a.Rung)
-	c.m.building++
-	c.m.book(c.climbs[c.fns[fn].climb].column[a.Rung], &cost)
+	due, fetched := c.made.get(c, artifactOf{c.fns[fn].global, a.Rung, a.Version}, c.now+int64(cost.Wall))
+	if !fetched {
+		c.m.building++
+		c.m.book(c.climbs[c.fns[fn].climb].column[a.Rung], &cost)
+	}
 	id := int32(len(c.builds))
 	if n := len(c.freeBuilds); n > 0 {
 		id = c.freeBuilds[n-1]
@@ -91,8 +94,8 @@ func (c *cluster) build(a *engine.Action) {
 	} else {
 		c.builds = append(c.builds, build{})
 	}
-	c.builds[id] = build{fn, a.Rung, cost}
-	c.queue.push(c.now+int64(cost.Wall), dueBuilt, id)
+	c.builds[id] = build{fn, a.Rung, cost, fetched}
+	c.queue.push(due, dueBuilt, id)
 }
 
 // built is the end of a build. The engine learns of costs only where they were measured: the ladder's
@@ -100,7 +103,9 @@ func (c *cluster) build(a *engine.Action) {
 func (c *cluster) built(id int32) {
 	b := c.builds[id]
 	c.freeBuilds = append(c.freeBuilds, id)
-	c.m.building--
+	if !b.fetched {
+		c.m.building--
+	}
 	if c.own == nil {
 		b.cost = ladder.Cost{DiskMB: b.cost.DiskMB}
 	}
@@ -157,7 +162,7 @@ func (c *cluster) serves(fn int32, rung ladder.ID, yes bool) {
 	f := &c.fns[fn]
 	k := c.climbs[f.climb]
 	disk := int64(c.cost(fn, rung).DiskMB * 1000)
-	bit := uint8(1) << rung
+	bit := uint16(1) << rung
 	if yes {
 		f.ready |= bit
 		f.had |= bit

@@ -29,7 +29,7 @@ type climb struct {
 	// column of each rung in the series and summaries.
 	column [ladder.Max]uint8
 	// binaries and lights are the rungs that are such, by bit.
-	binaries, lights uint8
+	binaries, lights uint16
 }
 
 // wayTimes is how long things take on workers that run in one way. Times are ns.

@@ -39,18 +39,18 @@ func NamedLadder(name string) (*ladder.Ladder, bool) {
 	case "paper":
 		return PaperLadder(), true
 	case "measured":
-		return ladder.Of(function.KindHandler).Clone(), true
+		return ladder.Usual(function.KindHandler), true
 	case "web":
-		return ladder.Of(function.KindWeb).Clone(), true
+		return ladder.Usual(function.KindWeb), true
 	case "python":
-		return ladder.Of(function.KindPython).Clone(), true
+		return ladder.Usual(function.KindPython), true
 	case "nodejs":
-		return ladder.Of(function.KindNode).Clone(), true
+		return ladder.Usual(function.KindNode), true
 	}
 	return nil, false
 }
 
-// maxLadder bounds a ladder's file, in bytes; eight rungs have a hundredth of it.
+// maxLadder bounds a ladder's file, in bytes; ten rungs have a hundredth of it.
 const maxLadder = 1 << 20
 
 // ReadLadder reads a ladder as JSON, in the form in which a ladder.Ladder is written, and trusts

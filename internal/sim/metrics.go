@@ -30,6 +30,7 @@ type metrics struct {
 	rungs                             []rungMetrics // by column
 
 	arrivals, finished, rejected, failed, deopts, events uint64
+	forwarded                                            uint64 // to another node
 
 	response, wait histogram
 }
@@ -158,6 +159,7 @@ func (m *metrics) add(o *metrics) {
 	m.failed += o.failed
 	m.deopts += o.deopts
 	m.events += o.events
+	m.forwarded += o.forwarded
 	m.response.merge(&o.response)
 	m.wait.merge(&o.wait)
 	mine, theirs := m.series.counts(), o.series.counts()

@@ -42,6 +42,8 @@ type cluster struct {
 	baseline    bool                  // nothing is optimized, and nothing was
 	own         []FunctionOptions
 	record      func(int64, engine.Event, []engine.Action)
+	made        made    // by all nodes; nil: there is one
+	touched     []int32 // functions whose workers changed, of several nodes: see fleet
 	m           metrics
 	failure     error
 }
@@ -56,8 +58,9 @@ type fnState struct {
 	metadataDue   uint64 // sequence number of the event that brings the tracer's findings, 0: none
 	residentKBms  int64  // whole, so that the sum does not depend on the order of additions
 	version       [ladder.RecordingCount]uint32
-	ready, had    uint8 // rungs above the first whose artifact serves, and ever did, by bit
+	ready, had    uint16 // rungs above the first whose artifact serves, and ever did, by bit
 	added         bool
+	touched       bool
 	optimized     bool
 	wasOptimized  bool
 	use           FunctionUse
@@ -92,6 +95,8 @@ type build struct {
 	fn   int32
 	rung ladder.ID
 	cost ladder.Cost
+	// fetched: another node makes it, or has made it.
+	fetched bool
 }
 
 func newCluster(t trace.Trace, o *Options, p policy.Policy, foreseen []foresight, part partition, record func(int64, engine.Event, []engine.Action)) *cluster {
@@ -161,20 +166,25 @@ func newCluster(t trace.Trace, o *Options, p policy.Policy, foreseen []foresight
 }
 
 // run takes a batch of arrivals in order of time.
-func (c *cluster) run(batch []trace.Invocation) {
+func (c *cluster) run(batch []trace.Invocation) error {
 	for i := range batch {
 		inv := &batch[i]
 		if inv.Function&c.mask != c.part {
 			continue
 		}
-		at := int64(inv.At)
-		if at >= c.queue.next() || at >= c.wake {
-			c.advance(at)
-		}
-		c.m.sampleUntil(c, at)
-		c.now = at
+		c.reach(int64(inv.At))
 		c.arrive(inv)
 	}
+	return c.failure
+}
+
+// reach lets everything happen until an arrival's time.
+func (c *cluster) reach(at int64) {
+	if at >= c.queue.next() || at >= c.wake {
+		c.advance(at)
+	}
+	c.m.sampleUntil(c, at)
+	c.now = at
 }
 
 // advance lets everything happen that is due up to and at a time. What was scheduled earlier
@@ -236,6 +246,7 @@ func (c *cluster) happen(e event) {
 			return
 		}
 		w.ready = true
+		c.touch(w.fn)
 		ev := engine.Event{Kind: engine.EventWorkerReady, Worker: engine.WorkerID(e.id)}
 		if isCheck && checked.Wall > 0 {
 			ev.Version = 1
@@ -247,6 +258,7 @@ func (c *cluster) happen(e event) {
 	case dueExit:
 		w := &c.workers[e.id]
 		switch x := w.way.recording(); {
+		case x.Least() > 0 && !w.served:
 		case x.AtEnd(), x == ladder.RecordingMetadata && c.fns[w.fn].metadataDue != 0: // the tracer writes at its end, too
 			c.recorded(w.fn, x)
 		}
@@ -279,6 +291,7 @@ func (c *cluster) finish(id int32) {
 	inv := &c.invocations[id]
 	w := &c.workers[inv.worker]
 	f := &c.fns[inv.fn]
+	c.touch(inv.fn)
 	w.busy--
 	c.stopRunning(f, w)
 	ev := engine.Event{Kind: engine.EventFinished, Invocation: engine.InvocationID(id), Worker: engine.WorkerID(inv.worker), Outcome: function.OutcomeOK}

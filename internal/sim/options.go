@@ -9,6 +9,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/engine"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/placement"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/trace"
 )
@@ -34,6 +35,9 @@ type Options struct {
 	// Node has limits of a recorded node that are not in Model: starts, invocations and waiting
 	// ones at once. Zero: none.
 	Node engine.NodeConfig `json:"-"`
+	// Nodes, if there are several, share the invocations; the model's and Node's limits are of all of them
+	// together.
+	Nodes Nodes `json:"nodes"`
 	// Record, if not nil, is given every step of the first policy's engine, as
 	// engine.LogWriter.Record takes it. It wants Sequential.
 	Record func(now int64, ev engine.Event, actions []engine.Action) `json:"-"`
@@ -149,6 +153,7 @@ func DefaultOptions() Options {
 		Ladder:   PaperLadder(),
 		Model:    m,
 		Policies: []string{"none", "paper"},
+		Nodes:    Nodes{Gossip: 200 * time.Millisecond, Params: placement.Default},
 	}
 }
 
@@ -186,7 +191,13 @@ func (o *Options) validate() error {
 		return fmt.Errorf("simulate: keep-alive %v, window %v, threshold %d, longest wait %v: want none below zero, and a window",
 			time.Duration(o.Params.KeepAlive), time.Duration(o.Params.Window), o.Params.Threshold, time.Duration(o.Params.MaxWait))
 	case o.Record != nil && !o.Sequential:
-		return fmt.Errorf("simulate: recording wants Sequential: parts have engines of their own")
+		return fmt.Errorf("simulate: a recording needs Sequential, because otherwise each part has its own engine")
+	case o.Nodes.Count > 1 && (o.Record != nil || slices.Contains(o.Policies, Oracle)):
+		return fmt.Errorf("simulate: %d nodes: the oracle and recordings are of one node", o.Nodes.Count)
+	case o.Nodes.Count < 0 || o.Nodes.Count > maxNodes || !(o.Nodes.Cores >= 0):
+		return fmt.Errorf("simulate: %d nodes with %g cores: want 1..%d nodes", o.Nodes.Count, o.Nodes.Cores, maxNodes)
+	case o.Nodes.Count > 1 && o.Nodes.Gossip <= 0:
+		return fmt.Errorf("simulate: nodes that hear of each other every %v: want more than 0", o.Nodes.Gossip)
 	case len(o.Policies) == 0:
 		return fmt.Errorf("simulate: no policy named: want some of %q", PolicyNames())
 	}

@@ -92,7 +92,7 @@ func (o *Options) bestRung(i int32, use *FunctionUse, mb float64) (best choice, 
 	keep := time.Duration(o.Params.KeepAlive).Seconds()
 	for id := 1; id < len(l.Rungs); id++ {
 		r := &l.Rungs[id]
-		if r.Light {
+		if r.Light || !r.Serves() || r.Also != ladder.RecordingNone { // what only computes faster saves it nothing
 			continue
 		}
 		c := choice{function: i, rung: ladder.ID(id), cost: r.Cost.MemoryMB*r.Cost.Wall.Seconds() + r.Cost.CPU.Seconds()*o.Model.CPUPrice}

@@ -40,7 +40,8 @@ func (r *Result) Find(policy string) *Outcome {
 	return nil
 }
 
-// Series is one value for each simulated second: what was so at its end, or was counted in it.
+// Series is one value for each simulated second: what was so at its end, or was counted in it. Of several
+// nodes it is their sum: a function that two nodes run, or have a binary of, counts twice.
 type Series struct {
 	// ActiveOptimized and ActiveOther count functions that ran an invocation at any time of the
 	// second, by whether they were optimized when it began or the invocation did.
@@ -94,6 +95,16 @@ type FunctionUse struct {
 	ResidentMBs float64
 	// Waited is the sum of its invocations' waits for workers.
 	Waited time.Duration
+}
+
+// add takes what the function had on another node.
+func (u *FunctionUse) add(o *FunctionUse) {
+	u.Invocations += o.Invocations
+	u.Cold += o.Cold
+	u.ColdNative += o.ColdNative
+	u.Deopts += o.Deopts
+	u.ResidentMBs += o.ResidentMBs
+	u.Waited += o.Waited
 }
 
 // Summary is a run in a few numbers. Means are over all seconds of the trace.
@@ -171,6 +182,8 @@ type Summary struct {
 	Dropped        int     `json:"droppedArtifacts"`
 	// Events that the engine took.
 	Events uint64 `json:"events"`
+	// Forwarded are invocations that ran on another node than the one that took them; of one node 0.
+	Forwarded uint64 `json:"forwarded,omitempty"`
 }
 
 // RungSummary is what one rung did.

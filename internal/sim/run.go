@@ -70,19 +70,24 @@ func Run(ctx context.Context, t trace.Trace, o Options) (*Result, error) {
 
 // pass simulates some of the policies over one pass of the trace.
 func (r *Result) pass(ctx context.Context, t trace.Trace, which []int, seen []foresight, next *future) error {
-	parts := r.Options.parts(len(t.Functions()))
-	var clusters []*cluster
+	var runners []runner
+	var ran [][]*cluster // by policy
 	for _, p := range which {
-		for _, part := range parts {
-			made, err := newPolicy(r.Options.Policies[p], next)
-			if err != nil {
-				return err
-			}
-			record := r.Options.Record
-			if p > 0 {
-				record = nil
-			}
-			clusters = append(clusters, newCluster(t, &r.Options, made, seen, part, record))
+		record := r.Options.Record
+		if p > 0 {
+			record = nil
+		}
+		mine, err := r.clusters(t, r.Options.Policies[p], seen, next, record)
+		if err != nil {
+			return err
+		}
+		ran = append(ran, mine)
+		if r.Options.Nodes.Count > 1 {
+			runners = append(runners, newFleet(mine, &r.Options))
+			continue
+		}
+		for _, c := range mine {
+			runners = append(runners, c)
 		}
 	}
 	s, err := t.Open(ctx, r.Options.Trace)
@@ -91,15 +96,15 @@ func (r *Result) pass(ctx context.Context, t trace.Trace, which []int, seen []fo
 	}
 	defer s.Close()
 	if r.Options.Sequential {
-		err = r.sequential(s, clusters)
+		err = r.sequential(s, runners)
 	} else {
-		err = r.concurrent(s, clusters)
+		err = r.concurrent(s, runners)
 	}
 	if err != nil {
 		return err
 	}
 	for i, p := range which {
-		mine := clusters[i*len(parts) : (i+1)*len(parts)]
+		mine := ran[i]
 		for _, c := range mine {
 			if c.finishTrace(int64(t.Length())); c.failure != nil {
 				return c.failure
@@ -108,6 +113,28 @@ func (r *Result) pass(ctx context.Context, t trace.Trace, which []int, seen []fo
 		r.Runs[p] = outcome(r.Options.Policies[p], mine, &r.Options.Model, len(t.Functions()))
 	}
 	return nil
+}
+
+// runner takes the invocations of a trace, a batch at a time in order of time: one engine, or several nodes.
+type runner interface {
+	run(batch []trace.Invocation) error
+}
+
+// clusters are the engines that run a policy: one for each part of the functions, or for each node.
+func (r *Result) clusters(t trace.Trace, name string, seen []foresight, next *future, record func(int64, engine.Event, []engine.Action)) ([]*cluster, error) {
+	o, parts := &r.Options, r.Options.parts(len(t.Functions()))
+	if o.Nodes.Count > 1 {
+		o, parts = o.ofOneNode(), make([]partition, o.Nodes.Count)
+	}
+	var all []*cluster
+	for _, part := range parts {
+		made, err := newPolicy(name, next)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, newCluster(t, o, made, seen, part, record))
+	}
+	return all, nil
 }
 
 // partition is a part of the functions: those whose number has the part's in its lowest bits.
@@ -134,7 +161,7 @@ func (o *Options) parts(functions int) []partition {
 	return parts
 }
 
-func (r *Result) sequential(s trace.Stream, clusters []*cluster) error {
+func (r *Result) sequential(s trace.Stream, runners []runner) error {
 	var buf []trace.Invocation
 	total := uint64(0)
 	for {
@@ -144,9 +171,9 @@ func (r *Result) sequential(s trace.Stream, clusters []*cluster) error {
 		} else if err != nil {
 			return err
 		}
-		for _, c := range clusters {
-			if c.run(buf); c.failure != nil {
-				return c.failure
+		for _, c := range runners {
+			if err := c.run(buf); err != nil {
+				return err
 			}
 		}
 		total += uint64(len(buf))
@@ -172,7 +199,7 @@ const ahead = 3
 
 // concurrent expands the trace in one goroutine and runs each policy, or each part of one, in one
 // of its own, all over the same batches. All have ended when it returns.
-func (r *Result) concurrent(s trace.Stream, clusters []*cluster) error {
+func (r *Result) concurrent(s trace.Stream, runners []runner) error {
 	free := make(chan *shared, ahead)
 	for range ahead {
 		free <- &shared{}
@@ -182,14 +209,14 @@ func (r *Result) concurrent(s trace.Stream, clusters []*cluster) error {
 	var failed error
 	fail := func(err error) { once.Do(func() { failed = err; close(stop) }) }
 	var group sync.WaitGroup
-	inputs := make([]chan *shared, len(clusters))
-	for i, c := range clusters {
+	inputs := make([]chan *shared, len(runners))
+	for i, c := range runners {
 		inputs[i] = make(chan *shared, ahead)
 		group.Go(func() {
 			total := uint64(0)
 			for b := range inputs[i] {
-				if c.run(b.list); c.failure != nil {
-					fail(c.failure)
+				if err := c.run(b.list); err != nil {
+					fail(err)
 					return
 				}
 				total += uint64(len(b.list))
@@ -221,7 +248,7 @@ func (r *Result) concurrent(s trace.Stream, clusters []*cluster) error {
 				return
 			}
 			b.list = list
-			b.users.Store(int32(len(clusters)))
+			b.users.Store(int32(len(runners)))
 			for _, in := range inputs {
 				in <- b // has room for every batch that there is
 			}
@@ -244,7 +271,14 @@ func (c *cluster) finishTrace(end int64) {
 	}
 }
 
-// outcome summarizes the parts of a policy's run at the end of the trace.
+// whole is what a function was on all engines together.
+type whole struct {
+	climb     *climb
+	had       uint16
+	optimized bool
+}
+
+// outcome summarizes the parts of a policy's run, or its nodes, at the end of the trace.
 func outcome(name string, parts []*cluster, model *Model, functions int) Outcome {
 	m := &parts[0].m
 	for _, c := range parts[1:] {
@@ -257,27 +291,33 @@ func outcome(name string, parts []*cluster, model *Model, functions int) Outcome
 	sum.Rungs = make([]RungSummary, len(m.rungs))
 	optimizedInvocations := uint64(0)
 	waited := time.Duration(0)
+	all := make([]whole, functions)
 	for _, c := range parts {
 		sum.Unfinished += len(c.invocations) - len(c.freeCalls)
 		for i := range c.fns {
 			f := &c.fns[i]
 			f.use.ResidentMBs = float64(f.residentKBms) / 1e6
-			run.PerFunction[f.global] = f.use
-			if f.use.Invocations == 0 {
-				continue
-			}
-			sum.Invoked++
-			for id, column := range c.climbs[f.climb].column {
-				if id == 0 || f.had>>id&1 != 0 {
-					sum.Rungs[column].Functions++
-				}
-			}
-			if f.wasOptimized {
-				sum.Optimized++
-				optimizedInvocations += uint64(f.use.Invocations)
-			}
-			waited += f.use.Waited
+			run.PerFunction[f.global].add(&f.use)
+			w := &all[f.global]
+			w.climb, w.had, w.optimized = c.climbs[f.climb], w.had|f.had, w.optimized || f.wasOptimized
 		}
+	}
+	for i := range all {
+		use, w := &run.PerFunction[i], &all[i]
+		if use.Invocations == 0 {
+			continue
+		}
+		sum.Invoked++
+		for id, column := range w.climb.column {
+			if id == 0 || w.had>>id&1 != 0 {
+				sum.Rungs[column].Functions++
+			}
+		}
+		if w.optimized {
+			sum.Optimized++
+			optimizedInvocations += uint64(use.Invocations)
+		}
+		waited += use.Waited
 	}
 	sum.WaitedSeconds = waited.Seconds()
 	sum.Invocations, sum.Rejected, sum.Failed = m.arrivals, m.rejected, m.failed
@@ -308,7 +348,7 @@ func outcome(name string, parts []*cluster, model *Model, functions int) Outcome
 		sum.rung(i, &m.rungs[i], &s.Rungs[i], seconds)
 	}
 	sum.Response, sum.Wait = m.response.latency(), m.wait.latency()
-	sum.Events = m.events
+	sum.Events, sum.Forwarded = m.events, m.forwarded
 	return run
 }
 

@@ -13,6 +13,7 @@ func (c *cluster) assign(a *engine.Action) {
 	w := &c.workers[a.Worker]
 	f := &c.fns[inv.fn]
 	inv.worker = int32(a.Worker)
+	c.touch(inv.fn)
 	duration := inv.duration
 	if k := c.climbs[f.climb]; k.slow {
 		t := &k.ways[w.way]
@@ -135,6 +136,7 @@ func (c *cluster) way(fn int32, how way) Way {
 
 func (c *cluster) stop(a *engine.Action) {
 	w := &c.workers[a.Worker]
+	c.touch(w.fn)
 	if !w.ready {
 		w.unwanted = true // its start goes on to its end, and comes to nothing
 		return

@@ -101,6 +101,7 @@ type backlog struct {
 	// promised is what was admitted and is not known yet.
 	promised      int
 	promisedBytes int64
+	anyGone       bool
 }
 
 // line is what one function has in the queue.
@@ -121,6 +122,9 @@ type queued struct {
 	line  *line
 	at    time.Time // not before
 	taken bool
+	held  bool // another node runs it, as far as this one knows
+	gone  bool // it has ended on another node
+	given bool // this node has begun to run it since it claimed it
 }
 
 func newBacklog(limits QueueLimits) *backlog {
@@ -174,17 +178,31 @@ func (b *backlog) endPromise(name function.Name, size int) {
 	b.forget(l)
 }
 
+// addHeld makes an invocation known that another node runs, as add does.
+func (b *backlog) addHeld(seq uint64, name function.Name, size int) {
+	if b.known[seq] != nil {
+		return
+	}
+	b.enter(seq, name, size).held = true
+}
+
+func (b *backlog) enter(seq uint64, name function.Name, size int) *queued {
+	l := b.line(name)
+	q := &queued{seq: seq, size: size, line: l}
+	b.known[seq] = q
+	l.events++
+	l.bytes += int64(size)
+	b.bytes += int64(size)
+	return q
+}
+
 // add makes an invocation known that may run from at on. One that is known already stays as it is.
 func (b *backlog) add(seq uint64, name function.Name, size int, at, now time.Time) {
 	if b.known[seq] != nil {
 		return
 	}
-	l := b.line(name)
-	q := &queued{seq: seq, size: size, line: l, at: at}
-	b.known[seq] = q
-	l.events++
-	l.bytes += int64(size)
-	b.bytes += int64(size)
+	q := b.enter(seq, name, size)
+	q.at = at
 	b.wait(q, now)
 }
 
@@ -204,9 +222,12 @@ func (b *backlog) wait(q *queued, now time.Time) {
 // next is the invocation whose turn it is, taken until again or remove; nil: there is none. Then when is when the next one
 // is due; zero: nobody knows.
 func (b *backlog) next(now time.Time) (q *queued, when time.Time) {
-	for len(b.later) > 0 && !b.later[0].at.After(now) {
-		b.wait(heap.Pop(&b.later).(*queued), now)
+	for len(b.later) > 0 && (b.later[0].gone || !b.later[0].at.After(now)) {
+		if q := heap.Pop(&b.later).(*queued); !q.gone {
+			b.wait(q, now)
+		}
 	}
+	b.forgetGone()
 	for i, l := range b.turns {
 		q := l.ready[0]
 		if !b.mayTake(l, q.size) {
@@ -229,6 +250,66 @@ func (b *backlog) next(now time.Time) (q *queued, when time.Time) {
 		when = b.later[0].at
 	}
 	return nil, when
+}
+
+// hold leaves an invocation that was taken to another node.
+func (b *backlog) hold(q *queued) {
+	if !q.taken {
+		return
+	}
+	q.taken, q.held = false, true
+	b.count(q, -1)
+}
+
+// unhold lets one that another node had wait for its turn here.
+func (b *backlog) unhold(seq uint64, at, now time.Time) {
+	if q := b.known[seq]; q != nil && q.held {
+		q.held, q.at = false, at
+		b.wait(q, now)
+	}
+}
+
+// ended forgets an invocation that another node has ended.
+func (b *backlog) ended(seq uint64) {
+	q := b.known[seq]
+	if q == nil || q.taken {
+		return // who took it removes it
+	}
+	if !q.held {
+		q.gone = true // it stands in a line, or among those that are not due
+		b.anyGone = true
+	}
+	delete(b.known, seq)
+	q.line.events--
+	q.line.bytes -= int64(q.size)
+	b.bytes -= int64(q.size)
+	b.forget(q.line)
+}
+
+// forgetGone takes those that have ended on other nodes from the beginnings of the lines.
+func (b *backlog) forgetGone() {
+	if !b.anyGone {
+		return
+	}
+	b.anyGone = false
+	turns := b.turns[:0]
+	for _, l := range b.turns {
+		ready := l.ready[:0]
+		for _, q := range l.ready {
+			if !q.gone {
+				ready = append(ready, q)
+			}
+		}
+		clear(l.ready[len(ready):])
+		if l.ready = ready; len(ready) > 0 {
+			turns = append(turns, l)
+			continue
+		}
+		l.inTurn, l.ready = false, nil
+		b.forget(l)
+	}
+	clear(b.turns[len(turns):])
+	b.turns = turns
 }
 
 // mayTake reports whether a function may run one more.

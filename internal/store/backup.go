@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -46,6 +47,15 @@ func (s *Store) Snapshot(ctx context.Context, dir string) (*Snapshot, error) {
 	}
 	defer f.Close()
 	out := bufio.NewWriterSize(f, 1<<20)
+	if s.clustered() { // of one moment of each stream; other nodes go on to write
+		err := s.recordsOf(ctx, p, dir, func(name string, seq uint64, value []byte) error {
+			_, err := out.Write(frame(opList, name, seq, sha256.Sum256(value), value))
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("take a snapshot: %w", err)
+		}
+	}
 	for _, class := range []string{stateKey, docsKey, queueKey, deadKey} {
 		for key, l := range s.inventory.all(class) {
 			value, err := s.valueOf(ctx, class, key, l)

@@ -74,9 +74,6 @@ type Attributes struct {
 	TracingMode   string `json:"tracingMode,omitempty"`
 	SnapStart     string `json:"snapStart,omitempty"` // ApplyOn
 	DeadLetterARN string `json:"deadLetterArn,omitempty"`
-	LogFormat     string `json:"logFormat,omitempty"`
-	LogGroup      string `json:"logGroup,omitempty"`
-	AppLogLevel   string `json:"appLogLevel,omitempty"`
 	SysLogLevel   string `json:"sysLogLevel,omitempty"`
 }
 
@@ -270,6 +267,34 @@ func (s *Store) DeleteFunction(ctx context.Context, name function.Name) error {
 	}
 	return errs
 }
+
+// FindFunction is Function; of one that this node does not know it asks the other nodes, where it may have been made a
+// moment ago.
+func (s *Store) FindFunction(ctx context.Context, name function.Name) (*Function, bool) {
+	f, ok := s.Function(name)
+	if ok || !s.clustered() {
+		return f, ok
+	}
+	ctx, cancel := context.WithTimeout(ctx, findTime)
+	defer cancel()
+	if s.functions.refresh(ctx, string(name)) != nil {
+		return nil, false
+	}
+	if f, ok = s.Function(name); !ok {
+		return nil, false
+	}
+	for _, id := range f.revisions() {
+		if _, ok := s.Revision(id); !ok {
+			if s.revisions.refresh(ctx, string(id)) != nil {
+				return nil, false
+			}
+		}
+	}
+	return f, true
+}
+
+// findTime bounds the question for a function that is not known here.
+const findTime = 2 * time.Second
 
 // Revision returns a revision. The document is shared: do not change it.
 func (s *Store) Revision(id function.RevisionID) (*Revision, bool) {

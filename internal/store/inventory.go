@@ -25,6 +25,7 @@ import (
 //
 // A thing is listed after it was written and struck off before it is removed. So what a crash leaves
 // between the two is only ever a thing that is there and not listed, which nobody was promised.
+// A nil *inventory lists nothing: of several nodes none can say alone what there must be.
 //
 // The file is a row of frames: "CJiv", the length and the CRC-32C of the body (both 4 bytes, little endian), the
 // body: an operation, a sequence (8), the length of the name (2), the name, the SHA-256 of the
@@ -233,6 +234,9 @@ type entry struct {
 
 // list writes entries, all of them or none, and returns when they are durable.
 func (v *inventory) list(entries ...entry) error {
+	if v == nil {
+		return nil
+	}
 	v.mu.Lock()
 	p := v.next
 	if p == nil {
@@ -425,6 +429,9 @@ func (v *inventory) replace(entries []entry) error {
 
 // newestOf is the highest sequence of a class that was ever listed.
 func (v *inventory) newestOf(class string) uint64 {
+	if v == nil {
+		return 0
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.newest[class]
@@ -432,6 +439,9 @@ func (v *inventory) newestOf(class string) uint64 {
 
 // get returns what is listed of a name.
 func (v *inventory) get(name string) (listed, bool) {
+	if v == nil {
+		return listed{}, false
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	e, ok := v.entries[name]
@@ -440,6 +450,9 @@ func (v *inventory) get(name string) (listed, bool) {
 
 // count is how many things of a class are listed.
 func (v *inventory) count(class string) int {
+	if v == nil {
+		return 0
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.counts[class]
@@ -447,6 +460,9 @@ func (v *inventory) count(class string) int {
 
 // all are the entries of a class, by their name in it.
 func (v *inventory) all(class string) map[string]listed {
+	if v == nil {
+		return nil
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	out := map[string]listed{}
@@ -460,6 +476,9 @@ func (v *inventory) all(class string) map[string]listed {
 
 // value returns what is listed, if it is kept and whole.
 func (v *inventory) value(name string) ([]byte, bool) {
+	if v == nil {
+		return nil, false
+	}
 	v.flush.Lock() // the file may be exchanged
 	defer v.flush.Unlock()
 	e, ok := v.get(name)
@@ -502,6 +521,9 @@ func fdatasync(f *os.File) error {
 
 // bytes is how much of the file counts.
 func (v *inventory) bytes() int64 {
+	if v == nil {
+		return 0
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.live

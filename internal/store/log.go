@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // natsLogger hands the embedded server's warnings and errors to slog and its errors to read, and
@@ -19,6 +20,9 @@ func (l natsLogger) Debugf(string, ...any)  {}
 func (l natsLogger) Tracef(string, ...any)  {}
 
 func (l natsLogger) Warnf(format string, v ...any) {
+	if strings.HasPrefix(format, "Plaintext passwords") { // of this process alone, new each time
+		return
+	}
 	if l.log != nil {
 		l.log.Warn("embedded NATS server", "detail", fmt.Sprintf(format, v...))
 	}
@@ -26,6 +30,12 @@ func (l natsLogger) Warnf(format string, v ...any) {
 
 func (l natsLogger) Errorf(format string, v ...any) {
 	line := fmt.Sprintf(format, v...)
+	if strings.Contains(line, "connect to route") { // several times a second while another node is down, which is told elsewhere
+		if l.log != nil {
+			l.log.Debug("embedded NATS server", "detail", line)
+		}
+		return
+	}
 	if l.log != nil {
 		l.log.Error("embedded NATS server", "detail", line)
 	}

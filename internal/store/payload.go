@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/oklog/ulid/v2"
 )
 
@@ -35,7 +37,7 @@ func (s *Store) payloadFile(name string) string { return filepath.Join(s.dir, pa
 
 // spool writes a payload to a file, durably, if it is a large one; nil if it is not.
 func (s *Store) spool(payload []byte) (*payloadRef, error) {
-	if len(payload) <= maxInline {
+	if len(payload) <= maxInline || s.clustered() { // every node must be able to read it
 		return nil, nil
 	}
 	if err := s.disk.Admit(int64(len(payload))); err != nil {
@@ -75,6 +77,13 @@ func (s *Store) payload(ref *payloadRef) ([]byte, error) {
 		return nil, fmt.Errorf("payload %q: %w: no name of a file", ref.File, ErrDamaged)
 	}
 	b, err := os.ReadFile(s.payloadFile(ref.File))
+	if errors.Is(err, fs.ErrNotExist) && s.clustered() { // from when there was one node
+		var kept bytes.Buffer
+		if err = s.Blob(context.Background(), payloadBlob+ref.File, &kept); errors.Is(err, ErrNotFound) {
+			err = fs.ErrNotExist
+		}
+		b = kept.Bytes()
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("payload %s: %w: the file is gone", ref.File, ErrDamaged)
 	}
@@ -94,6 +103,14 @@ func (s *Store) removePayload(ref *payloadRef) {
 	}
 	if err := os.Remove(s.payloadFile(ref.File)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Warn("remove the payload of an invocation that ended", "file", ref.File, "error", err)
+	}
+	if s.clustered() {
+		_, err := s.write(context.Background(), change{note: true}, func(ctx context.Context, x *session) (uint64, error) {
+			return 0, x.blobs.Delete(ctx, payloadBlob+ref.File)
+		})
+		if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+			s.log.Warn("remove the payload of an invocation that ended", "file", ref.File, "error", err)
+		}
 	}
 }
 

@@ -24,6 +24,8 @@ type Pipeline struct {
 	UpdatedAt time.Time           `json:"updatedAt"`
 	// State is the pipeline's own document; the store does not look into it.
 	State json.RawMessage `json:"state,omitempty"`
+	// Owner is the node, of several, that writes it; empty: nobody did on several.
+	Owner string `json:"owner,omitempty"`
 	// History is the last transitions, the oldest first.
 	History []Transition `json:"history,omitempty"`
 }
@@ -46,7 +48,29 @@ const maxHistory = 200
 
 // PutPipeline writes a pipeline's state and appends to its history, in one write.
 func (s *Store) PutPipeline(ctx context.Context, id function.RevisionID, state json.RawMessage, steps ...Transition) error {
+	return s.PutPipelineOf(ctx, "", id, state, steps...)
+}
+
+// ErrNotOwner is returned to a node that writes a pipeline that is another's.
+var ErrNotOwner = errors.New("another node owns the pipeline")
+
+// ClaimPipeline makes a node the owner of a pipeline: what another one writes from then on is refused. ErrNotFound if it has
+// not been written yet.
+func (s *Store) ClaimPipeline(ctx context.Context, owner string, id function.RevisionID) error {
+	if p, ok := s.Pipeline(id); ok && p.Owner == owner {
+		return nil
+	}
+	_, err := s.pipelines.update(ctx, string(id), func(p *Pipeline) error { p.Owner = owner; return nil })
+	return err
+}
+
+// PutPipelineOf is PutPipeline of one of several nodes, owner; ErrNotOwner if the pipeline is another's.
+func (s *Store) PutPipelineOf(ctx context.Context, owner string, id function.RevisionID, state json.RawMessage, steps ...Transition) error {
 	change := func(p *Pipeline) error {
+		if p.Owner != owner && p.Owner != "" {
+			return fmt.Errorf("write pipeline %s: %w: %s", id, ErrNotOwner, p.Owner)
+		}
+		p.Owner = owner
 		p.Revision, p.State, p.UpdatedAt = id, state, time.Now().UTC()
 		p.History = append(p.History, steps...)
 		if n := len(p.History) - maxHistory; n > 0 {

@@ -26,6 +26,9 @@ type Policy struct {
 	Prepare *policy.Prepare `json:"prepare,omitempty"`
 	// MaxWait bounds the latency that a shorter keep-alive may add to an invocation; 0: no bound.
 	MaxWait *Duration `json:"maxWait,omitempty"`
+	// SnapshotAfter is how many invocations, those that were sampled, a worker answers before it is saved as a snapshot; 0: none, it
+	// is saved as soon as it is initialized.
+	SnapshotAfter *int `json:"snapshotAfter,omitempty"`
 	// KeepAlive of an idle worker, at most; 0: stopped at once.
 	KeepAlive *Duration `json:"keepAlive,omitempty"`
 	// Pause false leaves idle workers running: for applications that work between requests.
@@ -35,6 +38,9 @@ type Policy struct {
 	// QueueLimit is the most invocations of the function that wait for a worker.
 	QueueLimit *int `json:"queueLimit,omitempty"`
 }
+
+// MaxSnapshotAfter bounds Policy.SnapshotAfter.
+const MaxSnapshotAfter = 10_000
 
 // Duration is written as Go writes durations: "10m0s".
 type Duration time.Duration
@@ -63,6 +69,8 @@ func (p *Policy) Check() error {
 		return errors.New("keepAlive: want 0s..720h")
 	case p.MaxWait != nil && (*p.MaxWait < 0 || *p.MaxWait > Duration(15*time.Minute)):
 		return errors.New("maxWait: want 0s..15m")
+	case p.SnapshotAfter != nil && (*p.SnapshotAfter < 0 || *p.SnapshotAfter > MaxSnapshotAfter):
+		return fmt.Errorf("snapshotAfter: want 0..%d", MaxSnapshotAfter)
 	case p.QueueLimit != nil && (*p.QueueLimit < 0 || *p.QueueLimit > 1_000_000):
 		return errors.New("queueLimit: want 0..1000000")
 	}
@@ -76,6 +84,7 @@ func (p Policy) Over(wider Policy) Policy {
 		Window: first(p.Window, wider.Window), KeepAlive: first(p.KeepAlive, wider.KeepAlive),
 		OnMissing: first(p.OnMissing, wider.OnMissing), QueueLimit: first(p.QueueLimit, wider.QueueLimit),
 		Prepare: first(p.Prepare, wider.Prepare), MaxWait: first(p.MaxWait, wider.MaxWait), Pause: first(p.Pause, wider.Pause),
+		SnapshotAfter: first(p.SnapshotAfter, wider.SnapshotAfter),
 	}
 }
 

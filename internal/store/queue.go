@@ -39,6 +39,9 @@ type attempt struct {
 	Failed    int       `json:"failed"` // attempts that ended in an error of the function
 	Deferred  int       `json:"deferred"`
 	NotBefore time.Time `json:"notBefore"`
+	// Runner is the run of the node, of several, that runs it since Started; empty: none does.
+	Runner  string    `json:"runner,omitempty"`
+	Started time.Time `json:"started,omitzero"`
 }
 
 const (
@@ -101,7 +104,20 @@ func (s *Store) Enqueue(ctx context.Context, a *Async) error {
 	if h.Spooled != nil {
 		data = nil
 	}
-	seq, err := s.publish(ctx, queueKey, "async."+string(a.Function), asyncHeader, h, data, false)
+	var opts []jetstream.PublishOpt
+	if s.clustered() { // a try whose answer is lost is made again
+		opts = append(opts, jetstream.WithMsgID(a.RequestID))
+	}
+	var seq uint64
+	publish := func() (err error) {
+		seq, err = s.publish(ctx, queueKey, "async."+string(a.Function), asyncHeader, h, data, false, opts...)
+		return err
+	}
+	if a.Hops > 0 { // what it follows from has run, and would run again
+		err = s.persist(ctx, publish)
+	} else {
+		err = publish()
+	}
 	if err != nil {
 		s.removePayload(h.Spooled)
 		return fmt.Errorf("queue invocation %s: %w", a.RequestID, err)
@@ -128,7 +144,14 @@ func (s *Store) publish(ctx context.Context, class, subject, header string, doc 
 }
 
 // QueueLength is how many asynchronous invocations are accepted and not finished.
-func (s *Store) QueueLength() int { return s.inventory.count(queueKey) }
+func (s *Store) QueueLength() int {
+	if !s.clustered() {
+		return s.inventory.count(queueKey)
+	}
+	s.backlogMu.Lock()
+	defer s.backlogMu.Unlock()
+	return len(s.backlog.known)
+}
 
 // QueueRoom is what all functions have in the queue, and what the one has that is nearest to its bounds.
 func (s *Store) QueueRoom() (all QueueRoom, nearest function.Name, its QueueRoom) {
@@ -148,6 +171,8 @@ type Delivery struct {
 	s     *Store
 	seq   uint64  // in the queue, as it was last seen; see number
 	place *queued // nil: it has ended; under the store's backlogMu
+	// claimed is the sequence of the record that says that this node runs it, on several nodes.
+	claimed uint64
 }
 
 // startFeed begins to feed the backlog, until endFeed.
@@ -156,6 +181,10 @@ func (s *Store) startFeed(ctx context.Context) {
 	s.endFeed, s.fed = end, make(chan struct{})
 	go func() {
 		defer close(s.fed)
+		if s.clustered() {
+			s.feedClustered(life)
+			return
+		}
 		s.feed(life)
 	}()
 }
@@ -226,6 +255,11 @@ func (s *Store) learn(seq uint64, name function.Name, size int) {
 	if a, ok := s.attempts.get(strconv.FormatUint(seq, 10)); ok {
 		at = a.NotBefore
 	}
+	if s.clustered() && !s.mayRun(seq) {
+		s.changeBacklog(func(b *backlog) { b.addHeld(seq, name, size) })
+		s.held(seq)
+		return
+	}
 	s.changeBacklog(func(b *backlog) { b.add(seq, name, size, at, time.Now()) })
 }
 
@@ -281,14 +315,18 @@ func (s *Store) NextAsync(ctx context.Context) (*Delivery, error) {
 			}
 			continue
 		}
-		v, err := s.delivery(ctx, q)
+		read := s.read1
+		if s.clustered() {
+			read = s.claim
+		}
+		v, err := read(ctx, q)
 		if ctx.Err() != nil {
 			s.putBack(q, time.Now())
 			return nil, ctx.Err()
 		}
 		if err != nil {
 			s.putBack(q, time.Now().Add(time.Second))
-			if s.broken.Load() == nil && !errors.Is(err, context.Canceled) {
+			if s.broken.Load() == nil && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrUnavailable) {
 				return nil, err
 			}
 			continue
@@ -305,9 +343,14 @@ func (s *Store) putBack(q *queued, at time.Time) {
 
 func (s *Store) drop(q *queued) { s.changeBacklog(func(b *backlog) { b.remove(q) }) }
 
-// delivery reads a message whose turn it is; nil if it is not there any more.
-func (s *Store) delivery(ctx context.Context, q *queued) (*Delivery, error) {
-	v := &Delivery{s: s, place: q}
+// read1 reads a message whose turn it is; nil if it is not there any more.
+func (s *Store) read1(ctx context.Context, q *queued) (*Delivery, error) {
+	return s.readClaimed(ctx, q, 0)
+}
+
+// readClaimed is read1 of what this node has claimed, on several nodes, with the record of that sequence.
+func (s *Store) readClaimed(ctx context.Context, q *queued, claimed uint64) (*Delivery, error) {
+	v := &Delivery{s: s, place: q, claimed: claimed}
 	seq := v.number()
 	x := s.now.Load()
 	// An embedded server that is broken may not answer at all.
@@ -441,6 +484,13 @@ func (v *Delivery) Defer(ctx context.Context, wait time.Duration) error {
 
 func (v *Delivery) again(ctx context.Context, a attempt, wait time.Duration) error {
 	a.NotBefore = time.Now().Add(wait).UTC()
+	if v.s.clustered() {
+		if err := v.unclaim(ctx, &a); err != nil {
+			return err
+		}
+		v.putBack(a.NotBefore)
+		return nil
+	}
 	if err := v.s.persist(ctx, func() error { return v.s.attempts.put(ctx, v.key(), &a) }); err != nil {
 		return err
 	}
@@ -479,6 +529,12 @@ func (v *Delivery) Dead(ctx context.Context, reason string, attempts int, errorD
 		data = nil // the file goes over to the letter
 	}
 	doc := deadHead{v.Async, time.Now().UTC(), reason, attempts, errorDoc}
+	if mine, err := v.mine(ctx); err != nil || !mine {
+		if err == nil {
+			v.hold()
+		}
+		return err
+	}
 	err := v.s.persist(ctx, func() error {
 		// The identifier keeps a crash between the two writes from making a second letter.
 		_, err := v.s.publish(ctx, deadKey, "dead."+string(v.Function), deadHeader, doc, data, true, jetstream.WithMsgID(v.RequestID))
@@ -573,19 +629,28 @@ func (s *Store) sweepAttempts(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		err := s.read(ctx, func(ctx context.Context, x *session) error {
-			_, err := x.queue.GetMsg(ctx, a.Seq)
-			return err
-		})
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+		there, err := s.isQueued(ctx, a.Seq)
+		if err != nil {
 			return fmt.Errorf("read queue: %w", err)
+		}
+		if there {
+			continue
 		}
 		if err := ignoreNotFound(s.attempts.remove(ctx, key)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// isQueued reports whether an invocation is in the queue; of several nodes the leader says so.
+func (s *Store) isQueued(ctx context.Context, seq uint64) (bool, error) {
+	err := s.read(ctx, func(ctx context.Context, x *session) error {
+		_, err := x.queue.GetMsg(ctx, seq)
+		return err
+	})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }

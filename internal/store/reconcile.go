@@ -411,7 +411,7 @@ func (a *audit) rebuild(ctx context.Context) (*session, error) {
 	x.end()
 	if err != nil {
 		_ = os.RemoveAll(fresh)
-		return x, fmt.Errorf("make the store anew: %w", err)
+		return x, fmt.Errorf("make the store again: %w", err)
 	}
 	old := filepath.Join(a.s.dir, stateFolder)
 	kept := old + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
@@ -419,7 +419,7 @@ func (a *audit) rebuild(ctx context.Context) (*session, error) {
 		return x, fmt.Errorf("set the damaged store aside: %w", err)
 	}
 	if err := os.Rename(fresh, old); err != nil {
-		return x, fmt.Errorf("make the store anew: %w", err)
+		return x, fmt.Errorf("make the store again: %w", err)
 	}
 	if err := syncFolder(a.s.dir); err != nil {
 		return x, err
@@ -427,7 +427,7 @@ func (a *audit) rebuild(ctx context.Context) (*session, error) {
 	if err := a.s.inventory.replace(a.changes); err != nil {
 		return x, err
 	}
-	a.s.log.Warn("the store was made anew", "damaged", kept)
+	a.s.log.Warn("the store was made again", "damaged", kept)
 	if x, err = a.s.begin(ctx, stateFolder); err != nil {
 		return x, err
 	}
@@ -512,16 +512,16 @@ func (a *audit) report(ctx context.Context, x *session) error {
 	slices.Sort(a.repaired)
 	if a.damaged {
 		s.Report(health.Problem{Component: "store", Lost: a.lost, Repaired: append(a.repaired, "the files of the store"),
-			Message: "Files below " + filepath.Join(s.dir, stateFolder) + " were damaged. They are kept beside it, and the store was made anew."})
+			Message: "Files below " + filepath.Join(s.dir, stateFolder) + " were damaged. They are kept beside it, and the store was made again."})
 	}
 	_, marked := a.state["setting."+inventorySetting]
 	switch {
 	case a.found.damaged != "":
 		s.Report(health.Problem{Component: "inventory", Repaired: []string{fmt.Sprintf("the inventory (%d entries added)", a.adopted)},
-			Message: "The inventory was damaged (" + a.found.damaged + "), and was made anew from the store."})
+			Message: "The inventory was damaged (" + a.found.damaged + "), and was made again from the store."})
 	case a.found.absent && marked:
 		s.Report(health.Problem{Component: "inventory", Repaired: []string{fmt.Sprintf("the inventory (%d entries)", a.adopted)},
-			Message: "The inventory was gone, and was made anew from the store: what the store had lost before cannot be told."})
+			Message: "The inventory was missing, and was made again from the store. What the store had lost before is not known."})
 	case a.adopted > 0:
 		s.log.Info("listed what the inventory did not have", "entries", a.adopted)
 	}
@@ -546,7 +546,7 @@ func (a *audit) report(ctx context.Context, x *session) error {
 const inventorySetting = "inventory"
 
 // errDamaged makes the keeper look through everything.
-var errDamaged = fmt.Errorf("the store's files are %w; what can be is made anew", ErrDamaged)
+var errDamaged = fmt.Errorf("the store's files are %w; as much as possible is made again", ErrDamaged)
 
 // scrub reads every message and document once, in the background. Where one is not what was written, the store is
 // looked through and made anew.

@@ -28,6 +28,10 @@ type session struct {
 	dead   jetstream.Stream
 	worker jetstream.Consumer
 
+	// Of several nodes: the stream of the state bucket, and the files that all nodes need.
+	states jetstream.Stream
+	blobs  jetstream.ObjectStore
+
 	watch     jetstream.KeyWatcher
 	watchStop chan struct{}
 	watchDone chan struct{}
@@ -51,22 +55,34 @@ const (
 func (s *Store) begin(ctx context.Context, folder string) (*session, error) {
 	x := &session{}
 	x.sound, x.fail = context.WithCancel(context.Background())
-	srv, err := server.NewServer(&server.Options{
-		ServerName:             "cloudjit",
-		DontListen:             true,
-		NoSigs:                 true,
-		NoSystemAccount:        true,
-		DisableJetStreamBanner: true,
-		JetStream:              true,
-		StoreDir:               filepath.Join(s.dir, folder),
-		SyncAlways:             !s.opt.NoSync,
-		JetStreamMaxMemory:     1 << 20, // nothing is kept in memory streams
-		JetStreamMaxStore:      maxStore,
-		MaxPayload:             8 << 20,
-		MaxPending:             64 << 20,
-	})
+	err := s.serve(x, folder, server.Options{
+		ServerName:         "cloudjit",
+		DontListen:         true,
+		NoSystemAccount:    true,
+		JetStreamMaxMemory: 1 << 20, // nothing is kept in memory streams
+	}, "is the disk full or the folder damaged?")
 	if err != nil {
-		return x, fmt.Errorf("set up embedded NATS server: %w", err)
+		return x, err
+	}
+	x.conn, err = nats.Connect("", nats.InProcessServer(x.server), nats.Name("store"), nats.NoReconnect())
+	if err != nil {
+		return x, fmt.Errorf("connect to embedded NATS server: %w", err)
+	}
+	if x.js, err = jetstream.New(x.conn, jetstream.WithDefaultTimeout(30*time.Second)); err != nil {
+		return x, err
+	}
+	return x, x.openStreams(ctx)
+}
+
+// serve starts a session's embedded server, whose files lie in a folder of the store's, with what is special in the options. hint asks
+// what may be wrong if it does not get ready.
+func (s *Store) serve(x *session, folder string, o server.Options, hint string) error {
+	o.NoSigs, o.DisableJetStreamBanner, o.JetStream = true, true, true
+	o.StoreDir, o.SyncAlways, o.JetStreamMaxStore = filepath.Join(s.dir, folder), !s.opt.NoSync, maxStore
+	o.MaxPayload, o.MaxPending = 8<<20, 64<<20
+	srv, err := server.NewServer(&o)
+	if err != nil {
+		return fmt.Errorf("set up embedded NATS server: %w", err)
 	}
 	x.server = srv
 	fatal := make(chan string, 1)
@@ -75,21 +91,14 @@ func (s *Store) begin(ctx context.Context, folder string) (*session, error) {
 	for end := time.Now().Add(readyTimeout); !srv.ReadyForConnections(10 * time.Millisecond); {
 		select {
 		case why := <-fatal:
-			return x, fmt.Errorf("start embedded NATS server: %s", why)
+			return fmt.Errorf("start embedded NATS server: %s", why)
 		default:
 		}
 		if time.Now().After(end) {
-			return x, fmt.Errorf("start embedded NATS server: not ready after %v (is the disk full or the folder damaged?)", readyTimeout)
+			return fmt.Errorf("start embedded NATS server: not ready after %v (%s)", readyTimeout, hint)
 		}
 	}
-	x.conn, err = nats.Connect("", nats.InProcessServer(srv), nats.Name("store"), nats.NoReconnect())
-	if err != nil {
-		return x, fmt.Errorf("connect to embedded NATS server: %w", err)
-	}
-	if x.js, err = jetstream.New(x.conn, jetstream.WithDefaultTimeout(30*time.Second)); err != nil {
-		return x, err
-	}
-	return x, x.openStreams(ctx)
+	return nil
 }
 
 // openStreams makes or opens the two buckets, the queue and the dead letters.
@@ -182,12 +191,15 @@ const readTimeout = 4 * time.Second
 
 // unwatch ends the watch, and waits for it.
 func (x *session) unwatch() {
-	if x.watch != nil {
-		close(x.watchStop)
-		<-x.watchDone
-		_ = x.watch.Stop()
-		x.watch = nil
+	if x.watchDone == nil {
+		return
 	}
+	close(x.watchStop)
+	<-x.watchDone
+	if x.watch != nil {
+		_ = x.watch.Stop()
+	}
+	x.watch, x.watchDone = nil, nil
 }
 
 // end stops the embedded server. Idempotent.
@@ -211,7 +223,7 @@ func harmless(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		switch api.ErrorCode {
-		case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeMessageNotFound, errCodeTooLarge:
+		case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant, jetstream.JSErrCodeMessageNotFound, errCodeTooLarge:
 			return true
 		case errCodeNotDeleted, errCodeNotStored:
 			return strings.Contains(api.Description, "not found") || strings.Contains(api.Description, "no message") ||
@@ -239,6 +251,9 @@ const (
 
 // complaint reads the embedded server's log: some write errors are told nowhere else.
 func (s *Store) complaint(line string) {
+	if strings.Contains(line, "TLS route handshake error") {
+		s.stranger.Store(&line)
+	}
 	if strings.Contains(line, "Critical write error") || strings.Contains(line, "will be DISABLED") {
 		s.suspect(errors.New(line))
 	}

@@ -27,6 +27,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/cloudjit/cloudjit/internal/cluster"
 	"github.com/cloudjit/cloudjit/internal/disk"
 	"github.com/cloudjit/cloudjit/internal/function"
 )
@@ -63,6 +64,8 @@ type Options struct {
 	Reserve int64
 	// Queue bounds the queue of asynchronous invocations.
 	Queue QueueLimits
+	// Cluster, if set, makes the store one of several with the same state.
+	Cluster *Cluster
 	// NoSync leaves it to the kernel when to write to disk: nothing is lost when the process is
 	// killed, but power loss may lose the last writes. For tests and benchmarks.
 	NoSync bool
@@ -111,6 +114,13 @@ type Store struct {
 	endFeed   context.CancelFunc
 	fed       chan struct{} // closed when the feeder has ended
 
+	bus   bus
+	peers atomic.Pointer[cluster.Cluster]
+	key   atomic.Pointer[[]byte] // the nodes' shared secret
+	// stranger is the last complaint of a route whose ends do not trust each other.
+	stranger    atomic.Pointer[string]
+	replication atomic.Pointer[cluster.Replication]
+
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -132,6 +142,9 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{dir: dir, opt: opts, log: opts.Logger, unlock: unlock, repair: make(chan struct{}, 1), closing: make(chan struct{}), ready: make(chan struct{}, 1), backlog: newBacklog(opts.Queue)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := s.identify(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open data folder %s: %w", dir, err), unlock())
 	}
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open data folder %s: %w", dir, err), s.Close())
@@ -166,18 +179,16 @@ func (s *Store) open(ctx context.Context) error {
 		"build": s.builds, "attempt": s.attempts, "setting": s.settings,
 	}
 	s.damage = openDamage(s.dir)
+	if s.clustered() {
+		return s.openShared(ctx)
+	}
 	var err error
 	if s.inventory, s.survey, err = openInventory(s.dir, s.opt.NoSync); err != nil {
 		return err
 	}
-	x, err := s.openSession(ctx)
-	s.now.Store(x)
-	if err != nil {
+	if err := s.goOn(ctx, s.openSession); err != nil {
 		return err
 	}
-	s.kept = make(chan struct{})
-	go s.keep()
-	s.startFeed(ctx)
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	s.endScrub = end
 	s.scrubbed.Go(func() {
@@ -195,6 +206,45 @@ func (s *Store) open(ctx context.Context) error {
 		return fmt.Errorf("remove what no function refers to: %w", err)
 	}
 	return s.sweepPayloads()
+}
+
+// openShared is the rest of open for one node of several. There is no inventory: other nodes write too, and have copies.
+func (s *Store) openShared(ctx context.Context) error {
+	s.functions.onChange = func(old, new *Function) {
+		s.indexURLs(old, new)
+		if new == nil {
+			s.tell("function", string(old.Name))
+		} else {
+			s.tell("function", string(new.Name))
+		}
+	}
+	s.attempts.onChange = s.attempted
+	s.pipelines.onChange = func(old, new *Pipeline) {
+		if new != nil {
+			s.tell("pipeline", string(new.Revision))
+		}
+	}
+	s.settings.onChange = func(_, new *Setting) { s.tell("setting", "") }
+	return s.goOn(ctx, s.openClustered)
+}
+
+// goOn begins the first session, and what keeps it and feeds from it.
+func (s *Store) goOn(ctx context.Context, open func(context.Context) (*session, error)) error {
+	x, err := open(ctx)
+	s.now.Store(x)
+	if err != nil {
+		return err
+	}
+	s.kept = make(chan struct{})
+	go s.keep()
+	s.startFeed(ctx)
+	return nil
+}
+
+func (s *Store) tell(kind, key string) {
+	if f := s.opt.Cluster.Changed; f != nil {
+		f(kind, key)
+	}
 }
 
 // openSession begins a session with everything that must be there, and makes the tables what it has. Where
@@ -219,7 +269,7 @@ func (s *Store) openSession(ctx context.Context) (*session, error) {
 		if ctx.Err() != nil || s.disk.AdmitNote(1<<20) != nil || len(s.inventory.all(stateKey)) == 0 {
 			return x, err
 		}
-		s.log.Error("the store cannot be opened; it is made anew from the inventory", "error", err)
+		s.log.Error("the store cannot be opened; it is made again from the inventory", "error", err)
 		x = nil
 	}
 	a := s.newAudit(x)
@@ -236,21 +286,26 @@ func (s *Store) openSession(ctx context.Context) (*session, error) {
 	if err := a.report(ctx, x); err != nil {
 		return x, err
 	}
+	return x, s.replaceTables(a.state)
+}
+
+// replaceTables makes the tables what a session has.
+func (s *Store) replaceTables(state map[string]found) error {
 	rows := map[applier]map[string]found{}
 	for _, t := range s.tables {
 		rows[t] = map[string]found{}
 	}
-	for key, f := range a.state {
+	for key, f := range state {
 		if t, key, ok := s.tableOf(key); ok && !f.deleted {
 			rows[t][key] = f
 		}
 	}
 	for t, r := range rows {
 		if err := t.replace(r); err != nil {
-			return x, err
+			return err
 		}
 	}
-	return x, nil
+	return nil
 }
 
 // follow takes a change that a session tells of.
@@ -315,6 +370,9 @@ func (s *Store) sweep(ctx context.Context) error {
 // Disk guards the data folder's file system, for whoever else writes there.
 func (s *Store) Disk() *disk.Guard { return s.disk }
 
+// Clustered reports whether the state is shared with other nodes.
+func (s *Store) Clustered() bool { return s.clustered() }
+
 // Dir is the data folder.
 func (s *Store) Dir() string { return s.dir }
 
@@ -328,7 +386,9 @@ func (s *Store) Close() error {
 		}
 		if s.kept != nil {
 			<-s.kept
-			s.endScrub()
+			if s.endScrub != nil {
+				s.endScrub()
+			}
 			s.scrubbed.Wait()
 		}
 		s.now.Load().end()

@@ -20,7 +20,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("CLOUDJIT_TEST_WRITER"); dir != "" {
 		writeUntilKilled(dir)
 	}
-	goleak.VerifyTestMain(m)
+	// An embedded server that cannot start with damaged files leaves these behind; the process ends then.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).flushStreamStateLoop"),
+		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server/ats.Register.func1"))
 }
 
 func open(t testing.TB, dir string) *Store {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -43,6 +44,12 @@ type row[T any] struct {
 
 // maxConflicts is how often an update starts again because another writer was first.
 const maxConflicts = 64
+
+// conflictWait is the first wait of overtaken, maxConflictWait the longest.
+const (
+	conflictWait    = 5 * time.Millisecond
+	maxConflictWait = 500 * time.Millisecond
+)
 
 func newTable[T any](kv bucket, prefix string, note bool) *table[T] {
 	return &table[T]{kv: kv, prefix: prefix, note: note}
@@ -183,10 +190,12 @@ func (t *table[T]) put(ctx context.Context, key string, doc *T) error {
 // update reads, changes a copy and writes, again if another writer was first. change may be
 // called several times; an error of it ends the update and is returned as it is.
 func (t *table[T]) update(ctx context.Context, key string, change func(*T) error) (*T, error) {
-	for range maxConflicts {
-		r := t.row(key)
-		if r == nil || r.doc == nil {
-			return nil, fmt.Errorf("%s %s: %w", t.prefix, key, ErrNotFound)
+	ctx, cancel := t.kv.bounded(ctx)
+	defer cancel()
+	for i := range maxConflicts {
+		r, err := t.present(ctx, key)
+		if err != nil {
+			return nil, err
 		}
 		doc, err := clone(r.doc)
 		if err != nil {
@@ -201,7 +210,7 @@ func (t *table[T]) update(ctx context.Context, key string, change func(*T) error
 		}
 		seq, err := t.kv.update(ctx, t.prefix+"."+key, value, r.seq, t.note)
 		if isConflict(err) {
-			if err := t.refresh(ctx, key); err != nil {
+			if err := t.overtaken(ctx, key, r.seq, i); err != nil {
 				return nil, err
 			}
 			continue
@@ -212,6 +221,21 @@ func (t *table[T]) update(ctx context.Context, key string, change func(*T) error
 		return doc, t.apply(key, found{seq: seq, value: value})
 	}
 	return nil, fmt.Errorf("write %s %s: %d other writers were first", t.prefix, key, maxConflicts)
+}
+
+// present is the row of a key, which another node may have written a moment ago; ErrNotFound if there is none.
+func (t *table[T]) present(ctx context.Context, key string) (*row[T], error) {
+	r := t.row(key)
+	if r == nil && t.kv.s != nil && t.kv.s.clustered() {
+		if err := t.refresh(ctx, key); err != nil {
+			return nil, err
+		}
+		r = t.row(key)
+	}
+	if r == nil || r.doc == nil {
+		return nil, fmt.Errorf("%s %s: %w", t.prefix, key, ErrNotFound)
+	}
+	return r, nil
 }
 
 // refresh reads a key from the bucket, for a writer that met a sequence it has not seen.
@@ -226,16 +250,39 @@ func (t *table[T]) refresh(ctx context.Context, key string) error {
 	return t.apply(key, found{seq: e.Revision(), value: e.Value()})
 }
 
+// overtaken reads what another writer has made of a key that was at seq, after the tries before. Where nothing is newer, a change
+// is under way that no majority has confirmed yet, maybe one of this writer's that was not answered: that is waited for, longer each
+// time. ErrUnavailable when the time is over.
+func (t *table[T]) overtaken(ctx context.Context, key string, seq uint64, tries int) error {
+	err := t.refresh(ctx, key)
+	if r := t.row(key); err == nil && (r == nil || r.seq > seq) {
+		return nil
+	}
+	if err == nil {
+		select {
+		case <-time.After(min(conflictWait<<min(tries, 10), maxConflictWait)):
+			return nil
+		case <-ctx.Done():
+		}
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: no majority of the nodes confirms a change of %s %s: %w", ErrUnavailable, t.prefix, key, ctx.Err())
+	}
+	return err
+}
+
 // remove deletes a key; ErrNotFound if there is none.
 func (t *table[T]) remove(ctx context.Context, key string) error {
-	for range maxConflicts {
-		r := t.row(key)
-		if r == nil || r.doc == nil {
-			return fmt.Errorf("%s %s: %w", t.prefix, key, ErrNotFound)
+	ctx, cancel := t.kv.bounded(ctx)
+	defer cancel()
+	for i := range maxConflicts {
+		r, err := t.present(ctx, key)
+		if err != nil {
+			return err
 		}
-		err := t.kv.purge(ctx, t.prefix+"."+key, r.seq)
+		err = t.kv.purge(ctx, t.prefix+"."+key, r.seq)
 		if isConflict(err) {
-			if err := t.refresh(ctx, key); err != nil {
+			if err := t.overtaken(ctx, key, r.seq, i); err != nil {
 				return err
 			}
 			continue
@@ -275,7 +322,7 @@ func (t *table[T]) encode(key string, doc *T) ([]byte, error) {
 
 func isConflict(err error) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+	return errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 func clone[T any](doc *T) (*T, error) {

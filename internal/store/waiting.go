@@ -75,7 +75,8 @@ func (s *Store) Queue(ctx context.Context, keep func(function.Name) bool, limit 
 		}
 		if a, ok := s.attempts.get(strconv.FormatUint(q.seq, 10)); ok {
 			w.Failed, w.Deferred = a.Failed, a.Deferred
-			if !q.taken && a.NotBefore.After(now) {
+			w.Running = w.Running || a.Runner != ""
+			if !w.Running && a.NotBefore.After(now) {
 				w.NotBefore = &a.NotBefore
 			}
 		}

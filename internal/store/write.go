@@ -24,6 +24,8 @@ type change struct {
 	value []byte
 	// room is how many bytes are written.
 	room int
+	// long is how long one try may take, if that is not oneTry; on several nodes.
+	long time.Duration
 	// note says how something ended that is under way: it may use the disk's reserve.
 	note bool
 }
@@ -58,6 +60,9 @@ func (s *Store) write(ctx context.Context, c change, do func(context.Context, *s
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
+	if s.clustered() {
+		return s.writeClustered(ctx, c, do)
+	}
 	x := s.now.Load()
 	// An embedded server that ran out of room may not answer at all.
 	ctx, cancel := context.WithCancel(ctx)
@@ -87,6 +92,49 @@ func (s *Store) write(ctx context.Context, c change, do func(context.Context, *s
 		s.suspect(err)
 	}
 	return seq, err
+}
+
+// writeClustered makes a change on several nodes, again while there is no leader; the caller finds out whether an earlier try that
+// was not answered has done it.
+func (s *Store) writeClustered(ctx context.Context, c change, do func(context.Context, *session) (uint64, error)) (uint64, error) {
+	var seq uint64
+	err := s.again(ctx, max(c.long, oneTry), func(ctx context.Context, x *session) (err error) {
+		seq, err = do(ctx, x)
+		return err
+	})
+	return seq, err
+}
+
+// again tries something until it works or fails for a reason that stays, as long as a new leader may take. The error is
+// ErrUnavailable then.
+func (s *Store) again(ctx context.Context, one time.Duration, do func(context.Context, *session) error) error {
+	for end := time.Now().Add(patient); ; {
+		x := s.now.Load()
+		try, cancel := context.WithTimeout(ctx, one)
+		stop := context.AfterFunc(x.sound, cancel)
+		err := do(try, x)
+		stop()
+		cancel()
+		switch {
+		case errors.Is(ctx.Err(), context.DeadlineExceeded) && isTransient(err):
+			return fmt.Errorf("%w: the cluster has no leader, or does not answer: %w", ErrUnavailable, err)
+		case err == nil, ctx.Err() != nil, harmless(err) && !errors.Is(err, context.Canceled):
+			return err
+		case !isTransient(err) && x.sound.Err() == nil:
+			return err
+		case s.unavailable() != nil:
+			return errors.Join(s.unavailable(), err)
+		case time.Now().After(end):
+			return fmt.Errorf("%w: the cluster has no leader, or does not answer: %w", ErrUnavailable, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.closing:
+			return ErrUnavailable
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // name is what the inventory calls what is changed.
@@ -180,10 +228,14 @@ func (s *Store) restart() error {
 	defer s.gate.Unlock()
 	why := s.broken.Load()
 	s.log.Warn("starting the embedded NATS server again", "because", why.err)
-	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+	begin, limit := s.openSession, readyTimeout
+	if s.clustered() {
+		begin, limit = s.openClustered, 3*readyTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	s.now.Load().end()
-	x, err := s.openSession(ctx)
+	x, err := begin(ctx)
 	if err != nil {
 		x.end()
 		return err
@@ -217,6 +269,14 @@ type bucket struct {
 	class string
 }
 
+// bounded bounds a write of several steps: on several nodes each of them waits for a leader.
+func (b bucket) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if b.s == nil || !b.s.clustered() {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, patient+oneTry)
+}
+
 func (b bucket) change(key string, value []byte, note bool) change {
 	c := change{value: value, room: len(key) + len(value) + 1<<10, note: note}
 	if b.class != "" {
@@ -226,7 +286,22 @@ func (b bucket) change(key string, value []byte, note bool) change {
 }
 
 func (b bucket) create(ctx context.Context, key string, value []byte) (uint64, error) {
-	return b.s.write(ctx, b.change(key, value, false), func(ctx context.Context, x *session) (uint64, error) { return b.of(x).Create(ctx, key, value) })
+	tries := 0
+	seq, err := b.s.write(ctx, b.change(key, value, false), func(ctx context.Context, x *session) (uint64, error) {
+		tries++
+		return b.of(x).Create(ctx, key, value)
+	})
+	return b.settled(ctx, key, value, tries, seq, err)
+}
+
+// settled finds out, after a conflict, whether an earlier try of the same write was done whose answer did not come.
+func (b bucket) settled(ctx context.Context, key string, value []byte, tries int, seq uint64, err error) (uint64, error) {
+	if tries > 1 && (isConflict(err) || errors.Is(err, jetstream.ErrKeyExists)) {
+		if seq, ok := b.equal(ctx, key, value); ok {
+			return seq, nil
+		}
+	}
+	return seq, err
 }
 
 func (b bucket) put(ctx context.Context, key string, value []byte, note bool) (uint64, error) {
@@ -234,7 +309,12 @@ func (b bucket) put(ctx context.Context, key string, value []byte, note bool) (u
 }
 
 func (b bucket) update(ctx context.Context, key string, value []byte, seq uint64, note bool) (uint64, error) {
-	return b.s.write(ctx, b.change(key, value, note), func(ctx context.Context, x *session) (uint64, error) { return b.of(x).Update(ctx, key, value, seq) })
+	tries := 0
+	now, err := b.s.write(ctx, b.change(key, value, note), func(ctx context.Context, x *session) (uint64, error) {
+		tries++
+		return b.of(x).Update(ctx, key, value, seq)
+	})
+	return b.settled(ctx, key, value, tries, now, err)
 }
 
 // purge deletes a key with its history; seq, if not 0, is what it must be at.
@@ -259,6 +339,9 @@ func (b bucket) get(ctx context.Context, key string) (e jetstream.KeyValueEntry,
 // read reads something, again from a new session where the old one ends meanwhile. From one that is broken it reads
 // what it can.
 func (s *Store) read(ctx context.Context, do func(context.Context, *session) error) error {
+	if s.clustered() {
+		return s.again(ctx, oneTry, do)
+	}
 	for {
 		x := s.now.Load()
 		sound := x.sound.Err() == nil

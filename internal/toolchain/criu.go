@@ -15,7 +15,7 @@ import (
 	"strconv"
 	"strings"
 
-	"archive/tar"
+	"github.com/cloudjit/cloudjit/internal/untar"
 )
 
 // criuVersion is the release that is installed, and the oldest that is known to restore on present kernels: 4.1.1
@@ -51,11 +51,11 @@ var criuPackages = map[string][]pin{"amd64": {
 	{"debian/pool/main/libf/libffi/libffi8_3.8.0-2_amd64.deb", "8f52979b2f3831088c419aae858f10fd3ad7e42cc6c1d28967bae996a98223a4", 32472},
 }}
 
-// criuArchive has what mirrors have replaced by newer versions.
-const criuArchive = "https://snapshot.debian.org/archive"
+// debianArchive has what mirrors have replaced by newer versions.
+const debianArchive = "https://snapshot.debian.org/archive"
 
-// criuSnapshot is a time at which the archive had all of criuPackages.
-const criuSnapshot = "20261128T000000Z"
+// debianSnapshot is a time at which the archive had all packages that are pinned.
+const debianSnapshot = "20261128T000000Z"
 
 const criuProgram = "usr/sbin/criu"
 
@@ -142,21 +142,10 @@ func installCRIU(ctx context.Context, o CRIUOptions, pins []pin, dir string) err
 	p := &packages{download: newDownloader(o.Progress), dir: downloads, debian: o.DebianURL, progress: o.Progress}
 	for _, pkg := range pins {
 		file := filepath.Join(downloads, pkg.name())
-		if !matches(file, pkg) {
-			err := p.fetchDebian(ctx, pkg, file)
-			if err != nil && o.DebianURL == "" && ctx.Err() == nil {
-				// A mirror has the newest only.
-				old := strings.Replace(pkg.path, "debian/", "debian/"+criuSnapshot+"/", 1)
-				err = errors.Join(err, p.download.fetch(ctx, criuArchive+"/"+strings.ReplaceAll(old, "+", "%2b"), file, pkg.sha256))
-				if matches(file, pkg) {
-					err = nil
-				}
-			}
-			if err != nil {
-				return err
-			}
+		if err := p.fetchPinned(ctx, pkg, file); err != nil {
+			return err
 		}
-		if err := unpackDeb(ctx, file, part); err != nil {
+		if err := unpackDeb(ctx, file, part, debFiles.MatchString); err != nil {
 			return fmt.Errorf("unpack %s: %w", pkg.name(), err)
 		}
 		_ = os.Remove(file)
@@ -174,7 +163,7 @@ func installCRIU(ctx context.Context, o CRIUOptions, pins []pin, dir string) err
 var debFiles = regexp.MustCompile(`^usr/(sbin/criu|lib/[^/]+/[^/]+\.so[^/]*)$`)
 
 // unpackDeb extracts what is wanted of a Debian package (deb(5)) into dir.
-func unpackDeb(ctx context.Context, file, dir string) error {
+func unpackDeb(ctx context.Context, file, dir string, wanted func(name string) bool) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -193,46 +182,34 @@ func unpackDeb(ctx context.Context, file, dir string) error {
 		return err
 	}
 	defer root.Close()
-	left := int64(64 << 20)
-	for t := tar.NewReader(bufio.NewReader(r)); ; {
-		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for e, err := range untar.Entries(bufio.NewReader(r), untar.Limits{Bytes: 256 << 20, Entries: 100_000}) {
 		if err != nil {
 			return err
 		}
-		name := path.Clean(h.Name)
-		if !debFiles.MatchString(name) {
+		if !wanted(e.Name) {
 			continue
 		}
-		if left -= h.Size; left < 0 {
-			return fmt.Errorf("%w: it holds too much", errUnsafe)
-		}
-		if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
-			return err
-		}
-		switch {
-		case h.Typeflag == tar.TypeSymlink && path.Base(h.Linkname) == h.Linkname:
-			err = root.Symlink(h.Linkname, name)
-		case h.Typeflag == tar.TypeReg:
-			err = unpackFile(root, name, h, t)
-		default:
-			err = fmt.Errorf("%w: %q is neither a file nor a link beside one", errUnsafe, h.Name)
-		}
-		if err != nil {
+		if err := e.Extract(root, e.Name, e.Executable(), path.Dir(e.Name)); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-func unpackFile(root *os.Root, name string, h *tar.Header, r io.Reader) error {
-	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644|os.FileMode(h.Mode)&0o111)
-	if err != nil {
-		return err
+// fetchPinned gets a package of Debian's, from its archive where no mirror has it any more.
+func (p *packages) fetchPinned(ctx context.Context, pkg pin, file string) error {
+	if matches(file, pkg) {
+		return nil
 	}
-	_, err = io.CopyN(f, r, h.Size)
-	return errors.Join(err, f.Close())
+	err := p.fetchDebian(ctx, pkg, file)
+	if err != nil && p.debian == "" && ctx.Err() == nil {
+		old := strings.Replace(pkg.path, "debian/", "debian/"+debianSnapshot+"/", 1)
+		err = errors.Join(err, p.download.fetch(ctx, debianArchive+"/"+strings.ReplaceAll(old, "+", "%2b"), file, pkg.sha256))
+		if matches(file, pkg) {
+			err = nil
+		}
+	}
+	return err
 }
 
 // seekMember goes to the content of a member of an ar(5) archive. What comes after that is not asked for: xz ends by

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -56,6 +57,13 @@ type statusError struct {
 
 func (e *statusError) Error() string {
 	return fmt.Sprintf("GET %s: %d %s", e.url, e.status, http.StatusText(e.status))
+}
+
+// refused reports whether a server did not answer, or not with the file: another one may.
+func refused(ctx context.Context, err error) bool {
+	var unanswered *url.Error
+	var status *statusError
+	return errors.As(err, &unanswered) && ctx.Err() == nil || errors.As(err, &status)
 }
 
 // permanent reports whether asking again is pointless.

@@ -90,9 +90,7 @@ func InstallJDK(ctx context.Context, o JDKOptions) (JDK, error) {
 			return err
 		})
 	})
-	var unanswered *url.Error
-	var status *statusError
-	if errors.As(err, &unanswered) && ctx.Err() == nil || errors.As(err, &status) {
+	if refused(ctx, err) {
 		return JDK{}, &Error{Op: "install a JDK", Err: err,
 			Hint: fmt.Sprintf("name a mirror of %s with --mirror, or install openjdk-%d-jdk-headless with apt-get", jdkReleases, builderFeature)}
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cloudjit/cloudjit/internal/untar"
 )
 
 // temurin has the layout of the vendor's archive.
@@ -119,13 +121,13 @@ func TestInstallJDKFaults(t *testing.T) {
 		{"a page of text", func(p *releasePage, o *JDKOptions) { as(p, o, []byte("<html>")) }, "unpack", nil},
 		{"writes beside itself", func(p *releasePage, o *JDKOptions) {
 			as(p, o, tarball(t, append(temurin(), entry{name: "jdk-25.0.4.1+1/../../../evil", content: "x"})))
-		}, "unsafe", errUnsafe},
+		}, "unsafe", untar.ErrUnsafe},
 		{"writes through a link", func(p *releasePage, o *JDKOptions) {
 			as(p, o, tarball(t, append(temurin(), entry{name: "jdk-25.0.4.1+1/l", link: "../../.."}, entry{name: "jdk-25.0.4.1+1/l/evil", content: "x"})))
-		}, "unsafe", errUnsafe},
+		}, "unsafe", untar.ErrUnsafe},
 		{"links to what is outside", func(p *releasePage, o *JDKOptions) {
 			as(p, o, tarball(t, append(temurin(), entry{name: "jdk-25.0.4.1+1/conf", link: "/etc"})))
-		}, "unsafe", errUnsafe},
+		}, "unsafe", untar.ErrUnsafe},
 		{"a runtime without a compiler", func(p *releasePage, o *JDKOptions) { as(p, o, tarball(t, without("javac"))) }, "it has no bin/javac", nil},
 		{"no modules", func(p *releasePage, o *JDKOptions) { as(p, o, tarball(t, without("lib/modules"))) }, "it has no lib/modules", nil},
 		{"not there", func(p *releasePage, _ *JDKOptions) { p.Config.Handler = http.NotFoundHandler() }, "name a mirror", nil},

@@ -33,6 +33,9 @@ type Interpreter struct {
 type InterpreterOptions struct {
 	// Named are programs, or folders with programs, that come before all others.
 	Named []string
+	// Cache is the folder in which the versions of programs are remembered, so that each is asked once and not at every start; a program
+	// that was changed is asked again. Empty: nothing is remembered.
+	Cache string
 	// Env replaces the environment, and Root the top of the file system; for tests.
 	Env  func(key string) string
 	Root string
@@ -59,13 +62,14 @@ var roots = []struct{ variable, below string }{
 // then those of version managers, the newest of each first. It asks programs whose name does not say so for their version.
 func FindInterpreters(ctx context.Context, o InterpreterOptions) []Interpreter {
 	var found []Interpreter
+	known := readVersions(o.Cache)
 	for _, l := range language.All() {
 		for _, program := range o.programs(&l) {
 			real, err := filepath.EvalSymlinks(program)
 			if err != nil || !isProgram(real) {
 				continue
 			}
-			release := releaseOf(ctx, &l, real)
+			release := releaseOf(&l, real, func(program string) string { return known.of(ctx, program) })
 			if release == "" || !slices.Contains(l.Runtimes, l.Runtime(release)) {
 				continue
 			}
@@ -75,6 +79,7 @@ func FindInterpreters(ctx context.Context, o InterpreterOptions) []Interpreter {
 			}
 		}
 	}
+	known.write()
 	slices.SortStableFunc(found, func(a, b Interpreter) int {
 		if a.Kind != b.Kind {
 			return int(a.Kind) - int(b.Kind)
@@ -159,11 +164,11 @@ var releaseName = regexp.MustCompile(`^python(\d+\.\d+)$`)
 var releaseLine = regexp.MustCompile(`^(?:Python (\d+\.\d+)\.|v(\d+)\.)`)
 
 // releaseOf is the release of an interpreter, empty if it says none.
-func releaseOf(ctx context.Context, l *language.Language, program string) string {
+func releaseOf(l *language.Language, program string, versionOf func(program string) string) string {
 	if m := releaseName.FindStringSubmatch(filepath.Base(program)); m != nil && l.Kind == function.KindPython {
 		return m[1]
 	}
-	version := VersionOf(ctx, program)
+	version := versionOf(program)
 	if m := releaseLine.FindStringSubmatch(version); m != nil {
 		return m[1] + m[2]
 	}

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cloudjit/cloudjit/internal/untar"
 )
 
 // entry is a file of an archive; link is the target of a symbolic one.
@@ -380,7 +382,7 @@ func TestUnpackRefuses(t *testing.T) {
 			if err := errors.Join(os.WriteFile(archive, tarball(t, entries), 0o644), os.Mkdir(inside, 0o755)); err != nil {
 				t.Fatal(err)
 			}
-			if top, err := unpack(t.Context(), archive, inside, limits{bytes: 1000, entries: 5}); err == nil {
+			if top, err := unpack(t.Context(), archive, inside, untar.Limits{Bytes: 1000, Entries: 5}); err == nil {
 				t.Errorf("unpacked to %s", top)
 			}
 			outside, err := os.ReadDir(dir)
@@ -415,7 +417,7 @@ func FuzzUnpack(f *testing.F) {
 		if err := errors.Join(os.WriteFile(archive, data, 0o644), os.Mkdir(inside, 0o755)); err != nil {
 			t.Fatal(err)
 		}
-		top, err := unpack(t.Context(), archive, inside, limits{bytes: 1 << 16, entries: 50})
+		top, err := unpack(t.Context(), archive, inside, untar.Limits{Bytes: 1 << 16, Entries: 50})
 		if err == nil && !strings.HasPrefix(top, inside+"/") {
 			t.Errorf("top is %s", top)
 		}

@@ -1,7 +1,6 @@
 package toolchain
 
 import (
-	"archive/tar"
 	"bufio"
 	"bytes"
 	"context"
@@ -17,6 +16,8 @@ import (
 	"strings"
 
 	"github.com/ulikunitz/xz"
+
+	"github.com/cloudjit/cloudjit/internal/untar"
 )
 
 // library is a native library of the JDK that images link statically.
@@ -57,19 +58,23 @@ func extractSources(ctx context.Context, archive, dir string) error {
 		return fmt.Errorf("decompress %s: %w", filepath.Base(archive), err)
 	}
 	defer done()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	inSource := false
-	for r := tar.NewReader(plain); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	for e, err := range untar.Entries(plain, untar.Limits{Bytes: 1 << 30, Entries: 1_000_000}) {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", filepath.Base(archive), err)
 		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		_, name, _ := strings.Cut(path.Clean(h.Name), "/")
+		_, name, _ := strings.Cut(e.Name, "/")
 		if !strings.HasPrefix(name, "src/") {
 			if inSource {
 				break // the rest of the archive, most of it, is tests
@@ -77,21 +82,17 @@ func extractSources(ctx context.Context, archive, dir string) error {
 			continue
 		}
 		inSource = true
-		if h.Typeflag != tar.TypeReg || !wanted(name) {
+		if !e.IsFile() || !wanted(name) {
 			continue
 		}
-		data, err := io.ReadAll(io.LimitReader(r, 16<<20))
+		data, err := e.Read()
 		if err != nil {
 			return fmt.Errorf("read %s: %w", filepath.Base(archive), err)
 		}
 		if strings.HasSuffix(name, ".java") && !jniDeclares.Match(data) {
 			continue
 		}
-		to := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(to, data, 0o644); err != nil {
+		if err := errors.Join(root.MkdirAll(path.Dir(name), 0o755), root.WriteFile(name, data, 0o644)); err != nil {
 			return err
 		}
 	}

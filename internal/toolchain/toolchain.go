@@ -41,7 +41,7 @@ type Toolchain struct {
 	Home string `json:"home"`
 	// Version of the builder: "25.0.2".
 	Version string `json:"version"`
-	// Edition is "community" or "oracle"; only the latter has profile-guided optimization.
+	// Edition is "community" or "oracle", as its release file says. Whether it takes profiles it says itself: see Profiles.
 	Edition string `json:"edition"`
 	// Agent reports that -agentlib:native-image-agent works with Home's java.
 	Agent bool `json:"agent"`

@@ -1,7 +1,6 @@
 package toolchain
 
 import (
-	"archive/tar"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -9,25 +8,18 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/cloudjit/cloudjit/internal/untar"
 )
 
-// limits of an archive, so that a hostile one does not fill the disk.
-type limits struct {
-	bytes   int64 // of all files together
-	entries int
-}
-
 // unpackLimits are several times what the largest distribution has.
-var unpackLimits = limits{bytes: 4 << 30, entries: 100_000}
-
-var errUnsafe = errors.New("unsafe archive")
+var unpackLimits = untar.Limits{Bytes: 4 << 30, Entries: 100_000}
 
 // unpack extracts a .tar.gz that holds one folder into dir and returns the folder. Nothing is
 // written outside dir, whatever names and links the archive holds: all goes through os.Root.
-func unpack(ctx context.Context, archive, dir string, max limits) (string, error) {
+func unpack(ctx context.Context, archive, dir string, max untar.Limits) (string, error) {
 	f, err := os.Open(archive)
 	if err != nil {
 		return "", err
@@ -43,40 +35,19 @@ func unpack(ctx context.Context, archive, dir string, max limits) (string, error
 	}
 	defer root.Close()
 	top := ""
-	entries := 0
-	for r := tar.NewReader(zipped); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+	for e, err := range untar.Entries(zipped, max) {
+		if err := errors.Join(err, ctx.Err()); err != nil {
 			return "", err
 		}
-		if err := ctx.Err(); err != nil {
-			return "", err
-		}
-		if entries++; entries > max.entries {
-			return "", fmt.Errorf("%w: more than %d entries", errUnsafe, max.entries)
-		}
-		name := path.Clean(h.Name)
-		if name == "." || h.Typeflag == tar.TypeXGlobalHeader {
-			continue
-		}
-		if !filepath.IsLocal(name) {
-			return "", fmt.Errorf("%w: name %q", errUnsafe, h.Name)
-		}
-		first, _, _ := strings.Cut(name, "/")
+		first, _, _ := strings.Cut(e.Name, "/")
 		if top == "" {
 			top = first
 		}
 		if first != top {
-			return "", fmt.Errorf("%w: %q and %q at the top, expected one folder", errUnsafe, top, first)
+			return "", fmt.Errorf("%w: %q and %q at the top, expected one folder", untar.ErrUnsafe, top, first)
 		}
-		if max.bytes -= h.Size; max.bytes < 0 {
-			return "", fmt.Errorf("%w: it holds too much", errUnsafe)
-		}
-		if err := unpackEntry(root, name, h, r); err != nil {
-			return "", fmt.Errorf("%s: %w", name, err)
+		if err := e.Extract(root, e.Name, e.Executable(), top); err != nil { // links hold after the folder was renamed, too
+			return "", fmt.Errorf("%s: %w", e.Name, err)
 		}
 	}
 	if _, err := io.Copy(io.Discard, zipped); err != nil { // the checksum at the end
@@ -102,39 +73,8 @@ func checkLinks(dir string) error {
 			return err
 		}
 		if _, err := root.Stat(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w: link %s: %w", errUnsafe, name, err)
+			return fmt.Errorf("%w: link %s: %w", untar.ErrUnsafe, name, err)
 		}
 		return nil
 	})
-}
-
-func unpackEntry(root *os.Root, name string, h *tar.Header, r io.Reader) error {
-	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return err
-	}
-	switch h.Typeflag {
-	case tar.TypeDir:
-		return root.MkdirAll(name, 0o755)
-	case tar.TypeReg:
-		out, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644|os.FileMode(h.Mode)&0o111)
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(out, r)
-		return errors.Join(err, out.Close())
-	case tar.TypeSymlink:
-		// Within the folder, relative, so that it still holds after the folder was renamed.
-		to := path.Join(path.Dir(name), h.Linkname)
-		top, _, _ := strings.Cut(name, "/")
-		if path.IsAbs(h.Linkname) || !filepath.IsLocal(to) || (to != top && !strings.HasPrefix(to, top+"/")) {
-			return fmt.Errorf("%w: link to %q", errUnsafe, h.Linkname)
-		}
-		return root.Symlink(h.Linkname, name)
-	case tar.TypeLink:
-		if !filepath.IsLocal(h.Linkname) {
-			return fmt.Errorf("%w: link to %q", errUnsafe, h.Linkname)
-		}
-		return root.Link(path.Clean(h.Linkname), name)
-	}
-	return fmt.Errorf("%w: entry of type %q", errUnsafe, h.Typeflag)
 }

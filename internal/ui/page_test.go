@@ -24,6 +24,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/porttest"
 	"github.com/cloudjit/cloudjit/internal/sample"
 	"github.com/cloudjit/cloudjit/internal/server"
 	"github.com/cloudjit/cloudjit/internal/ui/bundle"
@@ -132,9 +133,9 @@ func open(t *testing.T, url string) *browser {
 		t.Fatal(err)
 	}
 	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1440, 900), chromedp.WSURLReadTimeout(time.Minute))...)
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile(t)), chromedp.WindowSize(1440, 900), chromedp.WSURLReadTimeout(time.Minute))...)
 	ctx, cancel := chromedp.NewContext(alloc, chromedp.WithErrorf(func(string, ...any) {})) // events that it does not know yet
-	ctx, cancelTime := context.WithTimeout(ctx, 4*time.Minute)
+	ctx, cancelTime := context.WithTimeout(ctx, 8*time.Minute)
 	b := &browser{t: t, ctx: ctx, url: url, axe: string(axe)}
 	t.Cleanup(func() { cancelTime(); cancel(); cancelAlloc() })
 	chromedp.ListenTarget(ctx, func(ev any) {
@@ -159,6 +160,25 @@ func open(t *testing.T, url string) *browser {
 		}
 	})
 	return b
+}
+
+// profile is a folder for a browser, some of whose processes write to it for a moment after its end.
+func profile(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "cloudjit-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			if err := os.RemoveAll(dir); err == nil || time.Now().After(end) {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+		}
+	})
+	return dir
 }
 
 func (b *browser) do(what string, actions ...chromedp.Action) {
@@ -343,15 +363,35 @@ func TestPage(t *testing.T) {
 	}
 	b.scheme(false)
 	t.Run("narrow", func(t *testing.T) {
-		b.do("a phone", emulation.SetDeviceMetricsOverride(390, 844, 1, true))
-		for _, x := range panels {
-			b.at(x.hash, x.texts[0])
-			if wide := eval[int](b, `document.documentElement.scrollWidth`); wide > 390 {
-				t.Errorf("%s is %d pixels wide on a screen of 390", x.name, wide)
+		fits := func(what string, width int) {
+			t.Helper()
+			if wide := eval[int](b, `document.documentElement.scrollWidth`); wide > width {
+				t.Errorf("%s is %d pixels wide on a screen of %d", what, wide, width)
 			}
-			if x.name == "function" {
-				b.picture("function-narrow")
+		}
+		for _, width := range []int{390, 320} {
+			b.do("a phone", emulation.SetDeviceMetricsOverride(int64(width), 844, 1, true))
+			for _, x := range panels {
+				b.at(x.hash, x.texts[0])
+				fits(x.name, width)
+				if x.name == "function" && width == 390 {
+					b.picture("function-narrow")
+				}
 			}
+		}
+		for _, x := range []struct{ hash, text, button string }{
+			{"#/", "Deploy a JAR", `.panel button.primary`},
+			{"#/builds", "Nothing waits", `button[aria-label^="Log of the build"]`},
+			{"#/invocations", "handler-error", `[role=table] .rows button.plain`},
+		} {
+			b.at(x.hash, x.text)
+			b.do("open a dialog", chromedp.Click(x.button, chromedp.ByQuery), chromedp.WaitVisible(`dialog`, chromedp.ByQuery))
+			fits("a dialog of "+x.hash, 320)
+			if inside := eval[bool](b, `(() => { const r = document.querySelector('dialog').getBoundingClientRect(); return r.left >= 0 && r.right <= innerWidth })()`); !inside {
+				t.Errorf("the dialog of %s leaves the screen", x.hash)
+			}
+			b.check("a narrow dialog of " + x.hash)
+			b.do("close", chromedp.KeyEvent(kb.Escape), chromedp.WaitNotPresent(`dialog`, chromedp.ByQuery))
 		}
 		b.do("a desk again", emulation.ClearDeviceMetricsOverride())
 	})
@@ -376,6 +416,20 @@ func TestPage(t *testing.T) {
 		b.picture("invocation")
 		b.do("run again", chromedp.Click(`dialog button.primary`, chromedp.ByQuery), chromedp.WaitVisible(`dialog [role=status] pre`, chromedp.ByQuery))
 		b.do("close", chromedp.KeyEvent(kb.Escape), chromedp.WaitNotPresent(`dialog`, chromedp.ByQuery))
+	})
+	t.Run("waits for a recording", func(t *testing.T) { // of a function whose workers cannot start
+		jar, err := os.ReadFile("../../java/samples/orders/target/orders.jar")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.create("broken", "java17", "shop.Orders", jar)
+		p.call("PUT", functions+"/broken/configuration", map[string]any{"Environment": map[string]any{"Variables": map[string]string{"JAVA_TOOL_OPTIONS": "-XX:+NoSuchOption"}}})
+		p.await(functions+"/broken/configuration", `"LastUpdateStatus":"Successful"`)
+		b.at("#/f/broken", "Optimize now")
+		b.do("optimize", chromedp.Click(`.title .tools button`, chromedp.ByQuery))
+		b.shows("Your request is stored", "waits for a recording", "invoke the function")
+		b.check("a request that waits")
+		p.call("DELETE", functions+"/broken", nil)
 	})
 	t.Run("redrive", func(t *testing.T) {
 		b.at("#/queue", "Redrive")
@@ -533,10 +587,63 @@ func TestSignIn(t *testing.T) {
 	b.shows("There are no functions yet", "Live")
 	b.at("#/invocations", "Nothing has run") // a query is signed as well
 	b.do("search", chromedp.SendKeys(`input[type=search]`, "a b+c*ä~/=", chromedp.ByQuery))
-	b.shows("None of the last invocations")
+	b.shows("No invocation matches")
 	b.do("sign out", chromedp.Click(`.who button`, chromedp.ByQuery))
 	b.shows("Access key ID")
 	if kept := eval[int](b, `localStorage.length + document.cookie.length + sessionStorage.length`); kept != 0 {
 		t.Errorf("%d things are kept after signing out", kept)
 	}
+}
+
+// TestClusterPanel: the panel of nodes says who leads, how far copies of the state are behind, and what is lost when nodes stop.
+func TestClusterPanel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: starts three servers and a browser")
+	}
+	var addresses []string
+	for _, a := range porttest.Free(t, 3) {
+		addresses = append(addresses, a.String())
+	}
+	var nodes [3]*server.Server
+	var starting sync.WaitGroup
+	for i := range nodes {
+		c := config.Default()
+		c.Listen, c.Data, c.Insecure = "127.0.0.1:0", t.TempDir(), true
+		c.Cluster.Name, c.Cluster.Listen, c.Cluster.Join = "shop", addresses[i], addresses
+		cache := t.TempDir()
+		starting.Go(func() {
+			s, err := server.Start(t.Context(), server.Options{Config: c, Cache: cache, Version: "1.0", Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Errorf("start node %d: %v", i, err)
+			}
+			nodes[i] = s
+		})
+	}
+	starting.Wait()
+	stop := func(i int) {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if s := nodes[i]; s != nil {
+			nodes[i] = nil
+			if err := s.Stop(ctx); err != nil {
+				t.Errorf("stop node %d: %v", i, err)
+			}
+		}
+	}
+	defer func() {
+		for i := range nodes {
+			stop(i)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	}()
+	if t.Failed() {
+		t.FailNow()
+	}
+	b := open(t, "http://"+nodes[0].Addr().String())
+	b.at("#/nodes", "3 copies of the state", "3 of 3", "leader", "follower", "has all of the state", "heard of")
+	b.check("nodes of a cluster")
+	b.picture("cluster")
+	stop(1)
+	stop(2)
+	b.shows("No quorum", "gone", "1 of 3", "behind") // of those that are gone nobody knows more
 }

@@ -12,6 +12,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -39,6 +43,21 @@ type Driver interface {
 	Close() error
 }
 
+// Several is implemented by a driver that is several: which of them makes a worker, its revision says.
+type Several interface {
+	// For is the driver of a revision's workers. It may take seconds when it is the first time. The error, which wraps ErrNoDriver
+	// or ErrClosed, says why it is not on this node.
+	For(rev *function.Spec) (Driver, error)
+}
+
+// DriverOf is the one of d that makes the workers of a revision.
+func DriverOf(d Driver, rev *function.Spec) (Driver, error) {
+	if s, ok := d.(Several); ok {
+		return s.For(rev)
+	}
+	return d, nil
+}
+
 // Capabilities of a driver on this machine. False is always safe.
 type Capabilities struct {
 	MemoryLimit bool `json:"memoryLimit"` // the limit is enforced by the kernel
@@ -46,6 +65,9 @@ type Capabilities struct {
 	SocketLimit bool `json:"socketLimit"` // the buffers of sockets are bounded with the memory
 	Isolated    bool `json:"isolated"`    // namespaces, read-only root, no route to the host
 	Snapshot    bool `json:"snapshot"`    // workers implement Snapshotter
+	Emulated    bool `json:"emulated"`    // the processor is: everything takes many times as long
+	// OverheadMiB is what a worker may use beside its function's memory, MiB: a guest's kernel, and its monitor.
+	OverheadMiB int `json:"overheadMiB,omitempty"`
 	// Weaker lists, in sentences, what is weaker here than the driver can be, and why.
 	Weaker []string `json:"weaker,omitempty"`
 }
@@ -98,6 +120,24 @@ type Mount struct {
 	Source, Target string
 }
 
+// Look checks a mount, and says where its source is, as an absolute path, and whether that is a folder.
+func (m Mount) Look() (source string, dir bool, err error) {
+	if !below(m.Target) {
+		return "", false, fmt.Errorf("mount %s: target %q is no folder below the root", m.Source, m.Target)
+	}
+	if source, err = filepath.Abs(m.Source); err != nil {
+		return "", false, fmt.Errorf("mount %s: %w", m.Source, err)
+	}
+	st, err := os.Stat(source)
+	if err != nil {
+		return "", false, fmt.Errorf("mount %s: %w", m.Target, err)
+	}
+	return source, st.IsDir(), nil
+}
+
+// below reports whether a path is absolute and not the root itself.
+func below(p string) bool { return path.IsAbs(p) && path.Clean(p) != "/" }
+
 // Folder is a folder of the sandbox's own for what it makes: empty at the start, of limited size, and gone with
 // the sandbox. What is in it counts as the sandbox's memory. A command never writes to the host's disk: what is
 // wanted of a folder is copied out when nothing runs in the sandbox any more.
@@ -117,11 +157,59 @@ type Folder struct {
 	Names []string
 }
 
-// Defaults of Folder.
+// Bytes is how much it holds.
+func (f *Folder) Bytes() int64 { return int64(First(f.MiB, DefaultFolderMiB)) << 20 }
+
+// Wants reports whether a file of that name, which lies directly in a folder, is to be kept.
+func (f *Folder) Wants(name string) bool {
+	return slices.ContainsFunc(f.Names, func(pattern string) bool {
+		ok, err := path.Match(pattern, name)
+		return err == nil && ok
+	})
+}
+
+// Tree reports whether all is kept, whatever folder it lies in.
+func (f *Folder) Tree() bool { return slices.Contains(f.Names, "**") }
+
+// Bounded are a command's folders with clean targets and with their defaults.
+func Bounded(folders []Folder) ([]Folder, error) {
+	if len(folders) > MaxFolders {
+		return nil, fmt.Errorf("%d folders, more than %d", len(folders), MaxFolders)
+	}
+	out := slices.Clone(folders)
+	for i := range out {
+		f := &out[i]
+		if !below(f.Target) {
+			return nil, fmt.Errorf("folder %q is not below the root", f.Target)
+		}
+		f.Target, f.MiB, f.Files = path.Clean(f.Target), First(f.MiB, DefaultFolderMiB), First(f.Files, DefaultFolderFiles)
+	}
+	return out, nil
+}
+
+// Defaults and bounds of a command.
 const (
 	DefaultFolderMiB   = 64
 	DefaultFolderFiles = 1024
+	DefaultTmpMiB      = 512
+	DefaultPIDs        = 1024 // AWS Lambda's
+	MaxFolders         = 16
+	// MaxFolderDepth is how many folders deep files are kept; Java packages are some ten.
+	MaxFolderDepth = 64
+	// VCPUMiB is the memory that goes with one processor on AWS Lambda, MB
+	// (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html).
+	VCPUMiB = 1769
 )
+
+// First is the first value above zero, zero if there is none.
+func First(values ...int) int {
+	for _, v := range values {
+		if v > 0 {
+			return v
+		}
+	}
+	return 0
+}
 
 // KeepError is something that a command left and that must not come out of its sandbox.
 type KeepError struct {
@@ -374,6 +462,8 @@ func (e *SnapshotError) Error() string { return "save worker: " + e.Reason }
 var (
 	// ErrClosed is returned by Start after Close.
 	ErrClosed = errors.New("driver is closed")
+	// ErrNoDriver is wrapped in the error of a Start of a revision whose driver is not there.
+	ErrNoDriver = errors.New("no driver for the function's workers")
 	// ErrInvalidInvocation is returned by Invoke for what cannot be handed to a runtime, such as
 	// a line break in a header value. It is the caller's fault.
 	ErrInvalidInvocation = errors.New("invalid invocation")

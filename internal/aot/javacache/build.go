@@ -129,14 +129,8 @@ func (j *job) do(ctx context.Context, key aot.Key) (_ *aot.Result, err error) {
 
 // make returns the file of the cache, which is hostile still.
 func (j *job) make(ctx context.Context) (string, error) {
-	// A copy that the job's user can read, wherever the recording lies, and that nobody else changes.
 	recording := filepath.Join(j.scratch.Dir, "in", filepath.Base(j.req.Recording.File))
-	out, err := os.OpenFile(recording, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return "", err
-	}
-	_, err = hashFile(j.req.Recording.File, out)
-	if err := errors.Join(err, out.Close()); err != nil {
+	if err := keep.Copy(j.req.Recording.File, recording); err != nil {
 		return "", fmt.Errorf("read the recording: %w", err)
 	}
 	if err := checkList(recording); err != nil {
@@ -223,7 +217,7 @@ func (j *job) keep(key aot.Key, f *fit, made string) (*aot.Result, error) {
 		f.Cache, err = aot.Look(to)
 	}
 	if err == nil {
-		f.SHA256, err = hashFile(to, nil)
+		f.SHA256, err = hashFile(to)
 	}
 	if err == nil {
 		f.Seen, err = seal.Identify(to)

@@ -48,7 +48,7 @@ type Builder struct {
 	verified sync.Map // path of a touched cache's file -> identity that it was found good with
 }
 
-var _ aot.Builder = (*Builder)(nil)
+var _ keep.Movable = (*Builder)(nil)
 
 // New opens the cache folder and removes what killed builds left in it.
 func New(opts Options) (*Builder, error) {
@@ -115,14 +115,14 @@ func key(req *aot.Request, r *launch.Request) (aot.Key, error) {
 			if file == "" {
 				continue
 			}
-			sum, err := hashFile(file, nil)
+			sum, err := hashFile(file)
 			if err != nil {
 				return "", &aot.Error{Class: aot.ClassTool, Reason: "the runtime client cannot be read", Err: err}
 			}
 			c.ClassPath = append(c.ClassPath, sum)
 		}
 	}
-	if c.Recording, err = hashFile(req.Recording.File, nil); err != nil {
+	if c.Recording, err = hashFile(req.Recording.File); err != nil {
 		return "", &aot.Error{Class: aot.ClassMetadata, Reason: "the recording cannot be read", Err: err}
 	}
 	doc, err := json.Marshal(c)
@@ -156,6 +156,12 @@ func (b *Builder) Drop(key aot.Key) error {
 	return b.store.Remove(key)
 }
 
+// Digest implements aot.Movable.
+func (b *Builder) Digest(key aot.Key) (string, error) { return b.store.Digest(key) }
+
+// Kept implements keep.Movable.
+func (b *Builder) Kept() *keep.Store { return b.store }
+
 // Keys are the finished caches, in no order.
 func (b *Builder) Keys() ([]aot.Key, error) { return b.store.Keys() }
 
@@ -172,8 +178,8 @@ func (b *Builder) Check(dir string, r *launch.Request) error {
 	return nil
 }
 
-// hashFile is the hex SHA-256 of a regular file, which is also copied to w if that is not nil.
-func hashFile(file string, w io.Writer) (string, error) {
+// hashFile is the hex SHA-256 of a regular file.
+func hashFile(file string) (string, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return "", err
@@ -187,10 +193,7 @@ func hashFile(file string, w io.Writer) (string, error) {
 		return "", fmt.Errorf("%s is no file but %v", file, st.Mode().Type())
 	}
 	h := sha256.New()
-	if w == nil {
-		w = io.Discard
-	}
-	if _, err := io.Copy(io.MultiWriter(h, w), io.LimitReader(f, st.Size())); err != nil {
+	if _, err := io.Copy(h, io.LimitReader(f, st.Size())); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

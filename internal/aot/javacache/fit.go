@@ -80,7 +80,7 @@ func (b *Builder) intact(dir string, f *fit) error {
 	if now.Size != f.Cache.Size {
 		return errors.New("it is damaged: it has another size")
 	}
-	if sum, err := hashFile(path, nil); err != nil || sum != f.SHA256 {
+	if sum, err := hashFile(path); err != nil || sum != f.SHA256 {
 		return errors.New("it is damaged: it has another content")
 	}
 	b.verified.Store(path, now)

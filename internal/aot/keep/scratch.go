@@ -3,6 +3,7 @@ package keep
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,6 +40,28 @@ func (s *Store) Scratch() (*Scratch, error) {
 		return nil, fmt.Errorf("make scratch folder: %w", err)
 	}
 	return &Scratch{Dir: final, lock: f}, nil
+}
+
+// Copy copies a plain file, which a function may have written, to a new one that a tool's user can read and nobody else changes.
+func Copy(from, to string) error {
+	in, err := os.OpenFile(from, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	st, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	if !st.Mode().IsRegular() {
+		return fmt.Errorf("%s is no file but %v", from, st.Mode().Type())
+	}
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, io.LimitReader(in, st.Size()))
+	return errors.Join(err, out.Close())
 }
 
 // Remove deletes the folder.

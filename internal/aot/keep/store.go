@@ -129,6 +129,15 @@ func (s *Store) Publish(key aot.Key, from string, r *aot.Result) error {
 	if err := os.WriteFile(filepath.Join(from, resultName), b, 0o644); err != nil {
 		return fmt.Errorf("keep build %s: %w", key, err)
 	}
+	if err := s.place(key, from); err != nil {
+		return err
+	}
+	r.Dir = s.Path(key)
+	return nil
+}
+
+// place moves a folder with its resultName into place, all at once.
+func (s *Store) place(key aot.Key, from string) error {
 	if err := seal.Folder(from); err != nil {
 		return fmt.Errorf("keep build %s: %w", key, err)
 	}
@@ -147,7 +156,6 @@ func (s *Store) Publish(key aot.Key, from string, r *aot.Result) error {
 	if err := os.Rename(from, to); err != nil {
 		return fmt.Errorf("keep build %s: %w", key, err)
 	}
-	r.Dir = to
 	return sync(filepath.Dir(to))
 }
 

@@ -111,6 +111,9 @@ func (j *job) do(ctx context.Context, key aot.Key) (*aot.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if im.profiles, err = j.profiles(); err != nil {
+		return nil, err
+	}
 	if err := im.check(filepath.Join(j.scratch.Dir, "metadata")); err != nil {
 		return nil, err
 	}
@@ -303,6 +306,9 @@ func (j *job) keep(key aot.Key) (*aot.Result, error) {
 // failed says why a tool that ran to its end failed.
 func (j *job) failed(what string, e ending) *aot.Error {
 	class, reason := classify(e, j.log.tail())
+	if blames(j.req.Rung.Options, class, j.log.tail()) {
+		class, what = aot.ClassMetadata, what+" with the function's profile"
+	}
 	if reason == "" {
 		reason = what
 	} else {

@@ -57,6 +57,8 @@ type Options struct {
 	Image string
 	// Patch: the builder's classes can be exchanged (toolchain.Toolchain). Needs Image.
 	Patch bool
+	// Profiles: the builder makes binaries that take profiles, and builds with them (toolchain.Toolchain.Profiles).
+	Profiles bool
 	// Cache is the folder for everything that is kept, and for scratch. Builders of several
 	// processes may share it.
 	Cache string
@@ -84,7 +86,10 @@ type Builder struct {
 	flight  keep.Flight
 }
 
-var _ aot.Builder = (*Builder)(nil)
+var (
+	_ keep.Movable = (*Builder)(nil)
+	_ aot.Choosy   = (*Builder)(nil)
+)
 
 // New opens the cache folder and removes the scratch that killed builds left in it. Of what ran there nothing
 // is left: that is the Runner's.
@@ -146,6 +151,7 @@ type recipe struct {
 	Env        map[string]string `json:"env"`
 	Patch      bool              `json:"patch,omitempty"`
 	Locale     string            `json:"locale,omitempty"`
+	Profiles   string            `json:"profiles,omitempty"`
 }
 
 const format = 6
@@ -158,13 +164,17 @@ func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
 	}
 	// The first option of the optimized level was always part of a key, and the keys of quick binaries stay.
 	options := append([]string{b.opts.March}, b.opts.Optimize[:1]...)
-	if req.Rung.Options == levelOptimized {
+	profiles, err := hashProfiles(req)
+	if err != nil {
+		return "", err
+	}
+	if optimized(req.Rung.Options) {
 		options = append(options, b.opts.Optimize[1:]...)
 	}
 	r := recipe{
 		Format: format, Code: req.Revision.CodeSHA256, Kind: req.Revision.Kind,
 		Metadata: set.Hash(), Toolchain: b.opts.ID, Image: b.image, Patch: b.opts.Patch, Level: req.Rung.Options,
-		Locale:  configuredLocale(req.Revision.Environment),
+		Locale: configuredLocale(req.Revision.Environment), Profiles: profiles,
 		Options: append(append(options, assertions(req.Revision.Environment)...), b.opts.Extra...),
 	}
 	if b.opts.Repository != nil {
@@ -207,6 +217,12 @@ func (b *Builder) Log(key aot.Key) ([]byte, error) { return b.store.log(key) }
 
 // Drop implements aot.Builder.
 func (b *Builder) Drop(key aot.Key) error { return b.store.Remove(key) }
+
+// Digest implements aot.Movable.
+func (b *Builder) Digest(key aot.Key) (string, error) { return b.store.Digest(key) }
+
+// Kept implements keep.Movable.
+func (b *Builder) Kept() *keep.Store { return b.store.Store }
 
 // Keys are the finished builds, in no order.
 func (b *Builder) Keys() ([]aot.Key, error) { return b.store.Keys() }

@@ -28,6 +28,7 @@ type image struct {
 	output    string   // path of the binary
 	level     string   // ladder.Rung.Options
 	optimize  []string // options of the optimized level
+	profiles  []string // paths
 	march     string
 	tmp       string // folder for the builder's temporary files
 	limits    aot.Limits
@@ -37,6 +38,7 @@ type image struct {
 	framework []string // options that the framework needs
 	features  []string // options that switch our own features on
 	patches   []string // options that exchange classes of the builder
+	unpatched []string // those that are left out, to see whether the build fails by them
 	extra     []string
 }
 
@@ -66,11 +68,12 @@ func (i *image) arguments() []string {
 	if len(i.needs.providers) > 0 {
 		args = append(args, "-H:AdditionalSecurityProviders="+strings.Join(i.needs.providers, ","))
 	}
-	if i.level == levelOptimized {
+	if optimized(i.level) {
 		args = append(args, i.optimize...)
 	} else {
 		args = append(args, "-Ob")
 	}
+	args = append(args, profileOptions(i.level, i.profiles)...)
 	if heap := heapMiB(i.limits.MemoryMiB); heap > 0 {
 		args = append(args, fmt.Sprintf("-J-Xmx%dm", heap))
 	}

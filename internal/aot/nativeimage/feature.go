@@ -33,6 +33,7 @@ func (j *job) image(ctx context.Context, im *image) (ending, error) {
 		if j.unpatch(im, e, j.log.tail()) {
 			continue
 		}
+		im.repatch()
 		files, why, err := culprits(e, j.log.tail(), im.classPath)
 		if err != nil {
 			return e, fmt.Errorf("look for what breaks the build: %w", err)

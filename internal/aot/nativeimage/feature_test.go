@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // A library's Feature that assumes what the application does not have is left out; one that
@@ -65,6 +66,38 @@ func TestWhatALibrarySaysIsLeftOut(t *testing.T) {
 			_, err := f.Build(t.Context(), req)
 			if (err == nil) != tc.built || strings.Contains(log.String(), left) != tc.built {
 				t.Errorf("built: %v\n%s", err, log.String())
+			}
+		})
+	}
+}
+
+// TestALibraryAtFaultKeepsThePatches: a build that a library breaks is no reason to leave out what the builder's binaries give
+// signals by, though the log names that, and though it was tried without.
+func TestALibraryAtFaultKeepsThePatches(t *testing.T) {
+	for mode, tries := range map[string]int{"buildtime": 2, "entangled": 3} {
+		t.Run(mode, func(t *testing.T) {
+			f := newFixture(t, mode)
+			f.opts.Image, f.opts.Patch = filepath.Join(t.TempDir(), "image.jar"), true
+			if err := os.WriteFile(f.opts.Image, ziptest.OfMap(t, map[string][]byte{"x": nil}), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			req := request(t, map[string][]byte{
+				"META-INF/MANIFEST.MF": []byte("Manifest-Version: 1.0\nMain-Class: shop.Main\n\n"),
+				"shop/Main.class":      classNamed("shop/Main", "main"),
+				"META-INF/native-image/org.x/mail/native-image.properties": []byte("Args = --initialize-at-build-time=org.x"),
+			}, function.Spec{Kind: function.KindWeb, MainClass: "shop.Main"})
+			var log bytes.Buffer
+			req.Log = &log
+			r, err := f.Build(t.Context(), req)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, log.String())
+			}
+			args, err := os.ReadFile(filepath.Join(r.Dir, binaryName+".args.so"))
+			if err != nil || !strings.Contains(string(args), "-J--patch-module="+builderModule+"=") {
+				t.Errorf("%v: not patched: %s\n%s", err, args, log.String())
+			}
+			if n := strings.Count(log.String(), "mode "+mode); n != tries {
+				t.Errorf("tried %d times, want %d", n, tries)
 			}
 		})
 	}

@@ -58,12 +58,20 @@ func (j *job) unpatch(im *image, e ending, log string) bool {
 	_, reason := classify(e, log)
 	fmt.Fprintf(j.log, "cloudjit: the builder fails with patched classes (%s); again without: some differences from HotSpot give no signal\n", reason)
 	j.req.Progress("image, with the builder's own classes")
-	im.patches = nil
+	im.patches, im.unpatched = nil, im.patches
 	return true
 }
 
-// patchFailed matches what names our part of a patched builder, and errors of the builder's own.
-var patchFailed = regexp.MustCompile(`CloudJitLack|ArchiveFeature|Fatal error: .*(?:VMError|GraalError|AssertionError)|(?:VerifyError|IncompatibleClassChangeError|NoSuchMethodError|NoSuchFieldError|IllegalAccessError).*com[./]oracle[./]svm`)
+// repatch takes the patches up again where the build fails without them as well: they were not why.
+func (im *image) repatch() {
+	if im.unpatched != nil {
+		im.patches, im.unpatched = im.unpatched, nil
+	}
+}
+
+// patchFailed matches what names our part of a patched builder as the place of a failure, and errors of the builder's
+// own. The command and the list of features name it in every log.
+var patchFailed = regexp.MustCompile(`CloudJit(?:Lack|Answers)|(?:at|Feature defined by) [\w./@]*ArchiveFeature\b|Fatal error: .*(?:VMError|GraalError|AssertionError)|(?:VerifyError|IncompatibleClassChangeError|NoSuchMethodError|NoSuchFieldError|IllegalAccessError).*com[./]oracle[./]svm`)
 
 // Unpatched says which points of a builder cannot be patched, and why: where its binaries may answer otherwise than
 // HotSpot without a signal. home is a tool chain's, image the JAR of java/image. Nil: every point is.

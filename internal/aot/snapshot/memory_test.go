@@ -22,7 +22,7 @@ func TestCopiesShareMemory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			last := func(start func() (worker.Worker, error)) float64 {
+			measure := func(start func() (worker.Worker, error)) (alone, last float64) {
 				var all []worker.Worker
 				defer func() {
 					for _, w := range all {
@@ -38,14 +38,19 @@ func TestCopiesShareMemory(t *testing.T) {
 					}
 					all = append(all, w)
 					f.ask(w)
+					m, err := w.Memory(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if last = float64(m.PSS); len(all) == 1 {
+						alone = last
+					}
 				}
-				m, err := all[copies-1].Memory(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
-				return float64(m.PSS)
+				return alone, last
 			}
-			plain, copied := last(f.plain), last(func() (worker.Worker, error) { return f.restore(made.Dir) })
+			plainAlone, plain := measure(f.plain)
+			copiedAlone, copied := measure(func() (worker.Worker, error) { return f.restore(made.Dir) })
+			t.Logf("alone: plain %.1f MB, a copy %.1f MB, %.2f of it", plainAlone/1e6, copiedAlone/1e6, copiedAlone/plainAlone)
 			t.Logf("one of %d: plain %.1f MB, copies %.1f MB, %.2f of it", copies, plain/1e6, copied/1e6, copied/plain)
 			if copied > bar*plain {
 				t.Errorf("a copy takes %.2f of a plain worker, want %.2f at most", copied/plain, bar)

@@ -2,9 +2,7 @@ package snapshot
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -78,12 +76,8 @@ func TestEncryptedSnapshots(t *testing.T) {
 	if got := f.ask(w); got["secret"] != secret || got["kept"] != secret {
 		t.Errorf("a copy answers %v", got)
 	}
-	own := sha256.Sum256([]byte(filepath.Join(dir, "workers"))) // by which a driver tells its folders from another's
-	caches, err := filepath.Glob(fmt.Sprintf("/dev/shm/cloudjit-%x-criu", own[:6]))
-	if err != nil || len(caches) != 1 {
-		t.Fatal(caches, err)
-	}
-	if left, err := filepath.Glob(filepath.Join(caches[0], "clear-*")); err != nil || len(left) > 0 {
+	// What a driver decrypts lies in a file system that only its descriptor leads to.
+	if left, err := filepath.Glob("/proc/self/fd/*/clear-*"); err != nil || len(left) > 0 {
 		t.Errorf("left in memory: %v, %v", left, err)
 	}
 	if err := w.Stop(t.Context(), 0); err != nil {

@@ -17,7 +17,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -29,6 +28,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/launch"
+	"github.com/cloudjit/cloudjit/internal/machine"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -64,7 +64,7 @@ func New(opts Options) (*Builder, error) {
 	if err := os.Chmod(opts.Cache, 0o711); err != nil {
 		return nil, fmt.Errorf("open snapshot builder: %w", err)
 	}
-	machine, err := machine()
+	machine, err := thisMachine()
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot builder: %w", err)
 	}
@@ -74,14 +74,14 @@ func New(opts Options) (*Builder, error) {
 // Name implements aot.Builder.
 func (b *Builder) Name() string { return ladder.BuilderSnapshot }
 
-// machine is what a process's state depends on of kernel and processor: a process asks for the features of
+// thisMachine is what a process's state depends on of kernel and processor: a process asks for the features of
 // the processor once, and what it holds of the kernel's state is restored by the same kernel only.
-func machine() (string, error) {
+func thisMachine() (string, error) {
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return "", err
 	}
-	cpu, err := os.ReadFile("/proc/cpuinfo")
+	processor, err := machine.Processor()
 	if err != nil {
 		return "", err
 	}
@@ -89,12 +89,7 @@ func machine() (string, error) {
 	for _, part := range [][]byte{u.Release[:], u.Version[:], u.Machine[:]} {
 		h.Write(part)
 	}
-	for line := range strings.SplitSeq(string(cpu), "\n") {
-		// "flags" is x86's, "Features" ARM's.
-		if strings.HasPrefix(line, "flags") || strings.HasPrefix(line, "Features") || strings.HasPrefix(line, "model name") {
-			io.WriteString(h, line)
-		}
-	}
+	io.WriteString(h, processor)
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
@@ -105,6 +100,8 @@ type fit struct {
 	Revision function.RevisionID `json:"revision"`
 	// JDK is what runs the function, a JDK or an interpreter.
 	JDK string `json:"jdk"`
+	// Driver is the one whose worker it is.
+	Driver string `json:"driver"`
 	// Files are the images' sizes, by name.
 	Files map[string]int64 `json:"files"`
 }
@@ -184,12 +181,27 @@ func (b *Builder) Check(dir string, r *launch.Request) error {
 		}
 	}
 	if err == nil {
+		var driver string
+		if driver, err = b.driver(r.Revision); err == nil && driver != f.Driver {
+			err = fmt.Errorf("it is a worker's of the driver %q, and its workers have %q now", f.Driver, driver)
+		}
+	}
+	if err == nil {
 		err = f.intact(dir)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s", aot.ErrStale, err)
 	}
 	return nil
+}
+
+// driver is the name of the one that makes a revision's workers.
+func (b *Builder) driver(rev *function.Spec) (string, error) {
+	d, err := worker.DriverOf(b.opts.Driver, rev)
+	if err != nil {
+		return "", err
+	}
+	return d.Name(), nil
 }
 
 func readFit(dir string) (*fit, error) {
@@ -261,6 +273,10 @@ func (b *Builder) build(ctx context.Context, req *aot.Request, began time.Time) 
 	if err != nil {
 		return nil, fmt.Errorf("read what runs the function: %w", err)
 	}
+	driver, err := b.driver(req.Revision)
+	if err != nil {
+		return nil, err
+	}
 	scratch, err := b.store.Scratch()
 	if err != nil {
 		return nil, err
@@ -322,7 +338,7 @@ func (b *Builder) build(ctx context.Context, req *aot.Request, began time.Time) 
 	}
 
 	progress("keep")
-	f := &fit{Machine: b.machine, Revision: req.Revision.ID, JDK: jdk, Files: map[string]int64{}}
+	f := &fit{Machine: b.machine, Revision: req.Revision.ID, JDK: jdk, Driver: driver, Files: map[string]int64{}}
 	if cost.Size, err = f.measure(dir); err != nil {
 		return nil, err
 	}

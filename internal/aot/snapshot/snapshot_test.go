@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,6 +123,9 @@ type fixture struct {
 	t       testing.TB
 	driver  worker.Driver
 	request launch.Request
+	// asked is how often a worker is asked before it is saved, answers what it said then.
+	asked   int
+	answers []map[string]any
 }
 
 // newDriver has a driver that saves workers.
@@ -208,7 +212,12 @@ func newFixture(t testing.TB, kind function.Kind, sources map[string]string) *fi
 
 func (f *fixture) build() (*aot.Result, error) {
 	return f.Build(f.t.Context(), &aot.Request{Revision: f.request.Revision, Rung: f.request.Rung,
-		Exercise: func(_ context.Context, w worker.Worker) error { f.ask(w); return nil }})
+		Exercise: func(_ context.Context, w worker.Worker) error {
+			for range max(f.asked, 1) {
+				f.answers = append(f.answers, f.ask(w))
+			}
+			return nil
+		}})
 }
 
 func (f *fixture) restore(dir string) (worker.Worker, error) {
@@ -259,7 +268,8 @@ func (f *fixture) get(w worker.Worker) map[string]any {
 	return m
 }
 
-// TestCopiesDiffer: copies go on where the saved worker stood, and have nothing in common that should be random.
+// TestCopiesDiffer: copies go on where the saved worker stood, after the invocations that it had answered, and have nothing in common
+// that should be random, neither with each other nor with what it answered.
 func TestCopiesDiffer(t *testing.T) {
 	copiesDiffer(t, newFixture(t, function.KindHandler, map[string]string{"Draws": draws}))
 }
@@ -271,12 +281,18 @@ func TestWebCopiesDiffer(t *testing.T) {
 
 func copiesDiffer(t *testing.T, f *fixture) {
 	t.Helper()
+	f.asked = 20
 	made, err := f.build()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("cost %+v", made.Cost)
 	seen := map[string]bool{}
+	for _, answer := range f.answers {
+		for kind, value := range answer {
+			seen[kind+fmt.Sprint(value)] = true
+		}
+	}
 	before := 0
 	for i := range restores(t) {
 		w, err := f.restore(made.Dir)
@@ -299,8 +315,8 @@ func copiesDiffer(t *testing.T, f *fixture) {
 						t.Errorf("hooks were told %s", text)
 					}
 				case "_calls":
-					if text != fmt.Sprint(call+2) {
-						t.Errorf("call %s, want %d", text, call+2)
+					if text != fmt.Sprint(f.asked+call+1) {
+						t.Errorf("call %s, want %d", text, f.asked+call+1)
 					}
 				case "_path":
 					if text != launch.TaskDir+":"+launch.TaskDir+"/crac.jar" {
@@ -350,6 +366,11 @@ func descriptors(t *testing.T) int {
 	return len(list)
 }
 
+// renamed is a driver under another name.
+type renamed struct{ worker.Driver }
+
+func (renamed) Name() string { return "vault" }
+
 // TestSnapshotThatDoesNotFit is not restored, and says why.
 func TestSnapshotThatDoesNotFit(t *testing.T) {
 	f := newFixture(t, function.KindHandler, map[string]string{"Draws": draws})
@@ -377,6 +398,12 @@ func TestSnapshotThatDoesNotFit(t *testing.T) {
 	if err := f.Check(made.Dir, &other); !errors.Is(err, aot.ErrStale) {
 		t.Errorf("another revision: %v", err)
 	}
+	own := f.opts.Driver
+	f.opts.Driver = renamed{own}
+	if err := f.Check(made.Dir, &f.request); !errors.Is(err, aot.ErrStale) || !strings.Contains(err.Error(), `it is a worker's of the driver "process", and its workers have "vault" now`) {
+		t.Errorf("another driver: %v", err)
+	}
+	f.opts.Driver = own
 	f.machine = "another"
 	if err := f.Check(made.Dir, &f.request); !errors.Is(err, aot.ErrStale) {
 		t.Errorf("another machine: %v", err)

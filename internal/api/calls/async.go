@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/api/gate"
+	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -37,6 +38,14 @@ const (
 func (s *Runner) Dispatch(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
+	work := ctx
+	if s.Opt.Cluster != nil {
+		// Other nodes would take for an attempt what a stopping node gives up: it ends what runs, as long as the node lets it.
+		var end context.CancelFunc
+		work, end = context.WithCancel(context.WithoutCancel(ctx))
+		defer end()
+		defer context.AfterFunc(ctx, func() { time.AfterFunc(endTime, end) })()
+	}
 	for {
 		d, err := s.Store.NextAsync(ctx)
 		if ctx.Err() != nil {
@@ -49,13 +58,16 @@ func (s *Runner) Dispatch(ctx context.Context) error {
 		}
 		running.Go(func() {
 			defer d.Release()
-			if err := s.attempt(ctx, d); err != nil && ctx.Err() == nil {
+			if err := s.attempt(work, d); err != nil && work.Err() == nil {
 				// It comes again in a while.
 				s.Log.Error("asynchronous invocation", "function", d.Function, "request", d.RequestID, "error", err)
 			}
 		})
 	}
 }
+
+// endTime is how long what runs may take to end on a node that stops.
+const endTime = time.Minute
 
 func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
@@ -77,6 +89,9 @@ func (s *Runner) attempt(ctx context.Context, d *store.Delivery) error {
 	if time.Since(d.EnqueuedAt) > rules.maxAge {
 		return s.giveUp(ctx, d, v, rules, conditionAge, d.Failed, nil, "")
 	}
+	if d.Failed > rules.retries { // the last attempt was cut off with its node
+		return s.giveUp(ctx, d, v, rules, conditionRetries, d.Failed, nil, "")
+	}
 	if v.State.Value != gate.Active.Value {
 		return s.postpone(ctx, d)
 	}
@@ -87,6 +102,11 @@ func (s *Runner) attempt(ctx context.Context, d *store.Delivery) error {
 	res, err := s.Perform(ctx, c)
 	if ctx.Err() != nil {
 		return ctx.Err() // the next server runs it again
+	}
+	var lost *node.LostError
+	if errors.As(err, &lost) { // it may have run: an attempt
+		s.Log.Warn("a node went away with an asynchronous invocation", "function", d.Function, "request", d.RequestID, "error", err)
+		res, err = &node.Result{Outcome: function.OutcomeCrashed}, nil
 	}
 	if err != nil {
 		var refused *node.RejectError
@@ -226,7 +246,7 @@ func (s *Runner) tellDestination(ctx context.Context, d *store.Delivery, v *stor
 func (s *Runner) Redrive(ctx context.Context, letter *store.DeadLetter) (*store.Async, error) {
 	a := letter.Async
 	a.RequestID, a.EnqueuedAt, a.Hops = gate.NewUUID(), time.Now().UTC(), 0
-	if _, ok := s.Store.Function(a.Function); !ok {
+	if _, ok := s.Store.FindFunction(s.Life, a.Function); !ok {
 		return nil, s.NoFunction(a.Function, a.Qualifier)
 	}
 	if err := s.Store.Enqueue(ctx, &a); err != nil {

@@ -34,7 +34,7 @@ func (c *Call) Close() {
 
 // Resolve finds the version that an invocation goes to. Of an alias with weights it is drawn.
 func (s *Runner) Resolve(f gate.Ref) (*store.Function, *store.Version, error) {
-	fn, ok := s.Store.Function(f.Name)
+	fn, ok := s.Store.FindFunction(s.Life, f.Name)
 	if !ok {
 		return nil, nil, s.NoFunction(f.Name, f.Qualifier)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/api/gate"
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/node"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/store"
 )
@@ -27,11 +28,61 @@ func (s *Runner) Resume(ctx context.Context) error {
 	return nil
 }
 
-// Prepare makes the versions of a function that are not ready yet so, in the background.
+// Changed takes a change of a function that another node may have made.
+func (s *Runner) Changed(ctx context.Context, name function.Name) {
+	if err := s.Platform.Sync(ctx, name); err != nil && !errors.Is(err, node.ErrDraining) && ctx.Err() == nil {
+		s.Log.Error("serve what another node changed", "function", name, "error", err)
+	}
+	s.nowSettled()
+	if fn, ok := s.Store.Function(name); ok {
+		s.Prepare(fn)
+	}
+}
+
+// nowSettled wakes those that wait for a function.
+func (s *Runner) nowSettled() {
+	s.settledMu.Lock()
+	defer s.settledMu.Unlock()
+	close(s.settled)
+	s.settled = make(chan struct{})
+}
+
+// Adopt goes on with what a node that died had begun, each time that nodes came or went, until ctx ends.
+func (s *Runner) Adopt(ctx context.Context) {
+	changed := make(chan struct{}, 1)
+	s.Opt.Cluster.OnChange(func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+		for _, fn := range s.Store.Functions() {
+			s.Prepare(fn)
+		}
+	}
+}
+
+// Prepare makes the versions of a function that are not ready yet so, in the background. On several nodes the one that owns the
+// function's pipelines does it, once.
 func (s *Runner) Prepare(fn *store.Function) {
+	if !s.Opt.Cluster.Owns(string(fn.Name)) {
+		return
+	}
 	for _, v := range append([]store.Version{fn.Latest}, fn.Published...) {
 		if v.State.Value == gate.Pending.Value || v.LastUpdate == gate.InProgress {
-			s.Updates.Go(func() { s.prepareRevision(fn.Name, v.Revision) })
+			if _, busy := s.preparing.LoadOrStore(v.Revision, true); busy {
+				continue
+			}
+			s.Updates.Go(func() {
+				defer s.preparing.Delete(v.Revision)
+				s.prepareRevision(fn.Name, v.Revision)
+			})
 		}
 	}
 }
@@ -60,10 +111,7 @@ func (s *Runner) prepareRevision(name function.Name, id function.RevisionID) {
 		s.Log.Error("record that a revision is ready", "function", name, "revision", id, "error", err)
 	}
 	s.Sync(name)
-	s.settledMu.Lock()
-	close(s.settled)
-	s.settled = make(chan struct{})
-	s.settledMu.Unlock()
+	s.nowSettled()
 }
 
 // unpreparedCode is the StateReasonCode of a function that serves although its preparation failed; of
@@ -75,7 +123,7 @@ const unpreparedCode = "FunctionError"
 func settle(fn *store.Function, id function.RevisionID, failure error, unprepared string) {
 	serves, updated := gate.Active, gate.Successful
 	if unprepared != "" {
-		reason := "It was not prepared before its first invocation, and serves all the same: " + strings.TrimSuffix(unprepared, ".") + "."
+		reason := "It was not prepared before its first invocation, but serves nevertheless: " + strings.TrimSuffix(unprepared, ".") + "."
 		serves.Reason, serves.Code = reason, unpreparedCode
 		updated.Reason, updated.Code = reason, unpreparedCode
 	}

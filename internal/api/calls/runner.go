@@ -18,6 +18,8 @@ type Runner struct {
 
 	// Updates counts the preparations that run.
 	Updates sync.WaitGroup
+	// preparing has the revisions that are being prepared.
+	preparing sync.Map
 	// settled is closed and replaced whenever a function's state may have changed.
 	settledMu sync.Mutex
 	settled   chan struct{}

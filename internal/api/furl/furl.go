@@ -69,7 +69,7 @@ func (s *API) serve(w http.ResponseWriter, r *http.Request, id, strip string) {
 	}
 	if u.AuthType == "AWS_IAM" {
 		if s.Verifier == nil {
-			urlFailure(w, http.StatusForbidden, "Forbidden: the function URL wants signed requests (AuthType AWS_IAM), and this server has no credentials to check them against")
+			urlFailure(w, http.StatusForbidden, "Forbidden: the function URL needs signed requests (AuthType AWS_IAM), but this server has no credentials to check them with")
 			return
 		}
 		line := &audit.Entry{Action: gate.InvokeURL.Name, Function: string(fn.Name)}

@@ -31,7 +31,7 @@ const (
 
 // ErrBusy is the answer while bodies take all that they may take.
 func ErrBusy() error {
-	e := Fault(http.StatusTooManyRequests, "TooManyRequestsException", "Rate Exceeded: the bodies of requests under way take all the memory or disk that they may take.")
+	e := Fault(http.StatusTooManyRequests, "TooManyRequestsException", "Rate Exceeded: the bodies of other requests use all the memory or disk that bodies may use.")
 	e.Reason = "ConcurrentInvocationLimitExceeded"
 	return e
 }

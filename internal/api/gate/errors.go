@@ -72,6 +72,7 @@ func (s *Gate) NoFunction(name function.Name, qualifier string) *Error {
 func AsError(err error) *Error {
 	var e *Error
 	var refused *node.RejectError
+	var lost *node.LostError
 	var queue *store.QueueFullError
 	var archive *jar.Error
 	var body *http.MaxBytesError
@@ -92,7 +93,7 @@ func AsError(err error) *Error {
 	case errors.As(err, &body):
 		return TooLarge(body.Limit)
 	case errors.Is(err, disk.ErrFull), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return Fault(http.StatusInsufficientStorage, "InsufficientStorageException", "Nothing can be stored at this moment: %v", err)
+		return Fault(http.StatusInsufficientStorage, "InsufficientStorageException", "Nothing can be stored now: %v", err)
 	case errors.Is(err, store.ErrUnavailable):
 		return Fault(http.StatusServiceUnavailable, "ServiceUnavailableException", "%v", err)
 	case errors.Is(err, artifact.ErrTooLarge):
@@ -101,10 +102,12 @@ func AsError(err error) *Error {
 		return NotFound("%v", err)
 	case errors.Is(err, node.ErrConflict):
 		return Conflict("%v", err)
+	case errors.As(err, &lost):
+		return Fault(http.StatusInternalServerError, "ServiceException", "The invocation was broken off: %v", lost)
 	case errors.Is(err, node.ErrDraining):
 		return Fault(http.StatusServiceUnavailable, "ServiceUnavailableException", "The server is shutting down")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return Fault(http.StatusServiceUnavailable, "ServiceUnavailableException", "The request was given up before it was finished")
+		return Fault(http.StatusServiceUnavailable, "ServiceUnavailableException", "The request was cancelled before it was finished")
 	}
 	return Fault(http.StatusInternalServerError, "ServiceException", "The service encountered an internal error: %v", err)
 }
@@ -119,7 +122,7 @@ func Refusal(r *node.RejectError) *Error {
 		e.Reason = "ConcurrentInvocationLimitExceeded"
 	case engine.ReasonWaited:
 		e.Reason = "ConcurrentInvocationLimitExceeded"
-		e.Message = "Rate Exceeded. The invocation waited for as long as it may, and no worker was free for it."
+		e.Message = "Rate Exceeded. The invocation waited as long as it may, but no worker became free."
 	case engine.ReasonTooLarge:
 		return Invalid("The function's MemorySize is more than all the memory that this server gives to workers.")
 	default:

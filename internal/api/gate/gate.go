@@ -19,6 +19,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/api/sigv4"
 	"github.com/cloudjit/cloudjit/internal/audit"
+	"github.com/cloudjit/cloudjit/internal/cluster"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/health"
@@ -49,6 +50,8 @@ type Options struct {
 	// It is called again after a restart if it had not returned nil. The error's text is the
 	// reason that the user sees.
 	Prepare func(ctx context.Context, rev *store.Revision) error
+	// DriverOf is the name of the driver that makes the workers of a revision, whether it is here or not; nil: nobody knows.
+	DriverOf func(rev *function.Spec) string
 	// Metrics answers GET /metrics; Page what is below /ui/, which asks for no credentials and has nothing secret.
 	Metrics, Page http.Handler
 	// Observe, if set, is told the end of each asynchronous attempt: "succeeded", "retried",
@@ -81,6 +84,10 @@ type Options struct {
 	Runtimes []string
 	// Version of CloudJIT, for the health resource.
 	Version string
+	// Cluster knows the other nodes; nil: there are none.
+	Cluster *cluster.Cluster
+	// Others shows what they have; nil: likewise.
+	Others Others
 }
 
 // Gate has what all faces work with. Each embeds it, so that its methods are theirs.

@@ -109,7 +109,7 @@ func Clip(s string) string {
 
 // Function finds the function that is named, whatever the qualifier.
 func (s *Gate) Function(f Ref) (*store.Function, error) {
-	if fn, ok := s.Store.Function(f.Name); ok {
+	if fn, ok := s.Store.FindFunction(s.Life, f.Name); ok {
 		return fn, nil
 	}
 	return nil, s.NoFunction(f.Name, f.Qualifier)

@@ -22,7 +22,7 @@ func (s *API) accountRoutes(mux *http.ServeMux) {
 		"PUT /2021-07-20/functions/{name}/runtime-management-config": s.putRuntimeManagement,
 
 		"GET /2015-03-31/event-source-mappings":           empty("EventSourceMappings"),
-		"POST /2015-03-31/event-source-mappings":          refused("Event source mappings are not supported: there are no queues, streams or tables here to read from. Invoke the function, or use its URL."),
+		"POST /2015-03-31/event-source-mappings":          refused("Event source mappings are not supported: this server has no queues, streams or tables to read from. Invoke the function, or use its URL."),
 		"GET /2015-03-31/event-source-mappings/{uuid}":    nothing,
 		"PUT /2015-03-31/event-source-mappings/{uuid}":    nothing,
 		"DELETE /2015-03-31/event-source-mappings/{uuid}": nothing,

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/api/gate"
+	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
 	"github.com/cloudjit/cloudjit/internal/language"
@@ -57,6 +58,7 @@ const (
 	defaultTimeout         = 3 * time.Second
 	maxWebConcurrency      = 1000
 	concurrencyVariable    = "CLOUDJIT_CONCURRENCY"
+	driverVariable         = "CLOUDJIT_DRIVER"
 	webHandler             = "web"
 	webHandlerPrefix       = "web:"
 	managedArchitectureX86 = "x86_64"
@@ -217,6 +219,13 @@ func (c *configInput) applyEnvironment(spec *function.Spec, _ *store.Attributes)
 		}
 		spec.Concurrency = n
 	}
+	spec.Driver = ""
+	if v, ok := c.Environment.Variables[driverVariable]; ok && v != "" {
+		if !slices.Contains(config.Drivers(), v) {
+			return gate.Invalid("%s: want what makes the function's workers, one of %s, got %q", driverVariable, strings.Join(config.Drivers(), ", "), gate.Clip(v))
+		}
+		spec.Driver = v
+	}
 	if v, ok := c.Environment.Variables[launch.ClientVariable]; ok && v != launch.ClientOwn && v != launch.ClientAWS {
 		return gate.Invalid("%s: want %s (the platform's own runtime client) or %s (the published one, which the archive brings), got %q",
 			launch.ClientVariable, launch.ClientOwn, launch.ClientAWS, gate.Clip(v))
@@ -278,7 +287,7 @@ func (c *configInput) applyLogging(spec *function.Spec, attr *store.Attributes) 
 			}
 		}
 	}
-	attr.LogFormat, attr.LogGroup, attr.AppLogLevel, attr.SysLogLevel = l.LogFormat, l.LogGroup, l.ApplicationLogLevel, l.SystemLogLevel
+	attr.SysLogLevel = l.SystemLogLevel // of the platform's lines: the function is not told
 	spec.Logging = function.Logging{Format: l.LogFormat, Level: l.ApplicationLogLevel, Group: l.LogGroup}
 	return nil
 }
@@ -323,7 +332,7 @@ func classify(spec *function.Spec, attr *store.Attributes, info *jar.Info) error
 	}
 	switch {
 	case spec.Handler == "" && info.Kind() == function.KindUnknown && len(info.Candidates()) > 0:
-		return gate.Invalid("Handler is missing, and of the archive it cannot be known: %s, by the handler's name or by \"web\".", info.Doubt())
+		return gate.Invalid("Handler is missing, and the archive does not show which one is meant: %s, by the handler's name or by \"web\".", info.Doubt())
 	case spec.Handler == "" && info.Kind() == function.KindHandler:
 		if info.Doubt() != "" {
 			return gate.Invalid("Handler is missing, and the archive has %d classes that it could be: name it as package.Class or package.Class::method.", len(info.Candidates()))
@@ -361,7 +370,7 @@ func checkJava(_ *function.Spec, info *jar.Info) error {
 		return gate.Invalid("The archive holds a \"bootstrap\": its Runtime is one of %s.", strings.Join(providedRuntimes, ", "))
 	}
 	if info.Layout == jar.LayoutFiles {
-		return gate.Invalid("The archive has no Java classes, but source of another language: its Runtime is one of %s.", strings.Join(managedRuntimes()[len(javaRuntimes):], ", "))
+		return gate.Invalid("The archive has no Java classes, but source code in another language. Set Runtime to one of %s.", strings.Join(managedRuntimes()[len(javaRuntimes):], ", "))
 	}
 	if info.Classes == 0 && len(info.Paths) <= 1 {
 		return gate.Invalid("The archive has no classes: upload a JAR, or a ZIP with the JARs in lib/.")

@@ -250,7 +250,7 @@ func (s *API) checkDestination(by *gate.Caller, arn string) error {
 	if !by.May(config.ActionInvoke) || !by.Owns(f.Name) {
 		return s.Refuse(by, gate.ActionOf("POST /2015-03-31/functions/{name}/invocations"), f.Name)
 	}
-	fn, ok := s.Store.Function(f.Name)
+	fn, ok := s.Store.FindFunction(s.Life, f.Name)
 	if ok {
 		_, ok = gate.VersionOf(fn, f.Qualifier)
 	}

@@ -97,8 +97,8 @@ func (s *API) configuration(fn *store.Function, v *store.Version, qualifier stri
 		SnapStart:            snapStart{gate.Or(attr.SnapStart, "None"), "Off"},
 		RuntimeVersionConfig: runtimeVersion{"arn:aws:lambda:" + s.Opt.Region + "::runtime:cloudjit-" + spec.Runtime},
 		LoggingConfig: logging{
-			LogFormat: gate.Or(attr.LogFormat, function.LogText), LogGroup: gate.Or(attr.LogGroup, "/aws/lambda/"+string(fn.Name)),
-			ApplicationLogLevel: attr.AppLogLevel, SystemLogLevel: attr.SysLogLevel,
+			LogFormat: gate.Or(spec.Logging.Format, function.LogText), LogGroup: gate.Or(spec.Logging.Group, "/aws/lambda/"+string(fn.Name)),
+			ApplicationLogLevel: spec.Logging.Level, SystemLogLevel: attr.SysLogLevel,
 		},
 	}
 	if l := &c.LoggingConfig; l.LogFormat == function.LogJSON { // as in Lambda, the levels that hold

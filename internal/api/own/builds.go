@@ -28,7 +28,7 @@ func metadataNumber(text string) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, gate.Invalid("Metadata version %q: want a number or \"latest\"", gate.Clip(text))
+		return 0, gate.Invalid("Metadata version %q: it must be a number or \"latest\"", gate.Clip(text))
 	}
 	return n, nil
 }

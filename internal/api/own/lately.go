@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/api/gate"
+	"github.com/cloudjit/cloudjit/internal/cluster"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/health"
 	"github.com/cloudjit/cloudjit/internal/node"
@@ -75,8 +76,102 @@ func (s *API) overview(w http.ResponseWriter, r *http.Request) error {
 		}
 		out = append(out, g)
 	}
-	gate.WriteJSON(w, http.StatusOK, map[string]any{"functions": out})
+	all, silent := gate.All(s.Gate, r, "functions", out)
+	gate.WriteJSON(w, http.StatusOK, gate.Unanswered(map[string]any{"functions": together(all, len(out))}, silent))
 	return nil
+}
+
+// figures are what other nodes have of functions.
+type figures map[function.Name]glance
+
+// elsewhere asks the other nodes for their part of all functions.
+func (s *API) elsewhere(r *http.Request) (all figures, silent []string) {
+	if s.Alone(r) {
+		return nil, nil
+	}
+	all = figures{}
+	for _, a := range s.Opt.Others.Ask(r.Context(), gate.OwnPrefix+"/overview") {
+		var doc struct{ Functions []glance }
+		if a.Err != nil || json.Unmarshal(a.Body, &doc) != nil {
+			silent = append(silent, a.Node)
+			continue
+		}
+		for _, g := range doc.Functions {
+			t := all[g.Name]
+			t.Workers += g.Workers
+			t.Queued += g.Queued
+			t.ColdStarts += g.ColdStarts
+			t.Invocations += g.Invocations
+			all[g.Name] = t
+		}
+	}
+	return all, silent
+}
+
+// addTo adds other nodes' part to where a function's newest revision stands on this one.
+func (f figures) addTo(name function.Name, v *node.RevisionView) {
+	g := f[name]
+	v.Workers += g.Workers
+	v.Queued += g.Queued
+	v.ColdStarts += g.ColdStarts
+	v.Invocations += g.Invocations
+}
+
+// addOthers adds what other nodes did for a revision to where it stands on this one: each counts its own invocations and workers.
+func (s *API) addOthers(r *http.Request, v *node.RevisionView) {
+	if s.Alone(r) {
+		return
+	}
+	for _, a := range s.Opt.Others.Ask(r.Context(), r.URL.RequestURI()) {
+		var doc struct {
+			Pipeline struct {
+				Invocations, ColdStarts, OutputDropped int64
+				Queued, Workers                        int
+				CPUSeconds                             float64
+			}
+		}
+		if a.Err != nil || json.Unmarshal(a.Body, &doc) != nil {
+			continue
+		}
+		v.Invocations += doc.Pipeline.Invocations
+		v.ColdStarts += doc.Pipeline.ColdStarts
+		v.OutputDropped += doc.Pipeline.OutputDropped
+		v.Queued += doc.Pipeline.Queued
+		v.Workers += doc.Pipeline.Workers
+		v.CPUSeconds += doc.Pipeline.CPUSeconds
+	}
+}
+
+// together adds what other nodes have of functions to the first n, which are this node's; others are not the caller's.
+func together(all []glance, n int) []glance {
+	at := map[function.Name]int{}
+	for i, g := range all[:n] {
+		at[g.Name] = i
+	}
+	for _, g := range all[n:] {
+		i, ok := at[g.Name]
+		if !ok {
+			continue
+		}
+		t := &all[i]
+		t.Workers += g.Workers
+		t.Queued += g.Queued
+		t.ColdStarts += g.ColdStarts
+		t.Deoptimizations = max(t.Deoptimizations, g.Deoptimizations)
+		t.MemoryBytes += g.MemoryBytes
+		t.Invocations += g.Invocations
+		t.Errors += g.Errors
+		if rate := t.Rate + g.Rate; rate > 0 {
+			t.ErrorRate = (t.ErrorRate*t.Rate + g.ErrorRate*g.Rate) / rate
+			t.Rate = rate
+		}
+		// Of two halves with quantiles of their own the larger one is an upper bound.
+		t.P50, t.P99 = max(t.P50, g.P50), max(t.P99, g.P99)
+		if t.Making == "" {
+			t.Making, t.Phase = g.Making, g.Phase
+		}
+	}
+	return all[:n]
 }
 
 // busy reports whether something is about to be done for a rung.
@@ -154,7 +249,7 @@ func (s *API) invocations(w http.ResponseWriter, r *http.Request) error {
 	}
 	if v := q.Get("before"); v != "" {
 		if before, err = strconv.ParseUint(v, 10, 64); err != nil {
-			return gate.Invalid("before: want the seq of an invocation")
+			return gate.Invalid("before must be the seq of an invocation")
 		}
 	}
 	out := []recent.Invocation{}
@@ -168,7 +263,16 @@ func (s *API) invocations(w http.ResponseWriter, r *http.Request) error {
 		out = append(out, *i)
 		return len(out) < limit
 	})
-	gate.WriteJSON(w, http.StatusOK, map[string]any{"invocations": out})
+	for i := range out {
+		out[i].Node = s.Node()
+	}
+	out, silent := gate.All(s.Gate, r, "invocations", out)
+	if !s.Alone(r) {
+		out = slices.DeleteFunc(out, func(i recent.Invocation) bool { return !c.Owns(i.Function) })
+		slices.SortStableFunc(out, func(a, b recent.Invocation) int { return b.At.Compare(a.At) })
+		out = out[:min(len(out), limit)]
+	}
+	gate.WriteJSON(w, http.StatusOK, gate.Unanswered(map[string]any{"invocations": out}, silent))
 	return nil
 }
 
@@ -187,6 +291,16 @@ func (s *API) invocation(w http.ResponseWriter, r *http.Request) error {
 		found = i
 		return false
 	})
+	if found == nil && !s.Alone(r) {
+		for _, a := range s.Opt.Others.Ask(r.Context(), r.URL.RequestURI()) {
+			var theirs struct{ Function function.Name }
+			if a.Err == nil && json.Unmarshal(a.Body, &theirs) == nil && theirs.Function != "" && c.Owns(theirs.Function) {
+				w.Header().Set("Content-Type", "application/json")
+				s.SendPayload(w, a.Body, nil)
+				return nil
+			}
+		}
+	}
 	if found == nil {
 		return gate.NotFound("The invocation %s is not among the last ones", gate.Clip(id))
 	}
@@ -204,7 +318,12 @@ func (s *API) invocation(w http.ResponseWriter, r *http.Request) error {
 // workerEnds are workers that ended lately, evicted ones among them.
 func (s *API) workerEnds(w http.ResponseWriter, r *http.Request) error {
 	c := gate.CallerOf(r.Context())
-	gate.WriteJSON(w, http.StatusOK, map[string]any{"ends": slices.DeleteFunc(s.Opt.Recent.Ends(), func(e recent.End) bool { return !c.Owns(e.Function) })})
+	all, silent := gate.All(s.Gate, r, "ends", s.Opt.Recent.Ends())
+	if !s.Alone(r) {
+		slices.SortStableFunc(all, func(a, b recent.End) int { return b.At.Compare(a.At) })
+	}
+	all = slices.DeleteFunc(all, func(e recent.End) bool { return !c.Owns(e.Function) })
+	gate.WriteJSON(w, http.StatusOK, gate.Unanswered(map[string]any{"ends": all}, silent))
 	return nil
 }
 
@@ -274,10 +393,19 @@ type ownNode struct {
 	ColdStarts      int64                            `json:"coldStarts"`
 	Rejections      int64                            `json:"rejections"`
 	Deoptimizations int64                            `json:"deoptimizations"`
+
+	// Of several nodes: State is live, draining, silent (it lives, and did not answer) or gone; LastSeen when it was heard of last. Load is what
+	// it has to do, 1 being all that it can. Its copy of the state is Lag operations behind; Current: none.
+	State    string     `json:"state,omitempty"`
+	API      string     `json:"api,omitempty"`
+	LastSeen *time.Time `json:"lastSeen,omitempty"`
+	Load     float64    `json:"load"`
+	Current  bool       `json:"current"`
+	Lag      uint64     `json:"lag"`
 }
 
-// nodes lists the platform's nodes, of which there is one.
-func (s *API) nodes(w http.ResponseWriter, _ *http.Request) error {
+// nodes lists the platform's nodes: this one, and what the others say of themselves.
+func (s *API) nodes(w http.ResponseWriter, r *http.Request) error {
 	v := s.Platform.Snapshot()
 	status, problems, stored := s.condition()
 	n := ownNode{
@@ -293,6 +421,68 @@ func (s *API) nodes(w http.ResponseWriter, _ *http.Request) error {
 		h := s.Opt.Host()
 		n.Host, n.Name = &h, h.Name
 	}
-	gate.WriteJSON(w, http.StatusOK, map[string]any{"nodes": []ownNode{n}})
+	n.Load = float64(v.Node(float64(n.CPUs)).Load) / 1000
+	if s.Opt.Cluster == nil {
+		n.Current = true
+		gate.WriteJSON(w, http.StatusOK, map[string]any{"nodes": []ownNode{n}})
+		return nil
+	}
+	n.Name = s.Node()
+	all, silent := gate.All(s.Gate, r, "nodes", []ownNode{n})
+	if s.Alone(r) {
+		gate.WriteJSON(w, http.StatusOK, map[string]any{"nodes": all})
+		return nil
+	}
+	state := s.Opt.Cluster.Replication()
+	doc := map[string]any{"nodes": s.members(all), "leader": state.Leader, "quorum": state.Quorum(), "replicas": append([]cluster.Replica{}, state.Replicas...)}
+	gate.WriteJSON(w, http.StatusOK, gate.Unanswered(doc, silent))
+	return nil
+}
+
+// members completes what nodes say of themselves by what this one knows of them.
+func (s *API) members(said []ownNode) []ownNode {
+	out := []ownNode{}
+	for _, m := range s.Opt.Cluster.Members() {
+		n := ownNode{Name: m.Name, Version: m.Version, StartedAt: m.Started, Status: "unknown", Problems: []health.Problem{}, Disk: []health.Disk{}, Workers: map[function.Rung]map[string]int{}}
+		n.State = m.State()
+		if i := slices.IndexFunc(said, func(x ownNode) bool { return x.Name == m.Name }); i >= 0 {
+			n = said[i]
+			n.State = m.State()
+		} else if m.Live {
+			n.State = "silent"
+		}
+		n.Role = "follower"
+		if m.Leader {
+			n.Role = "leader"
+		}
+		n.API, n.Current, n.Lag = m.API, m.Current, m.Lag
+		if seen := m.LastSeen.UTC(); !m.Self {
+			n.LastSeen = &seen
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// drain lets a node take nothing new, or take work again; it says so itself, to all others.
+func (s *API) drain(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("node")
+	m, ok := s.Opt.Cluster.Member(name)
+	switch {
+	case s.Opt.Cluster == nil:
+		return gate.Conflict("There is one node: nothing could run elsewhere")
+	case !ok:
+		return gate.NotFound("There is no node %s", gate.Clip(name))
+	case !m.Live:
+		return gate.Conflict("The node %s does not live", name)
+	}
+	on := r.Method != http.MethodDelete
+	if on && len(s.Opt.Cluster.Live()) < 2 && slices.Contains(s.Opt.Cluster.Live(), name) {
+		return gate.Conflict("The node %s is the only one that takes work", name)
+	}
+	if err := s.Opt.Cluster.AskToDrain(name, on); err != nil {
+		return err
+	}
+	gate.WriteJSON(w, http.StatusAccepted, map[string]any{"node": name, "draining": on})
 	return nil
 }

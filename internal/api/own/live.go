@@ -58,11 +58,11 @@ func (s *API) optimize(w http.ResponseWriter, r *http.Request) error {
 	case "":
 	case "quick", "optimized":
 		if in.Rung != "" {
-			return gate.Invalid("rung and level: want one of the two")
+			return gate.Invalid("Give rung or level, and not both")
 		}
 		in.Rung = s.rungOfLevel(v.Current(), in.Level)
 	default:
-		return gate.Invalid("level: want quick or optimized")
+		return gate.Invalid("level must be quick or optimized")
 	}
 	id := v.Current()
 	rung, ready := s.wantedRung(r.Context(), id, in.Rung)
@@ -133,9 +133,19 @@ func (s *API) deoptimize(w http.ResponseWriter, r *http.Request) error {
 
 func (s *API) workers(w http.ResponseWriter, r *http.Request) error {
 	c := gate.CallerOf(r.Context())
-	all := slices.DeleteFunc(s.Platform.Workers(r.Context()), func(v node.WorkerView) bool { return !c.Owns(v.Function) })
-	gate.WriteJSON(w, http.StatusOK, map[string]any{"workers": append([]node.WorkerView{}, all...)})
+	all, silent := s.allWorkers(r)
+	all = slices.DeleteFunc(all, func(v node.WorkerView) bool { return !c.Owns(v.Function) })
+	gate.WriteJSON(w, http.StatusOK, gate.Unanswered(map[string]any{"workers": append([]node.WorkerView{}, all...)}, silent))
 	return nil
+}
+
+// allWorkers are the workers of all nodes, or of this one where another asks.
+func (s *API) allWorkers(r *http.Request) (all []node.WorkerView, silent []string) {
+	mine := s.Platform.Workers(r.Context())
+	for i := range mine {
+		mine[i].Node = s.Node()
+	}
+	return gate.All(s.Gate, r, "workers", mine)
 }
 
 const (
@@ -165,7 +175,7 @@ func (s *API) functionLogs(w http.ResponseWriter, r *http.Request) error {
 	follow, request := q.Get("follow") == "true", q.Get("request")
 	if request != "" {
 		if n = maxLines; follow {
-			return gate.Invalid("request: want no follow with it")
+			return gate.Invalid("request and follow cannot be used together")
 		}
 	}
 	if follow {
@@ -188,7 +198,12 @@ func (s *API) functionLogs(w http.ResponseWriter, r *http.Request) error {
 		lines = slices.DeleteFunc(lines, func(l logs.Line) bool { return l.Request != request && !strings.Contains(l.Text, request) })
 	}
 	if !follow {
-		doc := calls.MustJSON(map[string]any{"lines": append([]logs.Line{}, lines...)})
+		var silent []string
+		if lines, silent = gate.All(s.Gate, r, "lines", lines); !s.Alone(r) {
+			slices.SortStableFunc(lines, func(a, b logs.Line) int { return a.Time.Compare(b.Time) })
+			lines = lines[max(len(lines)-n, 0):]
+		}
+		doc := calls.MustJSON(gate.Unanswered(map[string]any{"lines": append([]logs.Line{}, lines...)}, silent))
 		small, body, err := s.Stash(doc)
 		doc, lines = nil, nil
 		release()
@@ -236,7 +251,15 @@ func (s *API) functionLogs(w http.ResponseWriter, r *http.Request) error {
 			last = newest[0].Seq
 		}
 	}
-	_ = s.Opt.Logs.Follow(s.until(r), string(f.Name), last, func(l logs.Line) error { return out.send("line", l.Seq, l) })
+	ctx := s.until(r)
+	s.FollowOthers(ctx, r, r.URL.RequestURI(), func(doc []byte) error {
+		var l logs.Line
+		if json.Unmarshal(doc, &l) != nil {
+			return nil
+		}
+		return out.send("line", l.Seq, l)
+	})
+	_ = s.Opt.Logs.Follow(ctx, string(f.Name), last, func(l logs.Line) error { return out.send("line", l.Seq, l) })
 	return nil
 }
 
@@ -251,11 +274,23 @@ func (s *API) events(w http.ResponseWriter, r *http.Request) error {
 	defer end()
 	out := s.openStream(w)
 	defer out.close()
-	err = s.Platform.Events(s.until(r), func(e node.Event) error {
+	mine := func(e node.Event) error {
 		if name != "" && e.Function != name || !c.Owns(e.Function) {
 			return nil
 		}
 		return out.send(e.Type, e.Seq, e)
+	}
+	ctx := s.until(r)
+	s.FollowOthers(ctx, r, r.URL.RequestURI(), func(doc []byte) error {
+		var e node.Event
+		if json.Unmarshal(doc, &e) != nil {
+			return nil
+		}
+		return mine(e)
+	})
+	err = s.Platform.Events(ctx, func(e node.Event) error {
+		e.Node = s.Node()
+		return mine(e)
 	})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		s.Log.Debug("event stream ended", "error", err)
@@ -379,7 +414,7 @@ func (s *API) deadLetters(w http.ResponseWriter, r *http.Request) error {
 	if v := q.Get("before"); v != "" {
 		n, err := strconv.ParseUint(v, 10, 64)
 		if err != nil {
-			return gate.Invalid("before: want the id of a dead letter")
+			return gate.Invalid("before must be the id of a dead letter")
 		}
 		before = n
 	}

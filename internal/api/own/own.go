@@ -51,6 +51,8 @@ func (s *API) Routes(mux *http.ServeMux) {
 		"GET " + gate.OwnPrefix + "/deoptimizations":       s.deoptimizations,
 		"GET " + gate.OwnPrefix + "/queue":                 s.queue,
 		"GET " + gate.OwnPrefix + "/nodes":                 s.nodes,
+		"PUT " + gate.OwnPrefix + "/nodes/{node}/drain":    s.drain,
+		"DELETE " + gate.OwnPrefix + "/nodes/{node}/drain": s.drain,
 		"GET " + f + "/revisions":                          s.ownRevisions,
 		"GET " + rev:                                       s.ownRevision,
 		"GET " + rev + "/code":                             s.revisionCode,
@@ -220,7 +222,7 @@ type ownURL struct {
 	AuthType  string `json:"authType"`
 }
 
-func (s *API) own(r *http.Request, fn *store.Function) (*ownFunction, error) {
+func (s *API) own(r *http.Request, fn *store.Function, elsewhere figures) (*ownFunction, error) {
 	rev, ok := s.Store.Revision(fn.Latest.Current())
 	if !ok {
 		return nil, s.NoFunction(fn.Name, "")
@@ -236,6 +238,7 @@ func (s *API) own(r *http.Request, fn *store.Function) (*ownFunction, error) {
 		Versions: []ownVersion{}, Aliases: []ownAlias{}, URLs: []ownURL{},
 	}
 	if v, ok := s.Platform.Revision(r.Context(), rev.Spec.ID); ok {
+		elsewhere.addTo(fn.Name, &v)
 		o.Pipeline = &v
 	}
 	for _, v := range fn.Published {
@@ -264,15 +267,16 @@ func sortedKeys[V any](m map[string]V) []string {
 func (s *API) ownFunctions(w http.ResponseWriter, r *http.Request) error {
 	out := []*ownFunction{}
 	c := gate.CallerOf(r.Context())
+	elsewhere, silent := s.elsewhere(r)
 	for _, fn := range s.Store.Functions() {
 		if !c.Owns(fn.Name) {
 			continue
 		}
-		if o, err := s.own(r, fn); err == nil { // else deleted meanwhile
+		if o, err := s.own(r, fn, elsewhere); err == nil { // else deleted meanwhile
 			out = append(out, o)
 		}
 	}
-	gate.WriteJSON(w, http.StatusOK, map[string]any{"functions": out})
+	gate.WriteJSON(w, http.StatusOK, gate.Unanswered(map[string]any{"functions": out}, silent))
 	return nil
 }
 
@@ -281,7 +285,8 @@ func (s *API) ownFunction(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	o, err := s.own(r, fn)
+	elsewhere, _ := s.elsewhere(r)
+	o, err := s.own(r, fn, elsewhere)
 	if err != nil {
 		return err
 	}
@@ -306,6 +311,7 @@ type ownRevision struct {
 	MemoryMiB   int                     `json:"memoryMiB"`
 	Timeout     store.Duration          `json:"timeout"`
 	Concurrency int                     `json:"concurrency"`
+	Driver      string                  `json:"driver,omitempty"`
 	Pipeline    *node.RevisionView      `json:"pipeline,omitempty"`
 	History     []store.Transition      `json:"history"`
 	Metadata    []store.MetadataVersion `json:"metadata"`
@@ -319,6 +325,9 @@ func (s *API) revisionView(r *http.Request, fn *store.Function, rev *store.Revis
 		Kind: spec.Kind, Runtime: spec.Runtime, Handler: spec.Handler, MainClass: spec.MainClass,
 		CodeSHA256: spec.CodeSHA256, CodeSize: spec.CodeSize, MemoryMiB: spec.MemoryMiB, Timeout: store.Duration(spec.Timeout),
 		Concurrency: max(1, spec.Concurrency), History: []store.Transition{}, Metadata: []store.MetadataVersion{}, Builds: []*store.Build{},
+	}
+	if s.Opt.DriverOf != nil {
+		o.Driver = s.Opt.DriverOf(spec)
 	}
 	for _, v := range append([]store.Version{fn.Latest}, fn.Published...) {
 		o.Current = o.Current || v.Revision == spec.ID || v.Serving == spec.ID
@@ -376,7 +385,11 @@ func (s *API) ownRevision(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	gate.WriteJSON(w, http.StatusOK, s.revisionView(r, fn, rev))
+	o := s.revisionView(r, fn, rev)
+	if o.Pipeline != nil {
+		s.addOthers(r, o.Pipeline)
+	}
+	gate.WriteJSON(w, http.StatusOK, o)
 	return nil
 }
 

@@ -20,7 +20,7 @@ func (s *API) samples(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if fn.Samples == nil {
-		return gate.NotFound("Function %s has no samples of its user's own", fn.Name)
+		return gate.NotFound("No samples were given for the function %s", fn.Name)
 	}
 	doc, err := s.Store.Samples(r.Context(), fn.Name)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *API) putSamples(w http.ResponseWriter, r *http.Request) error {
 	doc, err := io.ReadAll(http.MaxBytesReader(w, r.Body, compare.MaxOwnBytes+1))
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
-		return gate.Invalid("Samples: more than %d bytes together", compare.MaxOwnBytes)
+		return gate.Invalid("Samples: they have more than %d bytes together", compare.MaxOwnBytes)
 	}
 	if err != nil {
 		return gate.Invalid("Samples: %v", err)
@@ -55,7 +55,7 @@ func (s *API) putSamples(w http.ResponseWriter, r *http.Request) error {
 		return gate.Invalid("%v", err)
 	}
 	if len(all) == 0 {
-		return gate.Invalid("Samples: there are none: want one JSON value in each line")
+		return gate.Invalid("Samples: there are none. Send one JSON value on each line")
 	}
 	return s.storeSamples(w, r, fn, doc, len(all))
 }

@@ -35,7 +35,7 @@ var (
 	// ErrExpired: it was signed too long ago, or in the future.
 	ErrExpired = errors.New("Signature expired") // AWS's words
 	// ErrUsed: it was accepted before, or may have been.
-	ErrUsed = errors.New("The signature was used before: sign each request anew")
+	ErrUsed = errors.New("The signature was used before: sign each request again")
 	// ErrSame: another request was signed in the same second in the same words. Signed again a second
 	// later it is another one.
 	ErrSame = errors.New("Another request had the same signature: sign again, a second later")

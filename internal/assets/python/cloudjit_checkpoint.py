@@ -24,6 +24,7 @@ def before():
     gc.collect()
     generators[:] = find_generators()
     openssl[:] = find_openssl()
+    renew_all()  # a rehearsal: what each copy needs for it is there then
     # What there is now is garbage in no copy: without this each collection would write to all of it, and to each copy's own
     # pages.
     gc.freeze()
@@ -31,16 +32,20 @@ def before():
 
 
 def after():
+    renew_all()
+    from snapshot_restore_py import get_after_restore
+
+    for function, args, kwargs in get_after_restore():
+        function(*args, **kwargs)
+
+
+def renew_all():
     for generator in generators:
         renew(generator)
     for poll in openssl:
         poll()
     seed_torch()
     forget_node()
-    from snapshot_restore_py import get_after_restore
-
-    for function, args, kwargs in get_after_restore():
-        function(*args, **kwargs)
 
 
 def find_generators():

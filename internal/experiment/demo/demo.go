@@ -238,6 +238,12 @@ func (r *run) native(ctx context.Context) error {
 	if err := r.fn.SetPolicy(ctx, policy(true, kept)); err != nil {
 		return err
 	}
+	// The policy may have begun to record by itself, while only one kind of request was asked: what is built shall know all.
+	for range 3 {
+		if err := r.sequence(ctx, len(r.fn.Sample.Requests)); err != nil {
+			return err
+		}
+	}
 	begin := time.Now()
 	if err := r.fn.Optimize(ctx, ladder.Native); err != nil {
 		return err

@@ -349,7 +349,7 @@ func measure(o *observation, s *sampler) Measured {
 }
 
 // handlers is the ladder of all functions of a replay.
-var handlers = ladder.Of(function.KindHandler)
+var handlers = ladder.Usual(function.KindHandler)
 
 // model turns what was measured into the simulator's options. What a run did not show (native
 // workers of a run that ended before the first binary) follows from the ladder and what it did show.

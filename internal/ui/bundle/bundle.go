@@ -6,7 +6,6 @@
 package bundle
 
 import (
-	"archive/tar"
 	"bytes"
 	"cmp"
 	"compress/gzip"
@@ -27,6 +26,8 @@ import (
 	"time"
 
 	"github.com/evanw/esbuild/pkg/api"
+
+	"github.com/cloudjit/cloudjit/internal/untar"
 )
 
 // Package is one npm package.
@@ -45,7 +46,7 @@ const registry = "https://registry.npmjs.org"
 
 const (
 	maxArchive = 64 << 20
-	maxFile    = 16 << 20
+	maxFiles   = 256 << 20
 )
 
 // Modules makes sure that the packages of a lock file are unpacked in the cache, and returns the folder that
@@ -121,37 +122,31 @@ func download(ctx context.Context, p *Package) ([]byte, error) {
 }
 
 func unpack(archive []byte, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	z, err := gzip.NewReader(bytes.NewReader(archive))
 	if err != nil {
 		return err
 	}
-	for t := tar.NewReader(z); ; {
-		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for e, err := range untar.Entries(z, untar.Limits{Bytes: maxFiles, Entries: 10_000}) {
 		if err != nil {
 			return err
 		}
-		_, name, ok := strings.Cut(h.Name, "/") // all is in one folder
-		if h.Typeflag != tar.TypeReg || !ok {
+		_, name, ok := strings.Cut(e.Name, "/") // all is in one folder
+		if !e.IsFile() || !ok {
 			continue
 		}
-		if !filepath.IsLocal(name) || h.Size > maxFile {
-			return fmt.Errorf("a file %q of %d bytes", h.Name, h.Size)
-		}
-		file := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return err
-		}
-		b, err := io.ReadAll(t)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(file, b, 0o644); err != nil {
+		if err := e.Extract(root, name, 0o644, "."); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // Build makes the page's files, by name, of the sources in src.

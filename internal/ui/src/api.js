@@ -30,7 +30,7 @@ const encode = (s) => encodeURIComponent(s).replace(/[!'()*]/g, (c) => '%' + c.c
 
 /** AWS Signature Version 4, https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html */
 async function sign(c, method, url, body, headers) {
-  if (!crypto.subtle) throw new Failure(0, 'Signing in needs HTTPS, or the server on localhost: browsers sign nothing elsewhere.')
+  if (!crypto.subtle) throw new Failure(0, 'To sign in, use HTTPS or localhost. Browsers cannot sign requests to other addresses.')
   const at = new Date().toISOString().replace(/[-:]|\.\d+/g, '')
   const scope = `${at.slice(0, 8)}/${c.region}/lambda/aws4_request`
   const sum = await sha256(bytes(body ?? ''))

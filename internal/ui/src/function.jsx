@@ -10,7 +10,7 @@ export function Function({ name }) {
   if (error && !f) return <Failed error={error} />
   if (!f) return <Waiting />
   const act = async (what, body) => {
-    try { await send('POST', `/cloudjit/v1/functions/${name}/${what}`, body); say({ text: what === 'optimize' ? 'It will be optimized.' : 'It leaves its highest rung.' }) } catch (error) { say({ error }) }
+    try { await send('POST', `/cloudjit/v1/functions/${name}/${what}`, body); say({ text: what === 'optimize' ? 'Your request is stored. The ladder shows how far it is.' : 'It leaves its highest rung.' }) } catch (error) { say({ error }) }
   }
   const p = f.pipeline
   return <>
@@ -40,11 +40,15 @@ export function Function({ name }) {
   </>
 }
 
+/** Whether somebody asked for a rung that nothing is being made for yet. */
+const waits = (r) => r.wanted && !r.never && !['queued', 'building', 'checking', 'ready'].includes(r.phase)
+
 function Ladder({ pipeline: p }) {
   return <Panel title="Ladder" note={p?.reason}>
     {!p?.ladder?.length ? <Empty>This kind of function has one way to run.</Empty> : <ol class="ladder">{[...p.ladder].reverse().map((r) => <li class={r.rung === p.rung ? 'here' : ''} aria-current={r.rung === p.rung ? 'step' : undefined}>
       <div class="line"><Rung name={r.rung} /> <State value={r.never ? 'failed' : r.phase}>{r.never ? 'cannot be made' : r.wanted && r.phase === 'absent' ? 'wanted' : r.phase}</State>{r.rung === p.rung && <b class="tag">new workers run here</b>}</div>
       <div class="line dim">{[r.startMs && 'start ' + duration(r.startMs / 1000), r.memoryMB && size(r.memoryMB * 1e6), r.diskMB && size(r.diskMB * 1e6) + ' on disk', r.failures && r.failures + ' failures', r.falls && r.falls + ' falls', r.check && `checked: ${r.check.result}`].filter(Boolean).join(' · ')}</div>
+      {waits(r) && <div class="why" role="status">It waits for a recording of the function at work. If nothing comes, invoke the function as it is used. Your request stays, and this rung is made then.</div>}
       {r.reason && <div class="why">{r.reason}{r.notBefore && <> Not again before <Time at={r.notBefore} />.</>}</div>}
     </li>)}</ol>}
     {p?.recordings?.map((r) => <p class="dim small">Recording of {r.recording}: {r.phase}{r.version ? `, version ${r.version}` : ''}{r.refused && <span class="bad"> refused: {r.refused}</span>}</p>)}
@@ -55,7 +59,7 @@ function Timeline({ rev }) {
   if (!rev) return <Panel title="Pipeline"><Waiting /></Panel>
   const steps = [
     ...rev.history.map((t) => ({ at: t.at, what: t.rung ? <Rung name={t.rung} /> : <b>{t.recording ? 'recording of ' + t.recording : 'pipeline'}</b>, from: t.from, to: t.to, reason: t.reason, event: t.event })),
-    ...rev.builds.filter((b) => b.endedAt).map((b) => ({ at: b.endedAt, what: <>build of <Rung name={b.rung} /></>, to: b.state, reason: b.reason || (b.cached ? 'the same artifact was there already' : `${nanos(b.cost.wall)}, ${nanos(b.cost.cpu)} of CPU, peak ${size(b.cost.peakRss)}, artifact ${size(b.cost.size)}`) })),
+    ...rev.builds.filter((b) => b.endedAt).map((b) => ({ at: b.endedAt, what: <>build of <Rung name={b.rung} /></>, to: b.state, reason: b.reason || (b.cached ? 'the same artifact existed already' : `${nanos(b.cost.wall)}, ${nanos(b.cost.cpu)} of CPU, peak ${size(b.cost.peakRss)}, artifact ${size(b.cost.size)}`) })),
     { at: rev.createdAt, what: <b>revision</b>, to: 'created', reason: rev.version === '$LATEST' ? 'deployed' : 'version ' + rev.version },
   ].sort((a, b) => new Date(b.at) - new Date(a.at))
   return <Panel title="Pipeline" note={`${rev.history.length} steps, ${rev.builds.length} builds, ${rev.metadata.length} versions of its metadata`}>
@@ -72,7 +76,7 @@ function Latency({ name }) {
   const by = {}
   for (const i of [...list].reverse()) (by[i.rung] ??= []).push([new Date(i.at).getTime() / 1000, Math.max(1e-6, i.seconds)])
   const series = Object.entries(by).map(([name, points]) => ({ name, points }))
-  return <Panel title="Latency" note="in the worker, each invocation a point; a logarithmic scale">
+  return <Panel title="Latency" note="time in the worker; each point is an invocation; the scale is logarithmic">
     {list.length ? <Scatter series={series} label={`Latency of the last ${list.length} invocations by rung`} /> : <Empty>Nothing has run since the server started.</Empty>}
   </Panel>
 }
@@ -81,7 +85,7 @@ function Before({ figures, ladder }) {
   const rungs = figures?.rungs ?? []
   const row = (name) => ladder?.find((l) => l.rung === name)
   const most = Math.max(...rungs.map((r) => r.parts ? r.parts.queue + r.parts.sandbox + r.parts.runtime + r.parts.init + (r.handler ?? 0) : 0))
-  return <Panel title="Before and after each rung" note="of what ran since the server started">
+  return <Panel title="Before and after each rung" note="since the server started">
     {!rungs.length ? <Empty>Nothing has run since the server started.</Empty> : <>
       <h3>Latency, p50 and p99</h3>
       <Bars label="Latency by rung" items={rungs.flatMap((r) => [{ label: <Rung name={r.rung} />, value: r.p50, text: duration(r.p50), tone: 'f-' + r.rung }, { label: <span class="dim">p99</span>, value: r.p99, text: duration(r.p99), tone: 'thin f-' + r.rung }])} />
@@ -159,7 +163,7 @@ function Logs({ name }) {
   return <Panel title="Log" note="live" tools={<input type="search" placeholder="Filter" aria-label="Filter the log" value={text} onInput={(e) => setText(e.currentTarget.value)} />}>
     {error && !lines.length && <Failed error={error} />}
     <div class="log" ref={box} tabIndex={0} role="log" aria-label={'Log of ' + name} onScroll={(e) => { const b = e.currentTarget; stick.current = b.scrollTop + b.clientHeight > b.scrollHeight - 8 }}>
-      {shown.length ? shown.map((l) => <div key={l.seq} class={l.platform ? 'platform' : ''}><time>{clock(l.time)}</time> <span>{l.text}</span></div>) : <div class="dim">Nothing was written yet.</div>}
+      {shown.length ? shown.map((l) => <div key={l.seq} class={l.platform ? 'platform' : ''}><time>{clock(l.time)}</time> <span>{l.text}</span></div>) : <div class="dim">It has written nothing yet.</div>}
     </div>
   </Panel>
 }

@@ -25,7 +25,7 @@ export function Invocations() {
     <label class="check"><input type="checkbox" checked={q.failed} onChange={(e) => set({ ...q, failed: e.currentTarget.checked })} />Failed only</label>
     <label class="check"><input type="checkbox" checked={q.cold} onChange={(e) => set({ ...q, cold: e.currentTarget.checked })} />Cold only</label></>}>
     <Failed error={error} />
-    {!data ? !error && <Waiting /> : <Table label="Invocations" columns={columns} rows={data.invocations} keyOf={(i) => i.seq} height="calc(100vh - 11rem)" empty={q.text || q.failed || q.cold ? 'None of the last invocations is like this.' : 'Nothing has run since the server started.'} />}
+    {!data ? !error && <Waiting /> : <Table label="Invocations" columns={columns} rows={data.invocations} keyOf={(i) => i.seq} height="calc(100vh - 11rem)" empty={q.text || q.failed || q.cold ? 'No invocation matches.' : 'Nothing has run since the server started.'} />}
   </Panel>{open && <Invocation i={open} close={() => setOpen(null)} />}</>
 }
 
@@ -103,7 +103,7 @@ export function Workers() {
     </dl>
     <div class="columns">
       <Panel title="Memory by rung">{data.workers.length ? <Bars label="Memory by rung" items={Object.entries(by).map(([rung, x]) => ({ label: <><Rung name={rung} /> <span class="dim">{x.n}</span></>, value: x.bytes, text: size(x.bytes), tone: 'f-' + rung }))} /> : <Empty>No worker runs.</Empty>}</Panel>
-      <Panel title="Why workers ended" note="the last 500">{ends?.ends?.length ? <Bars label="Why workers ended" items={Object.entries(reasons).sort((a, b) => b[1] - a[1]).map(([k, v]) => ({ label: k, value: v, text: count(v) }))} /> : <Empty>None ended since the server started.</Empty>}</Panel>
+      <Panel title="Why workers ended" note="the last 500">{ends?.ends?.length ? <Bars label="Why workers ended" items={Object.entries(reasons).sort((a, b) => b[1] - a[1]).map(([k, v]) => ({ label: k, value: v, text: count(v) }))} /> : <Empty>No worker has ended since the server started.</Empty>}</Panel>
     </div>
     <Panel title="Workers"><Table label="Workers" rows={data.workers} keyOf={(w) => w.id} height="24rem" href={(w) => '#/f/' + w.function} empty="No worker runs: they start with the first invocation." columns={[
       { name: 'Function', width: 'minmax(9rem, 1.5fr)', least: 150, sort: (w) => w.function, cell: (w) => link(w.function) },
@@ -116,7 +116,7 @@ export function Workers() {
       { name: 'Records', width: '7rem', least: 100, cell: (w) => w.recording ?? '–' },
       { name: 'Age', num: true, width: '6rem', least: 80, sort: (w) => -new Date(w.startedAt), cell: (w) => age(w.startedAt) },
     ]} /></Panel>
-    <Panel title="Workers that ended"><Table label="Workers that ended" rows={ends?.ends ?? []} keyOf={(e) => e.worker + e.at} height="20rem" empty="None ended since the server started." columns={[
+    <Panel title="Workers that ended"><Table label="Workers that ended" rows={ends?.ends ?? []} keyOf={(e) => e.worker + e.at} height="20rem" empty="No worker has ended since the server started." columns={[
       { name: 'Time', width: '7rem', least: 104, cell: (e) => <Time at={e.at} /> },
       { name: 'Function', width: 'minmax(9rem, 1fr)', least: 150, cell: (e) => link(e.function) },
       { name: 'Rung', width: '10rem', least: 140, cell: (e) => <Rung name={e.rung} /> },
@@ -132,7 +132,7 @@ export function Builds() {
   const running = data.builds.filter((b) => b.state === 'running')
   return <>
     <Panel title="Running now">{running.length ? running.map((b) => <div class="build" key={b.id}><p class="line"><span class="spin" aria-hidden="true" />{link(b.function)} <Rung name={b.rung} /> <span>{b.phase ?? 'starting'}</span> <span class="dim">{age(b.startedAt ?? b.queuedAt)}, {b.trigger}</span></p><BuildLog b={b} live /></div>) : <Empty>No build runs.</Empty>}</Panel>
-    <Panel title="Waiting and back-off" note="what is to be built, and what is not tried again so soon">{data.waiting.length ? <Table label="Waiting and back-off" rows={data.waiting} keyOf={(w) => w.revision + w.rung} height="18rem" columns={[
+    <Panel title="Waiting and back-off" note="what will be built, and what is not tried again yet">{data.waiting.length ? <Table label="Waiting and back-off" rows={data.waiting} keyOf={(w) => w.revision + w.rung} height="18rem" columns={[
       { name: 'Function', width: 'minmax(9rem, 1fr)', least: 150, cell: (w) => link(w.function) },
       { name: 'Rung', width: '10rem', least: 150, cell: (w) => <Rung name={w.rung} /> },
       { name: 'State', width: '9rem', least: 120, cell: (w) => <State value={w.never ? 'failed' : w.phase}>{w.never ? 'cannot be made' : w.wanted ? 'wanted, ' + w.phase : w.phase}</State> },
@@ -171,7 +171,7 @@ function BuildLog({ b, live }) {
 
 export function Deoptimizations() {
   const { data, error } = useGet('/deoptimizations')
-  return <Panel title="Deoptimizations" note="a binary met what it was not built for; the function went on a rung below, and the element goes into the next build">
+  return <Panel title="Deoptimizations" note="A binary met an element that it was not built for. The function went on with a rung below. The next build has the element.">
     <Failed error={error} />
     {!data ? !error && <Waiting /> : <Table label="Deoptimizations" rows={data.deoptimizations} keyOf={(d) => d.at + d.function + d.missing} height="calc(100vh - 11rem)" empty="There was none." columns={[
       { name: 'Time', width: '8rem', least: 110, cell: (d) => <Time at={d.at} /> },
@@ -208,7 +208,7 @@ export function Queue() {
       { name: 'Size', num: true, width: '5.5rem', least: 80, cell: (e) => size(e.bytes) },
       { name: 'Request', width: 'minmax(12rem, 2fr)', least: 200, cell: (e) => <span class="mono">{e.requestId}</span> },
     ]} />}</Panel>
-    <Panel title="Dead letters" note="given up; redrive queues one again">{dead && <Table label="Dead letters" rows={dead.deadLetters} keyOf={(l) => l.id} height="26rem" empty="There is none." columns={[
+    <Panel title="Dead letters" note="given up; redrive queues one again">{dead && <Table label="Dead letters" rows={dead.deadLetters} keyOf={(l) => l.id} height="26rem" empty="There are no dead letters." columns={[
       { name: 'Time', width: '8rem', least: 110, cell: (l) => <Time at={l.at} /> },
       { name: 'Function', width: 'minmax(9rem, 1fr)', least: 150, cell: (l) => link(l.function) },
       { name: 'Reason', width: '10rem', least: 150, cell: (l) => l.reason },
@@ -220,14 +220,33 @@ export function Queue() {
   </>
 }
 
+const Behind = ({ node }) => node.current ? <span>has all of the state</span> : <span class="bad">{node.lag ? `${count(node.lag)} operations behind` : 'its copy of the state is not current'}</span>
+
+/** What concerns all nodes together: who leads, whether anything can be written, and who did not answer. */
+function Cluster({ data }) {
+  const live = data.nodes.filter((n) => n.state === 'live').length
+  const silent = data.unanswered ?? []
+  return <Panel title="Cluster" note={`${data.replicas.length} copies of the state`}>
+    {!data.quorum && <p class="alert" role="alert"><b>No quorum</b> Fewer than half of the copies can be reached, or no leader is elected yet. Functions are invoked from memory; nothing can be changed.</p>}
+    {silent.length > 0 && <p class="alert" role="alert"><b>No answer</b> from {silent.join(', ')}: what is shown of them is what others know.</p>}
+    <dl class="tiles">
+      <div><dt>Live nodes</dt><dd>{live} <small>of {data.nodes.length}</small></dd></div>
+      <div><dt>Leader</dt><dd>{data.leader || 'none'}</dd></div>
+      <div><dt>Quorum</dt><dd>{data.quorum ? 'yes' : 'no'}</dd></div>
+      <div><dt>Most behind</dt><dd>{count(Math.max(0, ...data.replicas.map((r) => r.lag)))} <small>operations</small></dd></div>
+    </dl>
+  </Panel>
+}
+
 export function Nodes() {
   const { data, error } = useGet('/nodes', 3000)
   if (!data) return <><Failed error={error} />{!error && <Waiting />}</>
-  return <>{data.nodes.map((n) => {
+  return <>{data.replicas && <Cluster data={data} />}
+  {data.nodes.map((n) => {
     const h = n.host
     return <Panel key={n.name} title={n.name} note={`CloudJIT ${n.version}, up for ${age(n.startedAt)}`}>
-      <p class="line"><State value={n.status} /> <b class="tag">{n.role === 'single' ? 'the only node' : n.role}</b></p>
-      {n.problems.map((p) => <p class="alert" role="alert"><b>{p.component}</b> {p.message} <Time at={p.since} /></p>)}
+      <p class="line"><State value={n.status} /> <b class="tag">{n.role === 'single' ? 'the only node' : n.role}</b>{n.state && <> <State value={n.state} /> <Behind node={n} />{n.lastSeen && <> heard of <Time at={n.lastSeen} /></>}</>}</p>
+      {(n.problems ?? []).map((p) => <p class="alert" role="alert"><b>{p.component}</b> {p.message} <Time at={p.since} /></p>)}
       <dl class="tiles">
         <div><dt>Load</dt><dd>{h ? h.load.toFixed(2) : '–'} <small>on {n.cpus} CPUs</small></dd></div>
         <div><dt>Memory in use</dt><dd>{h ? size(h.memoryBytes - h.memoryFree) : '–'} <small>of {size(h?.memoryBytes)}</small></dd></div>
@@ -239,12 +258,12 @@ export function Nodes() {
         <div><dt>Refused</dt><dd>{count(n.rejections)}</dd></div>
       </dl>
       <div class="columns inner">
-        <div><h3>Stored, of what may be</h3><Bars label="Disk by kind" whole={1} items={n.disk.map((d) => ({ label: d.kind, value: d.limit ? d.bytes / d.limit : 0, tone: d.limit && d.bytes > 0.9 * d.limit ? 'full' : '', text: (d.bytes ? size(d.bytes) : 'nothing') + (d.limit ? ' of ' + size(d.limit) : '') }))} /></div>
-        <div><h3>Workers</h3>{Object.keys(n.workers).length ? <Bars label="Workers by rung" items={Object.entries(n.workers).map(([r, s]) => ({ label: <Rung name={r} />, value: Object.values(s).reduce((a, b) => a + b, 0), text: Object.entries(s).map(([k, v]) => v + ' ' + k).join(', '), tone: 'f-' + r }))} /> : <Empty>None runs.</Empty>}</div>
+        <div><h3>Stored, and how much may be</h3><Bars label="Disk by kind" whole={1} items={(n.disk ?? []).map((d) => ({ label: d.kind, value: d.limit ? d.bytes / d.limit : 0, tone: d.limit && d.bytes > 0.9 * d.limit ? 'full' : '', text: (d.bytes ? size(d.bytes) : 'nothing') + (d.limit ? ' of ' + size(d.limit) : '') }))} /></div>
+        <div><h3>Workers</h3>{Object.keys(n.workers ?? {}).length ? <Bars label="Workers by rung" items={Object.entries(n.workers).map(([r, s]) => ({ label: <Rung name={r} />, value: Object.values(s).reduce((a, b) => a + b, 0), text: Object.entries(s).map(([k, v]) => v + ' ' + k).join(', '), tone: 'f-' + r }))} /> : <Empty>No worker runs.</Empty>}</div>
       </div>
     </Panel>
   })}
-  <Panel title="Events" note="as they come"><Table label="Events" rows={happened.value} keyOf={(e) => e.seq} height="24rem" empty="None came since the page was opened." columns={[
+  <Panel title="Events" note="as they come"><Table label="Events" rows={happened.value} keyOf={(e) => e.seq} height="24rem" empty="None since you opened the page." columns={[
     { name: 'Time', width: '7rem', least: 100, cell: (e) => <Time at={e.time} /> },
     { name: 'Event', width: '12rem', least: 170, cell: (e) => e.type },
     { name: 'Function', width: 'minmax(9rem, 1fr)', least: 150, cell: (e) => e.function ? link(e.function) : '–' },

@@ -44,13 +44,17 @@ func findCRIU(dir string) (criu, error) {
 
 const criuProgram = "usr/sbin/criu"
 
-// argv begins the command; dir is where the folder can be reached.
-func (c criu) argv(dir string) []string {
+// argv begins the command; dir is where the folder can be reached, and libraries are those that come before its own, if there are any.
+func (c criu) argv(dir, libraries string) []string {
 	if c.linker == "" {
 		return []string{"/" + criuProgram}
 	}
 	at := func(name string) string { return dir + "/" + name }
-	return []string{at(c.linker), "--library-path", at(filepath.Dir(c.linker)), at(criuProgram)}
+	search := at(filepath.Dir(c.linker))
+	if libraries != "" {
+		search = libraries + ":" + search
+	}
+	return []string{at(c.linker), "--library-path", search, at(criuProgram)}
 }
 
 // lookAtCRIU finds out whether workers can be saved here, as far as that can be seen without doing it.
@@ -58,8 +62,11 @@ func (d *Driver) lookAtCRIU() error {
 	if d.options.CRIU == "" {
 		return errors.New(cmp.Or(d.options.NoCRIU, "there is no CRIU"))
 	}
-	if !d.base.privileged || !d.base.userNS || d.users == nil {
-		return errors.New("that needs a server that is root, and user namespaces")
+	switch {
+	case !d.base.privileged || d.users == nil:
+		return errors.New("the server is not root, and without CAP_SYS_ADMIN of the host Linux lets nobody save a process that has a system call filter, which all workers have")
+	case !d.base.userNS:
+		return errors.New("user namespaces are turned off here (user.max_user_namespaces)")
 	}
 	if d.options.ShareNetwork {
 		return errors.New("workers share the host's network")
@@ -68,24 +75,28 @@ func (d *Driver) lookAtCRIU() error {
 	if err != nil {
 		return err
 	}
-	// CRIU keeps its cache in memory only. What a killed driver of the same folder left is of no use.
-	caches := filepath.Join("/dev/shm", d.prefix+"criu")
-	if err := os.RemoveAll(caches); err != nil {
+	d.criu = c
+	// An earlier version kept this in a folder.
+	if err := os.RemoveAll(filepath.Join("/dev/shm", d.prefix+"criu")); err != nil {
 		return err
 	}
-	if err := os.Mkdir(caches, 0o711); err != nil {
-		return fmt.Errorf("make a folder in memory: %w", err)
+	if d.memory, err = newMemory(); err != nil {
+		return err
 	}
-	err = errors.Join(os.Chmod(caches, 0o711), os.Mkdir(filepath.Join(caches, "root"), 0o700), os.Mkdir(filepath.Join(caches, "user"), 0o755))
+	for _, folder := range []string{cacheName, librariesName} {
+		err = errors.Join(err, os.Mkdir(d.memory.path(folder), 0o755), os.Chmod(d.memory.path(folder), 0o755)) // whatever the server's mask is
+	}
+	if err == nil && c.linker != "" {
+		err = writeStandins(d.memory.path(librariesName))
+	}
+	if err == nil {
+		err = d.checkKernel()
+	}
+	if err == nil {
+		d.firstProgram, err = firstProgram()
+	}
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(caches))
-	}
-	d.criu, d.caches = c, caches
-	if err := d.checkKernel(); err != nil {
-		return errors.Join(err, os.RemoveAll(caches))
-	}
-	if d.firstProgram, err = firstProgram(); err != nil {
-		return errors.Join(err, os.RemoveAll(caches))
+		return errors.Join(err, d.memory.close())
 	}
 	d.caps.Snapshot = true
 	d.leastRun = 1 // the program of the test has few
@@ -146,13 +157,13 @@ func (h *handle) command() string {
 	return string(b)
 }
 
-// checkKernel lets CRIU find out what the kernel can do, and keep that for root.
+// checkKernel lets CRIU find out what the kernel can do, and keeps that for when it saves workers.
 func (d *Driver) checkKernel() error {
-	cache, err := d.cache(true, 0)
+	run, err := newMemory()
 	if err != nil {
 		return err
 	}
-	// In mounts of its own, where /run is the cache's folder.
+	defer run.close()
 	var inherited closers
 	defer inherited.close()
 	log, err := newTool(&inherited)
@@ -162,10 +173,10 @@ func (d *Driver) checkKernel() error {
 	defer log.close()
 	b := &builder{plan: &plan{sink: int(d.sink.Fd())}}
 	b.Do("separate the mounts", unix.SYS_MOUNT, 0, "/", 0, unix.MS_REC|unix.MS_PRIVATE, 0)
-	b.Do("mount /run", unix.SYS_MOUNT, cache, "/run", 0, unix.MS_BIND, 0)
+	b.Do("mount /run", unix.SYS_MOVE_MOUNT, int(run.root.Fd()), "", unix.AT_FDCWD, "/run", unix.MOVE_MOUNT_F_EMPTY_PATH)
 	b.connect(b.plan.sink, rawFD(log.write), rawFD(log.write))
 	b.takeSignals()
-	argv := d.criu.argv(d.criu.dir)
+	argv := d.criu.argv(d.criu.dir, "")
 	b.Exec(argv[0], append(argv, "check", "-v1"), []string{"PATH=/usr/sbin:/usr/bin"})
 	started, err := d.spawn(&b.Script, unix.CLONE_NEWNS, &inherited)
 	if err != nil {
@@ -181,13 +192,16 @@ func (d *Driver) checkKernel() error {
 	if code != 0 {
 		return fmt.Errorf("criu check ended with %d: %s", code, log.said())
 	}
+	if d.kernel, err = os.ReadFile(run.path(kernelFile)); err != nil {
+		return fmt.Errorf("criu check: it left nothing: %w", err)
+	}
 	return nil
 }
 
 // spawn starts what is no sandbox, and returns when all processes of the script have executed a program or have ended.
 // What they inherit is closed.
 func (d *Driver) spawn(s *script.Script, flags uint64, inherited *closers) (*script.Child, error) {
-	ours, theirs, err := controlPair()
+	ours, theirs, err := SocketPair()
 	if err != nil {
 		return nil, err
 	}

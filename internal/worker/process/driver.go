@@ -17,6 +17,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,30 +52,26 @@ type Options struct {
 	Rootless bool
 }
 
-// Defaults of worker.Limits and of the specification.
-const (
-	defaultTmpMiB = 512
-	defaultPIDs   = 1024 // AWS Lambda's
-)
-
 // Driver is a worker.Driver.
 type Driver struct {
 	options      Options
 	prefix       string // of the names of control groups
 	base         plan   // what all sandboxes have in common
 	caps         worker.Capabilities
-	groups       bool // whether workers get a control group at all
-	limitPC      bool // ... with a limit of processes
-	freezes      bool // ... and with a freezer; otherwise workers are paused by signals
-	weights      bool // ... and with a part of the processors by their memory
+	groups       bool     // whether workers get a control group at all
+	limitPC      bool     // ... with a limit of processes
+	freezes      bool     // ... and with a freezer; otherwise workers are paused by signals
+	weights      bool     // ... and with a part of the processors by their memory
+	weaker       []string // of sandboxes, whatever runs in them
 	sink         *os.File
-	marks        string // the folder of marks
+	marks        string // the folder of marks; empty where control groups say which workers there are
 	spawner      *script.Spawner
 	birth        sync.Mutex // held from a child's clone to its execve
 	criu         criu
 	leastRun     uint64             // pages that copies of a saved worker share; neverShare: they share none
 	sealer       *subtle.AESGCMHKDF // nil: saved workers are not encrypted
-	caches       string             // see cache; empty where workers cannot be saved
+	memory       memory             // for caches, and for what is encrypted; none where workers cannot be saved
+	kernel       []byte             // what CRIU found out about the kernel, as root
 	firstProgram *os.File
 
 	mu      sync.Mutex
@@ -94,8 +91,7 @@ func New(o Options) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open process driver: %w", err)
 	}
-	sum := sha256.Sum256([]byte(dir))
-	d := &Driver{options: o, prefix: "cloudjit-" + hex.EncodeToString(sum[:6]) + "-", workers: map[*handle]struct{}{}, tenants: map[string]*tenant{}}
+	d := &Driver{options: o, prefix: prefixOf(dir), workers: map[*handle]struct{}{}, tenants: map[string]*tenant{}}
 	d.base = plan{
 		privileged: os.Geteuid() == 0 && !o.Rootless && capable(), userNS: userNamespaces(),
 		shareNet: o.ShareNetwork,
@@ -119,9 +115,6 @@ func New(o Options) (*Driver, error) {
 	if err := os.MkdirAll(d.base.staging, 0o755); err != nil {
 		return nil, fmt.Errorf("open process driver: %w", err)
 	}
-	if d.marks, err = marksFolder(dir, d.prefix); err != nil {
-		return nil, fmt.Errorf("open process driver: %w", err)
-	}
 	if err := makeEtc(d.base.etc, o.ShareNetwork); err != nil {
 		return nil, fmt.Errorf("open process driver: %w", err)
 	}
@@ -142,6 +135,12 @@ func New(o Options) (*Driver, error) {
 		return nil, fmt.Errorf("open process driver: %w", err)
 	}
 	d.look()
+	if !d.groups {
+		if d.marks, err = marksFolder(dir, d.prefix); err != nil {
+			return nil, fmt.Errorf("open process driver: %w", err)
+		}
+	}
+	d.weaker = slices.Clone(d.caps.Weaker)
 	if err := d.lookAtCRIU(); err != nil {
 		d.caps.Weaker = append(d.caps.Weaker, fmt.Sprintf("Workers cannot be saved and restored (%v).", err))
 	}
@@ -152,6 +151,12 @@ func New(o Options) (*Driver, error) {
 		d.leastRun = neverShare
 	}
 	return d, nil
+}
+
+// prefixOf begins the names of what the driver in a folder has outside of it.
+func prefixOf(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return "cloudjit-" + hex.EncodeToString(sum[:6]) + "-"
 }
 
 // maxFiles is how many descriptors each process of a sandbox may have.
@@ -311,53 +316,31 @@ func (d *Driver) plan(spec *worker.Spec) (plan, error) {
 		return plan{}, fmt.Errorf("command %q is no absolute path", p.path)
 	}
 	p.argv = append([]string{p.path}, spec.Args...)
-	p.tmpMiB = first(spec.Limits.TmpMiB, spec.Revision.TmpMiB, defaultTmpMiB)
+	p.tmpMiB = worker.First(spec.Limits.TmpMiB, spec.Revision.TmpMiB, worker.DefaultTmpMiB)
 	if !d.limitPC {
-		p.pids = first(spec.Limits.PIDs, defaultPIDs)
+		p.pids = worker.First(spec.Limits.PIDs, worker.DefaultPIDs)
 	}
 	for _, m := range spec.Mounts {
-		if !path.IsAbs(m.Target) || path.Clean(m.Target) == "/" {
-			return plan{}, fmt.Errorf("mount %s: target %q is no folder below the root", m.Source, m.Target)
-		}
-		source, err := filepath.Abs(m.Source)
+		source, dir, err := m.Look()
 		if err != nil {
-			return plan{}, fmt.Errorf("mount %s: %w", m.Source, err)
+			return plan{}, err
 		}
-		st, err := os.Stat(source)
-		if err != nil {
-			return plan{}, fmt.Errorf("mount %s: %w", m.Target, err)
-		}
-		p.mounts = append(p.mounts, bind{source: source, target: m.Target, dir: st.IsDir()})
+		p.mounts = append(p.mounts, bind{source: source, target: m.Target, dir: dir})
 	}
-	for _, f := range spec.Folders {
-		if !path.IsAbs(f.Target) || path.Clean(f.Target) == "/" {
-			return plan{}, fmt.Errorf("folder %q is not below the root", f.Target)
-		}
-		p.folders = append(p.folders, tmpfs{
-			target: path.Clean(f.Target), mib: first(f.MiB, worker.DefaultFolderMiB), files: first(f.Files, worker.DefaultFolderFiles),
-		})
+	folders, err := worker.Bounded(spec.Folders)
+	if err != nil {
+		return plan{}, err
 	}
-	if len(p.folders) > maxFolders {
-		return plan{}, fmt.Errorf("%d folders, more than %d", len(p.folders), maxFolders)
+	for _, f := range folders {
+		p.folders = append(p.folders, tmpfs{target: f.Target, mib: f.MiB, files: f.Files})
 	}
 	return p, nil
 }
 
-func first(values ...int) int {
-	for _, v := range values {
-		if v > 0 {
-			return v
-		}
-	}
-	return 0
-}
-
-// A worker's part of the processors goes with its memory, as on AWS Lambda, where 1,769 MB are one vCPU
-// (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). It counts only while others want
+// A worker's part of the processors goes with its memory, as on AWS Lambda (worker.VCPUMiB). It counts only while others want
 // them too. A group has 1024 by default, and so has each process of the host that is in none: with much less a
 // worker or a build would stand still on a machine that also does something else. 128 MiB have 593.
 const (
-	vcpuMiB    = 1769
 	vcpuWeight = 8 * 1024
 	// jobWeight is that of a worker with 221 MiB, and of one process of the host: a build has some threads that
 	// compute all the time, and with less it would not end on a machine that also does something else.
@@ -369,7 +352,7 @@ func weight(mib int) int {
 	if mib <= 0 {
 		return 0
 	}
-	return max(2, (mib*vcpuWeight+vcpuMiB/2)/vcpuMiB)
+	return max(2, (mib*vcpuWeight+worker.VCPUMiB/2)/worker.VCPUMiB)
 }
 
 // group makes the worker's control group, nil if there are none.
@@ -379,13 +362,13 @@ func (d *Driver) group(spec *worker.Spec, job bool) (*cgroup.Group, error) {
 	}
 	var l cgroup.Limits
 	if d.caps.MemoryLimit {
-		l.Memory = int64(first(spec.Limits.MemoryMiB, spec.Revision.MemoryMiB)) << 20
+		l.Memory = int64(worker.First(spec.Limits.MemoryMiB, spec.Revision.MemoryMiB)) << 20
 	}
 	if d.caps.CPULimit {
 		l.CPUs = spec.Limits.CPUs
 	}
 	if d.limitPC {
-		l.PIDs = first(spec.Limits.PIDs, defaultPIDs)
+		l.PIDs = worker.First(spec.Limits.PIDs, worker.DefaultPIDs)
 	}
 	if d.weights {
 		l.Weight = weight(spec.Revision.MemoryMiB)
@@ -413,14 +396,16 @@ func (d *Driver) Clean(context.Context) (int, error) {
 		found[id] = true
 		return true
 	})
-	// Those of an earlier version are in the data folder.
-	marks, merr := filepath.Glob(d.mark("*"))
-	old, _ := filepath.Glob(filepath.Join(d.options.Dir, "workers", "*"))
-	err = errors.Join(err, merr)
-	for _, m := range append(marks, old...) {
+	marks, folders := marksLeft(d.options.Dir, d.prefix)
+	for _, m := range marks {
 		if id := filepath.Base(m); !mine[id] {
 			endMarked(m)
 			found[id] = true
+		}
+	}
+	for _, folder := range folders {
+		if folder != d.marks {
+			_ = os.Remove(folder) // if nothing is left in it
 		}
 	}
 	if err != nil {
@@ -429,7 +414,19 @@ func (d *Driver) Clean(context.Context) (int, error) {
 	return len(found), nil
 }
 
-func (d *Driver) mark(id string) string { return filepath.Join(d.marks, id) }
+// mark writes down what process a worker is.
+func (d *Driver) mark(id string, pid int) error {
+	if d.marks == "" {
+		return nil
+	}
+	return writeMark(filepath.Join(d.marks, id), pid)
+}
+
+func (d *Driver) unmark(id string) {
+	if d.marks != "" {
+		_ = os.Remove(filepath.Join(d.marks, id))
+	}
+}
 
 // Close implements worker.Driver.
 func (d *Driver) Close() error {
@@ -453,10 +450,12 @@ func (d *Driver) Close() error {
 		d.users.close()
 	}
 	_ = d.sink.Close()
-	_ = os.Remove(d.marks) // where a mark is left, the next driver ends what it names
+	if d.marks != "" {
+		_ = os.Remove(d.marks) // where a mark is left, the next driver ends what it names
+	}
 	if d.firstProgram != nil {
 		_ = d.firstProgram.Close()
-		_ = os.RemoveAll(d.caches)
+		_ = d.memory.close()
 	}
 	if err := os.Remove(d.base.staging); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, fmt.Errorf("close process driver: %w", err))

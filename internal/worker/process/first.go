@@ -18,6 +18,9 @@ import (
 // workerPID is the number of the worker inside; first_*.s know it, too.
 const workerPID = 301
 
+// machines are what programs for a processor say (EM_X86_64, EM_AARCH64).
+var machines = map[string]uint16{"amd64": 62, "arm64": 183}
+
 // firstBounds are the addresses of the code.
 func firstBounds() (begin, end uintptr)
 
@@ -28,7 +31,6 @@ func firstProgram() (*os.File, error) {
 	if end <= code || size > 4096 {
 		return nil, fmt.Errorf("make the first process: its code has %d bytes", size)
 	}
-	machines := map[string]uint16{"amd64": 62, "arm64": 183} // EM_X86_64, EM_AARCH64
 	const (
 		header  = 64
 		program = 56

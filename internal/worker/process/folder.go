@@ -16,9 +16,6 @@ import (
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
-// maxDepth is how many folders deep files are kept; Java packages are some ten.
-const maxDepth = 64
-
 // folders are what a command may write into, held open by the server: they live as long as that. The command
 // does there what it likes, while it runs also between two looks.
 type folders struct {
@@ -131,14 +128,13 @@ func (f *folders) keep(failed bool) error {
 	defer f.mu.Unlock()
 	var errs []error
 	for _, d := range f.all {
-		all := slices.Contains(d.Names, "**")
-		if d.Keep == "" || failed && all {
+		if d.Keep == "" || failed && d.Tree() {
 			continue
 		}
 		to, err := os.OpenRoot(d.Keep)
 		if err == nil {
 			// Holes take no room in the folder, and would on the host's disk.
-			k := keeper{to: to, room: int64(first(d.MiB, worker.DefaultFolderMiB)) << 20, names: d.Names, all: all}
+			k := keeper{to: to, room: d.Bytes(), wants: d.Wants, all: d.Tree()}
 			err = errors.Join(k.folder(d.fd, "", 0), to.Close())
 		}
 		errs = append(errs, err)
@@ -149,21 +145,14 @@ func (f *folders) keep(failed bool) error {
 type keeper struct {
 	to    *os.Root
 	room  int64 // bytes that may still come out
-	names []string
-	all   bool
-}
-
-func (k *keeper) wants(name string) bool {
-	return k.all || slices.ContainsFunc(k.names, func(pattern string) bool {
-		ok, err := path.Match(pattern, name)
-		return err == nil && ok
-	})
+	wants func(name string) bool
+	all   bool // wanted or not
 }
 
 // folder keeps what is wanted of the open folder that is named rel.
 func (k *keeper) folder(fd int, rel string, depth int) error {
-	if depth > maxDepth {
-		return &worker.KeepError{Name: rel, Reason: fmt.Sprintf("lies more than %d folders deep", maxDepth)}
+	if depth > worker.MaxFolderDepth {
+		return &worker.KeepError{Name: rel, Reason: fmt.Sprintf("lies more than %d folders deep", worker.MaxFolderDepth)}
 	}
 	list, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -185,7 +174,7 @@ func (k *keeper) folder(fd int, rel string, depth int) error {
 }
 
 func (k *keeper) entry(dir int, name, rel string, depth int) error {
-	if !k.wants(name) {
+	if !k.all && !k.wants(name) {
 		return nil
 	}
 	if strings.ContainsFunc(name, unicode.IsControl) {

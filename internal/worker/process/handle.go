@@ -34,6 +34,8 @@ type handle struct {
 	folders *folders // what it may write into
 	status  *os.File // of the first process, until it is the child's
 	saved   *saved   // nil of a worker that can be neither saved nor restored
+	vmm     *tool    // what a monitor says; nil of all else
+	ends    [2]*os.File
 
 	began, executed time.Time
 	phases          worker.Phases
@@ -49,91 +51,23 @@ type handle struct {
 	kept            error // why something that it left was not kept
 }
 
+// lag is how much later than a connection breaks the server may learn that a process has ended.
+const lag = 20 * time.Millisecond
+
+// process is the runtime as others see it.
+func (h *handle) process() guest.Process {
+	return guest.Process{API: h.api, Web: h.web, Done: h.done, Exit: &h.exit, Lag: lag}
+}
+
 // ready waits until the runtime is ready for its first invocation.
-func (h *handle) ready(ctx context.Context) *worker.StartError {
-	e := h.await(ctx)
+func (h *handle) ready(ctx context.Context) (e *worker.StartError) {
+	h.phases.Runtime, h.phases.Init, e = h.process().Await(ctx, guest.Started{
+		ReadyPath: h.spec.ReadyPath, Executed: h.executed, Renewed: h.api != nil && h.spec.Restore != "",
+	})
 	if e != nil && h.spec.Restore != "" && (h.api == nil || h.api.Contact().IsZero()) && !errors.Is(ctx.Err(), context.Canceled) {
 		e.Err = fmt.Errorf("%w: %w", worker.ErrNotRestored, e.Err)
 	}
 	return e
-}
-
-func (h *handle) await(ctx context.Context) *worker.StartError {
-	fail := func(phase string, err error) *worker.StartError {
-		return &worker.StartError{Phase: phase, Err: err}
-	}
-	ended := func(phase string) *worker.StartError {
-		<-h.done
-		exit := h.exit
-		e := fail(phase, fmt.Errorf("the runtime ended before it was ready: %s", exit))
-		if e.Exit = &exit; h.api != nil {
-			e.InitError = h.api.InitError()
-		}
-		return e
-	}
-	if h.web != nil {
-		if h.api != nil && h.spec.Restore != "" {
-			// A copy has renewed what must not be the same in all copies, and only then serves.
-			select {
-			case <-h.api.Ready():
-			case <-h.api.Failed():
-				e := fail("init", errors.New("it could not be renewed after it was restored"))
-				e.InitError = h.api.InitError()
-				return e
-			case <-h.done:
-				return ended("init")
-			case <-ctx.Done():
-				return fail("init", fmt.Errorf("wait for the restored application: %w", ctx.Err()))
-			}
-		}
-		wctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		var contact time.Time
-		ready := make(chan error, 1)
-		go func() { ready <- h.web.Ready(wctx, h.spec.ReadyPath, func() { contact = time.Now() }) }()
-		select {
-		case err := <-ready:
-			if err != nil {
-				return fail("init", err)
-			}
-		case <-h.done:
-			cancel()
-			<-ready
-			return ended("init")
-		}
-		h.phases.Runtime = contact.Sub(h.executed)
-		h.phases.Init = time.Since(contact)
-		return nil
-	}
-	select {
-	case <-h.api.Ready():
-	case <-h.api.Failed():
-		// Most runtimes exit now, and say on stderr why: give them the moment.
-		select {
-		case <-h.done:
-			return ended("init")
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-		}
-		e := fail("init", errors.New("the runtime reported that it cannot start"))
-		e.InitError = h.api.InitError()
-		return e
-	case <-h.done:
-		if h.api.InitError() != nil {
-			return ended("init")
-		}
-		return ended("runtime")
-	case <-ctx.Done():
-		phase := "runtime"
-		if !h.api.Contact().IsZero() {
-			phase = "init"
-		}
-		return fail(phase, fmt.Errorf("wait for the runtime: %w", ctx.Err()))
-	}
-	contact := h.api.Contact()
-	h.phases.Runtime = contact.Sub(h.executed)
-	h.phases.Init = time.Since(contact)
-	return nil
 }
 
 // explain adds the end of stderr to a failure of a start.
@@ -143,6 +77,11 @@ func (h *handle) explain(err error) error {
 	}
 	if h.saved != nil {
 		err = h.saved.explain(err)
+	}
+	if h.vmm != nil {
+		if said := h.vmm.said(); said != "" {
+			err = fmt.Errorf("%w; it said: %s", err, said)
+		}
 	}
 	return err
 }
@@ -156,6 +95,9 @@ func (h *handle) watch() {
 	defer cancel()
 	if h.api != nil {
 		h.api.Shutdown(ctx)
+	}
+	if h.vmm != nil {
+		h.vmm.close()
 	}
 	h.out.close()
 	h.exit = worker.Exit{Code: code, Signal: signal, Stopped: h.stopping.Load(), Stderr: h.out.stderr()}
@@ -182,7 +124,7 @@ func (h *handle) watch() {
 	if h.group != nil {
 		h.removal = h.group.Remove()
 	}
-	_ = os.Remove(h.driver.mark(h.spec.ID))
+	h.driver.unmark(h.spec.ID)
 	h.driver.mu.Lock()
 	delete(h.driver.workers, h)
 	h.driver.mu.Unlock()
@@ -198,14 +140,7 @@ func (h *handle) Phases() worker.Phases { return h.phases }
 
 // Invoke implements worker.Worker.
 func (h *handle) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
-	if h.api == nil || h.web != nil {
-		return nil, fmt.Errorf("invoke: %w: a web function has no Runtime API", worker.ErrInvalidInvocation)
-	}
-	res, err := h.api.Invoke(ctx, inv)
-	if errors.Is(err, guest.ErrGone) {
-		<-h.done
-		return nil, &worker.ExitError{Exit: h.exit, NotTaken: errors.Is(err, guest.ErrNotTaken)}
-	}
+	res, err := h.process().Invoke(ctx, inv)
 	if err == nil {
 		h.out.flush()
 	}
@@ -213,26 +148,7 @@ func (h *handle) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Re
 }
 
 // HTTP implements worker.Worker.
-func (h *handle) HTTP() http.RoundTripper { return port{h} }
-
-type port struct{ h *handle }
-
-func (p port) RoundTrip(r *http.Request) (*http.Response, error) {
-	if p.h.web == nil {
-		return nil, worker.ErrNotWeb
-	}
-	res, err := p.h.web.RoundTrip(r)
-	if err == nil {
-		return res, nil
-	}
-	// A broken connection and the end of the process race with each other; the end says more.
-	select {
-	case <-p.h.done:
-		return nil, &worker.ExitError{Exit: p.h.exit}
-	case <-time.After(20 * time.Millisecond):
-		return nil, err
-	}
-}
+func (h *handle) HTTP() http.RoundTripper { return h.process() }
 
 // Trace implements worker.Worker.
 func (h *handle) Trace(context.Context) ([]byte, error) {

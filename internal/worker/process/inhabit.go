@@ -24,6 +24,9 @@ type saving struct {
 	// for: that the first process exists, that it has /proc.
 	exists, shown pipe
 	restore       *restoring
+	// kernel is what CRIU knows of the kernel, of a worker that is to be saved. As root CRIU looks for that in /run. It cannot find it
+	// out when it saves a worker: libxtables refuses to run where the real user is another one.
+	kernel []byte
 	// user and init get the numbers, as the host knows them, of the process that enters the user namespace, and of the
 	// first one.
 	user, init int32
@@ -39,7 +42,9 @@ type restoring struct {
 	tools  int // folder that criu lies in
 	images int // folder with the images
 	cache  int // folder for what CRIU finds out about the kernel
-	log    int // pipe that it complains to
+	// libraries is a folder of libraries that come before CRIU's own (standins); 0: there is none.
+	libraries int
+	log       int // pipe that it complains to
 	// stdout and stderr are the numbers of the pipes that the images know.
 	stdout, stderr uint64
 }
@@ -141,6 +146,7 @@ const (
 	criuTools
 	criuImages
 	criuCache
+	criuLibraries
 )
 
 // restore executes CRIU as user 0 of the namespace.
@@ -158,6 +164,10 @@ func (b *builder) restore() {
 func (b *builder) execCRIU(command string, args ...string) {
 	r := b.plan.restore
 	descriptors := map[int]int{criuTools: r.tools, criuImages: r.images, criuCache: r.cache}
+	libraries := ""
+	if r.libraries > 0 {
+		descriptors[criuLibraries], libraries = r.libraries, inherited(criuLibraries)
+	}
 	if b.plan.savable {
 		descriptors[criuStdout], descriptors[criuStderr] = b.plan.stdout, b.plan.stderr
 	}
@@ -171,7 +181,7 @@ func (b *builder) execCRIU(command string, args ...string) {
 		b.Do("give a descriptor", unix.SYS_DUP3, fd, as, 0)
 	}
 	b.takeSignals()
-	argv := append(r.criu.argv(inherited(criuTools)), command, "--images-dir", inherited(criuImages), "--manage-cgroups=ignore", "-v1")
+	argv := append(r.criu.argv(inherited(criuTools), libraries), command, "--images-dir", inherited(criuImages), "--manage-cgroups=ignore", "-v1")
 	b.Exec(argv[0], append(argv, args...), []string{"PATH=/usr/sbin:/usr/bin", "XDG_RUNTIME_DIR=" + inherited(criuCache)})
 }
 

@@ -19,7 +19,12 @@ import (
 
 // launch makes the sandbox and executes the command; a job has neither the Runtime API nor a port. What
 // it acquires is released when it fails, and belongs to the handle when it does not.
-func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began time.Time) (_ *handle, err error) {
+func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began time.Time) (*handle, error) {
+	return d.launchIn(ctx, spec, job, nil, began)
+}
+
+// launchIn is launch; a monitor of a virtual machine, if there is one, is neither a job nor has it what workers have.
+func (d *Driver) launchIn(ctx context.Context, spec worker.Spec, job bool, vm *Monitor, began time.Time) (_ *handle, err error) {
 	defer func() {
 		var known *worker.StartError
 		if err != nil && !errors.As(err, &known) {
@@ -34,7 +39,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	if p.aside {
 		p.shareNet = false
 	}
-	h := &handle{driver: d, spec: spec, job: job, began: began, done: make(chan struct{}), removed: make(chan struct{})}
+	h := &handle{driver: d, spec: spec, job: job || vm != nil, began: began, done: make(chan struct{}), removed: make(chan struct{})}
 	if h.tenant, err = d.admit(&spec, p.aside); err != nil {
 		return nil, err
 	}
@@ -77,14 +82,18 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 		return nil, fmt.Errorf("make output: %w", err)
 	}
 	undo.add(stdout.Close)
-	inherited.add(out.Close)
+	ends := &inherited // whose the writing ends are
+	if vm != nil {
+		ends = &undo
+	}
+	ends.add(out.Close)
 	stderr, errs, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("make output: %w", err)
 	}
 	undo.add(stderr.Close)
-	inherited.add(errs.Close)
-	ours, theirs, err := controlPair()
+	ends.add(errs.Close)
+	ours, theirs, err := SocketPair()
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +101,13 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	inherited.add(theirs.Close)
 	p.sink, p.stdout, p.stderr, p.control = int(d.sink.Fd()), rawFD(out), rawFD(errs), int(theirs.Fd())
 
+	if vm != nil {
+		if err := h.monitor(&p, vm, out, errs, &inherited, &undo); err != nil {
+			return nil, err
+		}
+	}
+
+	job = job || vm != nil // neither has the Runtime API nor a port
 	web := spec.Revision.Kind == function.KindWeb
 	var api net.Listener
 	port := webPort
@@ -144,6 +160,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 	h.child = newChild(started.PID, started.PidFD)
 	giveUp := context.AfterFunc(ctx, func() {
 		h.child.kill(unix.SIGKILL)
+		_ = ours.CloseWrite() // the process that waits for its users has a copy of this end, too
 		_ = ours.Close()
 	})
 	fds, rerr := receive(ours, func() error { return p.mapUsers() })
@@ -173,7 +190,7 @@ func (d *Driver) launch(ctx context.Context, spec worker.Spec, job bool, began t
 		fds = fds[1:]
 	}
 	if err == nil {
-		err = writeMark(d.mark(spec.ID), h.child.pid)
+		err = d.mark(spec.ID, h.child.pid)
 	}
 	if err != nil {
 		h.child.kill(unix.SIGKILL)

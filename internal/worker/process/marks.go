@@ -11,28 +11,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A mark is a file that names the first process of a worker, for Clean. The start time tells
-// that process from a later one with the same number. Marks lie in memory, so that a full disk ends
+// A mark is a file that names the first process of a worker, for Clean, where there are no control groups, which would say
+// the same. The start time tells that process from a later one with the same number. Marks lie in memory, so that a full disk ends
 // no start: a machine that was switched off has no workers left to find.
 
-// memoryFolders are where a file system in memory is found.
-var memoryFolders = []string{"/run", "/dev/shm"}
+// markParents are where a file system in memory is found, the best first.
+func markParents() []string {
+	parents := []string{"/run", "/dev/shm"}
+	if user := os.Getenv("XDG_RUNTIME_DIR"); user != "" && os.Geteuid() != 0 {
+		parents = append([]string{user}, parents...)
+	}
+	return parents
+}
 
 // marksFolder makes the folder of marks of the driver in dir: in memory, named name, where there is a place for it
 // that nobody else can write to, and else in dir.
 func marksFolder(dir, name string) (string, error) {
-	if user := os.Getenv("XDG_RUNTIME_DIR"); user != "" && os.Geteuid() != 0 {
-		if m, ok := inMemory(user, name); ok {
-			return m, nil
-		}
-	}
-	for _, parent := range memoryFolders {
+	for _, parent := range markParents() {
 		if m, ok := inMemory(parent, name); ok {
 			return m, nil
 		}
 	}
 	m := filepath.Join(dir, "workers")
 	return m, os.MkdirAll(m, 0o755)
+}
+
+// marksLeft are the marks that earlier drivers in dir left, wherever they had them, and their folders.
+func marksLeft(dir, name string) (marks, folders []string) {
+	for _, parent := range markParents() {
+		folders = append(folders, filepath.Join(parent, name+"workers"))
+	}
+	folders = append(folders, filepath.Join(dir, "workers"))
+	for _, folder := range folders {
+		var st unix.Stat_t
+		if err := unix.Lstat(folder, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() {
+			continue // there is none, or it is another user's
+		}
+		found, _ := filepath.Glob(filepath.Join(folder, "*"))
+		marks = append(marks, found...)
+	}
+	return marks, folders
 }
 
 func inMemory(parent, name string) (string, bool) {

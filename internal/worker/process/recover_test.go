@@ -21,7 +21,11 @@ func TestServerToBeKilled(t *testing.T) {
 	if dir == "" {
 		t.Skip("only runs as the child of TestKilledServer")
 	}
-	d := newDriver(t, Options{Dir: dir, Rootless: os.Getenv(childEnv+"_ROOTLESS") != ""})
+	o := Options{Dir: dir, Rootless: os.Getenv(childEnv+"_ROOTLESS") != ""}
+	if !o.Rootless {
+		o.CRIU, o.SnapshotKey = findInstalledCRIU(t), make([]byte, KeySize)
+	}
+	d := newDriver(t, o)
 	for i := range 3 {
 		spec := guestSpec(t, workertest.Stubborn)
 		spec.ID = fmt.Sprintf("killed-%d", i)
@@ -35,7 +39,7 @@ func TestServerToBeKilled(t *testing.T) {
 	job.ID, job.Revision = "killed-job", revision(false)
 	job.Env = append(job.Env, "MARK="+filepath.Base(dir))
 	go func() { _, _ = d.Run(t.Context(), job) }()
-	for _, err := os.Stat(d.mark(job.ID)); err != nil; _, err = os.Stat(d.mark(job.ID)) {
+	for len(d.alive()) < 4 {
 		time.Sleep(time.Millisecond)
 	}
 	fmt.Println("started")
@@ -91,6 +95,13 @@ func TestKilledServer(t *testing.T) {
 			}
 			if n := marked(filepath.Base(dir)); n != 0 {
 				t.Errorf("%d workers outlived their server", n)
+			}
+
+			for _, folder := range []string{"/dev/shm", "/run"} {
+				left, err := filepath.Glob(filepath.Join(folder, prefixOf(dir)+"*"))
+				if err != nil || len(left) > 0 && other.groups { // else there are marks
+					t.Errorf("left in memory: %v, %v", left, err)
+				}
 			}
 
 			next := newDriver(t, Options{Dir: dir})

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"unsafe"
@@ -41,8 +42,11 @@ type plan struct {
 	control      int   // socket to send descriptors over; closes at execve
 	stdout, sink int   // where output goes, /dev/null
 	stderr       int
-	listen       bool // make the Runtime API's listener
-	sockets      int  // make so many TCP sockets for the server to connect
+	stdin        int   // 0: the sink
+	kvm          bool  // there is a /dev/kvm
+	inherit      []int // further descriptors that the command gets, with these numbers
+	listen       bool  // make the Runtime API's listener
+	sockets      int   // make so many TCP sockets for the server to connect
 
 	dir  string
 	path string
@@ -75,10 +79,9 @@ const (
 	hostname  = "sandbox"
 )
 
-// maxSockets fit into one message with descriptors (SCM_MAX_FD is 253), and so do maxFolders into another.
+// maxSockets fit into one message with descriptors (SCM_MAX_FD is 253), and so do worker.MaxFolders into another.
 const (
 	maxSockets = 250
-	maxFolders = 16
 )
 
 // devices that programs expect.
@@ -113,7 +116,11 @@ func (p *plan) build() *script.Script {
 		b.inhabit()
 		return &b.Script
 	}
-	b.connect(p.sink, p.stdout, p.stderr)
+	stdin := p.sink
+	if p.stdin > 0 {
+		stdin = p.stdin
+	}
+	b.connect(stdin, p.stdout, p.stderr)
 	b.forget()
 	b.confine()
 	b.Exec(p.path, p.argv, p.env)
@@ -245,6 +252,11 @@ func (b *builder) root() {
 	b.mkdir("/var")
 	b.Do("link /var/tmp", unix.SYS_SYMLINKAT, "/tmp", unix.AT_FDCWD, "var/tmp")
 	b.mkdir("/run")
+	if p.kernel != nil {
+		fd := b.Do("make /run/"+kernelFile, unix.SYS_OPENAT, unix.AT_FDCWD, "run/"+kernelFile, unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+		b.Do("write /run/"+kernelFile, unix.SYS_WRITE, fd, p.kernel, len(p.kernel))
+		b.Do("close /run/"+kernelFile, unix.SYS_CLOSE, fd)
+	}
 
 	b.mkdir("/proc")
 	if !p.savable {
@@ -334,11 +346,15 @@ func (b *builder) overlay(target string) {
 }
 
 // numbers of the devices (Documentation/admin-guide/devices.txt of the kernel).
-var deviceNumbers = map[string][2]uint32{"null": {1, 3}, "zero": {1, 5}, "full": {1, 7}, "random": {1, 8}, "urandom": {1, 9}, "tty": {5, 0}}
+var deviceNumbers = map[string][2]uint32{"null": {1, 3}, "zero": {1, 5}, "full": {1, 7}, "random": {1, 8}, "urandom": {1, 9}, "tty": {5, 0}, "kvm": {10, 232}}
 
 // devices makes /dev, of nodes of the sandbox's own if that can be.
 func (b *builder) devices() {
 	b.mkdir("/dev")
+	devices := devices
+	if b.plan.kvm {
+		devices = append(slices.Clone(devices), "kvm")
+	}
 	if !b.plan.nodes {
 		for _, name := range devices {
 			b.mount("/dev/"+name, "dev/"+name, false, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, false)
@@ -414,11 +430,14 @@ func (b *builder) process() {
 // forget closes the server's descriptors now, not by execve: with a limit, a child that holds as many cannot open one
 // more.
 func (b *builder) forget() {
-	p := b.plan
-	if p.control > 3 {
-		b.Do("close the server's descriptors", unix.SYS_CLOSE_RANGE, 3, p.control-1, 0)
+	next := 3
+	for _, fd := range slices.Sorted(slices.Values(append([]int{b.plan.control}, b.plan.inherit...))) {
+		if fd > next {
+			b.Do("close the server's descriptors", unix.SYS_CLOSE_RANGE, next, fd-1, 0)
+		}
+		next = max(next, fd+1)
 	}
-	b.Do("close the server's other descriptors", unix.SYS_CLOSE_RANGE, p.control+1, int(^uint32(0)), 0)
+	b.Do("close the server's other descriptors", unix.SYS_CLOSE_RANGE, next, int(^uint32(0)), 0)
 }
 
 // connect sets the standard descriptors, and lets execve close all others.
@@ -427,6 +446,9 @@ func (b *builder) connect(stdin any, stdout, stderr int) {
 	b.Do("connect standard output", unix.SYS_DUP3, stdout, 1, 0)
 	b.Do("connect standard error", unix.SYS_DUP3, stderr, 2, 0)
 	b.Do("keep no other descriptor", unix.SYS_CLOSE_RANGE, 3, int(^uint32(0)), unix.CLOSE_RANGE_CLOEXEC)
+	for _, fd := range b.plan.inherit {
+		b.Do("keep a descriptor", unix.SYS_FCNTL, fd, unix.F_SETFD, 0)
+	}
 }
 
 // limits come when nothing is opened any more.

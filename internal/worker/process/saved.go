@@ -20,7 +20,6 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/cloudjit/cloudjit/internal/guest"
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
@@ -100,11 +99,8 @@ func (d *Driver) save(spec *worker.Spec, p *plan, h *handle, stdout, stderr *os.
 	p.status = rawFD(ends[2][1])
 	h.status = ends[2][0]
 	if spec.Restore == "" {
-		// As root CRIU looks for its cache here. It cannot fill it when it saves a worker: libxtables refuses
-		// to run where the real user is another one.
-		cache, err := d.cache(true, 0)
-		p.mounts = append(p.mounts, bind{source: cache, target: "/run", dir: true})
-		return err
+		p.kernel = d.kernel
+		return nil
 	}
 
 	b, err := os.ReadFile(filepath.Join(spec.Restore, manifestName))
@@ -129,12 +125,12 @@ func (d *Driver) save(spec *worker.Spec, p *plan, h *handle, stdout, stderr *os.
 	if m.Shared {
 		p.mounts = append(p.mounts, bind{source: filepath.Join(spec.Restore, memoryName), target: memoryPath})
 	}
-	cache, err := d.cache(false, p.second)
+	cache, err := d.cache(p.second)
 	if err != nil {
 		return fmt.Errorf("read snapshot: %w", err)
 	}
 	p.restore = &restoring{criu: d.criu, dir: spec.Restore, stdout: m.Stdout, stderr: m.Stderr}
-	for dir, to := range map[string]*int{d.criu.dir: &p.restore.tools, spec.Restore: &p.restore.images, cache: &p.restore.cache} {
+	for dir, to := range map[string]*int{d.criu.dir: &p.restore.tools, spec.Restore: &p.restore.images, cache: &p.restore.cache, d.memory.path(librariesName): &p.restore.libraries} {
 		f, err := os.Open(dir)
 		if err != nil {
 			return fmt.Errorf("read snapshot: %w", err)
@@ -173,24 +169,26 @@ func give(dir string, uid int) error {
 	return os.Lchown(dir, uid, uid) // last: it says that all is done
 }
 
-// cache is a folder for what CRIU finds out about the kernel at its first start, which takes it 30 ms. It is in memory,
-// where alone CRIU keeps that. As root it saves workers, as user 0 of a sandbox it restores them. The second is filled by
-// the first user (the self-test's); from then on all may read it, and nobody write.
-func (d *Driver) cache(asRoot bool, uid int) (string, error) {
-	if asRoot {
-		return filepath.Join(d.caches, "root"), nil
-	}
+// cache is a folder for what CRIU finds out about the kernel at its first start as user 0 of a sandbox, where it restores workers:
+// that takes it 30 ms. It is in memory, where alone CRIU keeps that. The first user (the self-test's) fills it; from then on all
+// may read it, and nobody write.
+func (d *Driver) cache(uid int) (string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	dir := filepath.Join(d.caches, "user")
+	dir := d.memory.path(cacheName)
 	if _, err := os.Stat(filepath.Join(dir, kernelFile)); err == nil {
 		return dir, errors.Join(os.Chmod(filepath.Join(dir, kernelFile), 0o644), os.Lchown(dir, 0, 0))
 	}
 	return dir, os.Lchown(dir, uid, uid)
 }
 
-// kernelFile is what CRIU leaves in its cache.
-const kernelFile = "criu.kdat"
+const (
+	// kernelFile is what CRIU leaves in its cache.
+	kernelFile = "criu.kdat"
+	cacheName  = "criu"
+	// librariesName is the folder of those that CRIU finds before its own when it restores a worker.
+	librariesName = "libraries"
+)
 
 // mapUsers gives the sandbox its two users.
 func (p *plan) mapUsers() error {
@@ -364,7 +362,7 @@ func (h *handle) snapshot(ctx context.Context, dir string) error {
 		h.web.Close() // its copies would have connections that nobody holds the other end of
 	}
 	if h.spec.Announce {
-		if err := h.announce(ctx); err != nil {
+		if err := h.process().Announce(ctx, announceTime); err != nil {
 			return err
 		}
 		defer h.api.Restore()
@@ -415,29 +413,6 @@ func private(dir string) error {
 // announceTime is how long the runtime may take to get ready to be saved: it looks through its memory, and hooks of the
 // function's run.
 const announceTime = time.Minute
-
-// announce tells the runtime that it will be saved, and returns when it is ready for that.
-func (h *handle) announce(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, announceTime)
-	defer cancel()
-	if h.web != nil {
-		select {
-		case <-h.api.Ready(): // what waits there began with the application
-		case <-h.done:
-		case <-ctx.Done():
-		}
-	}
-	err := h.api.Checkpoint(ctx)
-	switch {
-	case err == nil:
-		return nil
-	case h.ended() || errors.Is(err, guest.ErrGone):
-		return &worker.SnapshotError{Reason: "it ended when it was told that it will be saved"}
-	case errors.Is(err, context.DeadlineExceeded):
-		return &worker.SnapshotError{Reason: fmt.Sprintf("it was not ready to be saved within %s", announceTime)}
-	}
-	return &worker.SnapshotError{Reason: err.Error()}
-}
 
 // savedFolders are the folders whose files are not in CRIU's images, since mounts are not saved.
 var savedFolders = []string{"tmp", "dev/shm"}
@@ -537,11 +512,8 @@ func (h *handle) dump(ctx context.Context, dir string) error {
 		return &worker.SnapshotError{Reason: "it has ended"}
 	}
 	r := &restoring{criu: d.criu}
-	cache, err := d.cache(true, 0)
-	if err != nil {
-		return fmt.Errorf("save worker: %w", err)
-	}
-	for name, to := range map[string]*int{d.criu.dir: &r.tools, dir: &r.images, cache: &r.cache} {
+	// As root CRIU looks for its cache in /run alone (saving.kernel).
+	for name, to := range map[string]*int{d.criu.dir: &r.tools, dir: &r.images, d.memory.path(cacheName): &r.cache} {
 		f, err := os.Open(name)
 		if err != nil {
 			return fmt.Errorf("save worker: %w", err)

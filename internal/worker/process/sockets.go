@@ -45,8 +45,8 @@ func receive(control *net.UnixConn, mapUsers func() error) ([]int, error) {
 	}
 }
 
-// controlPair is a socket of ours, and one for the child.
-func controlPair() (*net.UnixConn, *os.File, error) {
+// SocketPair is a socket of ours, and one for a child.
+func SocketPair() (*net.UnixConn, *os.File, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make control socket: %w", err)

@@ -130,6 +130,8 @@ func do(c Command, h http.Header) ([]byte, error) {
 		os.Exit(c.N)
 	case "kill": // oneself, by a child outside of Go's signal handling
 		return nil, syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "now": // ms since 1970
+		return json.Marshal(time.Now().UnixMilli())
 	case "sleep": // N ms
 		time.Sleep(time.Duration(c.N) * time.Millisecond)
 		return []byte(`"slept"`), nil

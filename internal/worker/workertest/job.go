@@ -212,7 +212,7 @@ func (s Suite) job(t *testing.T) {
 	}
 	run := func(t *testing.T, g Guest, change func(*worker.Spec)) *worker.Finished {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), s.patience(20*time.Second))
 		defer cancel()
 		spec := s.spec(t, g)
 		if change != nil {
@@ -280,7 +280,7 @@ func (s Suite) jobInSandbox(t *testing.T, d worker.Driver, run func(*testing.T, 
 	t.Run("cost", func(t *testing.T) {
 		before := count(t)
 		f := run(t, JobBusy, nil)
-		if f.Exit.Code != 0 || f.CPU < 100*time.Millisecond || f.CPU > 5*time.Second || f.PeakRSS < 64<<20 || f.PeakRSS > 256<<20 || f.Wall < 350*time.Millisecond {
+		if f.Exit.Code != 0 || f.CPU < 100*time.Millisecond || f.CPU > s.patience(5*time.Second) || f.PeakRSS < 64<<20 || f.PeakRSS > 256<<20 || f.Wall < 350*time.Millisecond {
 			t.Errorf("got %+v, want code 0, some 200 ms of CPU and 64 MiB", f)
 		}
 		after := count(t)

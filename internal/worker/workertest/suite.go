@@ -34,31 +34,38 @@ type Suite struct {
 	InMemory bool
 	// Init: the first process of a sandbox is the driver's own, and the worker sees it.
 	Init bool
+	// Slow is how many times as long as with processes everything may take; zero: 1.
+	Slow int
+	// Elsewhere are tests that are not run this time, by name, and where they are.
+	Elsewhere map[string]string
 }
+
+// patience is how long something may take that takes so long at most with processes.
+func (s Suite) patience(d time.Duration) time.Duration { return d * time.Duration(max(s.Slow, 1)) }
 
 // Run runs every test of the suite that the driver's capabilities allow.
 func (s Suite) Run(t *testing.T) {
-	t.Run("Invoke", s.invoke)
-	t.Run("Start", s.start)
-	t.Run("End", s.end)
-	t.Run("Stop", s.stop)
-	t.Run("Output", s.output)
-	t.Run("Trace", s.trace)
-	t.Run("Web", s.web)
-	t.Run("Close", s.close)
-	t.Run("Burst", s.burst)
-	t.Run("Job", s.job)
-	if s.InMemory {
-		return
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T)
+		real bool // asks for a sandbox
+	}{
+		{"Invoke", s.invoke, false}, {"Start", s.start, false}, {"End", s.end, false}, {"Stop", s.stop, false},
+		{"Output", s.output, false}, {"Trace", s.trace, false}, {"Web", s.web, false}, {"Close", s.close, false},
+		{"Burst", s.burst, false}, {"Job", s.job, false},
+		{"Stream", s.stream, true}, {"Memory", s.memory, true}, {"Limits", s.limits, true}, {"Isolation", s.isolation, true},
+		{"Pause", s.pause, true}, {"Trial", s.trial, true}, {"Maps", s.maps, true}, {"Leaks", s.leaks, true},
+	} {
+		if test.real && s.InMemory {
+			continue
+		}
+		t.Run(test.name, func(t *testing.T) {
+			if why := s.Elsewhere[test.name]; why != "" {
+				t.Skip("NOT RUN HERE: " + why)
+			}
+			test.run(t)
+		})
 	}
-	t.Run("Stream", s.stream)
-	t.Run("Memory", s.memory)
-	t.Run("Limits", s.limits)
-	t.Run("Isolation", s.isolation)
-	t.Run("Pause", s.pause)
-	t.Run("Trial", s.trial)
-	t.Run("Maps", s.maps)
-	t.Run("Leaks", s.leaks)
 }
 
 // RunTrial runs what is asked of trials alone.
@@ -98,7 +105,7 @@ func (s Suite) spec(t testing.TB, g Guest) worker.Spec {
 // worker starts a guest that ends with the test.
 func (s Suite) worker(t testing.TB, d worker.Driver, spec worker.Spec) worker.Worker {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience(20*time.Second))
 	defer cancel()
 	w, err := d.Start(ctx, spec)
 	if err != nil {
@@ -119,10 +126,13 @@ func invocation(c Command) *worker.Invocation {
 	}
 }
 
+// callTime is how long a call may take, also in an emulated processor.
+const callTime = 3 * time.Minute
+
 // call invokes and expects a Result.
 func call(t testing.TB, w worker.Worker, c Command) *worker.Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
 	res, err := w.Invoke(ctx, invocation(c))
 	if err != nil {
@@ -212,14 +222,14 @@ func (s Suite) start(t *testing.T) {
 		}
 		return se
 	}
-	if e := fail(InitError, 20*time.Second); e.Phase != "init" || !strings.Contains(string(e.InitError), "Init.Boom") {
+	if e := fail(InitError, s.patience(20*time.Second)); e.Phase != "init" || !strings.Contains(string(e.InitError), "Init.Boom") {
 		t.Errorf("init error: got phase %q, document %s", e.Phase, e.InitError)
 	}
-	e := fail(ExitAtStart, 20*time.Second)
+	e := fail(ExitAtStart, s.patience(20*time.Second))
 	if e.Exit == nil || e.Exit.Code != 7 || !strings.Contains(e.Exit.Stderr, "cannot start") {
 		t.Errorf("exit at start: got %+v, exit %+v", e, e.Exit)
 	}
-	if e := fail(Hang, 300*time.Millisecond); !errors.Is(e, context.DeadlineExceeded) {
+	if e := fail(Hang, s.patience(300*time.Millisecond)); !errors.Is(e, context.DeadlineExceeded) {
 		t.Errorf("hang: got %v, want deadline exceeded", e)
 	}
 }
@@ -237,7 +247,7 @@ func (s Suite) end(t *testing.T) {
 	}
 	select {
 	case <-w.Done():
-	case <-time.After(5 * time.Second):
+	case <-time.After(s.patience(5 * time.Second)):
 		t.Fatal("a worker that exited is not done")
 	}
 	if _, err := w.Invoke(t.Context(), invocation(Command{Do: "echo"})); !errors.As(err, &exit) {
@@ -307,7 +317,7 @@ func (s Suite) output(t *testing.T) {
 	spec.Output = &out
 	w := s.worker(t, d, spec)
 	call(t, w, Command{Do: "print", Text: "a line", N: 3})
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(s.patience(5 * time.Second))
 	for out.String() != "a line\na line\na line\n" {
 		if time.Now().After(deadline) {
 			t.Fatalf("got output %q", out.String())
@@ -412,7 +422,7 @@ func (s Suite) burst(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 12 {
 		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), s.patience(30*time.Second))
 			defer cancel()
 			if i%3 == 0 {
 				ctx, cancel = context.WithTimeout(ctx, time.Duration(i)*time.Millisecond)

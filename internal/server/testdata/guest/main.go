@@ -69,6 +69,12 @@ func do(payload []byte, header http.Header) ([]byte, error) {
 	switch e.Do {
 	case "trace":
 		return json.Marshal(header.Get("Lambda-Runtime-Trace-Id"))
+	case "kernel":
+		b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(strings.TrimSpace(string(b)))
 	case "fail":
 		return nil, fmt.Errorf("told to fail: %s", e.ID)
 	case "exit":

@@ -10,6 +10,8 @@ import java.lang.classfile.CodeModel;
 import java.lang.classfile.CodeTransform;
 import java.lang.classfile.MethodModel;
 import java.lang.classfile.MethodTransform;
+import java.lang.classfile.instruction.ConstantInstruction;
+import java.lang.classfile.instruction.InvokeDynamicInstruction;
 import java.lang.classfile.instruction.InvokeInstruction;
 import java.lang.classfile.instruction.ReturnInstruction;
 import java.lang.constant.ClassDesc;
@@ -26,7 +28,7 @@ import java.util.stream.Stream;
 
 /**
  * {@code java ... dev.cloudjit.image.Patcher HOME OUT}: makes, from a builder's own classes, some that answer as HotSpot
- * does or call {@code com.oracle.svm.core.jdk.CloudJitLack} where a binary cannot. What it leaves below the folder OUT is given
+ * does ({@code com.oracle.svm.core.jdk.CloudJitAnswers}) or call {@code CloudJitLack} there where a binary cannot. What it leaves below the folder OUT is given
  * to the builder with {@code --patch-module=org.graalvm.nativeimage.builder=OUT}.
  *
  * <p>Nothing of a builder is copied into this project: other versions have other classes, and a point that one of them
@@ -39,7 +41,12 @@ public final class Patcher {
     private static final String JDK = "com.oracle.svm.core.jdk.";
     private static final String HOOK = JDK + "CloudJitLack";
     private static final ClassDesc LACK = ClassDesc.of(HOOK);
+    private static final String SAME = JDK + "CloudJitAnswers";
+    private static final ClassDesc ANSWERS = ClassDesc.of(SAME);
     private static final String IMPLICIT = "com.oracle.svm.core.snippets.ImplicitExceptions";
+    private static final String REFLECT = "com.oracle.svm.core.reflect.";
+    private static final String THROW = "throwException(Ljdk/graal/compiler/nodes/graphbuilderconf/GraphBuilderContext;Ljdk/vm/ci/meta/ResolvedJavaMethod;"
+            + "Ljava/util/function/Supplier;Ljava/lang/Class;Ljava/lang/String;)Z";
     private static final String VERIFY = "getVerificationResult(Ljava/security/Provider;)Ljava/lang/Exception;";
 
     /**
@@ -75,10 +82,46 @@ public final class Patcher {
                     first(c -> returnIf(c.aload(0).aload(1).invokestatic(LACK, "absentResource", MethodTypeDesc.ofDescriptor("(Ljava/lang/Module;Ljava/lang/String;)Z"))))),
             new Point("absent-classes", "com.oracle.svm.core.reflect.MissingReflectionRegistrationUtils", "reportClassAccess(Ljava/lang/String;)V",
                     first(c -> returnIf(c.aload(0).invokestatic(LACK, "absentClass", MethodTypeDesc.ofDescriptor("(Ljava/lang/String;)Z"))))),
+            // There are rules for words and lines of Thai alone; a binary has those of its default locale.
+            breaks("words", "getWordInstance"),
+            breaks("lines", "getLineInstance"),
+            new Point("calendars", JDK + "Target_java_util_Calendar", "createCalendar(Ljava/util/TimeZone;Ljava/util/Locale;)Ljava/util/Calendar;",
+                    body(c -> c.aload(0).aload(1).invokestatic(ANSWERS, "calendar", MethodTypeDesc.ofDescriptor("(Ljava/util/TimeZone;Ljava/util/Locale;)Ljava/util/Calendar;")).areturn())),
+            locales("locales", "getAllAvailableLocales", "locales"),
+            locales("locales-of-formats", "getAvailableLocales", "localesOfFormats"),
+            new Point("enum-messages", JDK + "Target_java_lang_Enum", "valueOf(Ljava/lang/Class;Ljava/lang/String;)Ljava/lang/Enum;",
+                    body(c -> c.aload(0).aload(1).invokestatic(ANSWERS, "enumConstant", MethodTypeDesc.ofDescriptor("(Ljava/lang/Class;Ljava/lang/String;)Ljava/lang/Enum;")).areturn())),
+            // What a look-up with constant names throws is known when the image is built. The builder adds that to the message.
+            new Point("lookup-messages", "com.oracle.svm.hosted.snippets.ReflectionPlugins", THROW,
+                    before(e -> e instanceof InvokeInstruction i && i.name().equalsString("throwException"),
+                            c -> c.invokestatic(ANSWERS, "plain", MethodTypeDesc.ofDescriptor("(Ljava/lang/String;)Ljava/lang/String;")))),
+            new Point("argument-messages", REFLECT + "ReflectionAccessorHolder", "throwIllegalArgumentException(ZLjava/lang/Object;[Ljava/lang/Object;)Ljava/lang/RuntimeException;",
+                    body(c -> {
+                        ClassDesc exception = ClassDesc.of("java.lang.IllegalArgumentException");
+                        c.new_(exception).dup().ldc("argument type mismatch").invokespecial(exception, "<init>", MethodTypeDesc.ofDescriptor("(Ljava/lang/String;)V")).athrow();
+                    })),
+            new Point("receiver-messages", REFLECT + "SubstrateMethodAccessor", "preInvoke(Ljava/lang/Object;)V",
+                    instead(InvokeDynamicInstruction.class::isInstance,
+                            c -> c.invokestatic(ANSWERS, "receiver", MethodTypeDesc.ofDescriptor("(Ljava/lang/String;Ljava/lang/String;)Ljava/lang/String;")))),
+            new Point("library-messages", JDK + "NativeLibraries", "loadLibraryRelative(Ljava/lang/String;)V",
+                    instead(InvokeDynamicInstruction.class::isInstance,
+                            c -> c.invokestatic(ANSWERS, "noLibrary", MethodTypeDesc.ofDescriptor("(Ljava/lang/String;Ljava/lang/String;)Ljava/lang/String;")))),
+            new Point("file-system-messages", JDK + "resources.NativeImageResourceFileSystemProvider", "getFileSystem(Ljava/net/URI;)Ljava/nio/file/FileSystem;",
+                    instead(e -> e instanceof ConstantInstruction i && i.constantValue() instanceof String, CodeBuilder::aconst_null)),
             new Point("cast-messages", IMPLICIT, "createClassCastException(Ljava/lang/Object;Ljava/lang/Object;)Ljava/lang/ClassCastException;",
                     body(c -> castException(c).areturn())),
             new Point("cast-messages-thrown", IMPLICIT, "throwNewClassCastExceptionWithArgs(Ljava/lang/Object;Ljava/lang/Object;)V",
                     body(c -> castException(c).athrow())));
+
+    private static Point breaks(String of, String method) {
+        return new Point("breaks-of-" + of, JDK + "localization.substitutions.Target_java_text_BreakIterator", method + "(Ljava/util/Locale;)Ljava/text/BreakIterator;",
+                first(c -> c.aload(0).invokestatic(LACK, "breaks", MethodTypeDesc.ofDescriptor("(Ljava/util/Locale;)V"))));
+    }
+
+    private static Point locales(String name, String method, String answer) {
+        return new Point(name, JDK + "localization.substitutions.Target_sun_util_locale_provider_LocaleServiceProviderPool_JvmLocaleMode", method + "()[Ljava/util/Locale;",
+                body(c -> c.invokestatic(ANSWERS, answer, MethodTypeDesc.ofDescriptor("()[Ljava/util/Locale;")).areturn()));
+    }
 
     private static CodeBuilder castException(CodeBuilder c) {
         ClassDesc exception = ClassDesc.of("java.lang.ClassCastException");
@@ -110,8 +153,10 @@ public final class Patcher {
                 jar.close();
             }
         }
-        try (InputStream in = Patcher.class.getResourceAsStream("/" + file(HOOK))) {
-            write(out, HOOK, in.readAllBytes());
+        for (String own : List.of(HOOK, SAME)) {
+            try (InputStream in = Patcher.class.getResourceAsStream("/" + file(own))) {
+                write(out, own, in.readAllBytes());
+            }
         }
     }
 

@@ -1,9 +1,12 @@
 package dev.cloudjit.image;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.oracle.svm.core.jdk.CloudJitAnswers;
 import com.oracle.svm.core.jdk.CloudJitLack;
 import com.oracle.svm.core.jdk.UnsupportedFeatureError;
 import java.io.ByteArrayOutputStream;
@@ -11,9 +14,13 @@ import java.io.PrintStream;
 import java.lang.classfile.ClassFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.text.DateFormat;
+import java.util.Calendar;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
+import java.util.TimeZone;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -34,7 +41,9 @@ class PatcherTest {
         try (Stream<Path> all = Files.walk(out)) {
             classes = all.filter(Files::isRegularFile).toList();
         }
-        assertTrue(classes.contains(out.resolve("com/oracle/svm/core/jdk/CloudJitLack.class")), classes.toString());
+        for (String own : List.of("CloudJitLack", "CloudJitAnswers")) {
+            assertTrue(classes.contains(out.resolve("com/oracle/svm/core/jdk/" + own + ".class")), classes.toString());
+        }
         for (Path c : classes) {
             assertEquals(List.of(), ClassFile.of().verify(c).stream().filter(e -> e.getMessage() != null && e.getMessage().contains("Bad type")).toList(), c.toString());
         }
@@ -103,6 +112,39 @@ class PatcherTest {
             assertTrue(names.contains(CloudJitLack.hash(there)), there);
         }
         assertFalse(names.contains(CloudJitLack.hash("dev/cloudjit/image/None.class")));
+    }
+
+    @Test
+    void answersOfHotSpot() {
+        for (String tag : List.of("en-US", "th-TH", "th", "ja-JP-u-ca-japanese", "ja-JP-x-lvariant-JP", "de-u-ca-buddhist", "en-u-ca-iso8601", "fr-u-ca-nothing", "th-TH-u-ca-nothing")) {
+            Locale l = Locale.forLanguageTag(tag);
+            Calendar want = Calendar.getInstance(TimeZone.getTimeZone("Asia/Tokyo"), l);
+            Calendar got = CloudJitAnswers.calendar(TimeZone.getTimeZone("Asia/Tokyo"), l);
+            got.setTimeInMillis(want.getTimeInMillis());
+            assertEquals(want, got, tag);
+            assertEquals(want.getClass(), got.getClass(), tag);
+        }
+        assertArrayEquals(Locale.getAvailableLocales(), CloudJitAnswers.locales());
+        assertArrayEquals(DateFormat.getAvailableLocales(), CloudJitAnswers.localesOfFormats());
+        assertEquals("a.B", CloudJitAnswers.plain("a.B. This exception was synthesized during native image building from a call to x with constant arguments."));
+        assertEquals("a.B", CloudJitAnswers.plain("a.B"));
+        assertEquals("no x in java.library.path: " + System.getProperty("java.library.path"), CloudJitAnswers.noLibrary("x", "[/a, /b]"));
+        assertEquals("object of type java.lang.String is not an instance of java.lang.Thread",
+                assertThrows(IllegalArgumentException.class, () -> Thread.class.getMethod("getName").invoke("x")).getMessage());
+        assertEquals("object of type java.lang.String is not an instance of java.lang.Thread", CloudJitAnswers.receiver("java.lang.String", "java.lang.Thread"));
+    }
+
+    /** No other language than Thai has rules of its own for words and lines of texts. */
+    @Test
+    void breaksOfThai() throws Exception {
+        Set<String> languages = new HashSet<>();
+        for (String module : List.of("java.base", "jdk.localedata")) {
+            var reference = ModuleLayer.boot().configuration().findModule(module).orElseThrow().reference();
+            try (var reader = reference.open(); var all = reader.list()) {
+                all.filter(n -> n.contains("BreakIteratorInfo_")).forEach(n -> languages.add(n.replaceAll(".*_|\\.class", "")));
+            }
+        }
+        assertEquals(Set.of("th"), languages);
     }
 
     @Test

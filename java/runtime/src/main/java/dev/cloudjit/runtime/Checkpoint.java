@@ -8,6 +8,8 @@ import java.lang.instrument.Instrumentation;
 import java.lang.ref.Reference;
 import java.lang.reflect.Field;
 import java.lang.reflect.Modifier;
+import java.net.URLDecoder;
+import java.nio.charset.StandardCharsets;
 import java.security.SecureRandom;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -72,6 +74,8 @@ final class Checkpoint implements Copying {
             end(context.getClientSessionContext());
             end(context.getServerSessionContext());
         }
+        renew(); // a rehearsal: what each copy needs for it is loaded then
+        URLDecoder.decode("", StandardCharsets.UTF_8);
         System.gc(); // what is not used any more would be in every copy
     }
 
@@ -93,15 +97,19 @@ final class Checkpoint implements Copying {
         for (Map.Entry<String, String> variable : changed.entrySet()) {
             environment.set(variable.getKey(), variable.getValue());
         }
-        try (DataInputStream in = new DataInputStream(new FileInputStream("/dev/urandom"))) {
-            renew(in);
-        } catch (IOException | ReflectiveOperationException e) {
-            throw Fault.of(e, true);
-        }
+        renew();
         try {
             Core.getGlobalContext().afterRestore(null);
         } catch (Throwable t) {
             throw Fault.of(t, true);
+        }
+    }
+
+    private void renew() {
+        try (DataInputStream in = new DataInputStream(new FileInputStream("/dev/urandom"))) {
+            renew(in);
+        } catch (IOException | ReflectiveOperationException e) {
+            throw Fault.of(e, true);
         }
     }
 

@@ -10,6 +10,7 @@ import java.lang.reflect.Method;
 import java.lang.reflect.Modifier;
 import java.lang.reflect.Proxy;
 import java.net.URL;
+import java.nio.file.Path;
 import java.util.Locale;
 
 /**
@@ -424,6 +425,21 @@ public final class Hooks {
             if (end > 0) {
                 resource(path.substring(1, end), name);
             }
+        }
+    }
+
+    /** Files.newDirectoryStream: of a folder in an archive of the class path, which is looked for as a resource is. */
+    public static void folder(Path dir) {
+        if (dir == null || !dir.getClass().getName().equals("jdk.nio.zipfs.ZipPath")) { // another one's methods are the program's
+            return;
+        }
+        try {
+            String archives = File.pathSeparator.concat(System.getProperty("java.class.path")).concat(File.pathSeparator);
+            if (archives.contains(File.pathSeparator.concat(dir.getFileSystem().toString()).concat(File.pathSeparator))) {
+                resource((String) null, dir.toAbsolutePath().normalize().toString());
+            }
+        } catch (Throwable t) {
+            // See lookup.
         }
     }
 

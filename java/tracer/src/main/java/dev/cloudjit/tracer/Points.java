@@ -41,6 +41,13 @@ final class Points {
         all.put("sun.util.resources.LocaleData", List.of(
                 entry("getBundle(Ljava/lang/String;Ljava/util/Locale;)Ljava/util/ResourceBundle;", "localeData", "1")));
         all.put("java.net.URL", List.of(entry("getURLStreamHandler(Ljava/lang/String;)Ljava/net/URLStreamHandler;", "protocol", "0")));
+        // What lies in a folder of an archive: an image has only the files that it is built with.
+        String folder = "newDirectoryStream(Ljava/nio/file/Path;";
+        String stream = ")Ljava/nio/file/DirectoryStream;";
+        all.put("java.nio.file.Files", List.of(
+                entry(folder + stream, "folder", "0"),
+                entry(folder + "Ljava/lang/String;" + stream, "folder", "0"),
+                entry(folder + "Ljava/nio/file/DirectoryStream$Filter;" + stream, "folder", "0")));
         all.put("java.io.ObjectStreamClass", List.of(entry("lookup(Ljava/lang/Class;Z)Ljava/io/ObjectStreamClass;", "serialize", "0")));
         all.put("jdk.internal.reflect.ReflectionFactory", List.of(
                 entry("newConstructorForSerialization(Ljava/lang/Class;)Ljava/lang/reflect/Constructor;", "serialize", "0"),

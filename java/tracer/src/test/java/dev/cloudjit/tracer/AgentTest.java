@@ -6,11 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.cloudjit.tracer.test.Desktop;
+import dev.cloudjit.tracer.test.Folders;
 import dev.cloudjit.tracer.test.Hostile;
 import dev.cloudjit.tracer.test.OtherAgent;
 import dev.cloudjit.tracer.test.Sample;
 import dev.cloudjit.tracer.test.Storm;
 import java.io.BufferedReader;
+import java.io.File;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.file.Files;
@@ -22,6 +24,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.jar.JarOutputStream;
 import java.util.jar.Manifest;
 import java.util.zip.ZipEntry;
+import java.util.zip.ZipOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -87,6 +90,33 @@ class AgentTest {
             assertFalse(trace.types.containsKey(type), type);
         }
         assertTrue(trace.types.size() < 40, trace.types.keySet()::toString);
+    }
+
+    @Test
+    void foldersThatAreListedAreRecorded() throws Exception {
+        Path archive = zip("own.jar", "data/a.txt", "data/deep/b.txt", "else/c.txt");
+        Path other = zip("other.zip", "foreign/d.txt");
+        List<String> plain = command(null, Folders.class, other.toString());
+        List<String> traced = command("out=" + out, Folders.class, other.toString());
+        for (List<String> c : List.of(plain, traced)) {
+            c.set(c.indexOf("-cp") + 1, PROGRAMS + File.pathSeparator + archive);
+        }
+        assertEquals(run(plain), run(traced));
+        Trace trace = trace();
+        assertTrue(trace.resources.containsAll(List.of("{\"glob\":\"data\"}", "{\"glob\":\"data/deep\"}")), trace.resources::toString);
+        for (String none : List.of("foreign", "else")) {
+            assertFalse(trace.resources.contains("{\"glob\":\"" + none + "\"}"), none);
+        }
+    }
+
+    private Path zip(String name, String... files) throws IOException {
+        Path zip = out.resolve(name);
+        try (var stream = new ZipOutputStream(Files.newOutputStream(zip))) {
+            for (String file : files) {
+                stream.putNextEntry(new ZipEntry(file));
+            }
+        }
+        return zip;
     }
 
     @Test

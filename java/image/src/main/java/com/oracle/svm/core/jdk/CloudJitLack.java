@@ -11,6 +11,7 @@ import java.net.URL;
 import java.net.URLStreamHandler;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.Locale;
 import org.graalvm.nativeimage.ImageInfo;
 import org.graalvm.nativeimage.ProcessProperties;
 
@@ -48,6 +49,13 @@ public final class CloudJitLack {
      */
     private static boolean expected(String what) {
         return what != null && (what.contains("$$FastClassByGuice$$") || what.contains("$$DefineAccessByGuice$$"));
+    }
+
+    /** Called where words or lines of a text are asked for: Thai alone has rules of its own, and a dictionary, which no binary has. */
+    public static void breaks(Locale locale) {
+        if (locale.getLanguage().equals("th")) {
+            report("unsupported", "java.text.BreakIterator of " + locale.toLanguageTag());
+        }
     }
 
     private static void report(String kind, String what) {

@@ -1,0 +1,102 @@
+package microvm
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/assets"
+	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
+	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/process"
+	"github.com/cloudjit/cloudjit/internal/worker/workertest"
+)
+
+func TestMain(m *testing.M) {
+	if isStandIn() {
+		standInMain()
+	}
+	workertest.Main()
+	os.Exit(m.Run())
+}
+
+// guest makes the guest that all tests boot, in the cache.
+func testGuest(t testing.TB) Guest {
+	t.Helper()
+	cache := config.CacheDir()
+	agent, err := assets.Install(filepath.Join(cache, "assets"), assets.Agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	dir, err := toolchain.BuildGuest(ctx, toolchain.GuestOptions{Cache: cache, Agent: agent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Guest{Kernel: filepath.Join(dir, toolchain.GuestKernel), Init: filepath.Join(dir, toolchain.GuestInit)}
+}
+
+func newDriver(t testing.TB) *Driver {
+	t.Helper()
+	return newDriverWith(t, process.Options{})
+}
+
+func newDriverWith(t testing.TB, o process.Options) *Driver {
+	t.Helper()
+	o.Dir = filepath.Join(t.TempDir(), "process")
+	inner, err := process.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := New(Options{Guest: testGuest(t), Images: filepath.Join(config.CacheDir(), "guest", "images"), Process: inner, Accel: "tcg"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// guestSpec runs this test binary as the program inside.
+func guestSpec(t testing.TB, g workertest.Guest) worker.Spec {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return worker.Spec{
+		Path: "/var/task/guest", Dir: "/var/task",
+		Env:       []string{workertest.Env + "=" + string(g), "WORKERTEST_TRACE=/trace", "PATH=/usr/bin:/bin"},
+		Mounts:    []worker.Mount{{Source: exe, Target: "/var/task/guest"}},
+		Folders:   []worker.Folder{{Target: "/trace", Keep: t.TempDir(), Names: []string{process.TraceFile}}},
+		RecordDir: "/trace",
+	}
+}
+
+// TestConformance runs what needs few guests; in an emulated processor each takes five seconds to boot, and the rest boots
+// some sixty.
+func TestConformance(t *testing.T) {
+	s := workertest.Suite{New: func(t testing.TB) worker.Driver { return newDriver(t) }, Spec: guestSpec, Slow: 6}
+	if os.Getenv("CLOUDJIT_MICROVM") != "full" {
+		s.Elsewhere = map[string]string{}
+		for _, name := range []string{"Burst", "Job", "Limits", "Pause", "Leaks"} {
+			s.Elsewhere[name] = "it boots many guests: make test-microvm"
+		}
+	}
+	s.Run(t)
+}
+
+func TestProbe(t *testing.T) {
+	d := newDriver(t)
+	defer d.Close()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), bootTime)
+	defer cancel()
+	hello, err := d.boot(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v after %v", hello, time.Since(began))
+}
