@@ -30,7 +30,8 @@ type Group struct {
 var Groups = []Group{
 	{"jdk", "jdk", "features.Jdk", "the JDK: language, reflection, handles, threads, texts, files, networks, security, management, desktop"},
 	{"formats", "formats", "features.Formats", "libraries that read and write data"},
-	{"tools", "tools", "features.Tools", "databases, templates, injection, security, networks"},
+	{"frameworks", "frameworks", "features.Frameworks", "databases, templates, scripts, injection, generated classes"},
+	{"tools", "tools", "features.Tools", "logs, collections, caches, security, networks, schedules"},
 }
 
 // Column is one way to run a function that is compared with plain HotSpot.

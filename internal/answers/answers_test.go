@@ -207,7 +207,10 @@ func TestAnswersInCI(t *testing.T) {
 		if g.Module != "jdk" {
 			continue
 		}
-		r := ask(t, filepath.Join(config.CacheDir(), "same-answers-ci"), g, func(c Column) bool { return !c.traced() })
+		builders, _ := toolchain.Find(toolchain.FindOptions{Cache: config.CacheDir()})
+		r := ask(t, filepath.Join(config.CacheDir(), "same-answers-ci"), g, func(c Column) bool {
+			return !c.traced() && (!c.Recording || len(builders) > 0) // the tracer records for a builder
+		})
 		for _, p := range Problems(r.Rows, r.Columns, false) {
 			t.Error(p)
 		}

@@ -82,7 +82,7 @@ func TestDeoptimizationOnPage(t *testing.T) {
 	if name := eval[string](b, `document.querySelector('dialog input[name=name]').value`); name != "orders" {
 		t.Errorf("the form calls it %q", name)
 	}
-	b.do("deploy", chromedp.Click(`dialog button.primary`, chromedp.ByQuery))
+	b.do("deploy", click(`dialog button.primary`))
 	b.shows("Ladder", "Active")
 	if status, body := p.call("POST", "/cloudjit/v1/functions/orders/optimize", map[string]string{"rung": "native"}); status != http.StatusAccepted {
 		t.Fatalf("optimize: got %d %s", status, body)
@@ -95,7 +95,7 @@ func TestDeoptimizationOnPage(t *testing.T) {
 	}
 	p.await("/cloudjit/v1/builds", `"running"`)
 	b.at("#/builds", "running")
-	b.do("open the log", chromedp.Click(`button[aria-label^="Log of the build"]`, chromedp.ByQuery), chromedp.WaitVisible(`dialog pre.log`, chromedp.ByQuery))
+	b.do("open the log", click(`button[aria-label^="Log of the build"]`), chromedp.WaitVisible(`dialog pre.log`, chromedp.ByQuery))
 	b.shows("[1/8] Initializing as a stand-in does")
 	if eval[bool](b, `document.body.innerText.includes('[8/8] Creating image')`) {
 		t.Error("the log was not seen while it was written")

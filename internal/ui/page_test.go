@@ -187,7 +187,7 @@ func (b *browser) do(what string, actions ...chromedp.Action) {
 	defer cancel()
 	if err := chromedp.Run(ctx, actions...); err != nil {
 		var html string
-		_ = chromedp.Run(b.ctx, chromedp.Evaluate(`document.body.innerText.slice(0, 3000)`, &html))
+		_ = chromedp.Run(b.ctx, chromedp.Evaluate(`document.body.innerText.slice(0, 3000).replace(/\s+/g, " ")`, &html))
 		b.t.Fatalf("%s: %v\n%s", what, err, html)
 	}
 }
@@ -204,6 +204,16 @@ func (b *browser) shows(texts ...string) {
 	for _, text := range texts {
 		b.do("wait for "+text, chromedp.Poll(`document.getElementById('app')?.innerText.toLowerCase().includes(`+quote(strings.ToLower(text))+`)`, nil, chromedp.WithPollingInterval(50*time.Millisecond)))
 	}
+}
+
+// click presses a button once it stands still: on a page that is still being filled, a press where the button was a
+// moment ago meets nothing.
+func click(button string) chromedp.Action {
+	still := `(() => {
+		const r = document.querySelector(` + quote(button) + `).getBoundingClientRect(), at = r.left + " " + r.top, same = window.stoodAt === at
+		window.stoodAt = at
+		return same })()`
+	return chromedp.Tasks{chromedp.WaitVisible(button, chromedp.ByQuery), chromedp.Poll(still, nil, chromedp.WithPollingInterval(100*time.Millisecond)), chromedp.Click(button, chromedp.ByQuery)}
 }
 
 // clearing empties a field as a user does: select all, delete.
@@ -385,7 +395,7 @@ func TestPage(t *testing.T) {
 			{"#/invocations", "handler-error", `[role=table] .rows button.plain`},
 		} {
 			b.at(x.hash, x.text)
-			b.do("open a dialog", chromedp.Click(x.button, chromedp.ByQuery), chromedp.WaitVisible(`dialog`, chromedp.ByQuery))
+			b.do("open a dialog", click(x.button), chromedp.WaitVisible(`dialog`, chromedp.ByQuery))
 			fits("a dialog of "+x.hash, 320)
 			if inside := eval[bool](b, `(() => { const r = document.querySelector('dialog').getBoundingClientRect(); return r.left >= 0 && r.right <= innerWidth })()`); !inside {
 				t.Errorf("the dialog of %s leaves the screen", x.hash)
@@ -410,11 +420,11 @@ func TestPage(t *testing.T) {
 		p.call("POST", functions+"/orders/invocations", json.RawMessage(`{"id":"comes-live","items":5}`))
 		b.do("search", chromedp.SendKeys(`input[aria-label="Search invocations"]`, "comes-live", chromedp.ByQuery))
 		b.do("one row", chromedp.Poll(`document.querySelectorAll('[role=table][aria-label=Invocations] .rows [role=row]').length === 1`, nil))
-		b.do("open it", chromedp.Click(`[role=table] .rows button.plain`, chromedp.ByQuery))
+		b.do("open it", click(`[role=table] .rows button.plain`))
 		b.shows("comes-live", "Run again", "END RequestId")
 		b.check("an invocation")
 		b.picture("invocation")
-		b.do("run again", chromedp.Click(`dialog button.primary`, chromedp.ByQuery), chromedp.WaitVisible(`dialog [role=status] pre`, chromedp.ByQuery))
+		b.do("run again", click(`dialog button.primary`), chromedp.WaitVisible(`dialog [role=status] pre`, chromedp.ByQuery))
 		b.do("close", chromedp.KeyEvent(kb.Escape), chromedp.WaitNotPresent(`dialog`, chromedp.ByQuery))
 	})
 	t.Run("waits for a recording", func(t *testing.T) { // of a function whose workers cannot start
@@ -426,26 +436,26 @@ func TestPage(t *testing.T) {
 		p.call("PUT", functions+"/broken/configuration", map[string]any{"Environment": map[string]any{"Variables": map[string]string{"JAVA_TOOL_OPTIONS": "-XX:+NoSuchOption"}}})
 		p.await(functions+"/broken/configuration", `"LastUpdateStatus":"Successful"`)
 		b.at("#/f/broken", "Optimize now")
-		b.do("optimize", chromedp.Click(`.title .tools button`, chromedp.ByQuery))
+		b.do("optimize", click(`.title .tools button`))
 		b.shows("Your request is stored", "waits for a recording", "invoke the function")
 		b.check("a request that waits")
 		p.call("DELETE", functions+"/broken", nil)
 	})
 	t.Run("redrive", func(t *testing.T) {
 		b.at("#/queue", "Redrive")
-		b.do("redrive", chromedp.Click(`button[aria-label^="Redrive"]`, chromedp.ByQuery))
+		b.do("redrive", click(`button[aria-label^="Redrive"]`))
 		b.shows("is queued again")
 	})
 	t.Run("leave a rung", func(t *testing.T) {
 		b.at("#/f/orders", "Leave this rung")
-		b.do("leave it", chromedp.Click(`.title .tools button:nth-child(2)`, chromedp.ByQuery))
+		b.do("leave it", click(`.title .tools button:nth-child(2)`))
 		b.shows("leaves its highest rung")
 		b.at("#/deoptimizations", "orders", "aot-cache")
 		b.check("deoptimizations")
 	})
 	t.Run("build log", func(t *testing.T) {
 		b.at("#/builds", "succeeded")
-		b.do("open it", chromedp.Click(`button[aria-label^="Log of the build"]`, chromedp.ByQuery), chromedp.WaitVisible(`dialog pre.log`, chromedp.ByQuery))
+		b.do("open it", click(`button[aria-label^="Log of the build"]`), chromedp.WaitVisible(`dialog pre.log`, chromedp.ByQuery))
 		b.check("a build's log")
 		b.do("close", chromedp.KeyEvent(kb.Escape), chromedp.WaitNotPresent(`dialog`, chromedp.ByQuery))
 	})
@@ -455,14 +465,14 @@ func TestPage(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.at("#/", "Deploy a JAR")
-		b.do("fill in", chromedp.Click(`.panel button.primary`, chromedp.ByQuery), chromedp.WaitVisible(`dialog`, chromedp.ByQuery),
+		b.do("fill in", click(`.panel button.primary`), chromedp.WaitVisible(`dialog`, chromedp.ByQuery),
 			chromedp.SetUploadFiles(`dialog input[type=file]`, []string{jar}, chromedp.ByQuery))
 		b.shows("keeps its settings") // the name is the file's
 		b.do("name", clearing(`dialog input[name=name]`), chromedp.SendKeys(`dialog input[name=name]`, "from-page", chromedp.ByQuery),
 			chromedp.WaitVisible(`dialog input[name=handler]`, chromedp.ByQuery), chromedp.SendKeys(`dialog input[name=handler]`, "shop.Orders", chromedp.ByQuery))
 		b.check("the form")
 		b.picture("deploy")
-		b.do("deploy", chromedp.Click(`dialog button.primary`, chromedp.ByQuery))
+		b.do("deploy", click(`dialog button.primary`))
 		b.shows("from-page", "Ladder", "Active")
 	})
 	t.Run("simulation", func(t *testing.T) {
@@ -579,7 +589,7 @@ func TestSignIn(t *testing.T) {
 	sign := func(secret string) {
 		b.do("sign in", chromedp.WaitEnabled(`form button.primary`, chromedp.ByQuery), clearing(`input[name=key]`), chromedp.SendKeys(`input[name=key]`, "AKIDEXAMPLE", chromedp.ByQuery),
 			clearing(`input[name=secret]`), chromedp.SendKeys(`input[name=secret]`, secret, chromedp.ByQuery),
-			chromedp.Click(`form button.primary`, chromedp.ByQuery))
+			click(`form button.primary`))
 	}
 	sign("wrong")
 	b.do("refused", chromedp.WaitVisible(`.signin [role=alert]`, chromedp.ByQuery))
@@ -588,7 +598,7 @@ func TestSignIn(t *testing.T) {
 	b.at("#/invocations", "Nothing has run") // a query is signed as well
 	b.do("search", chromedp.SendKeys(`input[type=search]`, "a b+c*ä~/=", chromedp.ByQuery))
 	b.shows("No invocation matches")
-	b.do("sign out", chromedp.Click(`.who button`, chromedp.ByQuery))
+	b.do("sign out", click(`.who button`))
 	b.shows("Access key ID")
 	if kept := eval[int](b, `localStorage.length + document.cookie.length + sessionStorage.length`); kept != 0 {
 		t.Errorf("%d things are kept after signing out", kept)

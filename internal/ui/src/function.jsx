@@ -15,7 +15,7 @@ export function Function({ name }) {
   const p = f.pipeline
   return <>
     <header class="title"><div><p class="crumb"><a href="#/">Functions</a></p><h1>{name}</h1></div>
-      <p class="facts"><Rung name={p?.rung} /> <State value={f.state.value} /> <span>{f.kind}</span> <span>{f.runtime}</span> {f.handler && <code>{f.handler}</code>} <span>{f.memoryMiB} MiB</span> <span>timeout {f.timeout}</span>
+      <p class="facts"><Rung name={p?.rung} /> <State value={f.state.value} /> <span>{f.kind}</span> <span>{f.runtime}</span> {f.handler && <code>{f.handler}</code>} <span>{f.memoryMiB} MiB</span> <span>timeout {f.timeout}</span> {rev?.driver && rev.driver !== 'process' && <span>virtual machines of {rev.driver}</span>}
         {f.urls.map((u) => <a href={u.path} target="_blank" rel="noreferrer">function URL</a>)}</p>
       <div class="tools"><button type="button" onClick={() => act('optimize', '{}')}>Optimize now</button><button type="button" onClick={() => act('deoptimize')}>Leave this rung</button></div>
     </header>
