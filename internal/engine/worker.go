@@ -169,6 +169,9 @@ func (e *Engine) keep(w WorkerID, rev RevisionID) {
 	v.Working-- // but for this one
 	keep := e.policy.Keep(e.now, v)
 	r.again = -keep.Again // not yet: it counts when the last worker is stopped for idleness
+	if wk.Served == 0 && r.recordings[wk.Recording].forced {
+		keep.Alive = max(keep.Alive, int64(wk.Recording.Span().Fresh))
+	}
 	if keep.Alive <= 0 {
 		e.expire(w)
 		return

@@ -127,7 +127,7 @@ var recordings = [RecordingCount]struct {
 	name string
 	// start is the factor by which a worker that records starts later.
 	start float64
-	// atEnd: the recording is there only when the worker has ended; span is when that is to be.
+	// atEnd: the recording is there only when the worker has ended; span is when that is to be, see Span.
 	atEnd bool
 	span  Span
 	// least is how many invocations recorders have to have answered together before it is of use.
@@ -138,17 +138,18 @@ var recordings = [RecordingCount]struct {
 	RecordingNone: {name: "none", start: 1},
 	// One invocation teaches a JVM's AOT cache as much as a thousand (docs/ladder.md).
 	RecordingClasses:  {name: "classes", start: 1.03, atEnd: true, span: Span{Fresh: 5 * time.Second, Idle: time.Second, Busy: 10 * time.Second}},
-	RecordingMetadata: {name: "metadata", start: 1.36},
+	RecordingMetadata: {name: "metadata", start: 1.36, span: Span{Fresh: 5 * time.Minute}},
 	// Counts have to show what is hot: a minute of traffic, and no fewer invocations than say whether a function computes.
 	RecordingProfile: {
 		name: "profile", start: 1, atEnd: true, span: Span{Fresh: 10 * time.Minute, Idle: time.Minute, Busy: time.Minute}, least: 64, kept: true,
 	},
 }
 
-// Span bounds the life of a worker whose recording is there only at its end.
+// Span bounds the life of a worker that records.
 type Span struct {
-	// It ends after it was idle for Fresh without having served, or for Idle after it has, or when it has served and was
-	// there for Busy.
+	// One whose recording is there only at its end ends after it was idle for Fresh without having served, or for Idle after
+	// it has, or when it has served and was there for Busy. One whose recording is there as it grows has only Fresh: so
+	// long at least it waits for an invocation where somebody waits for what it records.
 	Fresh, Idle, Busy time.Duration
 }
 
@@ -168,7 +169,7 @@ func (r Recording) Start() float64 { return recordings[r].start }
 // AtEnd reports whether the recording is there only when its worker has ended.
 func (r Recording) AtEnd() bool { return recordings[r].atEnd }
 
-// Span is how long a worker goes on that takes it, if the recording is there only at its end.
+// Span is how long a worker goes on that takes it.
 func (r Recording) Span() Span { return recordings[r].span }
 
 // Least is how many invocations the workers that took it must have answered together; 0: any number.

@@ -11,6 +11,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/policy"
+	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/fake"
 )
@@ -70,7 +71,14 @@ func TestABuildHasWhatWasTracedLast(t *testing.T) {
 
 // TestWishWithoutTraffic: an operator who waits for a binary of a function that nobody invokes now gets one that is made
 // from what the function was asked before. It is asked again where nothing gets out, and by nobody if nobody waits.
+// That holds as well where no idle worker is kept.
 func TestWishWithoutTraffic(t *testing.T) {
+	for _, kept := range []time.Duration{10 * time.Minute, 0} {
+		t.Run(kept.String(), func(t *testing.T) { wishWithoutTraffic(t, kept) })
+	}
+}
+
+func wishWithoutTraffic(t *testing.T, kept time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &builder{time: time.Second}
 		var mu sync.Mutex
@@ -97,7 +105,11 @@ func TestWishWithoutTraffic(t *testing.T) {
 				}
 			}
 			return p
-		}}, func(o *Options) { sampled20(o); o.Policy = &policy.Ladder{} })
+		}}, func(o *Options) {
+			sampled20(o)
+			o.Policy = &policy.Ladder{}
+			o.Defaults.KeepAlive = ptr(store.Duration(kept))
+		})
 		defer w.Close()
 		id := w.deploy(t, "hello", nil)
 		w.ask(t, id, "Once")
