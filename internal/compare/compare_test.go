@@ -215,3 +215,15 @@ func FuzzJudge(f *testing.F) {
 		}
 	})
 }
+
+// TestSafe: requests that change something are no questions to ask more often than a client did.
+func TestSafe(t *testing.T) {
+	for method, want := range map[string]bool{"GET": true, "HEAD": true, "OPTIONS": true, "POST": false, "PUT": false, "PATCH": false, "DELETE": false, "": false} {
+		if got := (&Sample{Request: &Request{Method: method}}).Safe(); got != want {
+			t.Errorf("%q: got %t", method, got)
+		}
+	}
+	if !(&Sample{Payload: []byte("{}")}).Safe() {
+		t.Error("of an invocation nothing is known: it is asked")
+	}
+}

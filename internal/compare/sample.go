@@ -96,6 +96,19 @@ func (s *Sample) Seal() {
 	s.Digest = hex.EncodeToString(h.Sum(nil))
 }
 
+// Safe reports whether the question should change nothing, so that it may be asked more often than a client did. Of a request its
+// method says that (RFC 9110, 9.2.1); of an invocation nothing is known.
+func (s *Sample) Safe() bool {
+	if s.Request == nil {
+		return true
+	}
+	switch s.Request.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	}
+	return false
+}
+
 // Size is that of the question and the answer, bytes, roughly.
 func (s *Sample) Size() int {
 	n := len(s.Payload) + len(s.FunctionARN) + len(s.TraceID) + len(s.ClientContext) + len(s.Identity)

@@ -149,6 +149,8 @@ const (
 	ReasonChecked
 	// ReasonDiffered: it answered otherwise.
 	ReasonDiffered
+	// ReasonRemembers: a snapshot answered otherwise because its worker had answered invocations.
+	ReasonRemembers
 	// ReasonBuildFailed: tried again after a back-off.
 	ReasonBuildFailed
 	// ReasonInputsFailed: not tried again before the recording changes.

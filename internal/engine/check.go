@@ -151,6 +151,8 @@ func (e *Engine) checkFailed(rev RevisionID, rung ladder.ID, ev Event) {
 		e.checkOver(a)
 	case ev.Failure == FailureDiffers:
 		e.differed(rev, rung, ev.Version)
+	case ev.Failure == FailureRemembers:
+		e.remembers(rev, rung)
 	case a.Phase == pipeline.PhaseReady: // it has come up before, and may again
 		e.endCheck(rev, rung, ReasonCheckFailed)
 		if ev.Failure == FailureMetadata || ev.Failure == FailureStale {
@@ -183,6 +185,19 @@ func (e *Engine) differed(rev RevisionID, rung ladder.ID, samples uint32) {
 	}
 	e.backOff(rev, rung, pipeline.EventDiffered, ReasonDiffered)
 	e.consider(rev)
+}
+
+// remembers makes a snapshot again, in another way: no fault is counted, and nothing waits.
+func (e *Engine) remembers(rev RevisionID, rung ladder.ID) {
+	a := &e.revisions[rev].rungs[rung]
+	if a.Phase == pipeline.PhaseReady {
+		a.Falls++
+	}
+	if e.move(rev, rung, pipeline.EventDiffered, ReasonRemembers, 0) {
+		a.wanted, a.why, a.NotBefore = true, ReasonRemembers, 0
+		e.consider(rev)
+		e.admit(rev, rung)
+	}
 }
 
 // barred reports whether an artifact would only be found to answer otherwise again, or its function needs what none

@@ -153,6 +153,9 @@ const (
 	FailureStale
 	// FailureDiffers is an artifact that answers otherwise than the first rung.
 	FailureDiffers
+	// FailureRemembers is a snapshot that answers otherwise than the first rung, of a worker that had answered invocations. It
+	// is made again, of a worker that has answered none.
+	FailureRemembers
 	// FailureStopped is a start that was ended because the engine asked for it (ActionStop).
 	FailureStopped
 	// FailureBuild is a build that may succeed when it is tried again (memory, time, tool).

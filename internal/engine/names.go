@@ -15,7 +15,7 @@ var actionNames = [actionKindCount]string{
 }
 
 var failureNames = [failureCount]string{
-	"none", "sandbox", "init", "slow", "metadata", "stale", "differs", "stopped", "build", "inputs", "cancelled", "never",
+	"none", "sandbox", "init", "slow", "metadata", "stale", "differs", "remembers", "stopped", "build", "inputs", "cancelled", "never",
 }
 
 // reasons are the name of each reason, stable, for logs and metrics, and a sentence for people.
@@ -53,6 +53,7 @@ var reasons = [reasonCount]struct{ name, text string }{
 	ReasonBuilt:           {"built", "the artifact is built"},
 	ReasonChecked:         {"checked", "a worker started with the new artifact"},
 	ReasonDiffered:        {"differed", "the artifact answered differently from the first rung"},
+	ReasonRemembers:       {"remembers", "the snapshot is made again of a worker that has answered nothing"},
 	ReasonBuildFailed:     {"build-failed", "the build failed and is tried again later"},
 	ReasonInputsFailed:    {"inputs-failed", "the build fails with this recording; it is tried again when that changes"},
 	ReasonCheckFailed:     {"check-failed", "no worker started with the new artifact"},

@@ -318,7 +318,7 @@ func (s *stage) do(a Action) string {
 	case ActionStart:
 		s.workers[a.Worker] = a
 		d := s.model[s.how(a)]
-		if f, ok := s.fails[a.Revision]; ok && (f <= FailureDiffers || f == FailureNever) && (a.Rung != ladder.First || f == FailureSandbox) {
+		if f, ok := s.fails[a.Revision]; ok && (f <= FailureRemembers || f == FailureNever) && (a.Rung != ladder.First || f == FailureSandbox) {
 			delete(s.fails, a.Revision)
 			s.later(d, Event{Kind: EventWorkerFailed, Worker: a.Worker, Failure: f, Version: s.samples[a.Revision]})
 		} else if s.hangs[a.Revision] && a.At > 0 {

@@ -368,7 +368,7 @@ func (s *shell) act(draining bool) bool {
 		}
 		delete(s.workers, id)
 		s.step(Event{Kind: EventWorkerFailed, Worker: id, Failure: rapid.SampledFrom([]Failure{
-			FailureSandbox, FailureInit, FailureSlow, FailureMetadata, FailureStale, FailureDiffers,
+			FailureSandbox, FailureInit, FailureSlow, FailureMetadata, FailureStale, FailureDiffers, FailureRemembers,
 		}).Draw(t, "failure"), Version: uint32(rapid.IntRange(0, 2).Draw(t, "samples")), Cost: ladder.Cost{Wall: time.Second}})
 	case "crash":
 		id, ok := pick(s, s.workers, func(_ WorkerID, w *testWorker) bool { return w.ready && !w.stopped })

@@ -180,6 +180,9 @@ func (n *Node) request(ctx context.Context, rev *revision, rung ladder.ID, versi
 	if req.Rung.Artifact == ladder.ArtifactSnapshot {
 		req.Exercise = func(ctx context.Context, w worker.Worker) error {
 			answered, err := n.exercise(ctx, rev, w)
+			n.mu.Lock()
+			rev.artifacts[rung].answered = answered
+			n.mu.Unlock()
 			if err == nil && req.Log != nil {
 				fmt.Fprintf(req.Log, "The worker answered %d invocations before it was saved.\n", answered)
 			}

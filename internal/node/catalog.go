@@ -75,9 +75,11 @@ type revision struct {
 type built struct {
 	dir    string // on this host; empty: there is none
 	key    aot.Key
-	digest string             // see aot.Movable; empty: it does not move
-	failed aot.Key            // the last build that must fail again
-	cancel context.CancelFunc // of the build that runs
+	digest string  // see aot.Movable; empty: it does not move
+	failed aot.Key // the last build that must fail again
+	// answered is how many invocations the worker answered that was saved last.
+	answered int
+	cancel   context.CancelFunc // of the build that runs
 	// trigger is why it was promoted last; reason and since are those of its last move.
 	trigger, reason string
 	since           time.Time

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -51,6 +52,18 @@ func (r *revision) check(rung function.Rung) *store.Check {
 	r.sampler.mu.Lock()
 	defer r.sampler.mu.Unlock()
 	return r.sampler.checked[rung]
+}
+
+// fresh reports whether only a worker that has answered nothing may be saved.
+func (r *revision) fresh() bool {
+	r.sampler.mu.Lock()
+	defer r.sampler.mu.Unlock()
+	for _, c := range r.sampler.checked {
+		if c.Fresh {
+			return true
+		}
+	}
+	return false
 }
 
 // compared compares answers of a new artifact with those of the first rung, and says whether it may serve.
@@ -104,6 +117,7 @@ type check struct {
 // run asks the first rung, the artifact, and the first rung again; if something differs, both once more.
 func (c *check) run(ctx context.Context) engine.Failure {
 	before := c.w.rev.check(c.w.row.Name)
+	c.record.Fresh = before != nil && before.Fresh
 	samples := c.n.collectSamples(c.w.rev)
 	c.version = c.w.rev.sampler.asks(samples)
 	c.record.Samples = len(samples)
@@ -153,12 +167,24 @@ func (c *check) run(ctx context.Context) engine.Failure {
 	switch {
 	case c.record.Difference != nil:
 		c.record.Result = store.CheckDiffers
+		if c.remembers() {
+			c.record.Fresh = true
+			return engine.FailureRemembers
+		}
 		return engine.FailureDiffers
 	case c.record.Compared == 0:
 		return c.again(before)
 	}
 	c.record.Result = store.CheckSame
 	return engine.FailureNone
+}
+
+// remembers reports whether it may be what the worker answered before it was saved that shows in the answers of its copies, as
+// the entries that it added to a list. Another one is saved that has answered nothing.
+func (c *check) remembers() bool {
+	c.n.mu.Lock()
+	defer c.n.mu.Unlock()
+	return c.w.row.Artifact == ladder.ArtifactSnapshot && c.w.rev.artifacts[c.w.rung].answered > 0
 }
 
 // again keeps an artifact from serving that differed before, where nothing says that it does not any more.
@@ -325,13 +351,14 @@ func (c *check) ask(ctx context.Context, r *run, asked []compare.Asked, limit ti
 }
 
 // exercise lets a worker that will be saved answer what the function was asked, as often as its policy says, and returns how often
-// that was. All that is kept is asked once if it may be so many, and then again in turn, but not for long.
+// that was. All that is kept is asked once if it may be so many, and then again in turn, but not for long. It is not asked
+// what changes something: that would be in every copy.
 func (n *Node) exercise(ctx context.Context, rev *revision, w worker.Worker) (answered int, err error) {
 	most, err := n.snapshotAfter(rev)
-	if err != nil || most == 0 {
+	if err != nil || most == 0 || rev.fresh() {
 		return 0, err
 	}
-	samples := n.gatherSamples(ctx, rev, most)
+	samples := slices.DeleteFunc(n.gatherSamples(ctx, rev, most), func(s *compare.Sample) bool { return !s.Safe() })
 	if len(samples) == 0 {
 		return 0, ctx.Err()
 	}

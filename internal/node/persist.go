@@ -76,10 +76,13 @@ func (n *Node) moved(rev *revision, a *engine.Action) *store.Transition {
 	if why := rev.missing.Load(); why != nil && (a.Cause == pipeline.EventDeoptimized || a.Reason == engine.ReasonNever) {
 		reason = *why
 	}
-	if a.Rung != ladder.First && (a.Reason == engine.ReasonChecked || a.Reason == engine.ReasonDiffered) {
+	if a.Rung != ladder.First && (a.Reason == engine.ReasonChecked || a.Reason == engine.ReasonDiffered || a.Reason == engine.ReasonRemembers) {
 		if c := rev.check(rev.ladder.Rungs[a.Rung].Name); c != nil && c.Reason != "" {
-			if reason = c.Reason; a.Reason == engine.ReasonChecked {
+			switch reason = c.Reason; a.Reason {
+			case engine.ReasonChecked:
 				reason = a.Reason.Text() + "; " + c.Reason
+			case engine.ReasonRemembers:
+				reason += "; " + a.Reason.Text()
 			}
 		}
 	}

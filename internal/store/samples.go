@@ -66,6 +66,8 @@ type Check struct {
 	// Samples were there, of which the user gave Own.
 	Samples int `json:"samples"`
 	Own     int `json:"own,omitempty"`
+	// Fresh: snapshots are of a worker that has answered nothing, since one that had answered something remembered it.
+	Fresh bool `json:"fresh,omitempty"`
 	compare.Verdict
 	// Wall, CPU (user and system, of all sandboxes) and PeakRSS (bytes, of the largest) are what it took.
 	Wall    time.Duration `json:"wall"`
