@@ -246,6 +246,9 @@ func (e *Engine) room() {
 		needs := e.needs(r)
 		if needs && !e.start(rev) {
 			if r.queue.n+r.retries.n > 0 {
+				if e.memoryShort {
+					e.evictAhead()
+				}
 				return
 			}
 			if passed == noRevision {
@@ -259,6 +262,35 @@ func (e *Engine) room() {
 		e.unstarve(rev)
 		if needs && e.needs(r) {
 			e.starve(rev)
+		}
+	}
+}
+
+// ahead is for how many revisions that wait for memory idle workers are evicted at the same time.
+const ahead = 16
+
+// evictAhead makes room for more than the first of those that wait for memory: a worker takes a while to end, and
+// one after the other would keep the last of them waiting that long for each. Only for those that have no worker and
+// are to get none by themselves: others may find one free before it is there.
+func (e *Engine) evictAhead() {
+	all := int32(0)
+	id := e.starved.head
+	for n := 0; n < ahead && id != noRevision; n++ {
+		r := &e.revisions[id]
+		id = r.starvedNx
+		if !e.bare(r) || !e.short(r) {
+			continue
+		}
+		mib := r.mib(e.place(r))
+		if all += mib; all <= 0 || !e.pool.FitsEvicting(all, pool.ClaimAll) {
+			return
+		}
+		for !e.pool.FitsSoon(all) {
+			w := e.pool.Evict(pool.ClaimAll)
+			if w == pool.None {
+				return
+			}
+			e.stop(w, ReasonEvicted)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import jdk.vm.ci.runtime.JVMCI;
 
 /**
  * {@code java ... dev.cloudjit.image.Linker OUT CLASSPATH}: links every class of a class path, and writes for
- * each that cannot be linked a {@linkplain StandIn stand-in} below the folder OUT.
+ * each that cannot be linked a {@linkplain StandIn stand-in} below the folder OUT, and what {@link AsOnHotSpot} changes.
  *
  * <p>Such classes are common: a library's class for another, optional library, whose verification
  * needs a type that is not there. On HotSpot the first use of one throws NoClassDefFoundError,
@@ -41,17 +41,17 @@ public final class Linker {
         }
         Path out = Path.of(args[0]);
         int written = 0;
-        for (var e : unlinkable(List.of(args[1].split(":"))).entrySet()) {
+        for (var e : others(List.of(args[1].split(":"))).entrySet()) {
             Path file = out.resolve(e.getKey().replace('.', '/') + ".class");
             Files.createDirectories(file.getParent());
             Files.write(file, e.getValue());
             written++;
         }
-        System.out.println("linker: " + written + " stand-ins");
+        System.out.println("linker: " + written + " classes");
     }
 
-    /** Returns the stand-ins of the classes that cannot be linked, by name. */
-    private static TreeMap<String, byte[]> unlinkable(List<String> classPath) throws IOException {
+    /** Returns the classes that take the place of the application's own, by name. */
+    private static TreeMap<String, byte[]> others(List<String> classPath) throws IOException {
         List<URL> urls = new ArrayList<>();
         TreeSet<String> names = new TreeSet<>();
         for (String entry : classPath) {
@@ -70,6 +70,13 @@ public final class Linker {
         try (URLClassLoader loader = new URLClassLoader(urls.toArray(URL[]::new), ClassLoader.getPlatformClassLoader())) {
             for (String name : names) {
                 LinkageError error = link(name, loader, types);
+                if (error == null && AsOnHotSpot.concerns(name)) {
+                    byte[] changed = changed(name, loader);
+                    if (changed != null) {
+                        found.put(name, changed);
+                        System.out.println("linker: " + name + " goes on as on HotSpot");
+                    }
+                }
                 if (error != null && !needsBuilder(error)) {
                     byte[] standIn = standIn(name, loader, error);
                     if (standIn != null) {
@@ -115,6 +122,14 @@ public final class Linker {
         // Through the loader, which picks the right one of a multi-release archive.
         try (InputStream in = loader.getResourceAsStream(name.replace('.', '/') + ".class")) {
             return in == null ? null : StandIn.of(in.readAllBytes(), error);
+        } catch (IllegalArgumentException e) {
+            return null; // a class file that the JDK's parser refuses
+        }
+    }
+
+    private static byte[] changed(String name, URLClassLoader loader) throws IOException {
+        try (InputStream in = loader.getResourceAsStream(name.replace('.', '/') + ".class")) {
+            return in == null ? null : AsOnHotSpot.of(name, in.readAllBytes());
         } catch (IllegalArgumentException e) {
             return null; // a class file that the JDK's parser refuses
         }

@@ -70,6 +70,11 @@ class LinkerTest {
                             }
                         }
                         """);
+        compile(sources);
+        Files.delete(classes.resolve("optional/Stream.class"));
+    }
+
+    private void compile(Map<String, String> sources) throws IOException {
         List<String> args = new ArrayList<>(List.of("-d", classes.toString()));
         for (var e : sources.entrySet()) {
             Path file = dir.resolve("src").resolve(e.getKey());
@@ -78,7 +83,6 @@ class LinkerTest {
             args.add(file.toString());
         }
         assertEquals(0, ToolProvider.getSystemJavaCompiler().run(null, null, null, args.toArray(String[]::new)));
-        Files.delete(classes.resolve("optional/Stream.class"));
     }
 
     private String java(String... args) throws IOException, InterruptedException {
@@ -99,7 +103,7 @@ class LinkerTest {
     @Test
     void onlyWhatCannotBeLinkedIsReplaced() throws Exception {
         String output = link(classes + ":" + dir.resolve("missing.jar"));
-        assertTrue(output.contains("linker: 1 stand-ins"), output);
+        assertTrue(output.contains("linker: 1 classes"), output);
         try (Stream<Path> files = Files.walk(out)) {
             assertEquals(List.of("library/Adapter.class"), files.filter(Files::isRegularFile).map(f -> out.relativize(f).toString()).toList());
         }
@@ -113,6 +117,35 @@ class LinkerTest {
         link(classes.toString());
         assertEquals(before, java("-cp", out + File.pathSeparator + classes, "app.App"));
         // Nothing is left that needs verification.
-        assertTrue(link(out.toString()).contains("linker: 0 stand-ins"));
+        assertTrue(link(out.toString()).contains("linker: 0 classes"));
+    }
+
+    /** A library that refuses in a binary what it does on HotSpot goes on, and still takes what was made before. */
+    @Test
+    void springGeneratesClassesAsOnHotSpot() throws Exception {
+        compile(Map.of(
+                "org/springframework/cglib/core/AbstractClassGenerator.java", """
+                        package org.springframework.cglib.core;
+                        public class AbstractClassGenerator {
+                            private static final boolean inNativeImage = System.getProperty("java.version") != null;
+                            public static String generate(boolean there) {
+                                if (there) { return "there"; }
+                                if (inNativeImage) { throw new UnsupportedOperationException("in a binary"); }
+                                return "generated";
+                            }
+                            public static boolean other() { return inNativeImage; }
+                        }
+                        """,
+                "app/Generates.java", """
+                        package app;
+                        import org.springframework.cglib.core.AbstractClassGenerator;
+                        public class Generates {
+                            public static void main(String[] a) {
+                                System.out.println(AbstractClassGenerator.generate(true) + AbstractClassGenerator.generate(false) + AbstractClassGenerator.other());
+                            }
+                        }
+                        """));
+        assertTrue(link(classes.toString()).contains("AbstractClassGenerator goes on as on HotSpot"));
+        assertEquals("theregeneratedtrue", java("-cp", out + File.pathSeparator + classes, "app.Generates").strip());
     }
 }
