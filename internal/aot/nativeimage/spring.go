@@ -168,12 +168,13 @@ type springProgram struct {
 	env []string
 }
 
-// springDirs are the folders of what Spring generates.
-type springDirs struct{ sources, resources, classes string }
+// springDirs are the folders of what Spring generates, and the one that they are in. Spring deletes those that are there first, which
+// cannot be done with a folder that a sandbox shows by itself.
+type springDirs struct{ all, sources, resources, classes string }
 
 func (j *job) springDirs() springDirs {
 	dir := filepath.Join(j.scratch.Dir, "spring")
-	return springDirs{filepath.Join(dir, "sources"), filepath.Join(dir, "resources"), filepath.Join(dir, "classes")}
+	return springDirs{dir, filepath.Join(dir, "sources"), filepath.Join(dir, "resources"), filepath.Join(dir, "classes")}
 }
 
 // processSpring runs Spring Boot's ahead-of-time processing as its build plugins do: the context is
@@ -184,19 +185,22 @@ func (j *job) processSpring(ctx context.Context, folder metadataFolder, app []st
 	j.req.Progress("spring-aot")
 	dirs := j.springDirs()
 	sources, resources, classes := dirs.sources, dirs.resources, dirs.classes
-	for _, d := range []string{sources, resources, classes} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, ending{}, fmt.Errorf("process Spring application: %w", err)
-		}
+	if err := os.MkdirAll(dirs.all, 0o755); err != nil {
+		return nil, ending{}, fmt.Errorf("process Spring application: %w", err)
 	}
 	e, err := j.run(ctx, command{
 		path: filepath.Join(j.b.opts.JDK, "bin", "java"),
 		args: slices.Concat(j.jvmOptions(), []string{"-Dspring.aot.processing=true", "-cp", strings.Join(p.classPath, ":"), springProcessor,
 			p.main, sources, resources, classes, "cloudjit", string(j.req.Revision.Function)}, p.args),
-		env: append(slices.Clone(p.env), j.env()...), out: []worker.Folder{tree(sources), tree(resources), tree(classes)},
+		env: append(slices.Clone(p.env), j.env()...), out: []worker.Folder{tree(dirs.all)},
 	})
 	if err != nil || !e.ok() {
 		return nil, e, err
+	}
+	for _, d := range []string{sources, resources, classes} { // of which nothing was generated, too
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, e, fmt.Errorf("process Spring application: %w", err)
+		}
 	}
 	if err := j.compile(ctx, p.classPath, sources, classes); err != nil {
 		return nil, e, err

@@ -68,6 +68,11 @@ public final class Main {
                 api.failInit(Fault.kind(fault), utf8(Fault.document(fault)));
                 return 1;
             }
+            try {
+                Runtime.getRuntime().addShutdownHook(new End(api));
+            } catch (IllegalStateException e) {
+                return 1; // it was told to end before it was there
+            }
             Main main = new Main(api, handler, flushTrace);
             Invocation invocation = api.next();
             while (invocation != null) {

@@ -9,6 +9,7 @@ import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * The Lambda Runtime API of one endpoint. Not thread-safe: a worker runs one invocation at a time.
@@ -27,10 +28,13 @@ public final class RuntimeApi {
     private final byte[] next;
 
     private final Body empty = new Body();
-    private Socket socket;
+    private volatile Socket socket;
     private OutputStream out;
     private HttpResponse.Input in;
     private boolean used;
+    /** The next event is waited for. */
+    private volatile boolean waiting;
+    private volatile boolean ending;
 
     /** The endpoint is "host:port"; nothing is sent yet. */
     public RuntimeApi(String endpoint) {
@@ -81,7 +85,7 @@ public final class RuntimeApi {
                 answer.send(head, next, out);
                 taken = read().keepAlive;
                 if (taken) {
-                    return invocation(read());
+                    return invocation(await());
                 }
                 return next();
             } catch (IOException e) {
@@ -170,7 +174,7 @@ public final class RuntimeApi {
             used = true;
             try {
                 (body == null ? empty : body).send(head, NOTHING, out);
-                return read();
+                return head == next ? await() : read();
             } catch (IOException e) {
                 close();
                 // On a fresh connection a failure is real; on a kept one it may be the other side's idle timeout.
@@ -178,6 +182,41 @@ public final class RuntimeApi {
                     throw e;
                 }
             }
+        }
+    }
+
+    /**
+     * Called on another thread while the JVM ends. That waits three tenths of a second for threads in native code
+     * (VM_Exit::wait_for_threads_in_native_to_block), such as one that reads from a socket: the one that waits for an event does so no more.
+     */
+    public void end() {
+        ending = true;
+        Socket s = socket;
+        if (waiting && s != null) {
+            try {
+                s.close();
+            } catch (IOException e) {
+                // It ends a little later.
+            }
+        }
+    }
+
+    /** Reads the next event; does not return when the JVM ends. */
+    private HttpResponse await() throws IOException {
+        waiting = true;
+        try {
+            if (!ending) {
+                return read();
+            }
+        } catch (IOException e) {
+            if (!ending) {
+                throw e;
+            }
+        } finally {
+            waiting = false;
+        }
+        while (true) {
+            LockSupport.park();
         }
     }
 

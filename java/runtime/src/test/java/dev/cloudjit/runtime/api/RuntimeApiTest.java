@@ -61,6 +61,32 @@ class RuntimeApiTest {
         assertArrayEquals(payload, new Invocation(new HttpResponse(new HttpResponse.Input(trickle(all.toByteArray())))).payload);
     }
 
+    /** A JVM that ends waits for threads that read from sockets: this one does not read any more, and fails nothing. */
+    @Test
+    void waitsForNothingWhenTheJvmEnds() throws Exception {
+        try (ServerSocket server = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            RuntimeApi api = new RuntimeApi("127.0.0.1:" + server.getLocalPort());
+            List<Object> ended = new ArrayList<>();
+            Thread waits = new Thread(() -> {
+                try {
+                    ended.add(api.next());
+                } catch (Throwable t) {
+                    ended.add(t);
+                }
+            });
+            waits.setDaemon(true);
+            waits.start();
+            try (Socket platform = server.accept()) {
+                assertTrue(platform.getInputStream().read() == 'G');
+                api.end();
+                while (waits.getState() != Thread.State.WAITING) {
+                    assertTrue(waits.isAlive(), () -> "it ended with " + ended);
+                    Thread.sleep(5);
+                }
+            }
+        }
+    }
+
     @Test
     void refusesWhatIsNotHttp() {
         for (String bad : new String[] {
