@@ -670,6 +670,16 @@ func TestSpringHandlerIsProcessed(t *testing.T) {
 	if names, log := build(); slices.Contains(names, "resources") || !strings.Contains(log, "it is compiled without") {
 		t.Errorf("class path %q, log:\n%s", names, log)
 	}
+	// What does not start once it was processed, and does without, fails before the image is made.
+	req.Revision.Environment = map[string]string{"SPRING_FAILS_PROCESSED": "1"}
+	_, err := f.Build(t.Context(), req)
+	var failed *aot.Error
+	if !errors.As(err, &failed) || failed.Class != aot.ClassUser || !strings.Contains(failed.Reason, "a.Broken: another context") {
+		t.Errorf("got %v", err)
+	}
+	// What starts neither way here may do so in service.
+	req.Revision.Environment["HANDLER_FAILS"] = "1"
+	build()
 }
 
 func TestHandlerMetadataFollowsTypes(t *testing.T) {

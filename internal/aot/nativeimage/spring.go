@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -81,6 +82,7 @@ public final class Main implements ApplicationListener<ApplicationStartingEvent>
         sources = Path.of(args[1]);
         try {
             Class.forName(args[0]).getConstructor().newInstance();
+            System.exit(0); // threads of the application's would go on
         } catch (Throwable t) {
             for (Throwable cause = t; cause != null; cause = cause.getCause()) {
                 if (cause.getClass().getName().equals("org.springframework.boot.SpringApplication$AbandonedRunException")) {
@@ -141,7 +143,7 @@ func (j *job) springHandlerAOT(ctx context.Context, folder metadataFolder, app [
 	class, _ := splitHandler(j.req.Revision.Handler)
 	made, e, err := j.processSpring(ctx, folder, app, springProgram{
 		classPath: append([]string{classes}, app...), main: RuntimeMain, args: []string{class, j.springDirs().sources},
-		env: append(environment(j.req.Revision.Environment), "_HANDLER="+j.req.Revision.Handler),
+		env: append(environment(j.req.Revision.Environment), "_HANDLER="+j.req.Revision.Handler), handler: true,
 	})
 	if err == nil && !e.ok() {
 		fmt.Fprintf(j.log, "cloudjit: Spring's ahead-of-time processing of the handler did not succeed (exit code %d); it is compiled without\n", e.code)
@@ -166,6 +168,8 @@ type springProgram struct {
 	args []string
 	// env is the application's own, which decides on profiles and conditions.
 	env []string
+	// handler: main makes a handler, and ends. It is rehearsed to that end.
+	handler bool
 }
 
 // springDirs are the folders of what Spring generates, and the one that they are in. Spring deletes those that are there first, which
@@ -274,21 +278,50 @@ func (j *job) rehearseSpring(ctx context.Context, folder metadataFolder, p sprin
 	j.req.Progress("rehearsal")
 	limited, cancel := context.WithTimeout(ctx, rehearsalTime)
 	defer cancel()
-	shown := metadata.Of()
+	processed := []string{"-Dspring.aot.enabled=true"}
+	if !p.handler {
+		processed = append(processed, "-Dspring.context.exit=onRefresh")
+	}
+	shown, came := metadata.Of(), false
 	for i, as := range [][]string{{"-Dorg.graalvm.nativeimage.imagecode=agent"}, nil} {
-		set, ok, err := j.rehearse(limited, fmt.Sprintf("trace-%d", i), p.env, slices.Concat(as,
-			[]string{"-Dspring.aot.enabled=true", "-Dspring.context.exit=onRefresh", "-cp", strings.Join(p.classPath, ":"), p.main}, p.args))
+		set, ok, err := j.rehearse(limited, fmt.Sprintf("trace-%d", i), p.env, slices.Concat(as, processed, []string{"-cp", strings.Join(p.classPath, ":"), p.main}, p.args))
 		if err := errors.Join(ctx.Err(), err); err != nil {
 			return err
 		}
 		shown = metadata.Merge(shown, set)
-		if ok {
+		if came = ok; ok {
 			break
+		}
+	}
+	if p.handler && !came {
+		if err := j.unfitForProcessing(limited, p); err != nil {
+			return err
 		}
 	}
 	fmt.Fprintf(j.log, "cloudjit: the rehearsal showed %d elements\n", shown.Len())
 	return j.addSet(folder, "rehearsed", shown.ForImage())
 }
+
+// unfitForProcessing is an error if a handler, which did not come up with what Spring had processed ahead of time, comes up without:
+// a binary could only fail as it did, after minutes. That of aws-serverless-java-container expects a context of
+// another class, for one.
+func (j *job) unfitForProcessing(ctx context.Context, p springProgram) error {
+	why := "it fails"
+	if causes := cause.FindAllStringSubmatch(j.log.tail(), -1); causes != nil {
+		why = causes[len(causes)-1][1]
+	}
+	_, ok, err := j.rehearse(ctx, "trace-unprocessed", p.env, slices.Concat([]string{"-cp", strings.Join(p.classPath, ":"), p.main}, p.args))
+	if err != nil || !ok {
+		return err // as here, where nothing gets out, it may come up in service
+	}
+	return &aot.Error{
+		Class: aot.ClassUser, Reason: "the handler does not start with what Spring processes ahead of time, which a binary needs: " + shorten(why),
+		Hint: "the rungs below serve; a library may have a handler of its own for native images",
+	}
+}
+
+// cause matches the reasons in a JVM's stack traces.
+var cause = regexp.MustCompile(`(?m)^(?:Caused by|Exception in thread "[^"]*"): ?(.*)$`)
 
 // rehearse runs an application with the tracer, which writes into a new folder of the scratch folder, and
 // returns what it recorded and whether the application ended well. What went wrong with the
