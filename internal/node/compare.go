@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -201,8 +202,25 @@ func (c *check) failed(failure engine.Failure, err error) engine.Failure {
 	c.record.Result = store.CheckFailed
 	if err != nil {
 		c.record.Reason = "the check did not finish: " + shorten(err.Error())
+		var start *worker.StartError
+		if errors.As(err, &start) && start.Exit != nil {
+			if line := lastLine(start.Exit.Stderr); line != "" {
+				c.record.Reason += ": " + shorten(line)
+			}
+		}
 	}
 	return failure
+}
+
+// lastLine is what a runtime said last, without the frames of its stack trace, and without how many of them are left out.
+func lastLine(said string) (last string) {
+	for line := range strings.Lines(said) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "at ") && !strings.HasPrefix(line, "...") {
+			last = line
+		}
+	}
+	return last
 }
 
 // text says what came of it.
