@@ -130,11 +130,17 @@ func differs(feature string, c Column, answers string) Cell {
 func documented(feature string, c Column) *Difference {
 	for i := range Known {
 		d := &Known[i]
-		if ok, err := path.Match(d.Feature, feature); err == nil && ok && d.Rung == c.Rung {
+		if d.concerns(feature, c) {
 			return d
 		}
 	}
 	return nil
+}
+
+// concerns reports whether the entry is about a feature in a column.
+func (d *Difference) concerns(feature string, c Column) bool {
+	ok, err := path.Match(d.Feature, feature)
+	return err == nil && ok && d.Rung == c.Rung && (!d.Untraced || c.Untraced)
 }
 
 // quoted is the answer for a table's cell, cut short.
@@ -187,9 +193,7 @@ func Problems(rows []Row, columns []Column, complete bool) []string {
 				problems = append(problems, fmt.Sprintf("%s %s on %s: %s", row.Group, row.Feature, columns[i], cell.Differs))
 			case Documented:
 				for k := range Known {
-					if ok, _ := path.Match(Known[k].Feature, row.Feature); ok && Known[k].Rung == columns[i].Rung {
-						met[k] = true
-					}
+					met[k] = met[k] || Known[k].concerns(row.Feature, columns[i])
 				}
 			}
 		}

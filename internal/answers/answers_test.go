@@ -24,7 +24,7 @@ var native, untraced = Column{Rung: ladder.Native}, Column{Rung: ladder.Native, 
 func TestJudge(t *testing.T) {
 	known := Known
 	defer func() { Known = known }()
-	Known = []Difference{{"text/*", ladder.Native, "no such texts"}}
+	Known = []Difference{{Feature: "text/*", Rung: ladder.Native, Why: "no such texts"}, {Feature: "new/*", Rung: ladder.Native, Untraced: true, Why: "not seen"}}
 	for _, tt := range []struct {
 		feature   string
 		column    Column
@@ -37,6 +37,8 @@ func TestJudge(t *testing.T) {
 		{"a/b", native, Answer{Text: "x"}, Answer{Text: "y"}, Silent, `"y", not "x"`},
 		{"a/b", native, Answer{Text: "x"}, Answer{Text: "Runtime.ExitError", Failed: true}, Silent, `error Runtime.ExitError, not "x"`},
 		{"text/b", native, Answer{Text: "x"}, Answer{Text: "y"}, Documented, "no such texts"},
+		{"new/b", untraced, Answer{Text: "x"}, Answer{Text: "y"}, Documented, "not seen"},
+		{"new/b", native, Answer{Text: "x"}, Answer{Text: "y"}, Silent, `"y", not "x"`},
 		{"text/b", Column{Rung: ladder.AOTCache}, Answer{Text: "x"}, Answer{Text: "y"}, Silent, `"y", not "x"`},
 	} {
 		if got := Judge(tt.feature, tt.column, tt.want, tt.got); got.Verdict != tt.verdict || cmp.Or(got.Why, got.Differs) != tt.why {
@@ -49,7 +51,7 @@ func TestJudge(t *testing.T) {
 func TestProblems(t *testing.T) {
 	known := Known
 	defer func() { Known = known }()
-	Known = []Difference{{"text/*", ladder.Native, "met"}, {"gone/*", ladder.Native, "not met"}}
+	Known = []Difference{{Feature: "text/*", Rung: ladder.Native, Why: "met"}, {Feature: "gone/*", Rung: ladder.Native, Why: "not met"}}
 	columns := []Column{native}
 	rows := Compare("jdk", []string{"a/same", "a/varies", "a/silent", "text/x"},
 		[2]map[string]Answer{

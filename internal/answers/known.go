@@ -10,6 +10,8 @@ type Difference struct {
 	// Feature is the name of one, or a pattern as path.Match has them.
 	Feature string
 	Rung    function.Rung
+	// Untraced: only where nothing but the start was recorded.
+	Untraced bool
 	// Why is what users are told.
 	Why string
 }
@@ -24,6 +26,7 @@ var Known = []Difference{
 	{Feature: "files/providers", Rung: ladder.Native, Why: "the list of file system providers has the one of the image in place of the one of the JDK (jrt)"},
 	{Feature: "files/runtime-image", Rung: ladder.Native, Why: "the classes of the JDK are no files (jrt) in a binary"},
 	{Feature: "environment/load-library", Rung: ladder.Native, Why: "the message of a library that is not found; repaired since it was measured"},
+	{Feature: "resources/folder", Rung: ladder.Native, Untraced: true, Why: "a folder of the archive has only the files that classes name, if nobody listed it while the function was traced"},
 	{Feature: "resources/as-path", Rung: ladder.Native, Why: "the message of a file system that is not there; repaired since it was measured"},
 	{Feature: "management/thread-name", Rung: ladder.Native, Why: "ThreadMXBean.getThreadInfo gives null"},
 	{Feature: "management/flight-recorder", Rung: ladder.Native, Why: "there is no Flight Recorder, and it says so"},
