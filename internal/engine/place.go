@@ -220,17 +220,24 @@ func (e *Engine) makeRoom(mib int32, c claim) bool {
 	if e.pool.Fits(mib) {
 		return true
 	}
-	if e.pool.FitsEvicting(mib, c.evicts) {
-		for !e.pool.FitsSoon(mib) {
-			w := e.pool.Evict(c.evicts)
-			if w == pool.None {
-				break
-			}
-			e.stop(w, ReasonEvicted)
-		}
-	}
+	e.evict(mib, c.evicts)
 	e.memoryShort = true
 	return false
+}
+
+// evict stops as many idle workers as have to go for mib; false, and none of them, if that would not be enough.
+func (e *Engine) evict(mib int32, c pool.Claim) bool {
+	if !e.pool.FitsEvicting(mib, c) {
+		return false
+	}
+	for !e.pool.FitsSoon(mib) {
+		w := e.pool.Evict(c)
+		if w == pool.None {
+			return false
+		}
+		e.stop(w, ReasonEvicted)
+	}
+	return true
 }
 
 // room lets those that wait for memory, or for a start to end, start workers: one each in
@@ -281,16 +288,8 @@ func (e *Engine) evictAhead() {
 		if !e.bare(r) || !e.short(r) {
 			continue
 		}
-		mib := r.mib(e.place(r))
-		if all += mib; all <= 0 || !e.pool.FitsEvicting(all, pool.ClaimAll) {
+		if all += r.mib(e.place(r)); all <= 0 || !e.evict(all, pool.ClaimAll) {
 			return
-		}
-		for !e.pool.FitsSoon(all) {
-			w := e.pool.Evict(pool.ClaimAll)
-			if w == pool.None {
-				return
-			}
-			e.stop(w, ReasonEvicted)
 		}
 	}
 }

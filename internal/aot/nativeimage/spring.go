@@ -172,6 +172,11 @@ type springProgram struct {
 	handler bool
 }
 
+// command starts the program on a JVM.
+func (p *springProgram) command() []string {
+	return slices.Concat([]string{"-cp", strings.Join(p.classPath, ":"), p.main}, p.args)
+}
+
 // springDirs are the folders of what Spring generates, and the one that they are in. Spring deletes those that are there first, which
 // cannot be done with a folder that a sandbox shows by itself.
 type springDirs struct{ all, sources, resources, classes string }
@@ -284,7 +289,7 @@ func (j *job) rehearseSpring(ctx context.Context, folder metadataFolder, p sprin
 	}
 	shown, came := metadata.Of(), false
 	for i, as := range [][]string{{"-Dorg.graalvm.nativeimage.imagecode=agent"}, nil} {
-		set, ok, err := j.rehearse(limited, fmt.Sprintf("trace-%d", i), p.env, slices.Concat(as, processed, []string{"-cp", strings.Join(p.classPath, ":"), p.main}, p.args))
+		set, ok, err := j.rehearse(limited, fmt.Sprintf("trace-%d", i), p.env, slices.Concat(as, processed, p.command()))
 		if err := errors.Join(ctx.Err(), err); err != nil {
 			return err
 		}
@@ -310,7 +315,7 @@ func (j *job) unfitForProcessing(ctx context.Context, p springProgram) error {
 	if causes := cause.FindAllStringSubmatch(j.log.tail(), -1); causes != nil {
 		why = causes[len(causes)-1][1]
 	}
-	_, ok, err := j.rehearse(ctx, "trace-unprocessed", p.env, slices.Concat([]string{"-cp", strings.Join(p.classPath, ":"), p.main}, p.args))
+	_, ok, err := j.rehearse(ctx, "trace-unprocessed", p.env, p.command())
 	if err != nil || !ok {
 		return err // as here, where nothing gets out, it may come up in service
 	}

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.UnaryOperator;
 import java.util.jar.JarFile;
 import java.util.stream.Stream;
 import jdk.vm.ci.meta.MetaAccessProvider;
@@ -70,19 +71,18 @@ public final class Linker {
         try (URLClassLoader loader = new URLClassLoader(urls.toArray(URL[]::new), ClassLoader.getPlatformClassLoader())) {
             for (String name : names) {
                 LinkageError error = link(name, loader, types);
+                byte[] other = null;
+                String why = null;
                 if (error == null && AsOnHotSpot.concerns(name)) {
-                    byte[] changed = changed(name, loader);
-                    if (changed != null) {
-                        found.put(name, changed);
-                        System.out.println("linker: " + name + " goes on as on HotSpot");
-                    }
+                    other = changed(name, loader, original -> AsOnHotSpot.of(name, original));
+                    why = " goes on as on HotSpot";
+                } else if (error != null && !needsBuilder(error)) {
+                    other = changed(name, loader, original -> StandIn.of(original, error));
+                    why = ": " + error;
                 }
-                if (error != null && !needsBuilder(error)) {
-                    byte[] standIn = standIn(name, loader, error);
-                    if (standIn != null) {
-                        found.put(name, standIn);
-                        System.out.println("linker: " + name + ": " + error);
-                    }
+                if (other != null) {
+                    found.put(name, other);
+                    System.out.println("linker: " + name + why);
                 }
             }
         }
@@ -118,18 +118,11 @@ public final class Linker {
         return false;
     }
 
-    private static byte[] standIn(String name, URLClassLoader loader, LinkageError error) throws IOException {
+    /** Returns what a change makes of a class; null if that is nothing. */
+    private static byte[] changed(String name, URLClassLoader loader, UnaryOperator<byte[]> change) throws IOException {
         // Through the loader, which picks the right one of a multi-release archive.
         try (InputStream in = loader.getResourceAsStream(name.replace('.', '/') + ".class")) {
-            return in == null ? null : StandIn.of(in.readAllBytes(), error);
-        } catch (IllegalArgumentException e) {
-            return null; // a class file that the JDK's parser refuses
-        }
-    }
-
-    private static byte[] changed(String name, URLClassLoader loader) throws IOException {
-        try (InputStream in = loader.getResourceAsStream(name.replace('.', '/') + ".class")) {
-            return in == null ? null : AsOnHotSpot.of(name, in.readAllBytes());
+            return in == null ? null : change.apply(in.readAllBytes());
         } catch (IllegalArgumentException e) {
             return null; // a class file that the JDK's parser refuses
         }
