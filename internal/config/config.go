@@ -412,10 +412,8 @@ func (c *Config) Check() error {
 	oneOf("workers.driver", c.Workers.Driver, Drivers()...)
 	oneOf("workers.accel", c.Workers.Accel, "auto", "kvm", "tcg")
 	oneOf("workers.network", c.Workers.Network, "none", "host")
-	check(c.Workers.Driver == DriverProcess || c.Workers.Network == "none", "workers.network", "virtual machines have no network: want none")
 	for _, d := range c.Workers.Drivers {
 		oneOf("workers.drivers", d, Drivers()...)
-		check(d == DriverProcess || c.Workers.Network == "none", "workers.drivers", "virtual machines have no network, and workers.network is "+c.Workers.Network)
 	}
 	oneOf("policy.name", c.Policy.Name, policy.Names()...)
 	oneOf("policy.onMissing", c.Policy.OnMissing, "reexecute", "error")

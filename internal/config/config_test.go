@@ -93,7 +93,6 @@ func TestErrorsNameTheKey(t *testing.T) {
 		{"workers: {network: bridge}", `"bridge" is not one of none, host`},
 		{"workers: {driver: chroot}", `workers.driver: "chroot" is not one of process, qemu, firecracker`},
 		{"workers: {drivers: [chroot]}", `workers.drivers: "chroot" is not one of process, qemu, firecracker`},
-		{"workers: {network: host, drivers: [qemu]}", "workers.drivers: virtual machines have no network"},
 		{"policy: {threshold: many}", "threshold"},
 		{"policy: {name: best}", `policy.name: "best" is not one of`},
 		{"policy: {prepare: soon}", `policy.prepare: "soon" is not one of first-use, deploy, never`},

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 
 	"github.com/cloudjit/cloudjit/internal/assets"
@@ -69,9 +68,6 @@ type virtual struct {
 
 // options are those of the driver. The error says what it lacks; that nothing is missing proves nothing.
 func (v *virtual) options() (microvm.Options, error) {
-	if v.config.Workers.Network != "none" {
-		return microvm.Options{}, fmt.Errorf("virtual machines have no network, and workers.network is %s", v.config.Workers.Network)
-	}
 	agent, err := assets.Install(filepath.Join(v.cache, "assets"), assets.Agent)
 	if err != nil {
 		return microvm.Options{}, err
@@ -90,6 +86,7 @@ func (v *virtual) options() (microvm.Options, error) {
 		Monitor: v.name, Firecracker: firecracker,
 		Guest:  microvm.Guest{Kernel: filepath.Join(guest, toolchain.GuestKernel), Init: filepath.Join(guest, toolchain.GuestInit)},
 		Images: toolchain.GuestImages(v.cache), Process: v.inner, Accel: v.config.Workers.Accel,
+		Network: v.config.Workers.Network == "host",
 	}, nil
 }
 

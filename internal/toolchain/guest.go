@@ -31,7 +31,7 @@ var guestKernels = map[string]pin{
 
 // guestModules are what a guest needs of the kernel's modules, on QEMU and on Firecracker; those that they need come too. The agent
 // keeps drives from being looked at once it comes to virtio_blk, so that one is the last.
-var guestModules = []string{"virtio_pci", "virtio_mmio", "virtio_console", "virtio_rng", "erofs", "vmw_vsock_virtio_transport", "virtio_blk"}
+var guestModules = []string{"virtio_pci", "virtio_mmio", "virtio_console", "virtio_rng", "erofs", "tun", "vmw_vsock_virtio_transport", "virtio_blk"}
 
 // guestFormat is in the address of a guest: it changes with how one is made.
 const guestFormat = "2"

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path"
 	"path/filepath"
@@ -46,6 +47,9 @@ type Options struct {
 	Monitor string
 	// Firecracker is its program, for that kind; empty: it is not there.
 	Firecracker string
+	// Network lets functions reach what the host reaches, but for its own services (usernet.Reachable).
+	Network bool
+	dial    func(ctx context.Context, network, address string) (net.Conn, error) // of the network, for tests
 	// Accel is "kvm", "tcg" (the processor is emulated), or "auto": KVM if a guest boots with it.
 	Accel string
 }
@@ -388,6 +392,7 @@ func (d *Driver) plan(spec *worker.Spec, v *view, job bool) (*wire.Start, error)
 	s.TmpMiB = worker.First(spec.Limits.TmpMiB, spec.Revision.TmpMiB, worker.DefaultTmpMiB)
 	s.MemoryMiB = worker.First(spec.Limits.MemoryMiB, spec.Revision.MemoryMiB, 128)
 	s.PIDs, s.Files = worker.First(spec.Limits.PIDs, worker.DefaultPIDs), maxFiles
+	s.Network = d.options.Network && !job
 	s.Filter, s.Nice = d.options.Process.Filter(), job || spec.Trial
 	s.Now, s.Entropy, s.Drives = time.Now().UnixNano(), random(64), len(v.drives)
 	return &s, nil

@@ -20,6 +20,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/guest"
 	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/microvm/usernet"
 	"github.com/cloudjit/cloudjit/internal/worker/microvm/wire"
 	"github.com/cloudjit/cloudjit/internal/worker/process"
 )
@@ -41,7 +42,8 @@ type handle struct {
 	listener  *listener
 	api       *guest.Server // handlers and provided runtimes, and web functions that are told when they are saved
 	web       *guest.Web
-	undo      []func() // the last first
+	network   *usernet.Network // nil: it has none
+	undo      []func()         // the last first
 
 	began, executed time.Time
 	phases          worker.Phases
@@ -101,6 +103,16 @@ func (h *handle) run(ctx context.Context, v *view, from *standing) error {
 	if !h.job && h.spec.Revision.Kind == function.KindWeb {
 		h.web = guest.NewWeb(func(ctx context.Context) (net.Conn, error) { return h.session().dial(ctx) }, webConnections(h.spec.Revision))
 	}
+	if plan.Network {
+		o := usernet.Options{Dial: h.driver.options.dial}
+		if h.spec.Trial {
+			o.Reach = usernet.Nothing
+		}
+		if h.network, err = usernet.New(o); err != nil {
+			return err
+		}
+		h.undo = append(h.undo, h.network.Close)
+	}
 	l, err := h.open(ctx, h.session(), request)
 	if err != nil {
 		return err
@@ -153,6 +165,14 @@ func (h *handle) open(ctx context.Context, s *session, request wire.Request) (_ 
 		return nil, err
 	}
 	l.control = st
+	if h.network != nil {
+		st, stop, err := s.open(ctx, wire.Request{Op: wire.OpNetwork})
+		if err != nil {
+			return nil, err
+		}
+		stop()
+		go func() { _ = h.network.Carry(st) }()
+	}
 	return l, nil
 }
 
@@ -324,7 +344,7 @@ func (h *handle) Snapshot(ctx context.Context, dir string) error {
 		<-o.done
 	}
 	err := h.driver.options.Process.Seal(dir, &h.spec, func(dir string) error {
-		return h.write(ctx, dir, record{Mark: mark, Env: h.spec.Env})
+		return h.write(ctx, dir, record{Mark: mark, Env: h.spec.Env, Network: h.network != nil})
 	})
 	if err != nil {
 		return fail(err)

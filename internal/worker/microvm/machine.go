@@ -248,6 +248,8 @@ func (d *Driver) saved(ctx context.Context, spec *worker.Spec, drives []string) 
 	switch {
 	case s.Fit != d.fit():
 		err = errors.New("it was made with another monitor, guest or processor")
+	case s.Network != d.options.Network:
+		err = errors.New("workers.network was another one then")
 	case !same:
 		err = errors.New("its files are others now")
 	}

@@ -45,14 +45,18 @@ func newDriver(t testing.TB) *Driver {
 	return newDriverWith(t, process.Options{})
 }
 
-func newDriverWith(t testing.TB, o process.Options) *Driver {
+func newDriverWith(t testing.TB, o process.Options, more ...func(o *Options)) *Driver {
 	t.Helper()
 	o.Dir = filepath.Join(t.TempDir(), "process")
 	inner, err := process.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := New(Options{Guest: testGuest(t), Images: filepath.Join(config.CacheDir(), "guest", "images"), Process: inner, Accel: "tcg"})
+	all := Options{Guest: testGuest(t), Images: filepath.Join(config.CacheDir(), "guest", "images"), Process: inner, Accel: "tcg"}
+	for _, f := range more {
+		f(&all)
+	}
+	d, err := New(all)
 	if err != nil {
 		t.Fatal(err)
 	}

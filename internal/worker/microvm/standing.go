@@ -37,6 +37,8 @@ type record struct {
 	Drives []string `json:"drives,omitempty"`
 	// Env is the environment that its command was started with.
 	Env []string `json:"env,omitempty"`
+	// Network: its sandbox has a device to reach others by.
+	Network bool `json:"network,omitempty"`
 	// Devices is the SHA-256 of the state of devices: QEMU waits for ever for the rest of one that is not whole.
 	Devices []byte `json:"devices"`
 }

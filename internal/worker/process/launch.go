@@ -36,7 +36,7 @@ func (d *Driver) launchIn(ctx context.Context, spec worker.Spec, job bool, vm *M
 		return nil, err
 	}
 	p.aside = job || spec.Trial
-	if p.aside {
+	if p.aside || vm != nil {
 		p.shareNet = false
 	}
 	h := &handle{driver: d, spec: spec, job: job || vm != nil, began: began, done: make(chan struct{}), removed: make(chan struct{})}

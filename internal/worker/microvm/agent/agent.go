@@ -62,7 +62,8 @@ type agent struct {
 	command *command // nil before it runs
 	folders []wire.Folder
 	netns   *netns
-	mark    []byte // the next session begins with it; nil: there is none
+	network *network // nil: the sandbox has none
+	mark    []byte   // the next session begins with it; nil: there is none
 	// attached is the session that connections to the Runtime API go to; nil: they wait.
 	attached *yamux.Session
 	changed  sync.Cond // attached has
@@ -359,6 +360,13 @@ func (a *agent) serve(s *yamux.Session, st *yamux.Stream) {
 			return
 		}
 		a.start(s, st, r.Start)
+	case wire.OpNetwork:
+		a.mu.Lock()
+		n := a.network
+		a.mu.Unlock()
+		if n != nil {
+			n.carry(st)
+		}
 	case wire.OpDial:
 		a.dial(s, st)
 	case wire.OpSuspend:

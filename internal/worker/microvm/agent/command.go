@@ -160,11 +160,22 @@ func (a *agent) launch(w *wire.Start) (_ *command, phase string, err error) {
 		if c.api, err = receiveListener(ours); err != nil {
 			why, _ := io.ReadAll(failR)
 			kill()
-			return nil, "sandbox", errors.Join(errors.New(string(why)), err)
+			return nil, "sandbox", errors.Join(errors.New(string(why)), fmt.Errorf("receive the Runtime API's socket: %w", err))
 		}
 	}
+	var wires *network
+	if w.Network {
+		device, err := receive(ours)
+		if err != nil {
+			why, _ := io.ReadAll(failR)
+			kill()
+			return nil, "sandbox", errors.Join(errors.New(string(why)), fmt.Errorf("receive the network's device: %w", err))
+		}
+		wires = &network{device: device}
+		go wires.run()
+	}
 	a.mu.Lock()
-	a.command, a.folders, a.netns = c, w.Folders, ns
+	a.command, a.folders, a.netns, a.network = c, w.Folders, ns, wires
 	a.out[0].from, a.out[1].from = outR, errR
 	a.mu.Unlock()
 	for _, p := range a.out {
@@ -238,6 +249,16 @@ func (c *command) wait() wire.Exit {
 
 // receiveListener takes the Runtime API's listener, which was made in the sandbox's network.
 func receiveListener(from *os.File) (net.Listener, error) {
+	f, err := receive(from)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+// receive takes one descriptor from the process that becomes the command.
+func receive(from *os.File) (*os.File, error) {
 	c, err := net.FileConn(from)
 	if err != nil {
 		return nil, err
@@ -246,19 +267,17 @@ func receiveListener(from *os.File) (net.Listener, error) {
 	buf, oob := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
 	_, n, _, _, err := c.(*net.UnixConn).ReadMsgUnix(buf, oob)
 	if err != nil {
-		return nil, fmt.Errorf("receive the Runtime API's socket: %w", err)
+		return nil, err
 	}
 	messages, err := unix.ParseSocketControlMessage(oob[:n])
 	if err != nil || len(messages) != 1 {
-		return nil, errors.New("receive the Runtime API's socket: none came")
+		return nil, errors.New("none came")
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil || len(fds) != 1 {
-		return nil, errors.New("receive the Runtime API's socket: none came")
+		return nil, errors.New("none came")
 	}
-	f := os.NewFile(uintptr(fds[0]), "runtime-api")
-	defer f.Close()
-	return net.FileListener(f)
+	return os.NewFile(uintptr(fds[0]), "received"), nil
 }
 
 // maxConnections to the Runtime API at once, as the driver's side has them.

@@ -20,7 +20,7 @@ const confineWord = "confine"
 const (
 	planFD   = 3 // the wire.Start
 	failFD   = 4 // takes "PHASE:REASON"; closes at execve
-	socketFD = 5 // takes the Runtime API's listener
+	socketFD = 5 // takes the Runtime API's listener, and the network's device
 )
 
 // confine finishes the sandbox from the inside, gives up every privilege for good, and becomes the command.
@@ -51,6 +51,12 @@ func become() (phase string, err error) {
 				return nil
 			}
 			return listen()
+		}},
+		{"make the network's device", func() error {
+			if !w.Network {
+				return nil
+			}
+			return makeDevice()
 		}},
 		{"enter the root", func() error { return unix.Chdir(root) }},
 		{"mount /proc", func() error {

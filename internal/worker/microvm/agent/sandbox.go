@@ -43,6 +43,9 @@ func build(s *wire.Start) error {
 	for _, m := range s.Mounts {
 		b.show(mounted, m)
 	}
+	if s.Network {
+		b.resolvers()
+	}
 	for _, f := range s.Folders {
 		b.mkdir(f.Target)
 		b.mount("folder", f.Target, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf("mode=1777,size=%dm,nr_inodes=%d", f.MiB, f.Files+1))

@@ -11,13 +11,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"time"
 
 	"github.com/hashicorp/yamux"
 )
 
 // Version of the protocol. An agent of another version is refused: the guest is built again then.
-const Version = 2
+const Version = 3
 
 // MaxMessage bounds one message, bytes. The longest has a command's arguments and environment.
 const MaxMessage = 4 << 20
@@ -33,6 +34,15 @@ const (
 	Hostname = "sandbox"
 	// DriveSerial begins the serial number of a drive, which its index follows.
 	DriveSerial = "cloudjit-"
+)
+
+// NetworkMTU is the largest packet of the sandbox's network, bytes: with larger ones there are fewer to carry.
+const NetworkMTU = 16 << 10
+
+// Addresses of the sandbox's network: its own, and of who answers questions for names.
+var (
+	NetworkAddress  = netip.AddrFrom4([4]byte{10, 77, 0, 2})
+	NetworkResolver = netip.AddrFrom4([4]byte{10, 77, 0, 1})
 )
 
 // Ops of Request.
@@ -52,6 +62,9 @@ const (
 	OpSuspend = "suspend"
 	OpAttach  = "attach" // as OpStart, of the command that runs: after a restore
 	OpEcho    = "echo"   // raw bytes come back
+	// OpNetwork: the stream carries the packets of the sandbox's network both ways: each begins with its length in two bytes, the
+	// highest first.
+	OpNetwork = "network"
 )
 
 // Request begins a stream of the driver's.
@@ -97,6 +110,8 @@ type Start struct {
 	Files     uint64 `json:"files,omitempty"`
 	// API: the Runtime API is listened for.
 	API bool `json:"api,omitempty"`
+	// Network: the sandbox has a device whose packets OpNetwork carries. Without it there is the loopback device alone.
+	Network bool `json:"network,omitempty"`
 	// Nice: the command runs behind all else.
 	Nice bool `json:"nice,omitempty"`
 	// Now is the driver's clock, ns since 1970; zero leaves the guest's.
