@@ -120,6 +120,8 @@ const (
 	ReasonEvicted
 	// ReasonYielded: it was free, but a function without any worker has waited too long.
 	ReasonYielded
+	// ReasonSurplus: it was free, but on a full machine fewer workers answer as much, though invocations wait.
+	ReasonSurplus
 	// ReasonReplaced: workers of a better rung stand in for it.
 	ReasonReplaced
 	// ReasonRecordDone: a recorder that has served its share.

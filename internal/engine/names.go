@@ -39,6 +39,7 @@ var reasons = [reasonCount]struct{ name, text string }{
 	ReasonIdle:       {"idle", "its keep-alive ended"},
 	ReasonEvicted:    {"evicted", "its memory was needed"},
 	ReasonYielded:    {"yielded", "another function has waited longer for memory"},
+	ReasonSurplus:    {"surplus", "the machine is full, and fewer workers answer as much"},
 	ReasonReplaced:   {"replaced", "workers of a better rung replace it"},
 	ReasonRecordDone: {"record-done", "it has recorded as much as it should"},
 	ReasonBroken:     {"broken", "its last invocation timed out or crashed"},

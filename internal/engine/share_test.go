@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/policy"
 )
@@ -69,5 +70,61 @@ func TestBuildersTakeTurns(t *testing.T) {
 	}
 	if want := []RevisionID{0, 5, 1, 6, 2, 3, 4}; !slices.Equal(order, want) {
 		t.Errorf("built in the order %v, want %v", order, want)
+	}
+}
+
+// fewer is a policy that starts four workers, and for which more than two are too many.
+type fewer struct{ policy.Paper }
+
+func (*fewer) Start(_ int64, v *policy.View) bool { return v.Working+v.Starting < 4 }
+
+func (*fewer) Surplus(_ int64, v *policy.View) bool { return v.Working >= 2 }
+
+// TestSurplusWorkersEndWhereTheMachineIsFull, though invocations wait: the others take them.
+func TestSurplusWorkersEndWhereTheMachineIsFull(t *testing.T) {
+	const invocations, workers = 40, 4
+	for _, full := range []bool{false, true} {
+		e := New(NodeConfig{}, &fewer{})
+		running := map[InvocationID]WorkerID{}
+		var started []WorkerID
+		stopped, ended := 0, 0
+		step := func(ev Event) {
+			for _, a := range e.Step(0, ev, nil) {
+				switch a.Kind {
+				case ActionStart:
+					started = append(started, a.Worker)
+				case ActionAssign:
+					running[a.Invocation] = a.Worker
+				case ActionStop:
+					if a.Reason == ReasonSurplus {
+						stopped++
+					}
+				}
+			}
+		}
+		fc := FunctionConfig{Reserved: -1, Params: policy.DefaultParams()}
+		step(Event{Kind: EventFunctionSet, FunctionConfig: &fc})
+		step(Event{Kind: EventRevisionAdded, RevisionConfig: &RevisionConfig{Ladder: direct, MemoryMiB: []int32{1}}})
+		for i := range InvocationID(invocations) {
+			step(Event{Kind: EventArrived, Invocation: i})
+			if i < workers {
+				step(Event{Kind: EventWorkerReady, Worker: started[i]})
+			}
+		}
+		for len(running) > 0 {
+			for i, w := range running {
+				delete(running, i)
+				ended++
+				step(Event{Kind: EventFinished, Invocation: i, Worker: w, Outcome: function.OutcomeOK, CPU: 1, Full: full})
+				break
+			}
+		}
+		want := 0
+		if full {
+			want = workers - 2
+		}
+		if stopped != want || ended != invocations {
+			t.Errorf("full %v: %d workers were stopped as too many, want %d; %d invocations ended", full, stopped, want, ended)
+		}
 	}
 }

@@ -110,6 +110,13 @@ func (e *Engine) freed(w WorkerID, rev RevisionID) {
 		e.want(rev)
 		return
 	}
+	if e.surplus(r, wk) {
+		e.stop(w, ReasonSurplus)
+		if e.starved.head != noRevision {
+			e.room()
+		}
+		return
+	}
 	e.feed(w, rev, false)
 	if wk = e.pool.Get(w); wk.Busy == wk.Slots || wk.Draining {
 		return
@@ -118,6 +125,16 @@ func (e *Engine) freed(w WorkerID, rev RevisionID) {
 	if e.starved.head != noRevision {
 		e.room()
 	}
+}
+
+// surplus reports whether a free worker ends though invocations wait: only others that work will take them.
+func (e *Engine) surplus(r *revision, wk *pool.Worker) bool {
+	if e.now >= e.full || r.queue.n == 0 || wk.Busy > 0 || wk.Recording != ladder.RecordingNone {
+		return false
+	}
+	v := e.viewOf(r)
+	v.Working-- // but for this one
+	return v.Working > 0 && e.policy.Surplus(e.now, v)
 }
 
 // feed gives a worker as many waiting invocations as it can take.

@@ -79,7 +79,7 @@ func (p *Ladder) Keep(now int64, v *View) Keep {
 		h.beside.refresh(v, &h.spare, rung, anything)
 		alive, _ = h.beside.next(0)
 		_, again = h.alone.next(since + alive)
-		if p.waiting.surplus(now, v) {
+		if p.waiting.idle(now, v) {
 			alive = 0
 		}
 	}
@@ -228,6 +228,9 @@ func (p *Ladder) Start(now int64, v *View) bool {
 	worth := (c.start + c.memory*idleAfterBurst) / waitPrices(v) * debtShare
 	return p.waiting.start(now, v, &v.Rungs[rung], nanos(worth), h.last == now)
 }
+
+// Surplus tries, on a full machine, whether fewer workers do as much.
+func (p *Ladder) Surplus(now int64, v *View) bool { return p.waiting.surplus(now, v) }
 
 // Priority is what an artifact saves for each second of building.
 func (p *Ladder) Priority(now int64, v *View, rung ladder.ID) float64 {

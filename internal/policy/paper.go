@@ -73,6 +73,9 @@ func top(v *View) ladder.ID { return ladder.ID(len(v.Ladder.Rungs) - 1) }
 // Start is always: the paper's model has no waiting for a busy worker.
 func (p *Paper) Start(int64, *View) bool { return true }
 
+// Surplus is never: see Start.
+func (p *Paper) Surplus(int64, *View) bool { return false }
+
 // Priority is the same for all: first come, first built.
 func (p *Paper) Priority(int64, *View, ladder.ID) float64 { return 0 }
 

@@ -173,6 +173,10 @@ type Policy interface {
 	// take, while others of the revision work or start. Asked when one more waits, and again after
 	// the time of a start. Not asked where the revision has no worker: then one starts.
 	Start(now int64, v *View) bool
+	// Surplus reports whether a worker that has just ended an invocation is stopped, though others wait, as the
+	// revision's other workers answer as many without it. It counts neither as Working nor as Idle. Asked only while the machine
+	// is full.
+	Surplus(now int64, v *View) bool
 	// Priority orders the build queue: the highest is built first, the older of equals.
 	// Asked for every queued rung of a revision when a builder is free.
 	Priority(now int64, v *View, rung ladder.ID) float64

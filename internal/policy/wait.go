@@ -26,6 +26,10 @@ import (
 // longer and longer. On a machine whose cores have no moment free there is nothing to prove: more workers of a
 // function that takes part in that only get smaller shares. One that waits for others, and takes
 // little of the cores with all its workers, goes on to get more.
+//
+// A machine becomes full after workers were started: each of them looked slow while its code was cold, or was
+// started for a crowd. So on a full machine it is tried whether a third fewer answer as many invocations a second: fewer
+// share the caches, and are switched between less often. If they do, the next third is tried; if not, they come back.
 type waiting struct{ crowds []crowd }
 
 // crowd is what is known of a revision's workers together.
@@ -48,6 +52,14 @@ type crowd struct {
 	until int64
 	// doubt is by what factor waits turned out longer than service times say; 0: nothing was asked yet.
 	doubt float64
+	// fewer is how many workers there were before a third of them was stopped, and rate the most answers a second that
+	// were measured until then; 0: none was. counted invocations had been done at from (ns), when fit workers began to be measured. Nothing is tried before rest (ns).
+	fewer   int32
+	rate    float64
+	fit     int32
+	counted uint64
+	from    int64
+	rest    int64
 	// begun is since when some have waited, with pauses below forget, while service times were known, ns.
 	begun int64
 }
@@ -76,6 +88,8 @@ const (
 	// kept arriving: that is traffic, and not a number of clients that each wait for their answer. Not in the first
 	// 1/gathering of a start's time: clients that begin together do not all arrive in one moment.
 	steady, gathering = 16, 4
+	// asMany is what share of the answers a second fewer workers have to give to be as good: rates vary.
+	asMany = 0.95
 	// inLong: a busy worker is more likely in a long invocation than in a short one, so its time to the end is
 	// longer than service times say: the inspection paradox.
 	inLong = 3.5
@@ -145,13 +159,47 @@ func unknown(v *View, n int32, waited, takes int64, arrived bool) bool {
 	return int64(n) < allowed
 }
 
-// surplus reports whether an idle worker is one of more than bring anything.
-func (p *waiting) surplus(now int64, v *View) bool {
+// idle reports whether an idle worker is one of more than bring anything.
+func (p *waiting) idle(now int64, v *View) bool {
 	if int(v.Revision) >= len(p.crowds) {
 		return false
 	}
 	c := &p.crowds[v.Revision]
 	return now < c.until && v.Working+v.Idle >= c.limit
+}
+
+// surplus reports whether a worker that is free ends though invocations wait: Ladder's Surplus.
+func (p *waiting) surplus(now int64, v *View) bool {
+	n := v.Working + 1
+	if n <= enough || v.Starting > 0 || float64(n)*float64(v.CPU) <= part*float64(v.Busy) {
+		return false
+	}
+	c := of(&p.crowds, v.Revision)
+	if c.fewer > 0 && n > c.limit && now < c.until {
+		return true
+	}
+	if c.fit != n {
+		c.fit, c.counted, c.from = n, done(v), now
+		return false
+	}
+	ended, took := done(v)-c.counted, now-c.from
+	if now < c.rest || ended < settled || took < cpuSettled {
+		return false
+	}
+	rate := float64(ended) / seconds(took)
+	c.fit = 0
+	if c.fewer > n && rate < c.rate*asMany {
+		c.limit, c.fewer = c.fewer, 0
+		c.hold(now)
+		c.rest = c.until
+		return false
+	}
+	if c.fewer > n {
+		rate = max(rate, c.rate) // one small loss after the other would be a great one
+	}
+	c.fewer, c.rate = n, rate
+	c.limit, c.until = max(n-(n+2)/3, enough), now+holdOff
+	return true
 }
 
 // done is how many invocations have ended.

@@ -14,11 +14,14 @@ type loop struct {
 	start          time.Duration
 	ready          bool // one worker is there and the service time is known
 	others         int  // how many compute all the time beside them; the machine is full then, and known to be
+	full           bool // the machine is full of their own work
+	warm           int  // so many workers are there at the beginning, and the service time is known
 }
 
 // result of a loop.
 type result struct {
 	workers, done int
+	last          int           // workers at the end
 	p99, longest  time.Duration // of the second half of the run, and of the first answer of a client
 }
 
@@ -35,6 +38,9 @@ func (l loop) run(length time.Duration) result {
 	idle, asked, answered := 0, time.Duration(0), 0
 	if l.ready {
 		idle, v.Service, v.Invocations = 1, int64(l.compute+l.sleep), 1
+	}
+	if l.warm > 0 {
+		idle, v.Service, v.Invocations = l.warm, int64(l.compute+l.sleep), 1
 	}
 	refresh := func(now time.Duration) {
 		v.Waiting, v.Starting, v.Working, v.Idle = int32(len(queue)), int32(len(starts)), int32(len(busy)), int32(idle)
@@ -104,7 +110,7 @@ func (l loop) run(length time.Duration) result {
 			answered++
 			took = (l.compute + l.sleep) * tick / share
 			v.Busy += int64(took)
-			if l.others > 0 {
+			if l.others > 0 || l.full {
 				v.CPU, v.Full = v.CPU+int64(l.compute), true
 			}
 			v.Service = int64(took)
@@ -112,7 +118,12 @@ func (l loop) run(length time.Duration) result {
 			i--
 			ended++
 		}
-		for range ended {
+		for i := range ended {
+			refresh(now)
+			v.Working += int32(ended - 1 - i) // one ends after the other
+			if v.Full && len(queue) > 0 && v.Working > 0 && p.Surplus(int64(now), v) {
+				continue
+			}
 			if len(queue) > 0 {
 				busy = append(busy, queue[0])
 				queue = queue[1:]
@@ -129,6 +140,7 @@ func (l loop) run(length time.Duration) result {
 			want(now)
 		}
 	}
+	r.last = len(starts) + len(busy) + idle
 	slices.Sort(latencies)
 	if n := len(latencies); n > 0 {
 		r.p99 = latencies[n*99/100]
@@ -155,6 +167,19 @@ func TestThoseThatSleepGetWorkers(t *testing.T) {
 		if r.workers != 64 || r.longest > 2*time.Second {
 			t.Errorf("known %v: %d workers, the longest of the first answers took %v: want 64, and two starts and a second at most", ready, r.workers, r.longest)
 		}
+	}
+}
+
+// TestFewerOnAFullMachine: workers that were started while the machine had room, or while their code was cold, end where
+// fewer answer as much, and stay where they wait for others most of the time.
+func TestFewerOnAFullMachine(t *testing.T) {
+	computes := loop{clients: 64, cores: 4, compute: 7 * time.Millisecond, start: 200 * time.Millisecond, warm: 16, full: true}.run(30 * time.Second)
+	if computes.last != enough {
+		t.Errorf("%d of 16 workers that compute are left, want %d", computes.last, enough)
+	}
+	waits := loop{clients: 64, cores: 4, compute: 3 * time.Millisecond, sleep: 20 * time.Millisecond, start: 200 * time.Millisecond, warm: 16, full: true}.run(30 * time.Second)
+	if waits.last < 14 {
+		t.Errorf("%d of 16 workers that wait for others are left, want 14 at least: fewer answer less", waits.last)
 	}
 }
 
