@@ -25,7 +25,8 @@ import (
 // Rules, as the paper and the design give them: an invocation takes the worker that records if it
 // is idle, else the idle worker that was used last; without one it waits and a worker is started for it. A worker that becomes ready
 // takes the invocation that has waited longest. A worker that has nothing to do stays for the
-// keep-alive, or ends if workers of the better rung are there. Once that rung's artifact is built, a
+// keep-alive, or ends if workers of the better rung are there; one whose code is warm, from 64 invocations on, stays if a light
+// rung alone is better. Once that rung's artifact is built, a
 // worker of it is started as a check, after its answers were compared, and when that is ready, new workers are of that rung.
 //
 // Under the paper's policy the first worker traces, for at most TraceLimit invocations; its metadata
@@ -262,7 +263,7 @@ func (r *reference) next(w *refWorker) {
 		i := r.queue[0]
 		r.queue = r.queue[1:]
 		r.assign(w, i)
-	case w.records && !r.mayRecord(), r.better && !w.better && (!w.records || !r.light) && (!r.light || r.idle() != nil):
+	case w.records && !r.mayRecord(), r.better && !w.better && (!w.records || !r.light) && (!r.light || r.idle(w) && w.served < 64):
 		r.stop(w)
 	default:
 		r.order++
@@ -279,14 +280,14 @@ func (r *reference) next(w *refWorker) {
 	}
 }
 
-// idle is the worker that became idle last, nil if none is.
-func (r *reference) idle() (last *refWorker) {
-	for _, w := range r.workers {
-		if w.ready && !w.busy && !w.draining && w.parked > 0 && (last == nil || w.parked > last.parked) {
-			last = w
+// idle reports whether another worker than w is.
+func (r *reference) idle(w *refWorker) bool {
+	for _, other := range r.workers {
+		if other != w && other.ready && !other.busy && !other.draining && other.parked > 0 {
+			return true
 		}
 	}
-	return last
+	return false
 }
 
 func (r *reference) assign(w *refWorker, i int) {
