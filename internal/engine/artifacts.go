@@ -416,7 +416,7 @@ func (e *Engine) viewOf(r *revision) *policy.View {
 	if r.queue.n > 0 {
 		v.Oldest = e.inv[r.queue.head].at
 	}
-	v.Fresh, v.Full = false, e.now < e.full
+	v.Fresh, v.Full, v.Cores = false, e.now < e.full, e.config.Cores
 	v.Crowded = e.starved.head != noRevision && (e.starved.head != r.id || e.starved.tail != r.id)
 	return v
 }

@@ -238,4 +238,6 @@ type NodeConfig struct {
 	// Patience is how long (ns) a function waits for memory before a worker of a function that has
 	// more of them, and whose invocations have not waited as long, is given up for it; 0: one second.
 	Patience int64
+	// Cores is how many the machine has; 0: not known.
+	Cores int32
 }

@@ -136,16 +136,16 @@ func (c *FunctionConfig) setFields(v []int64) error {
 }
 
 func (c *NodeConfig) fields() []int64 {
-	return []int64{c.MemoryMiB, int64(c.Starts), int64(c.Concurrency), int64(c.QueueLimit), int64(c.Builders), int64(c.TraceLimit), c.Patience, int64(c.LightBuilders), c.ArtifactMB}
+	return []int64{c.MemoryMiB, int64(c.Starts), int64(c.Concurrency), int64(c.QueueLimit), int64(c.Builders), int64(c.TraceLimit), c.Patience, int64(c.LightBuilders), c.ArtifactMB, int64(c.Cores)}
 }
 
-const nodeFields = 9
+const nodeFields = 10
 
 func (c *NodeConfig) setFields(v []int64) error {
 	var bad bool
 	*c = NodeConfig{
 		MemoryMiB: v[0], Starts: i32(v[1], &bad), Concurrency: i32(v[2], &bad), QueueLimit: i32(v[3], &bad),
-		Builders: i32(v[4], &bad), TraceLimit: i32(v[5], &bad), Patience: v[6], LightBuilders: i32(v[7], &bad), ArtifactMB: v[8],
+		Builders: i32(v[4], &bad), TraceLimit: i32(v[5], &bad), Patience: v[6], LightBuilders: i32(v[7], &bad), ArtifactMB: v[8], Cores: i32(v[9], &bad),
 	}
 	return outOfRange(bad)
 }

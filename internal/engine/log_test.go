@@ -79,7 +79,7 @@ func TestLogKeepsAll(t *testing.T) {
 				Recordings: pipeline.Recordings{2: {Phase: pipeline.PhaseRecorded, Version: 3, Least: 2}},
 				Rungs:      []pipeline.Rung{{Name: "native", Phase: pipeline.PhaseFailed, Built: 2, FailedVersion: 9, Falls: 4, Failures: 5, Compared: 6, Differed: 7, DifferedBuilt: 8, NotBefore: time.Now().UnixNano(), DiskMB: 1.25}},
 			}},
-		NodeConfig: &NodeConfig{MemoryMiB: 1 << 40, Starts: 1, Concurrency: 2, QueueLimit: 3, Builders: -1, TraceLimit: 4, Patience: 5, LightBuilders: 6, ArtifactMB: 7},
+		NodeConfig: &NodeConfig{MemoryMiB: 1 << 40, Starts: 1, Concurrency: 2, QueueLimit: 3, Builders: -1, TraceLimit: 4, Patience: 5, LightBuilders: 6, ArtifactMB: 7, Cores: 8},
 	}
 	act := Action{Kind: ActionRecord, Rung: 3, Recording: 1, Reason: ReasonBackoff, Cold: true, Check: true, Compare: true,
 		From: pipeline.PhaseQueued, To: pipeline.PhaseBuilding, Cause: pipeline.EventChecked,

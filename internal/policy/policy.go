@@ -112,6 +112,8 @@ type View struct {
 	Crowded bool
 	// Full: the machine's cores had hardly a moment free in the last seconds.
 	Full bool
+	// Cores of the machine; 0: not known.
+	Cores int32
 }
 
 // RungView is what is known of one rung of a revision.

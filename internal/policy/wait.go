@@ -68,9 +68,9 @@ const (
 	// few is how many workers a function may have before one more has to prove itself, and how many start at once while
 	// nothing is known of it.
 	few = 6
-	// enough is how many workers a function may have on a machine that is full; one of them waits for its turn while
-	// another one computes.
-	enough = 4
+	// perCore is how many workers for each core a function may have on a machine that is full: one of them waits for its
+	// turn while another one computes. fewCores are assumed where their number is not known.
+	perCore, fewCores = 2, 2
 	// part is how many cores a function must keep busy to be one of those that make a machine full.
 	part = 0.15
 	// settled is how many invocations must be done to measure the throughput of a number of workers.
@@ -171,7 +171,7 @@ func (p *waiting) idle(now int64, v *View) bool {
 // surplus reports whether a worker that is free ends though invocations wait: Ladder's Surplus.
 func (p *waiting) surplus(now int64, v *View) bool {
 	n := v.Working + 1
-	if n <= enough || v.Starting > 0 || float64(n)*float64(v.CPU) <= part*float64(v.Busy) {
+	if n <= enough(v) || v.Starting > 0 || float64(n)*float64(v.CPU) <= part*float64(v.Busy) {
 		return false
 	}
 	c := of(&p.crowds, v.Revision)
@@ -198,7 +198,7 @@ func (p *waiting) surplus(now int64, v *View) bool {
 		rate = max(rate, c.rate) // one small loss after the other would be a great one
 	}
 	c.fewer, c.rate = n, rate
-	c.limit, c.until = max(n-(n+2)/3, enough), now+holdOff
+	c.limit, c.until = max(n-(n+2)/3, enough(v)), now+holdOff
 	return true
 }
 
@@ -211,7 +211,7 @@ func (c *crowd) judge(now int64, v *View, n int32) (limited, unproven bool) {
 	if now < c.until {
 		return n >= c.limit, false
 	}
-	if n >= enough && v.Full && float64(n)*float64(v.CPU) > part*float64(v.Busy) {
+	if n >= enough(v) && v.Full && float64(n)*float64(v.CPU) > part*float64(v.Busy) {
 		c.limit, c.before = n, 0
 		c.hold(now)
 		return true, false
@@ -255,6 +255,9 @@ func (c *crowd) hold(now int64) {
 	c.until = now + holdOff<<min(c.tries, 5)
 	c.tries = min(c.tries+1, 5)
 }
+
+// enough is how many workers of one function make a machine full.
+func enough(v *View) int32 { return perCore * max(v.Cores, fewCores) }
 
 // more is a third more workers.
 func more(n int32) int32 { return n + (n+2)/3 }

@@ -92,9 +92,13 @@ func serve(b *testing.B) *platform {
 // serveWith starts a server with a configuration.
 func serveWith(b *testing.B, configuration, data string) *platform {
 	b.Helper()
-	dir := b.TempDir()
-	exe := build(b, dir, "cloudjit", "../../cmd/cloudjit")
-	conf := filepath.Join(dir, "config.yaml")
+	return serveBy(b, build(b, b.TempDir(), "cloudjit", "../../cmd/cloudjit"), configuration, data)
+}
+
+// serveBy is serveWith of a program that is there.
+func serveBy(b *testing.B, exe, configuration, data string) *platform {
+	b.Helper()
+	conf := filepath.Join(b.TempDir(), "config.yaml")
 	if err := os.WriteFile(conf, []byte(configuration), 0o644); err != nil {
 		b.Fatal(err)
 	}

@@ -285,20 +285,23 @@ func BenchmarkComputing(b *testing.B) {
 
 // BenchmarkCrowd is 64 clients of one function that answers in a third of a millisecond, then the same
 // 64 over 50 other functions, with nothing configured; beside it the first under a policy that starts
-// a worker for each parallel invocation, and a plain HTTP server around the same handler.
+// a worker for each parallel invocation, and a plain HTTP server around the same handler. CLOUDJIT_OLDER names the program
+// of an older version, which is measured too, as it is without a configuration.
 func BenchmarkCrowd(b *testing.B) {
 	const clients = 64
 	code := compile(b, "Echo")
 	for b.Loop() {
 		now := serveWith(b, nothing, b.TempDir())
 		deploy(b, now, "echo", "Echo", code, nil)
+		warm := func(ask func(hc *http.Client) error) (float64, []time.Duration) {
+			drive(b, clients, 20*time.Second, ask)
+			return drive(b, clients, 5*time.Second, ask)
+		}
 		one := func(p *platform) (float64, []time.Duration, int) {
-			ask := func(hc *http.Client) error {
+			rate, times := warm(func(hc *http.Client) error {
 				_, _, _, err := answer(p, hc, "echo", event)
 				return err
-			}
-			drive(b, clients, 15*time.Second, ask)
-			rate, times := drive(b, clients, 5*time.Second, ask)
+			})
 			workers, err := p.Workers(b.Context())
 			if err != nil {
 				b.Fatal(err)
@@ -328,8 +331,42 @@ func BenchmarkCrowd(b *testing.B) {
 		b.ReportMetric(at(times, 99), "paper-p99-ms")
 		b.ReportMetric(float64(workers), "paper-workers")
 		b.ReportMetric(rate/before, "x-paper")
+
+		if exe := os.Getenv("CLOUDJIT_OLDER"); exe != "" {
+			older := serveBy(b, exe, "", b.TempDir())
+			deploy(b, older, "echo", "Echo", code, nil)
+			then, times, workers := one(older)
+			b.ReportMetric(then, "older-answers/s")
+			b.ReportMetric(at(times, 99), "older-p99-ms")
+			b.ReportMetric(float64(workers), "older-workers")
+			b.ReportMetric(rate/then, "x-older")
+		}
+
+		without, times := warm(alone(b))
+		b.ReportMetric(without, "no-platform-answers/s")
+		b.ReportMetric(at(times, 99), "no-platform-p99-ms")
+		b.ReportMetric(rate/without, "x-no-platform")
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// alone starts a plain HTTP server around the echo handler, and returns what asks it.
+func alone(b *testing.B) func(hc *http.Client) error {
+	b.Helper()
+	jdks := toolchain.FindJDKs(toolchain.FindOptions{})
+	if len(jdks) == 0 {
+		b.Skip("SKIPPED: no JDK")
+	}
+	url, _ := run(b, exec.Command(filepath.Join(jdks[0].Home, "bin/java"), "-cp", runtimeJAR, "testdata/bench/Echo.java"))
+	return func(hc *http.Client) error {
+		res, err := hc.Post(url, "application/json", bytes.NewReader(event))
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		_, err = io.Copy(io.Discard, res.Body)
+		return err
+	}
 }
 
 // BenchmarkFirstHundred is a hundred Java functions that are invoked for the first time at once: the last

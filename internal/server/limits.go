@@ -1,6 +1,8 @@
 package server
 
 import (
+	"runtime"
+
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/engine"
@@ -29,7 +31,7 @@ func nodeLimits(c config.Config, m budget) engine.NodeConfig {
 	return engine.NodeConfig{
 		MemoryMiB: int64(m.workers), Starts: int32(c.Workers.Starts), Concurrency: int32(c.Workers.Concurrency),
 		QueueLimit: int32(c.Workers.Queue), Builders: int32(c.Builder.Parallel), LightBuilders: int32(c.Builder.Light),
-		ArtifactMB: int64(c.Artifacts.DiskMB), TraceLimit: int32(c.Policy.TraceInvocations),
+		ArtifactMB: int64(c.Artifacts.DiskMB), TraceLimit: int32(c.Policy.TraceInvocations), Cores: int32(runtime.NumCPU()),
 	}
 }
 
