@@ -175,8 +175,8 @@ func TestThoseThatSleepGetWorkers(t *testing.T) {
 // fewer answer as much, and stay where they wait for others most of the time.
 func TestFewerOnAFullMachine(t *testing.T) {
 	computes := loop{clients: 64, cores: 2, compute: 7 * time.Millisecond, start: 200 * time.Millisecond, warm: 16, full: true}.run(30 * time.Second)
-	if computes.last != 4 {
-		t.Errorf("%d of 16 workers that compute are left, want 4, two for each core", computes.last)
+	if computes.last != 8 {
+		t.Errorf("%d of 16 workers that compute are left, want 8, four for each core", computes.last)
 	}
 	waits := loop{clients: 64, cores: 3, compute: 3 * time.Millisecond, sleep: 20 * time.Millisecond, start: 200 * time.Millisecond, warm: 16, full: true}.run(30 * time.Second)
 	if waits.last < 14 {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/experiment/live"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/machine"
 	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/sample"
 	"github.com/cloudjit/cloudjit/internal/store"
@@ -348,6 +350,34 @@ func BenchmarkCrowd(b *testing.B) {
 		b.ReportMetric(rate/without, "x-no-platform")
 	}
 	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkCrowdByWorkers is how much of the machine's CPU time an answer takes that 64 clients of one quick function wait for, client
+// and all, by the number of workers: where they keep the cores busy, this is what the rate goes by.
+func BenchmarkCrowdByWorkers(b *testing.B) {
+	const clients, memory = 64, 256
+	code := compile(b, "Echo")
+	for _, workers := range []int{4, 8, 16, 44} {
+		b.Run(strconv.Itoa(workers), func(b *testing.B) {
+			p := serveWith(b, onDemand+fmt.Sprintf("workers: {memoryMiB: %d}\n", workers*memory), b.TempDir())
+			deploy(b, p, "echo", "Echo", code, nil)
+			ask := func(hc *http.Client) error {
+				_, _, _, err := answer(p, hc, "echo", event)
+				return err
+			}
+			drive(b, clients, 12*time.Second, ask)
+			for b.Loop() {
+				idle, all, _ := machine.CPU()
+				rate, times := drive(b, clients, 4*time.Second, ask)
+				idleNow, allNow, _ := machine.CPU()
+				busy := (allNow - all) - (idleNow - idle)
+				b.ReportMetric(float64(busy.Microseconds())/float64(len(times)), "cpu-us/answer")
+				b.ReportMetric(rate, "answers/s")
+				b.ReportMetric(at(times, 99), "p99-ms")
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
 }
 
 // alone starts a plain HTTP server around the echo handler, and returns what asks it.
