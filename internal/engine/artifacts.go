@@ -50,6 +50,8 @@ type artifact struct {
 	failures int32 // workers in a row that did not start, or crashed
 	fell     Reason
 	mean     int64 // smoothed duration of an invocation on a warm worker, ns; 0: not known
+	// firsts is how many first invocations of workers its warming is the mean of, warmingAfter at most.
+	firsts int32
 }
 
 // recording is the state of one recording.

@@ -105,8 +105,11 @@ type revision struct {
 	answered    int32                       // and that it has answered
 	invocations uint64
 	busy        int64
-	cpu         int64 // that was measured of its workers, ns
-	service     int64 // smoothed duration of an invocation, ns
+	cpu         int64  // that was measured of its workers, ns
+	service     int64  // smoothed duration of an invocation, ns
+	warm        int64  // the same of those that were not the first of their worker
+	vary        int64  // how far they are from that, smoothed
+	later       uint64 // how many of these there were
 	colds       uint64
 	added       int64
 	again       int64 // when a worker is to be started ahead of the next invocation; 0 and below: not

@@ -208,6 +208,7 @@ func (e *Engine) finished(ev Event) {
 	} else if ev.CPU > 0 {
 		e.full = 0
 	}
+	e.learnWarming(r, wk, took)
 	if wk.Recording == ladder.RecordingNone || wk.Rung == ladder.First { // what counts its own steps says nothing of other rungs
 		if r.service += (took - r.service) >> 3; r.service <= 0 {
 			r.service = max(took, 1)

@@ -122,6 +122,39 @@ func (r *revision) saysOf(rung ladder.ID, other int, measured uint16, first bool
 	return measured&(1<<other) == 0 && (first || r.ladder.Rungs[other].Artifact == r.ladder.Rungs[rung].Artifact)
 }
 
+// First invocations are compared with later ones once so many of these were measured. What a function does varies: only what is
+// beyond the usual counts, warmingMost starts at most, and nothing counts as much as warmingPrior of them.
+const (
+	warmingAfter = 8
+	warmingMost  = 4.0
+	warmingPrior = 2
+)
+
+// learnWarming takes the duration of an invocation into what is known of first and later ones: a copy of a saved worker starts in
+// hundredths of a second, and then reads the memory that its first invocation needs.
+func (e *Engine) learnWarming(r *revision, wk *pool.Worker, took int64) {
+	if wk.Recording != ladder.RecordingNone {
+		return
+	}
+	if wk.Served > 1 {
+		if r.later++; r.later == 1 {
+			r.warm = took
+		}
+		off := took - r.warm
+		r.warm += off >> 3
+		r.vary += (max(off, -off) - r.vary) >> 3
+		return
+	}
+	v := &r.views[wk.Rung]
+	if r.later < warmingAfter || v.Start <= 0 {
+		return
+	}
+	a := &r.rungs[wk.Rung]
+	a.firsts = min(a.firsts+1, warmingAfter)
+	share := min(max(float64(took-r.warm-r.vary)/float64(v.Start), -warmingMost), warmingMost)
+	v.Warming += (share - v.Warming) / float64(warmingPrior+a.firsts)
+}
+
 // served takes what a worker did since it was asked last into the figures of its rung.
 func (e *Engine) served(r *revision, wk *pool.Worker) {
 	r.views[wk.Rung].Served += reconsider

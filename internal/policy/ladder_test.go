@@ -49,6 +49,21 @@ func TestLadderKeepsWhatIsNeededSoon(t *testing.T) {
 	}
 }
 
+// TestLadderKeepsWhatIsSlowAtFirst: a worker that is started ahead starts in no time, but its first invocation is slow as that of any new
+// one.
+func TestLadderKeepsWhatIsSlowAtFirst(t *testing.T) {
+	const gap = 200 * second
+	for _, warming := range []float64{-1, 0, 4} {
+		p, v := &Ladder{}, view(1, snapshot)
+		v.Rung = snapshot
+		v.Rungs[snapshot].Start, v.Rungs[snapshot].Warming = second/100, warming
+		k := p.Keep(invoked(p, v, second, gap, 20), v)
+		if kept := k.Alive >= gap; kept != (warming > 0) {
+			t.Errorf("first invocations that take %g starts longer: it is kept %v of %v", warming, time.Duration(k.Alive), time.Duration(gap))
+		}
+	}
+}
+
 func TestLadderHeedsTheUser(t *testing.T) {
 	p, v := &Ladder{}, view(1, cache)
 	v.Rung = cache

@@ -14,6 +14,8 @@ type prices struct {
 	wait float64
 	// start is the CPU time of a start.
 	start float64
+	// first is what the first invocation of a worker takes longer than later ones, at the price of waiting.
+	first float64
 	// takes is how long a start takes, limit how long a worker may be kept, s.
 	takes, limit float64
 }
@@ -99,25 +101,26 @@ func (p *plan) refresh(v *View, b *bins, rung ladder.ID, prior *belief) {
 //
 // It goes backwards through the bins with two sums, the cost of all that follows with a warm worker and
 // without one. In each bin a warm worker costs its memory for as long as the gaps last, a missing one the wait
-// and the start of those that arrive. Before each bin a worker may be stopped for nothing, or started
-// ahead for the CPU time of a start. No worker is kept across the limit of the keep-alive.
+// and the start of those that arrive, and a slower first invocation. Before each bin a worker may be stopped for nothing, or started
+// ahead for the CPU time of a start, and the first invocation is the slower one then, too. No worker is kept across the limit of the keep-alive.
 func (p *plan) make(b *bins, c *prices, prior *belief) float64 {
 	var steps [binCount]step
 	b.steps(&steps, prior)
 	last := &steps[binCount-1]
-	cold := last.share * (c.wait + c.start)
+	missing := c.wait + c.start + c.first
+	cold := last.share * missing
 	warm := cold
 	for i := binCount - 2; i >= 0; i-- {
 		s, next := &steps[i], &steps[i+1]
 		stay := warm + c.memory*(next.from-s.to)*next.left
-		wake := warm + next.left*(c.start+c.memory*c.takes)
+		wake := warm + next.left*(c.start+c.first+c.memory*c.takes)
 		next.wake = wake < cold && (next.from >= c.limit || next.from > s.to)
 		after := cold
 		if next.wake {
 			after = wake
 		}
 		next.stay = stay < after && (s.from >= c.limit || next.to <= c.limit)
-		cold = after + s.share*(c.wait+c.start)
+		cold = after + s.share*missing
 		if next.stay {
 			after = stay
 		}

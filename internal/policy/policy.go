@@ -124,6 +124,9 @@ type RungView struct {
 	Making bool
 	// Start is how long (ns) a worker takes to be ready: measured, or estimated from the ladder.
 	Start int64
+	// Warming is how much longer the first invocation of a worker takes than later ones, in starts of the rung: measured, 0 until
+	// then; below 0 where it took less.
+	Warming float64
 	// MemoryMB is what a worker uses: measured, or estimated.
 	MemoryMB float64
 	// Speed is the duration of an invocation against the first rung's: measured (Timed), or the ladder's, which

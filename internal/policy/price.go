@@ -43,6 +43,7 @@ func pricesOf(v *View, rung ladder.ID) prices {
 	return prices{
 		memory: r.MemoryMB, takes: takes, limit: seconds(v.Params.KeepAlive),
 		wait: takes * waitPrices(v), start: takes * startCPU * cpuPrice,
+		first: takes * max(r.Warming, 0) * waitPrices(v),
 	}
 }
 

@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/policy"
+)
+
+// TestFirstInvocationsAreMeasured: what a worker's first invocation takes longer than later ones is part of what a cold start
+// costs.
+func TestFirstInvocationsAreMeasured(t *testing.T) {
+	const start, later = 100 * time.Millisecond, 20 * time.Millisecond
+	for _, extra := range []time.Duration{0, start} {
+		e := New(NodeConfig{}, &policy.Paper{})
+		now, next := int64(0), InvocationID(0)
+		var worker WorkerID
+		step := func(ev Event) {
+			for _, a := range e.Step(now, ev, nil) {
+				if a.Kind == ActionStart {
+					worker = a.Worker
+				}
+			}
+		}
+		invoke := func(took time.Duration) {
+			now += int64(took)
+			step(Event{Kind: EventFinished, Invocation: next, Worker: worker, Outcome: function.OutcomeOK})
+			next++
+		}
+		fc := FunctionConfig{Reserved: -1, Params: policy.DefaultParams()}
+		step(Event{Kind: EventFunctionSet, FunctionConfig: &fc})
+		step(Event{Kind: EventRevisionAdded, RevisionConfig: &RevisionConfig{Ladder: direct, MemoryMiB: []int32{1}}})
+		for range 12 {
+			step(Event{Kind: EventArrived, Invocation: next})
+			now += int64(start)
+			step(Event{Kind: EventWorkerReady, Worker: worker})
+			invoke(later + extra)
+			for range 5 {
+				step(Event{Kind: EventArrived, Invocation: next})
+				invoke(later)
+			}
+			now += fc.Params.KeepAlive + 1
+			step(Event{Kind: EventWoke})
+			step(Event{Kind: EventWorkerExited, Worker: worker})
+		}
+		got := e.revisions[0].views[0].Warming
+		if want := float64(extra) / float64(start); got > want || got < 0.7*want {
+			t.Errorf("first invocations that take %v longer: warming %.2f, want %.2f, or somewhat less after ten workers", extra, got, want)
+		}
+	}
+}
