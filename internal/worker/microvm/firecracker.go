@@ -29,6 +29,7 @@ var firecrackerKind = kind{
 	},
 	path:      func(string) string { return firecrackerAt },
 	memoryMiB: func(bool) int { return firecrackerMiB },
+	drives:    []int{8, firecrackerDevices - 2}, // beside vsock and the entropy device
 	needsKVM:  true,
 	lay:       layFirecracker,
 	fit:       func(bool) []string { return firecrackerWords() },
@@ -39,6 +40,9 @@ const (
 	// firecrackerMiB is what the monitor takes beside the guest's memory (its own bound for itself is 5 MiB), with what it reads
 	// of files.
 	firecrackerMiB = 32
+	// firecrackerDevices is how many devices a machine can have: each has an interrupt line of its own, and there are 19 from 5 to 23
+	// (src/vmm/src/arch/x86_64/layout.rs), of which the generation ID and, since 1.15, the clock page have one each.
+	firecrackerDevices = 17
 	// socketsAt is the folder in the monitor's sandbox with its sockets, which the server reaches from outside.
 	socketsAt  = "/machine"
 	apiSocket  = "api.sock"

@@ -24,7 +24,8 @@ var qemuKind = kind{
 		}
 		return monitorMiB + translatedMiB
 	},
-	fit: func(kvm bool) []string { return (&qemuMachine{kvm: kvm, memory: "memory"}).args() },
+	drives: []int{8, 20}, // a PC has slots for some more devices
+	fit:    func(kvm bool) []string { return (&qemuMachine{kvm: kvm, memory: "memory"}).args() },
 }
 
 const (
