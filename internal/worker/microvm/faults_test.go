@@ -133,6 +133,19 @@ func TestGuestPanics(t *testing.T) {
 	}
 }
 
+// TestMostDrives: the machine with places for the most drives boots.
+func TestMostDrives(t *testing.T) {
+	d := newDriver(t)
+	defer d.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	h, _, err := d.booted(ctx, d.shapeOf(128, 0, d.kind.drives[len(d.kind.drives)-1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.cut()
+}
+
 const childEnv = "MICROVM_TEST_SERVER"
 
 func TestServerToBeKilled(t *testing.T) {

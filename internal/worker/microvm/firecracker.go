@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/process"
 )
@@ -70,7 +72,8 @@ type firecracker struct {
 func layFirecracker(d *Driver, h *handle, p *powering) (*layout, error) {
 	f := &firecracker{shape: p.shape, drives: len(p.drives)}
 	l := &layout{
-		args:      []string{"--api-sock", filepath.Join(socketsAt, apiSocket), "--id", h.spec.ID},
+		// What it says of requests and of what a guest does wrong would hide why it fails.
+		args:      []string{"--api-sock", filepath.Join(socketsAt, apiSocket), "--id", h.spec.ID, "--level", "Error"},
 		mounts:    append(d.guestMounts(p.drives), worker.Mount{Source: d.program, Target: firecrackerAt}),
 		folders:   []worker.Folder{{Target: socketsAt, MiB: 1, Files: 16}},
 		connected: process.Monitor{KVM: d.kvm}, monitor: f,
@@ -188,8 +191,11 @@ func (f *firecracker) save(ctx context.Context, h *handle, devices *os.File) err
 	if f.devices == nil {
 		return errors.New("its machine was not made to be saved")
 	}
-	if err := errors.Join(f.devices.Truncate(0), h.memory.Truncate(0)); err != nil {
-		return err
+	// It writes every page of the guest. A page of a file in memory is counted where it is made: the server does so, since the monitor's
+	// control group has room for the guest's memory once.
+	want := int64(f.shape.MemoryMiB) << 20
+	if err := errors.Join(f.devices.Truncate(0), unix.Fallocate(int(h.memory.Fd()), 0, 0, want)); err != nil {
+		return fmt.Errorf("make room for the guest's memory: %w", err)
 	}
 	if err := f.api.state(ctx, "Paused"); err != nil {
 		return err
@@ -198,7 +204,6 @@ func (f *firecracker) save(ctx context.Context, h *handle, devices *os.File) err
 		return err
 	}
 	// All that the monitor wrote is believed no more than what it says: sizes are compared, and the content is its own.
-	want := int64(f.shape.MemoryMiB) << 20
 	info, err := h.memory.Stat()
 	if err != nil {
 		return err
@@ -217,7 +222,10 @@ func (f *firecracker) save(ctx context.Context, h *handle, devices *os.File) err
 }
 
 // resume implements monitor. The guest's connection was reset when it was saved: its agent comes again.
-func (f *firecracker) resume(ctx context.Context) (net.Conn, error) {
+func (f *firecracker) resume(ctx context.Context, h *handle) (net.Conn, error) {
+	if err := h.memory.Truncate(0); err != nil { // what it was saved into is not the machine's own memory
+		return nil, err
+	}
 	if err := f.api.state(ctx, "Resumed"); err != nil {
 		return nil, err
 	}

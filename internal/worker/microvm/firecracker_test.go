@@ -118,7 +118,7 @@ func TestFirecrackerRequests(t *testing.T) {
 		if err := h.write(ctx, dir, record{Mark: mark}); err != nil {
 			t.Fatal(err)
 		}
-		if h.conn, err = h.monitor.resume(ctx); err != nil {
+		if h.conn, err = h.monitor.resume(ctx, h); err != nil {
 			t.Fatal(err)
 		}
 		if err := meet(ctx, h.conn, mark); err != nil {
@@ -277,6 +277,21 @@ func TestFirecrackerSaveFaults(t *testing.T) {
 				t.Errorf("left %d, %v", n, err)
 			}
 		})
+	}
+}
+
+// TestFirecrackerDrives: the guest for the most drives that a function may have is the largest that Firecracker takes.
+func TestFirecrackerDrives(t *testing.T) {
+	d := standInDriver(t, "")
+	most := d.shapeOf(128, 0, 9)
+	if h, _, err := d.booted(t.Context(), most); err != nil {
+		t.Error(err)
+	} else {
+		h.cut()
+	}
+	most.Drives++
+	if _, _, err := d.booted(t.Context(), most); err == nil || !strings.Contains(err.Error(), "tell the monitor to PUT /actions: it refuses") {
+		t.Errorf("%d drives: got %v", most.Drives, err)
 	}
 }
 

@@ -115,7 +115,9 @@ func (q *qemu) save(ctx context.Context, _ *handle, devices *os.File) error {
 }
 
 // resume implements monitor. The connection stays.
-func (q *qemu) resume(ctx context.Context) (net.Conn, error) { return q.conn, q.qmp.resume(ctx) }
+func (q *qemu) resume(ctx context.Context, _ *handle) (net.Conn, error) {
+	return q.conn, q.qmp.resume(ctx)
+}
 
 // close implements monitor.
 func (q *qemu) close() { _, _ = q.conn.Close(), q.orders.Close() }
