@@ -34,7 +34,7 @@ var firecrackerKind = kind{
 	drives:    []int{8, firecrackerDevices - 2}, // beside vsock and the entropy device
 	needsKVM:  true,
 	lay:       layFirecracker,
-	fit:       func(bool) []string { return firecrackerWords() },
+	fit:       func(bool) []string { return append(firecrackerWords(), fmt.Sprint(driveRate, entropyRate)) }, // limits are saved, too
 }
 
 const (
@@ -53,6 +53,24 @@ const (
 	hostPort = 1024
 	guestCID = 3
 )
+
+// object is one of the API's documents.
+type object = map[string]any
+
+// rate bounds what a device moves, bytes: burst once, and then perSecond.
+type rate struct{ burst, perSecond int64 }
+
+// A drive's burst is more than any start reads of an image, so that only what goes on reading is slowed down. The guest's kernel takes
+// some tens of bytes a minute of the entropy device.
+var (
+	driveRate   = rate{burst: 1 << 30, perSecond: 256 << 20}
+	entropyRate = rate{burst: 64 << 10, perSecond: 64 << 10}
+)
+
+// limiter is the token bucket for it, which is filled within 1000 ms.
+func (r rate) limiter() object {
+	return object{"bandwidth": object{"one_time_burst": r.burst, "size": r.perSecond, "refill_time": 1000}}
+}
 
 // firecrackerWords are those of the kernel's command line. Firecracker adds where its devices are.
 func firecrackerWords() []string {
@@ -160,7 +178,6 @@ func (f *firecracker) accept(ctx context.Context) (net.Conn, error) {
 
 // boot says what the machine has, and starts it.
 func (f *firecracker) boot(ctx context.Context) error {
-	type object = map[string]any
 	type request struct {
 		path string
 		body object
@@ -171,10 +188,12 @@ func (f *firecracker) boot(ctx context.Context) error {
 	}
 	for i := range f.shape.Drives {
 		id := "drive" + strconv.Itoa(i)
-		requests = append(requests, request{"/drives/" + id, object{"drive_id": id, "path_on_host": driveAt(i), "is_root_device": false, "is_read_only": true}})
+		requests = append(requests, request{"/drives/" + id, object{
+			"drive_id": id, "path_on_host": driveAt(i), "is_root_device": false, "is_read_only": true, "rate_limiter": driveRate.limiter(),
+		}})
 	}
 	requests = append(requests,
-		request{"/entropy", object{}},
+		request{"/entropy", object{"rate_limiter": entropyRate.limiter()}},
 		request{"/vsock", object{"guest_cid": guestCID, "uds_path": filepath.Join(socketsAt, hostSocket)}},
 		request{"/actions", object{"action_type": "InstanceStart"}},
 	)

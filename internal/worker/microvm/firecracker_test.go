@@ -97,9 +97,9 @@ func TestFirecrackerRequests(t *testing.T) {
 	booted := []string{
 		`PUT /machine-config {"mem_size_mib":224,"smt":false,"track_dirty_pages":false,"vcpu_count":2}`,
 		`PUT /boot-source {"boot_args":"` + strings.Join(firecrackerWords(), " ") + `","initrd_path":"/vm/initramfs","kernel_image_path":"/vm/vmlinux"}`,
-		`PUT /drives/drive0 {"drive_id":"drive0","is_read_only":true,"is_root_device":false,"path_on_host":"/vm/0.erofs"}`,
-		`PUT /drives/drive1 {"drive_id":"drive1","is_read_only":true,"is_root_device":false,"path_on_host":"/vm/1.erofs"}`,
-		`PUT /entropy {}`,
+		`PUT /drives/drive0 {"drive_id":"drive0","is_read_only":true,"is_root_device":false,"path_on_host":"/vm/0.erofs","rate_limiter":{"bandwidth":{"one_time_burst":1073741824,"refill_time":1000,"size":268435456}}}`,
+		`PUT /drives/drive1 {"drive_id":"drive1","is_read_only":true,"is_root_device":false,"path_on_host":"/vm/1.erofs","rate_limiter":{"bandwidth":{"one_time_burst":1073741824,"refill_time":1000,"size":268435456}}}`,
+		`PUT /entropy {"rate_limiter":{"bandwidth":{"one_time_burst":65536,"refill_time":1000,"size":65536}}}`,
 		`PUT /vsock {"guest_cid":3,"uds_path":"/machine/host.sock"}`,
 		`PUT /actions {"action_type":"InstanceStart"}`,
 	}

@@ -62,11 +62,21 @@ type standInConfig struct {
 	Entropy bool
 }
 
+type standInRate struct {
+	Bandwidth struct {
+		Burst  int64 `json:"one_time_burst"`
+		Size   int64 `json:"size"`
+		Refill int64 `json:"refill_time"` // ms
+	} `json:"bandwidth"`
+}
+
 type standInDrive struct {
 	ID       string `json:"drive_id"`
 	Path     string `json:"path_on_host"`
 	Root     bool   `json:"is_root_device"`
 	ReadOnly bool   `json:"is_read_only"`
+
+	Rate *standInRate `json:"rate_limiter"`
 }
 
 // standInLog is the file with the requests, in the folder of the sockets.
@@ -166,7 +176,9 @@ func (s *standIn) do(what string, body []byte) error {
 		return before(&s.config.VSock)
 	case what == "PUT /entropy":
 		s.config.Entropy = true
-		return before(&struct{}{})
+		return before(&struct {
+			Rate *standInRate `json:"rate_limiter"`
+		}{})
 	case what == "PUT /actions":
 		var a struct {
 			Type string `json:"action_type"`
