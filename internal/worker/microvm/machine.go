@@ -78,10 +78,16 @@ func (d *Driver) power(ctx context.Context, spec worker.Spec, p powering) (_ *ha
 	if memory := h.memory; memory != nil {
 		h.undo = append(h.undo, func() { _ = memory.Close() })
 	}
+	holesMiB := 0
+	if p.from != nil {
+		if holesMiB, err = p.from.holesMiB(); err != nil {
+			return nil, err
+		}
+	}
 	contained := worker.Spec{
 		ID: spec.ID, Revision: spec.Revision, Rung: spec.Rung, Path: d.kind.path(d.program), Args: l.args, Dir: "/", Env: []string{"PATH=/usr/bin"},
 		Mounts: l.mounts, Folders: l.folders, Output: spec.Output, Trial: spec.Trial,
-		Limits: worker.Limits{MemoryMiB: p.shape.MemoryMiB + d.kind.memoryMiB(d.kvm), CPUs: spec.Limits.CPUs, PIDs: 128, TmpMiB: 16},
+		Limits: worker.Limits{MemoryMiB: p.shape.MemoryMiB + d.kind.memoryMiB(d.kvm) + holesMiB, CPUs: spec.Limits.CPUs, PIDs: 128, TmpMiB: 16},
 	}
 	h.machine, err = d.options.Process.Contain(ctx, contained, l.connected)
 	for _, f := range l.inherited {
