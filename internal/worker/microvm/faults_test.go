@@ -133,13 +133,13 @@ func TestGuestPanics(t *testing.T) {
 	}
 }
 
-// TestMostDrives: the machine with places for the most drives boots.
+// TestMostDrives: the machine with places for the most drives boots, with two processors where there are.
 func TestMostDrives(t *testing.T) {
 	d := newDriver(t)
 	defer d.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	h, _, err := d.booted(ctx, d.shapeOf(128, 0, d.kind.drives[len(d.kind.drives)-1]))
+	h, _, err := d.booted(ctx, d.shapeOf(2*worker.VCPUMiB, 0, d.kind.drives[len(d.kind.drives)-1]))
 	if err != nil {
 		t.Fatal(err)
 	}
