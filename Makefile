@@ -83,6 +83,15 @@ guest: build guest-prerequisites ## The guest of microVMs (workers.driver: qemu)
 test-microvm: assets guest-prerequisites ## The whole conformance suite of workers in virtual machines; minutes, as they are emulated without KVM.
 	CLOUDJIT_MICROVM=full $(GO) test -count=1 -v -timeout 60m ./internal/worker/microvm/...
 
+# A release's program, or one that was built from its source: make test-firecracker FIRECRACKER=/path/to/firecracker
+.PHONY: test-firecracker
+test-firecracker: assets firecracker-prerequisites ## The same on a real Firecracker, FIRECRACKER=PROGRAM, in a machine whose KVM is emulated. Takes 15 minutes.
+	scripts/test-firecracker '$(FIRECRACKER)'
+
+.PHONY: firecracker-prerequisites
+firecracker-prerequisites:
+	@scripts/prerequisites firecracker
+
 .PHONY: guest-prerequisites
 guest-prerequisites:
 	@scripts/prerequisites guest

@@ -14,7 +14,7 @@ import (
 const firecrackerPrefix = "firecracker-"
 
 // firecrackerVersion is the release that is installed by default.
-const firecrackerVersion = "1.13.1"
+const firecrackerVersion = "1.16.1"
 
 const firecrackerReleases = "https://github.com/firecracker-microvm/firecracker/releases/download"
 
@@ -22,7 +22,7 @@ const firecrackerReleases = "https://github.com/firecracker-microvm/firecracker/
 type FirecrackerOptions struct {
 	// Cache is CloudJIT's cache folder.
 	Cache string
-	// Version is "1.13.1"; "": the one that CloudJIT is written for.
+	// Version is "1.16.1"; "": the one that CloudJIT is written for.
 	Version string
 	// Mirror replaces the release page: the part of the URL before the version.
 	Mirror string

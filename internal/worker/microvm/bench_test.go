@@ -32,6 +32,10 @@ func BenchmarkDrivers(b *testing.B) {
 	if err != nil {
 		b.Logf("no snapshots of processes: %v", err)
 	}
+	machines := "qemu"
+	if realFirecracker != "" {
+		machines = "firecracker"
+	}
 	for _, with := range []struct {
 		name string
 		open func() worker.Driver
@@ -43,7 +47,7 @@ func BenchmarkDrivers(b *testing.B) {
 			}
 			return d
 		}},
-		{"qemu", func() worker.Driver { return newDriver(b) }},
+		{machines, func() worker.Driver { return newDriver(b) }},
 	} {
 		b.Run(with.name, func(b *testing.B) {
 			d := with.open()

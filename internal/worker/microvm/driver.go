@@ -41,6 +41,8 @@ type Options struct {
 	Images string
 	// standIn: the monitor is a test's, which has no use for KVM.
 	standIn bool
+	// nested: KVM is there, and the processor that it runs on is itself emulated, in a test.
+	nested bool
 	// Process is the driver whose sandboxes the monitors run in. The microVM driver closes it.
 	Process *process.Driver
 	// Monitor is one of Kinds; empty: QEMU.
@@ -177,7 +179,7 @@ func (d *Driver) tryKVM() error {
 	if err := openKVM(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), kvmTime)
+	ctx, cancel := context.WithTimeout(context.Background(), kvmTime*d.slowness())
 	defer cancel()
 	d.kvm = true
 	defer func() { d.kvm = false }()
@@ -189,7 +191,7 @@ func (d *Driver) tryKVM() error {
 
 // boot boots a guest without anything and returns what its agent says.
 func (d *Driver) boot(ctx context.Context) (wire.Hello, error) {
-	h, hello, err := d.booted(ctx, shapeOf(128, 0, 0))
+	h, hello, err := d.booted(ctx, d.shapeOf(128, 0, 0))
 	if err != nil {
 		return hello, err
 	}
@@ -300,11 +302,8 @@ func (d *Driver) enter() bool {
 	return !d.closed
 }
 
-// Bounds of a specification.
-const (
-	maxDrives = 20 // a PC has slots for some more devices
-	maxFiles  = 4096
-)
+// maxFiles bounds the descriptors of a command.
+const maxFiles = 4096
 
 // view is what a worker sees: images, and where what of them is shown.
 type view struct {
@@ -353,8 +352,8 @@ func (d *Driver) view(ctx context.Context, spec *worker.Spec) (*view, error) {
 			return nil, err
 		}
 	}
-	if len(v.drives) > maxDrives {
-		return nil, fmt.Errorf("%d mounts, more than %d", len(v.drives), maxDrives)
+	if most := d.kind.drives[len(d.kind.drives)-1]; len(v.drives) > most {
+		return nil, fmt.Errorf("%d mounts, more than %d", len(v.drives), most)
 	}
 	folders, err := worker.Bounded(spec.Folders)
 	if err != nil {
@@ -433,7 +432,7 @@ func (d *Driver) alive() []*handle {
 
 // slowness is how many times as long as on a real processor something may take.
 func (d *Driver) slowness() time.Duration {
-	if d.caps.Emulated {
+	if d.caps.Emulated || d.options.nested {
 		return 10
 	}
 	return 1

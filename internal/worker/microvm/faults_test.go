@@ -133,6 +133,19 @@ func TestGuestPanics(t *testing.T) {
 	}
 }
 
+// TestMostDrives: the machine with places for the most drives boots, with two processors where there are.
+func TestMostDrives(t *testing.T) {
+	d := newDriver(t)
+	defer d.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	h, _, err := d.booted(ctx, d.shapeOf(2*worker.VCPUMiB, 0, d.kind.drives[len(d.kind.drives)-1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.cut()
+}
+
 const childEnv = "MICROVM_TEST_SERVER"
 
 func TestServerToBeKilled(t *testing.T) {
@@ -167,7 +180,7 @@ func TestServerKilled(t *testing.T) {
 	}
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-		if err != nil || !strings.Contains(program, "qemu") {
+		if name := filepath.Base(program); err != nil || !strings.Contains(name, "qemu") && !strings.Contains(name, "firecracker") {
 			return
 		}
 		if time.Now().After(end) {

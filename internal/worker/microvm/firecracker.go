@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/process"
 )
@@ -29,9 +31,10 @@ var firecrackerKind = kind{
 	},
 	path:      func(string) string { return firecrackerAt },
 	memoryMiB: func(bool) int { return firecrackerMiB },
+	drives:    []int{8, firecrackerDevices - 2}, // beside vsock and the entropy device
 	needsKVM:  true,
 	lay:       layFirecracker,
-	fit:       func(bool) []string { return firecrackerWords() },
+	fit:       func(bool) []string { return append(firecrackerWords(), fmt.Sprint(driveRate, entropyRate)) }, // limits are saved, too
 }
 
 const (
@@ -39,6 +42,9 @@ const (
 	// firecrackerMiB is what the monitor takes beside the guest's memory (its own bound for itself is 5 MiB), with what it reads
 	// of files.
 	firecrackerMiB = 32
+	// firecrackerDevices is how many devices a machine can have: each has an interrupt line of its own, and there are 19 from 5 to 23
+	// (src/vmm/src/arch/x86_64/layout.rs), of which the generation ID and, since 1.15, the clock page have one each.
+	firecrackerDevices = 17
 	// socketsAt is the folder in the monitor's sandbox with its sockets, which the server reaches from outside.
 	socketsAt  = "/machine"
 	apiSocket  = "api.sock"
@@ -47,6 +53,24 @@ const (
 	hostPort = 1024
 	guestCID = 3
 )
+
+// object is one of the API's documents.
+type object = map[string]any
+
+// rate bounds what a device moves, bytes: burst once, and then perSecond.
+type rate struct{ burst, perSecond int64 }
+
+// A drive's burst is more than any start reads of an image, so that only what goes on reading is slowed down. The guest's kernel takes
+// some tens of bytes a minute of the entropy device.
+var (
+	driveRate   = rate{burst: 1 << 30, perSecond: 256 << 20}
+	entropyRate = rate{burst: 64 << 10, perSecond: 64 << 10}
+)
+
+// limiter is the token bucket for it, which is filled within 1000 ms.
+func (r rate) limiter() object {
+	return object{"bandwidth": object{"one_time_burst": r.burst, "size": r.perSecond, "refill_time": 1000}}
+}
 
 // firecrackerWords are those of the kernel's command line. Firecracker adds where its devices are.
 func firecrackerWords() []string {
@@ -66,7 +90,8 @@ type firecracker struct {
 func layFirecracker(d *Driver, h *handle, p *powering) (*layout, error) {
 	f := &firecracker{shape: p.shape, drives: len(p.drives)}
 	l := &layout{
-		args:      []string{"--api-sock", filepath.Join(socketsAt, apiSocket), "--id", h.spec.ID},
+		// What it says of requests and of what a guest does wrong would hide why it fails.
+		args:      []string{"--api-sock", filepath.Join(socketsAt, apiSocket), "--id", h.spec.ID, "--level", "Error"},
 		mounts:    append(d.guestMounts(p.drives), worker.Mount{Source: d.program, Target: firecrackerAt}),
 		folders:   []worker.Folder{{Target: socketsAt, MiB: 1, Files: 16}},
 		connected: process.Monitor{KVM: d.kvm}, monitor: f,
@@ -153,7 +178,6 @@ func (f *firecracker) accept(ctx context.Context) (net.Conn, error) {
 
 // boot says what the machine has, and starts it.
 func (f *firecracker) boot(ctx context.Context) error {
-	type object = map[string]any
 	type request struct {
 		path string
 		body object
@@ -164,10 +188,12 @@ func (f *firecracker) boot(ctx context.Context) error {
 	}
 	for i := range f.shape.Drives {
 		id := "drive" + strconv.Itoa(i)
-		requests = append(requests, request{"/drives/" + id, object{"drive_id": id, "path_on_host": driveAt(i), "is_root_device": false, "is_read_only": true}})
+		requests = append(requests, request{"/drives/" + id, object{
+			"drive_id": id, "path_on_host": driveAt(i), "is_root_device": false, "is_read_only": true, "rate_limiter": driveRate.limiter(),
+		}})
 	}
 	requests = append(requests,
-		request{"/entropy", object{}},
+		request{"/entropy", object{"rate_limiter": entropyRate.limiter()}},
 		request{"/vsock", object{"guest_cid": guestCID, "uds_path": filepath.Join(socketsAt, hostSocket)}},
 		request{"/actions", object{"action_type": "InstanceStart"}},
 	)
@@ -184,8 +210,11 @@ func (f *firecracker) save(ctx context.Context, h *handle, devices *os.File) err
 	if f.devices == nil {
 		return errors.New("its machine was not made to be saved")
 	}
-	if err := errors.Join(f.devices.Truncate(0), h.memory.Truncate(0)); err != nil {
-		return err
+	// It writes every page of the guest. A page of a file in memory is counted where it is made: the server does so, since the monitor's
+	// control group has room for the guest's memory once.
+	want := int64(f.shape.MemoryMiB) << 20
+	if err := errors.Join(f.devices.Truncate(0), unix.Fallocate(int(h.memory.Fd()), 0, 0, want)); err != nil {
+		return fmt.Errorf("make room for the guest's memory: %w", err)
 	}
 	if err := f.api.state(ctx, "Paused"); err != nil {
 		return err
@@ -194,7 +223,6 @@ func (f *firecracker) save(ctx context.Context, h *handle, devices *os.File) err
 		return err
 	}
 	// All that the monitor wrote is believed no more than what it says: sizes are compared, and the content is its own.
-	want := int64(f.shape.MemoryMiB) << 20
 	info, err := h.memory.Stat()
 	if err != nil {
 		return err
@@ -213,7 +241,10 @@ func (f *firecracker) save(ctx context.Context, h *handle, devices *os.File) err
 }
 
 // resume implements monitor. The guest's connection was reset when it was saved: its agent comes again.
-func (f *firecracker) resume(ctx context.Context) (net.Conn, error) {
+func (f *firecracker) resume(ctx context.Context, h *handle) (net.Conn, error) {
+	if err := h.memory.Truncate(0); err != nil { // what it was saved into is not the machine's own memory
+		return nil, err
+	}
 	if err := f.api.state(ctx, "Resumed"); err != nil {
 		return nil, err
 	}

@@ -97,9 +97,9 @@ func TestFirecrackerRequests(t *testing.T) {
 	booted := []string{
 		`PUT /machine-config {"mem_size_mib":224,"smt":false,"track_dirty_pages":false,"vcpu_count":2}`,
 		`PUT /boot-source {"boot_args":"` + strings.Join(firecrackerWords(), " ") + `","initrd_path":"/vm/initramfs","kernel_image_path":"/vm/vmlinux"}`,
-		`PUT /drives/drive0 {"drive_id":"drive0","is_read_only":true,"is_root_device":false,"path_on_host":"/vm/0.erofs"}`,
-		`PUT /drives/drive1 {"drive_id":"drive1","is_read_only":true,"is_root_device":false,"path_on_host":"/vm/1.erofs"}`,
-		`PUT /entropy {}`,
+		`PUT /drives/drive0 {"drive_id":"drive0","is_read_only":true,"is_root_device":false,"path_on_host":"/vm/0.erofs","rate_limiter":{"bandwidth":{"one_time_burst":1073741824,"refill_time":1000,"size":268435456}}}`,
+		`PUT /drives/drive1 {"drive_id":"drive1","is_read_only":true,"is_root_device":false,"path_on_host":"/vm/1.erofs","rate_limiter":{"bandwidth":{"one_time_burst":1073741824,"refill_time":1000,"size":268435456}}}`,
+		`PUT /entropy {"rate_limiter":{"bandwidth":{"one_time_burst":65536,"refill_time":1000,"size":65536}}}`,
 		`PUT /vsock {"guest_cid":3,"uds_path":"/machine/host.sock"}`,
 		`PUT /actions {"action_type":"InstanceStart"}`,
 	}
@@ -118,7 +118,7 @@ func TestFirecrackerRequests(t *testing.T) {
 		if err := h.write(ctx, dir, record{Mark: mark}); err != nil {
 			t.Fatal(err)
 		}
-		if h.conn, err = h.monitor.resume(ctx); err != nil {
+		if h.conn, err = h.monitor.resume(ctx, h); err != nil {
 			t.Fatal(err)
 		}
 		if err := meet(ctx, h.conn, mark); err != nil {
@@ -277,6 +277,21 @@ func TestFirecrackerSaveFaults(t *testing.T) {
 				t.Errorf("left %d, %v", n, err)
 			}
 		})
+	}
+}
+
+// TestFirecrackerDrives: the guest for the most drives that a function may have is the largest that Firecracker takes.
+func TestFirecrackerDrives(t *testing.T) {
+	d := standInDriver(t, "")
+	most := d.shapeOf(128, 0, 9)
+	if h, _, err := d.booted(t.Context(), most); err != nil {
+		t.Error(err)
+	} else {
+		h.cut()
+	}
+	most.Drives++
+	if _, _, err := d.booted(t.Context(), most); err == nil || !strings.Contains(err.Error(), "tell the monitor to PUT /actions: it refuses") {
+		t.Errorf("%d drives: got %v", most.Drives, err)
 	}
 }
 

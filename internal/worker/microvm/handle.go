@@ -350,7 +350,7 @@ func (h *handle) Snapshot(ctx context.Context, dir string) error {
 		return fail(err)
 	}
 	before := h.conn
-	if h.conn, err = h.monitor.resume(ctx); err != nil {
+	if h.conn, err = h.monitor.resume(ctx, h); err != nil {
 		h.conn = before
 		return fail(err)
 	}

@@ -29,12 +29,9 @@ const (
 // up to its size. The function's own limit holds in it.
 var memorySteps = []int{128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 10240}
 
-// driveSteps are how many drives guests have places for. Each takes 0.1 s of an emulated boot; functions have five to seven.
-var driveSteps = []int{8, maxDrives}
-
 // shapeOf is that of the guest for a function with so much memory, MiB, and so many drives; cpus 0: no limit.
-func shapeOf(memory int, cpus float64, drives int) shape {
-	return shape{MemoryMiB: step(memory, memorySteps) + guestMiB, CPUs: virtualCPUs(memory, cpus), Drives: step(drives, driveSteps)}
+func (d *Driver) shapeOf(memory int, cpus float64, drives int) shape {
+	return shape{MemoryMiB: step(memory, memorySteps) + guestMiB, CPUs: virtualCPUs(memory, cpus), Drives: step(drives, d.kind.drives)}
 }
 
 // step is the first that is not below n, n itself if all are.
@@ -81,10 +78,16 @@ func (d *Driver) power(ctx context.Context, spec worker.Spec, p powering) (_ *ha
 	if memory := h.memory; memory != nil {
 		h.undo = append(h.undo, func() { _ = memory.Close() })
 	}
+	holesMiB := 0
+	if p.from != nil {
+		if holesMiB, err = p.from.holesMiB(); err != nil {
+			return nil, err
+		}
+	}
 	contained := worker.Spec{
 		ID: spec.ID, Revision: spec.Revision, Rung: spec.Rung, Path: d.kind.path(d.program), Args: l.args, Dir: "/", Env: []string{"PATH=/usr/bin"},
 		Mounts: l.mounts, Folders: l.folders, Output: spec.Output, Trial: spec.Trial,
-		Limits: worker.Limits{MemoryMiB: p.shape.MemoryMiB + d.kind.memoryMiB(d.kvm), CPUs: spec.Limits.CPUs, PIDs: 128, TmpMiB: 16},
+		Limits: worker.Limits{MemoryMiB: p.shape.MemoryMiB + d.kind.memoryMiB(d.kvm) + holesMiB, CPUs: spec.Limits.CPUs, PIDs: 128, TmpMiB: 16},
 	}
 	h.machine, err = d.options.Process.Contain(ctx, contained, l.connected)
 	for _, f := range l.inherited {
@@ -202,7 +205,7 @@ func (d *Driver) makeTemplate(ctx context.Context, sh shape, dir string) error {
 
 // guest starts the machine of a worker or job, and the command in it, or lets one go on that was saved.
 func (d *Driver) guest(ctx context.Context, spec worker.Spec, v *view, began time.Time, job bool) (*handle, error) {
-	p := powering{shape: shapeOf(worker.First(spec.Limits.MemoryMiB, spec.Revision.MemoryMiB, 128), spec.Limits.CPUs, len(v.drives)), drives: v.drives, savable: spec.Savable}
+	p := powering{shape: d.shapeOf(worker.First(spec.Limits.MemoryMiB, spec.Revision.MemoryMiB, 128), spec.Limits.CPUs, len(v.drives)), drives: v.drives, savable: spec.Savable}
 	var err error
 	if spec.Restore != "" {
 		if p.from, p.release, err = d.saved(ctx, &spec, p.drives); err != nil {

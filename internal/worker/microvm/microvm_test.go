@@ -40,9 +40,24 @@ func testGuest(t testing.TB) Guest {
 	return Guest{Kernel: filepath.Join(dir, toolchain.GuestKernel), Init: filepath.Join(dir, toolchain.GuestInit)}
 }
 
+// TestGuest makes the guest, for the others and for scripts/test-firecracker.
+func TestGuest(t *testing.T) { t.Logf("the guest is in %s", filepath.Dir(testGuest(t).Kernel)) }
+
 func newDriver(t testing.TB) *Driver {
 	t.Helper()
 	return newDriverWith(t, process.Options{})
+}
+
+// realFirecracker is the program that tests of real guests use in the place of QEMU; empty: QEMU. Where a guest boots with KVM, the
+// tests can be run so as they are; scripts/test-firecracker runs them in a machine whose KVM is emulated.
+var realFirecracker = os.Getenv("CLOUDJIT_TEST_FIRECRACKER")
+
+// slow is how many times as long as with processes everything may take.
+func slow() int {
+	if realFirecracker != "" {
+		return 20
+	}
+	return 6
 }
 
 func newDriverWith(t testing.TB, o process.Options, more ...func(o *Options)) *Driver {
@@ -52,11 +67,14 @@ func newDriverWith(t testing.TB, o process.Options, more ...func(o *Options)) *D
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := Options{Guest: testGuest(t), Images: filepath.Join(config.CacheDir(), "guest", "images"), Process: inner, Accel: "tcg"}
-	for _, f := range more {
-		f(&all)
+	options := Options{Guest: testGuest(t), Images: filepath.Join(config.CacheDir(), "guest", "images"), Process: inner, Accel: "tcg"}
+	if realFirecracker != "" {
+		options.Monitor, options.Firecracker, options.Accel, options.nested = "firecracker", realFirecracker, "kvm", true
 	}
-	d, err := New(all)
+	for _, f := range more {
+		f(&options)
+	}
+	d, err := New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +100,7 @@ func guestSpec(t testing.TB, g workertest.Guest) worker.Spec {
 // TestConformance runs what needs few guests; in an emulated processor each takes five seconds to boot, and the rest boots
 // some sixty.
 func TestConformance(t *testing.T) {
-	s := workertest.Suite{New: func(t testing.TB) worker.Driver { return newDriver(t) }, Spec: guestSpec, Slow: 6}
+	s := workertest.Suite{New: func(t testing.TB) worker.Driver { return newDriver(t) }, Spec: guestSpec, Slow: slow()}
 	if os.Getenv("CLOUDJIT_MICROVM") != "full" {
 		s.Elsewhere = map[string]string{}
 		for _, name := range []string{"Burst", "Job", "Limits", "Pause", "Leaks"} {

@@ -22,6 +22,9 @@ type kind struct {
 	path func(program string) string
 	// memoryMiB is what it takes beside the guest's memory.
 	memoryMiB func(kvm bool) int
+	// drives are how many drives its guests have places for, the largest number last. Each takes 0.1 s of an emulated boot;
+	// functions have five to seven.
+	drives []int
 	// needsKVM: it cannot emulate a processor.
 	needsKVM bool
 	// lay says how one is started.
@@ -70,10 +73,10 @@ type layout struct {
 type monitor interface {
 	// begin lets the machine boot, or go on from what was saved, and returns what leads to the agent.
 	begin(ctx context.Context, h *handle, from *standing) (net.Conn, error)
-	// save stops the machine and writes the state of its devices. Its memory is in h.memory then.
+	// save stops the machine and writes the state of its devices. Its memory is in h.memory then, until it goes on.
 	save(ctx context.Context, h *handle, devices *os.File) error
 	// resume lets a machine go on that was stopped, and returns what leads to the agent then.
-	resume(ctx context.Context) (net.Conn, error)
+	resume(ctx context.Context, h *handle) (net.Conn, error)
 	// close gives back what the server has of it. The machine has ended, or ends. Idempotent.
 	close()
 }

@@ -24,7 +24,8 @@ var qemuKind = kind{
 		}
 		return monitorMiB + translatedMiB
 	},
-	fit: func(kvm bool) []string { return (&qemuMachine{kvm: kvm, memory: "memory"}).args() },
+	drives: []int{8, 20}, // a PC has slots for some more devices
+	fit:    func(kvm bool) []string { return (&qemuMachine{kvm: kvm, memory: "memory"}).args() },
 }
 
 const (
@@ -114,7 +115,9 @@ func (q *qemu) save(ctx context.Context, _ *handle, devices *os.File) error {
 }
 
 // resume implements monitor. The connection stays.
-func (q *qemu) resume(ctx context.Context) (net.Conn, error) { return q.conn, q.qmp.resume(ctx) }
+func (q *qemu) resume(ctx context.Context, _ *handle) (net.Conn, error) {
+	return q.conn, q.qmp.resume(ctx)
+}
 
 // close implements monitor.
 func (q *qemu) close() { _, _ = q.conn.Close(), q.orders.Close() }

@@ -34,7 +34,8 @@ type standIn struct {
 	config  standInConfig
 	started bool
 	paused  bool
-	memory  int64 // bytes
+	memory  int64  // bytes
+	touched []byte // of the guest's memory
 	conn    net.Conn
 	marks   chan []byte // of guests that were reset, and wait
 	goOn    chan struct{}
@@ -61,18 +62,28 @@ type standInConfig struct {
 	Entropy bool
 }
 
+type standInRate struct {
+	Bandwidth struct {
+		Burst  int64 `json:"one_time_burst"`
+		Size   int64 `json:"size"`
+		Refill int64 `json:"refill_time"` // ms
+	} `json:"bandwidth"`
+}
+
 type standInDrive struct {
 	ID       string `json:"drive_id"`
 	Path     string `json:"path_on_host"`
 	Root     bool   `json:"is_root_device"`
 	ReadOnly bool   `json:"is_read_only"`
+
+	Rate *standInRate `json:"rate_limiter"`
 }
 
 // standInLog is the file with the requests, in the folder of the sockets.
 const standInLog = "requests"
 
 // isStandIn reports whether this process is to be one.
-func isStandIn() bool { return len(os.Args) == 5 && os.Args[1] == "--api-sock" && os.Args[3] == "--id" }
+func isStandIn() bool { return len(os.Args) == 7 && os.Args[1] == "--api-sock" && os.Args[3] == "--id" }
 
 func standInMain() {
 	s := &standIn{faults: map[string]string{}, marks: make(chan []byte, 1), goOn: make(chan struct{})}
@@ -165,7 +176,9 @@ func (s *standIn) do(what string, body []byte) error {
 		return before(&s.config.VSock)
 	case what == "PUT /entropy":
 		s.config.Entropy = true
-		return before(&struct{}{})
+		return before(&struct {
+			Rate *standInRate `json:"rate_limiter"`
+		}{})
 	case what == "PUT /actions":
 		var a struct {
 			Type string `json:"action_type"`
@@ -175,6 +188,8 @@ func (s *standIn) do(what string, body []byte) error {
 			return err
 		case a.Type != "InstanceStart" || s.config.BootSource == nil || s.config.MachineConfig == nil || s.config.VSock == nil:
 			return fmt.Errorf("%s of %+v", a.Type, s.config)
+		case len(s.config.Drives)+2 > firecrackerDevices:
+			return errors.New("Cannot attach a device: no interrupt line is left")
 		}
 		return s.start(nil)
 	case what == "PATCH /vm":
@@ -212,6 +227,10 @@ func readable(files ...string) error {
 // start connects the guest, a new one or one that was saved with a mark.
 func (s *standIn) start(mark []byte) error {
 	s.started, s.memory = true, int64(s.config.MachineConfig.MemoryMiB)<<20
+	s.touched = make([]byte, 64<<20) // as much as a kernel that has booted
+	for i := 0; i < len(s.touched); i += 4096 {
+		s.touched[i] = 1
+	}
 	if s.faults["no"] == "guest" {
 		return nil
 	}
@@ -269,8 +288,13 @@ func (s *standIn) create(body []byte) error {
 		if err != nil {
 			return err
 		}
-		if _, err = f.Write(content); err == nil && name == c.Memory {
-			err = f.Truncate(s.memory)
+		_, err = f.Write(content)
+		for page := make([]byte, 1<<20); err == nil && name == c.Memory; { // all of it: nothing is left out
+			var n int64
+			if n, err = f.Seek(0, io.SeekCurrent); err != nil || n == s.memory {
+				break
+			}
+			_, err = f.Write(page[:min(int64(len(page)), s.memory-n)])
 		}
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err

@@ -81,6 +81,13 @@ func (s Suite) limits(t *testing.T) {
 			t.Errorf("got %v (%+v), want out of memory", err, exit)
 		}
 	})
+	t.Run("all of it", func(t *testing.T) { // a worker has what it was promised
+		spec := s.spec(t, Handler)
+		spec.Limits.MemoryMiB = 512
+		w := s.worker(t, d, spec)
+		call(t, w, Command{Do: "allocate", N: 440})
+		ask[string](t, w, Command{Do: "echo", Text: "on"})
+	})
 	t.Run("plain exit", func(t *testing.T) {
 		if !caps.MemoryLimit {
 			t.Skip("CAPABILITY memoryLimit IS LACKING HERE: " + strings.Join(caps.Weaker, " "))
