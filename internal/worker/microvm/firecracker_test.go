@@ -121,10 +121,7 @@ func TestFirecrackerRequests(t *testing.T) {
 		if h.conn, err = h.monitor.resume(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if err := meet(ctx, h.conn, mark); err != nil {
-			t.Fatal(err)
-		}
-		s, err := newSession(h.conn, h.listener)
+		s, err := nextSession(h.conn, h.listener, mark, restoreTime)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -116,7 +116,7 @@ func run() error {
 // the monitor: the next one takes its place, and the session begins there with the same mark.
 func (a *agent) sessions(conn wire.Conn, mark []byte, connect func(mark []byte) (wire.Conn, error)) error {
 	for again := mark != nil; ; {
-		e := &entrance{Line: wire.Line{Conn: conn}, mark: mark, again: again}
+		e := &entrance{Line: wire.NewLine(conn), mark: mark, again: again}
 		next, err := a.session(e)
 		again = err != nil && e.mark != nil
 		switch {
@@ -135,7 +135,7 @@ func (a *agent) sessions(conn wire.Conn, mark []byte, connect func(mark []byte) 
 
 // entrance is a session's use of the connection that begins after a mark, which is then sent back.
 type entrance struct {
-	wire.Line
+	*wire.Line
 	mark []byte // nil: the session begins at once
 	// again: the driver's former session ended on another connection.
 	again bool
@@ -369,6 +369,13 @@ func (a *agent) serve(s *yamux.Session, st *yamux.Stream) {
 			answer(errors.New("nothing runs"))
 			return
 		}
+		// Before anything of the function hears that it goes on.
+		if r.Renew != nil {
+			if err := errors.Join(setClock(r.Renew.Now), stir(r.Renew.Entropy)); err != nil {
+				answer(err)
+				return
+			}
+		}
 		a.attach(s)
 		c.follow(s, st)
 	case wire.OpSignal:
@@ -382,8 +389,6 @@ func (a *agent) serve(s *yamux.Session, st *yamux.Stream) {
 			e.Error = err.Error()
 		}
 		_ = wire.Write(st, e)
-	case wire.OpRenew:
-		answer(renew(r.Renew))
 	default:
 		answer(fmt.Errorf("the guest does not know %q", r.Op))
 	}
@@ -460,14 +465,6 @@ func (a *agent) maps(name string) (bool, error) {
 		}
 	}
 	return false, lines.Err()
-}
-
-// renew sets the clock and stirs the random pool.
-func renew(r *wire.Renew) error {
-	if r == nil {
-		return errors.New("nothing to renew with")
-	}
-	return errors.Join(setClock(r.Now), stir(r.Entropy))
 }
 
 func setClock(now int64) error {
