@@ -93,6 +93,8 @@ func run() error {
 	}
 	// What is reserved and never used costs nothing, as on a host with much memory; the control group bounds what is used.
 	_ = os.WriteFile("/proc/sys/vm/overcommit_memory", []byte("1"), 0o644)
+	// Else the kernel wakes up twice a second to see whether it could tidy up.
+	_ = os.WriteFile("/proc/sys/vm/compaction_proactiveness", []byte("0"), 0o644)
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0o644)
 	_ = os.WriteFile(filepath.Join(groups, "cgroup.subtree_control"), []byte("+memory +pids"), 0o644)
 	if err := loadModules(); err != nil {
