@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -199,6 +200,8 @@ func (a *agent) suspend(s *yamux.Session, st *yamux.Stream, mark []byte) {
 		_ = wire.Write(st, wire.Event{Error: "no mark of the next session"})
 		return
 	}
+	awaitClock()
+	runtime.GC() // or each copy would have the next one before it
 	a.mu.Lock()
 	a.mark, a.attached = mark, nil
 	a.mu.Unlock()
@@ -467,6 +470,20 @@ func (a *agent) maps(name string) (bool, error) {
 		}
 	}
 	return false, lines.Err()
+}
+
+// clockPatience is how long the kernel may take to come to its clock: a second after it has booted.
+const clockPatience = 2 * time.Second
+
+// awaitClock waits until the kernel goes by the clock that it stays with: else each copy of a guest that was saved early would have the
+// change before it, which stops all processors and changes the kernel's code.
+func awaitClock() {
+	for end := time.Now().Add(clockPatience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		b, err := os.ReadFile("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+		if name := strings.TrimSpace(string(b)); err != nil || name != "tsc-early" && !strings.HasSuffix(name, "jiffies") {
+			return
+		}
+	}
 }
 
 func setClock(now int64) error {
