@@ -76,12 +76,12 @@ fresh: ## In a Debian root with Go and make alone: the build, the samples, a bui
 	scripts/fresh $(if $(RUN),'$(RUN)')
 
 .PHONY: guest
-guest: build guest-prerequisites ## The guest of microVMs (workers.driver: qemu), in the cache, and its monitor.
-	bin/cloudjit guest build
+guest: build guest-prerequisites ## The guest of microVMs (workers.driver: qemu), in the cache, and its monitor. KERNEL=small compiles a small kernel.
+	bin/cloudjit guest build $(if $(KERNEL),--kernel $(KERNEL))
 
 .PHONY: test-microvm
-test-microvm: assets guest-prerequisites ## The whole conformance suite of workers in virtual machines; minutes, as they are emulated without KVM.
-	CLOUDJIT_MICROVM=full $(GO) test -count=1 -v -timeout 60m ./internal/worker/microvm/...
+test-microvm: assets guest-prerequisites ## The whole conformance suite of workers in virtual machines; minutes, as they are emulated without KVM. Another kernel: KERNEL=small.
+	CLOUDJIT_MICROVM=full CLOUDJIT_MICROVM_KERNEL=$(KERNEL) $(GO) test -count=1 -v -timeout 60m ./internal/worker/microvm/...
 
 # A release's program, or one that was built from its source: make test-firecracker FIRECRACKER=/path/to/firecracker
 .PHONY: test-firecracker
@@ -94,7 +94,7 @@ firecracker-prerequisites:
 
 .PHONY: guest-prerequisites
 guest-prerequisites:
-	@scripts/prerequisites guest
+	@scripts/prerequisites $(if $(filter small,$(KERNEL)),kernel,guest)
 
 .PHONY: page
 page: ## Make the page's bundle anew from internal/ui/src.

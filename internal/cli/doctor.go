@@ -261,9 +261,9 @@ func microVMFinding(ctx context.Context, driver string) finding {
 	}
 	took := time.Since(began).Round(100 * time.Millisecond)
 	if caps.Emulated {
-		return finding{what, markLimited, fmt.Sprintf("a guest booted and answered (%v), in an emulated processor: all runs many times slower. Functions have it with workers.driver, or cloudjit deploy --driver %s", took, driver), "give this machine hardware virtualization (KVM)"}
+		return finding{what, markLimited, fmt.Sprintf("a guest with the kernel %q booted and answered (%v), in an emulated processor: all runs many times slower. Functions have it with workers.driver, or cloudjit deploy --driver %s", caps.Kernel, took, driver), "give this machine hardware virtualization (KVM)"}
 	}
-	return finding{what, markOK, fmt.Sprintf("a guest booted with KVM and answered (%v). Functions have it with workers.driver, or cloudjit deploy --driver %s", took, driver), ""}
+	return finding{what, markOK, fmt.Sprintf("a guest with the kernel %q booted with KVM and answered (%v). Functions have it with workers.driver, or cloudjit deploy --driver %s", caps.Kernel, took, driver), ""}
 }
 
 // userNamespaces makes one, as a user who is not root does; that they are configured proves nothing.

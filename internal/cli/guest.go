@@ -16,6 +16,7 @@ type guestCommands struct {
 }
 
 type guestBuild struct {
+	Kernel string `help:"Kernel of guests, from now on: debian (Debian's for clouds) or small (compiled of Debian's source with a small configuration, which takes minutes). Without it: the one chosen before, else debian." placeholder:"NAME" enum:"debian,small," default:""`
 	Debian string `help:"URL of a Debian mirror." placeholder:"URL"`
 }
 
@@ -27,9 +28,14 @@ func (cmd *guestBuild) Run(c *Context) error {
 	if err != nil {
 		return err
 	}
-	dir, err := toolchain.BuildGuest(c, toolchain.GuestOptions{Cache: cache, Agent: agent, DebianURL: cmd.Debian, Progress: p.show})
+	guest, err := toolchain.BuildGuest(c, toolchain.GuestOptions{Cache: cache, Agent: agent, Kernel: cmd.Kernel, DebianURL: cmd.Debian, Progress: p.show})
 	if err != nil {
 		return err
+	}
+	if cmd.Kernel != "" {
+		if err := toolchain.ChooseKernel(cache, cmd.Kernel); err != nil {
+			return err
+		}
 	}
 	var homes []string
 	for _, j := range toolchain.Inspect(c, toolchain.FindOptions{Cache: cache}).JDKs {
@@ -39,8 +45,8 @@ func (cmd *guestBuild) Run(c *Context) error {
 	if err := microvm.MakeImages(c, toolchain.GuestImages(cache), homes); err != nil {
 		return err
 	}
-	return c.Print(map[string]string{"guest": dir}, func(w io.Writer) error {
-		_, err := fmt.Fprintln(w, dir)
+	return c.Print(guest, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, guest.Dir)
 		return err
 	})
 }

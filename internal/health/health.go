@@ -43,4 +43,6 @@ type Host struct {
 	DiskFree  int64 `json:"diskFree"`
 	// Drivers are those that functions may choose here, the one of all functions first.
 	Drivers []string `json:"drivers,omitempty"`
+	// GuestKernel is what virtual machines that are started anew boot, where Drivers has some: "debian" or "small".
+	GuestKernel string `json:"guestKernel,omitempty"`
 }

@@ -22,6 +22,7 @@ type drivers struct {
 	// machines, since what they make for a function reaches no other one, and compilers in an emulated processor would take hours.
 	process *process.Driver
 	several bool
+	kernel  string // of virtual machines, chosen when the server started
 }
 
 // newDrivers makes them; the one that the configuration has for all must be there.
@@ -39,11 +40,21 @@ func newDrivers(ctx context.Context, c config.Config, data, cache string) (*driv
 		}
 		o.Kinds = append(o.Kinds, k)
 	}
-	d := &drivers{process: inner, several: len(o.Kinds) > 1}
+	d := &drivers{process: inner, several: len(o.Kinds) > 1, kernel: toolchain.ChosenKernel(cache)}
 	if d.Driver, err = choice.New(o); err != nil {
 		return nil, errors.Join(err, inner.Close())
 	}
 	return d, nil
+}
+
+// guestKernel is the kernel of virtual machines, if there are drivers of such.
+func (d *drivers) guestKernel(names []string) string {
+	for _, name := range names {
+		if name != config.DriverProcess {
+			return d.kernel
+		}
+	}
+	return ""
 }
 
 // saves reports whether a function can have workers that are saved.
@@ -84,7 +95,7 @@ func (v *virtual) options() (microvm.Options, error) {
 	}
 	return microvm.Options{
 		Monitor: v.name, Firecracker: firecracker,
-		Guest:  microvm.Guest{Kernel: filepath.Join(guest, toolchain.GuestKernel), Init: filepath.Join(guest, toolchain.GuestInit)},
+		Guest:  microvm.Guest{Kernel: guest.Vmlinux, Init: guest.Init, Small: guest.Kernel == toolchain.KernelSmall},
 		Images: toolchain.GuestImages(v.cache), Process: v.inner, Accel: v.config.Workers.Accel,
 		Network: v.config.Workers.Network == "host",
 	}, nil

@@ -13,8 +13,9 @@ import (
 )
 
 // host says what the machine has whose data folder this is; what cannot be read is 0.
-func host(data string, drivers []string) health.Host {
-	h := health.Host{MemoryBytes: int64(totalMemoryMiB()) << 20, Load: machine.Load(), Drivers: drivers}
+func host(data string, d *drivers) health.Host {
+	h := health.Host{MemoryBytes: int64(totalMemoryMiB()) << 20, Load: machine.Load(), Drivers: d.Names()}
+	h.GuestKernel = d.guestKernel(h.Drivers)
 	h.Name, _ = os.Hostname()
 	if f, err := os.Open("/proc/meminfo"); err == nil {
 		defer f.Close()

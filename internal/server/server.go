@@ -191,7 +191,7 @@ func Start(ctx context.Context, opt Options) (_ *Server, err error) {
 	}
 	a := api.New(api.Options{
 		Cluster: s.cluster, Others: others,
-		Recent: lately, Host: func() health.Host { return host(data, s.driver.Names()) }, Page: ui.Handler(),
+		Recent: lately, Host: func() health.Host { return host(data, s.driver) }, Page: ui.Handler(),
 		Store: s.store, Platform: platform, DriverOf: s.driver.NameFor, Code: artifacts, Logs: s.logs, Bodies: s.bodies, Prepare: l.prepare, Metrics: metrics.Handler(), Observe: metrics.Async, Logger: opt.Log,
 		Region: opt.Config.Region, Account: opt.Config.Account,
 		Credentials: opt.Config.Credentials, Insecure: opt.Config.Insecure, Hosts: hosts(opt.Config), Origins: opt.Config.Origins,

@@ -23,23 +23,31 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// guestKernels are the kernels of microVMs by architecture: Debian's for clouds, of a release that gets no more point
+// Kernels of guests.
+const (
+	// KernelDebian is Debian's for clouds.
+	KernelDebian = "debian"
+	// KernelSmall is built of Debian's source with a small configuration: see kernel.config.
+	KernelSmall = "small"
+)
+
+// guestKernels are Debian's kernels for clouds by architecture, of a release that gets no more point
 // releases. The hashes are those of Debian's signed index.
 var guestKernels = map[string]pin{
 	"amd64": {"debian/pool/main/l/linux-signed-amd64/linux-image-6.1.0-50-cloud-amd64_6.1.176-1_amd64.deb", "efe19f605b6f54a8352e68d85a629abb2d30b72a085faef603a9152590baa791", 26484304},
 }
 
-// guestModules are what a guest needs of the kernel's modules, on QEMU and on Firecracker; those that they need come too. The agent
-// keeps drives from being looked at once it comes to virtio_blk, so that one is the last.
+// guestModules are what a guest needs of the modules of Debian's kernel, on QEMU and on Firecracker; those that they need come too.
+// The agent keeps drives from being looked at once it comes to virtio_blk, so that one is the last.
 var guestModules = []string{"virtio_pci", "virtio_mmio", "virtio_console", "virtio_rng", "erofs", "tun", "vmw_vsock_virtio_transport", "virtio_blk"}
 
 // guestFormat is in the address of a guest: it changes with how one is made.
-const guestFormat = "2"
+const guestFormat = "3"
 
 // Files of a guest's folder.
 const (
-	GuestKernel = "vmlinux"   // an uncompressed ELF
-	GuestInit   = "initramfs" // cpio(5), "newc"
+	guestKernel = "vmlinux"   // an uncompressed ELF
+	guestInit   = "initramfs" // cpio(5), "newc"
 )
 
 // GuestOptions of BuildGuest and FindGuest.
@@ -47,100 +55,117 @@ type GuestOptions struct {
 	Cache string
 	// Agent is the program that becomes the guest's first process.
 	Agent string
+	// Kernel is KernelDebian or KernelSmall; empty: what ChooseKernel chose for this cache.
+	Kernel string
 	// DebianURL replaces the mirror that apt is set up for.
 	DebianURL string
 	Progress  ProgressFunc
 }
 
-// dir is the folder of the guest: its address is what it is made of.
-func (o *GuestOptions) dir() (string, pin, error) {
-	kernel, ok := guestKernels[runtime.GOARCH]
-	if !ok {
-		return "", pin{}, fmt.Errorf("no guest is known for %s", runtime.GOARCH)
+// Guest is what virtual machines boot.
+type Guest struct {
+	// Dir is its folder: its name says what it is made of.
+	Dir string `json:"guest"`
+	// Kernel is KernelDebian or KernelSmall.
+	Kernel string `json:"kernel"`
+	// Vmlinux and Init are the kernel and its first file system.
+	Vmlinux string `json:"-"`
+	Init    string `json:"-"`
+}
+
+// chosenKernel is the file of the cache that ChooseKernel writes.
+func chosenKernel(cache string) string { return filepath.Join(cache, "guest", "kernel") }
+
+// ChooseKernel says which kernel the guests of a cache have from now on, where nobody asks for another one.
+func ChooseKernel(cache, kernel string) error {
+	file := chosenKernel(cache)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("choose the kernel of guests: %w", err)
+	}
+	if err := os.WriteFile(file, []byte(kernel+"\n"), 0o644); err != nil {
+		return fmt.Errorf("choose the kernel of guests: %w", err)
+	}
+	return nil
+}
+
+// ChosenKernel is what ChooseKernel chose, else KernelDebian.
+func ChosenKernel(cache string) string {
+	b, err := os.ReadFile(chosenKernel(cache))
+	if name := strings.TrimSpace(string(b)); err == nil && name != "" {
+		return name
+	}
+	return KernelDebian
+}
+
+// guest says where the guest is: its address is what it is made of.
+func (o *GuestOptions) guest() (Guest, error) {
+	g := Guest{Kernel: o.Kernel}
+	if g.Kernel == "" {
+		g.Kernel = ChosenKernel(o.Cache)
+	}
+	var made string // what the kernel is made of
+	switch g.Kernel {
+	case KernelDebian:
+		made = guestKernels[runtime.GOARCH].sha256
+	case KernelSmall:
+		made = kernelAddress()
+	default:
+		return g, fmt.Errorf("no kernel %q of guests: want %s or %s", g.Kernel, KernelDebian, KernelSmall)
+	}
+	if made == "" {
+		return g, fmt.Errorf("no guest is known for %s", runtime.GOARCH)
 	}
 	agent, err := fileSHA256(o.Agent)
 	if err != nil {
-		return "", pin{}, err
+		return g, err
 	}
-	sum := sha256.Sum256([]byte(guestFormat + "\n" + kernel.sha256 + "\n" + agent + "\n"))
-	return filepath.Join(o.Cache, "guest", hex.EncodeToString(sum[:8])), kernel, nil
+	sum := sha256.Sum256([]byte(guestFormat + "\n" + made + "\n" + agent + "\n"))
+	g.Dir = filepath.Join(o.Cache, "guest", hex.EncodeToString(sum[:8]))
+	g.Vmlinux, g.Init = filepath.Join(g.Dir, guestKernel), filepath.Join(g.Dir, guestInit)
+	return g, nil
 }
 
 // GuestImages is the folder of guests' read-only images.
 func GuestImages(cache string) string { return filepath.Join(cache, "guest", "images") }
 
-// FindGuest returns the folder of the guest that this cloudjit makes, with GuestKernel and GuestInit. The error says
-// how it is made.
-func FindGuest(o GuestOptions) (string, error) {
-	dir, _, err := o.dir()
+// FindGuest returns the guest that this cloudjit makes. The error says how it is made.
+func FindGuest(o GuestOptions) (Guest, error) {
+	g, err := o.guest()
 	if err != nil {
-		return "", err
+		return g, err
 	}
-	for _, name := range []string{GuestKernel, GuestInit} {
-		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
-			return "", &Error{Op: "find the guest of microVMs", Err: fmt.Errorf("it is not made yet: no %s", filepath.Join(dir, name)), Hint: "cloudjit guest build"}
+	for _, file := range []string{g.Vmlinux, g.Init} {
+		if _, err := os.Stat(file); err != nil {
+			return g, &Error{Op: "find the guest of microVMs", Err: fmt.Errorf("it is not made yet: no %s", file), Hint: "cloudjit guest build"}
 		}
 	}
-	return dir, nil
+	return g, nil
 }
 
 // BuildGuest makes the guest of microVMs, if it is not there: a kernel and a first file system with its modules and
-// the agent. The same packages and agent make the same bytes.
-func BuildGuest(ctx context.Context, o GuestOptions) (string, error) {
-	dir, kernel, err := o.dir()
+// the agent. The same packages, agent and, for the small kernel, compiler make the same bytes.
+func BuildGuest(ctx context.Context, o GuestOptions) (Guest, error) {
+	fail := func(err error) (Guest, error) { return Guest{}, fmt.Errorf("build the guest: %w", err) }
+	g, err := o.guest()
 	if err != nil {
-		return "", fmt.Errorf("build the guest: %w", err)
+		return fail(err)
 	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return "", fmt.Errorf("build the guest: %w", err)
+	if err := os.MkdirAll(filepath.Dir(g.Dir), 0o755); err != nil {
+		return fail(err)
 	}
-	find := func() (string, error) { return FindGuest(o) }
-	dir, err = installOnce(ctx, dir, o.Progress, find, func() error { return o.build(ctx, kernel, dir) })
-	if err != nil {
-		return "", fmt.Errorf("build the guest: %w", err)
+	find := func() (Guest, error) { return FindGuest(o) }
+	if g, err = installOnce(ctx, g.Dir, o.Progress, find, func() error { return o.build(ctx, g) }); err != nil {
+		return fail(err)
 	}
-	return dir, nil
+	return g, nil
 }
 
-func (o *GuestOptions) build(ctx context.Context, kernel pin, dir string) error {
-	downloads := filepath.Join(o.Cache, "downloads")
-	if err := os.MkdirAll(downloads, 0o755); err != nil {
-		return err
+func (o *GuestOptions) build(ctx context.Context, g Guest) error {
+	get := o.debianKernel
+	if g.Kernel == KernelSmall {
+		get = o.smallKernel
 	}
-	part, err := os.MkdirTemp(filepath.Dir(dir), "part-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(part)
-	p := &packages{download: newDownloader(o.Progress), dir: downloads, debian: o.DebianURL, progress: o.Progress}
-	file := filepath.Join(downloads, kernel.name())
-	if err := p.fetchPinned(ctx, kernel, file); err != nil {
-		return err
-	}
-	o.Progress.report("unpack "+kernel.name(), 0, 0)
-	unpacked := filepath.Join(part, "unpacked")
-	if err := os.Mkdir(unpacked, 0o755); err != nil {
-		return err
-	}
-	wanted := func(name string) bool {
-		return strings.HasPrefix(name, "boot/vmlinuz-") || strings.HasSuffix(name, ".ko") && strings.HasPrefix(strings.TrimPrefix(name, "usr/"), "lib/modules/")
-	}
-	if err := unpackDeb(ctx, file, unpacked, wanted); err != nil {
-		return fmt.Errorf("unpack %s: %w", kernel.name(), err)
-	}
-	images, err := filepath.Glob(filepath.Join(unpacked, "boot", "vmlinuz-*"))
-	if err != nil || len(images) != 1 {
-		return fmt.Errorf("%s holds %d kernels, want one", kernel.name(), len(images))
-	}
-	image, err := os.ReadFile(images[0])
-	if err != nil {
-		return err
-	}
-	vmlinux, err := unpackKernel(image)
-	if err != nil {
-		return fmt.Errorf("unpack the kernel: %w", err)
-	}
-	modules, err := modulesOf(unpacked, guestModules)
+	vmlinux, modules, err := get(ctx)
 	if err != nil {
 		return err
 	}
@@ -148,20 +173,71 @@ func (o *GuestOptions) build(ctx context.Context, kernel pin, dir string) error 
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(unpacked); err != nil {
-		return err
-	}
-	err = errors.Join(os.WriteFile(filepath.Join(part, GuestKernel), vmlinux, 0o644),
-		os.WriteFile(filepath.Join(part, GuestInit), guestInit(agent, modules), 0o644), os.Chmod(part, 0o755))
+	part, err := os.MkdirTemp(filepath.Dir(g.Dir), "part-")
 	if err != nil {
 		return err
 	}
-	_ = os.RemoveAll(dir) // one that is not whole
-	if err := os.Rename(part, dir); err != nil {
+	defer os.RemoveAll(part)
+	err = errors.Join(os.WriteFile(filepath.Join(part, guestKernel), vmlinux, 0o644),
+		os.WriteFile(filepath.Join(part, guestInit), guestInitramfs(agent, modules), 0o644), os.Chmod(part, 0o755))
+	if err != nil {
 		return err
 	}
+	_ = os.RemoveAll(g.Dir) // one that is not whole
+	return os.Rename(part, g.Dir)
+}
+
+// fetch gets a pinned package into the folder of downloads.
+func (o *GuestOptions) fetch(ctx context.Context, pkg pin) (string, error) {
+	downloads := filepath.Join(o.Cache, "downloads")
+	if err := os.MkdirAll(downloads, 0o755); err != nil {
+		return "", err
+	}
+	p := &packages{download: newDownloader(o.Progress), dir: downloads, debian: o.DebianURL, progress: o.Progress}
+	file := filepath.Join(downloads, pkg.name())
+	if err := p.fetchPinned(ctx, pkg, file); err != nil {
+		return "", err
+	}
+	o.Progress.report("unpack "+pkg.name(), 0, 0)
+	return file, nil
+}
+
+// debianKernel takes the kernel and the modules that guests need out of Debian's package.
+func (o *GuestOptions) debianKernel(ctx context.Context) ([]byte, []module, error) {
+	pkg := guestKernels[runtime.GOARCH]
+	file, err := o.fetch(ctx, pkg)
+	if err != nil {
+		return nil, nil, err
+	}
+	unpacked, err := os.MkdirTemp(filepath.Join(o.Cache, "guest"), "part-")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer os.RemoveAll(unpacked)
+	wanted := func(name string) bool {
+		return strings.HasPrefix(name, "boot/vmlinuz-") || strings.HasSuffix(name, ".ko") && strings.HasPrefix(strings.TrimPrefix(name, "usr/"), "lib/modules/")
+	}
+	if err := unpackDeb(ctx, file, unpacked, wanted); err != nil {
+		return nil, nil, fmt.Errorf("unpack %s: %w", pkg.name(), err)
+	}
+	images, err := filepath.Glob(filepath.Join(unpacked, "boot", "vmlinuz-*"))
+	if err != nil || len(images) != 1 {
+		return nil, nil, fmt.Errorf("%s holds %d kernels, want one", pkg.name(), len(images))
+	}
+	image, err := os.ReadFile(images[0])
+	if err != nil {
+		return nil, nil, err
+	}
+	vmlinux, err := unpackKernel(image)
+	if err != nil {
+		return nil, nil, fmt.Errorf("unpack the kernel: %w", err)
+	}
+	modules, err := modulesOf(unpacked, guestModules)
+	if err != nil {
+		return nil, nil, err
+	}
 	_ = os.Remove(file)
-	return nil
+	return vmlinux, modules, nil
 }
 
 // unpackKernel takes the kernel out of a bzImage (Documentation/x86/boot.rst of the kernel).
@@ -298,8 +374,8 @@ func moduleNeeds(content []byte) ([]string, error) {
 	return needs, nil
 }
 
-// guestInit is the guest's first file system. Neither times nor numbers of this machine are in it.
-func guestInit(agent []byte, modules []module) []byte {
+// guestInitramfs is the guest's first file system. Neither times nor numbers of this machine are in it.
+func guestInitramfs(agent []byte, modules []module) []byte {
 	var order strings.Builder
 	content := map[string][]byte{"init": agent}
 	for _, m := range modules {
@@ -312,6 +388,7 @@ func guestInit(agent []byte, modules []module) []byte {
 		c.entry(dir, 0o40755, 0, nil)
 	}
 	c.entry("dev/console", 0o20600, 5<<8|1, nil)
+	c.entry("dev/null", 0o20666, 1<<8|3, nil) // what the agent has for its output where the kernel has no console
 	for _, name := range slices.Sorted(maps.Keys(content)) {
 		c.entry(name, 0o100755, 0, content[name])
 	}

@@ -15,8 +15,8 @@ import (
 // TestGuestInit: what cpio(1) would unpack, the same bytes each time.
 func TestGuestInit(t *testing.T) {
 	modules := []module{{"virtio", []byte("one")}, {"erofs", []byte("three")}}
-	b := guestInit([]byte("agent"), modules)
-	if !bytes.Equal(b, guestInit([]byte("agent"), modules)) {
+	b := guestInitramfs([]byte("agent"), modules)
+	if !bytes.Equal(b, guestInitramfs([]byte("agent"), modules)) {
 		t.Error("two makings differ")
 	}
 	var names []string
@@ -39,7 +39,7 @@ func TestGuestInit(t *testing.T) {
 		names = append(names, name)
 		b = b[(at+size+3)&^3:]
 	}
-	if got := strings.Join(names, " "); got != "dev groups images modules proc root sys dev/console init modules/erofs.ko modules/order modules/virtio.ko TRAILER!!!" {
+	if got := strings.Join(names, " "); got != "dev groups images modules proc root sys dev/console dev/null init modules/erofs.ko modules/order modules/virtio.ko TRAILER!!!" {
 		t.Errorf("got %s", got)
 	}
 	if content["init"] != "agent" || content["modules/order"] != "virtio.ko\nerofs.ko\n" || content["modules/virtio.ko"] != "one" {

@@ -68,6 +68,8 @@ type Capabilities struct {
 	Emulated    bool `json:"emulated"`    // the processor is: everything takes many times as long
 	// OverheadMiB is what a worker may use beside its function's memory, MiB: a guest's kernel, and its monitor.
 	OverheadMiB int `json:"overheadMiB,omitempty"`
+	// Kernel is the guests': "debian" or "small". Empty: workers are no virtual machines.
+	Kernel string `json:"kernel,omitempty"`
 	// Weaker lists, in sentences, what is weaker here than the driver can be, and why.
 	Weaker []string `json:"weaker,omitempty"`
 }

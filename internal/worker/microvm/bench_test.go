@@ -32,23 +32,27 @@ func BenchmarkDrivers(b *testing.B) {
 	if err != nil {
 		b.Logf("no snapshots of processes: %v", err)
 	}
-	machines := "qemu"
-	if realFirecracker != "" {
-		machines = "firecracker"
-	}
-	for _, with := range []struct {
+	type with struct {
 		name string
 		open func() worker.Driver
-	}{
-		{"process", func() worker.Driver {
-			d, err := process.New(process.Options{Dir: filepath.Join(b.TempDir(), "process"), CRIU: criu})
-			if err != nil {
-				b.Fatal(err)
-			}
-			return d
-		}},
-		{machines, func() worker.Driver { return newDriver(b) }},
-	} {
+	}
+	all := []with{{"process", func() worker.Driver {
+		d, err := process.New(process.Options{Dir: filepath.Join(b.TempDir(), "process"), CRIU: criu})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return d
+	}}}
+	if realFirecracker != "" {
+		all = append(all, with{"firecracker", func() worker.Driver { return newDriver(b) }})
+	}
+	for _, kernel := range testKernels(b) {
+		if realFirecracker != "" {
+			break
+		}
+		all = append(all, with{"qemu-" + kernel, func() worker.Driver { return newDriverOf(b, kernel, process.Options{}) }})
+	}
+	for _, with := range all {
 		b.Run(with.name, func(b *testing.B) {
 			d := with.open()
 			defer d.Close()
@@ -127,7 +131,12 @@ func BenchmarkDrivers(b *testing.B) {
 
 // BenchmarkEcho is 1 KB to the agent in a guest and back.
 func BenchmarkEcho(b *testing.B) {
-	d := newDriver(b)
+	for _, kernel := range testKernels(b) {
+		b.Run("qemu-"+kernel, func(b *testing.B) { benchmarkEcho(b, newDriverOf(b, kernel, process.Options{})) })
+	}
+}
+
+func benchmarkEcho(b *testing.B, d *Driver) {
 	defer d.Close()
 	h := startGuest(b, d, workertest.Handler, "echo")
 	defer h.Stop(context.Background(), 0)

@@ -31,6 +31,16 @@ import (
 type Guest struct {
 	// Kernel is an uncompressed ELF, Init its first file system.
 	Kernel, Init string
+	// Small: the kernel is made for virtual machines alone (internal/toolchain), and knows none that looks like a PC.
+	Small bool
+}
+
+// name is what Capabilities say of the kernel.
+func (g Guest) name() string {
+	if g.Small {
+		return "small"
+	}
+	return "debian"
 }
 
 // Options of the driver.
@@ -67,9 +77,12 @@ type Driver struct {
 	kvm     bool
 	// processor is the machine's, as internal/machine tells of it; empty where that is not known.
 	processor string
-	caps      worker.Capabilities
-	ctx       context.Context // ends with Close
-	cancel    context.CancelFunc
+	// tsc is the frequency of its time stamp counter, kHz, where guests' processors are emulated: their counters are as fast, and a
+	// small machine has no other clock that the guest could measure it with. 0: not known, or not of interest.
+	tsc    int
+	caps   worker.Capabilities
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool
@@ -133,6 +146,7 @@ func New(o Options) (*Driver, error) {
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	inner := o.Process.Capabilities()
 	d.caps = worker.Capabilities{MemoryLimit: true, CPULimit: inner.CPULimit, SocketLimit: true, Isolated: true, Snapshot: true, Weaker: slices.Clone(o.Process.Weaker())}
+	d.caps.Kernel = o.Guest.name()
 	if err := d.makeBlank(); err != nil {
 		return fail(err)
 	}
@@ -147,6 +161,7 @@ func New(o Options) (*Driver, error) {
 	}
 	d.caps.OverheadMiB = guestMiB + d.kind.memoryMiB(d.kvm)
 	if !d.kvm && !d.kind.needsKVM {
+		d.tsc = machine.TSC()
 		d.caps.Emulated = true
 		why := "by configuration"
 		if noKVM != nil {
@@ -191,7 +206,7 @@ func (d *Driver) tryKVM() error {
 
 // boot boots a guest without anything and returns what its agent says.
 func (d *Driver) boot(ctx context.Context) (wire.Hello, error) {
-	h, hello, err := d.booted(ctx, d.shapeOf(128, 0, 0))
+	h, hello, err := d.booted(ctx, d.kind.shapeOf(128, 0, 0))
 	if err != nil {
 		return hello, err
 	}
@@ -329,6 +344,9 @@ func (d *Driver) view(ctx context.Context, spec *worker.Spec) (*view, error) {
 		}
 		if m.Drive == len(v.drives) {
 			v.drives = append(v.drives, image)
+			if err := v.join(d.kind, image); err != nil {
+				return err
+			}
 		}
 		v.start.Mounts = append(v.start.Mounts, m)
 		return nil
@@ -365,6 +383,23 @@ func (d *Driver) view(ctx context.Context, spec *worker.Spec) (*view, error) {
 	return v, nil
 }
 
+// join puts an image behind those that lie on the drive already, where there is only one.
+func (v *view) join(k *kind, image string) error {
+	if !k.joined {
+		return nil
+	}
+	size, err := sectors(image)
+	if err != nil {
+		return err
+	}
+	p := wire.Part{Size: size * sectorSize}
+	if n := len(v.start.Parts); n > 0 {
+		p.Offset = v.start.Parts[n-1].Offset + v.start.Parts[n-1].Size
+	}
+	v.start.Parts = append(v.start.Parts, p)
+	return nil
+}
+
 // plan is what the agent is told of the command.
 func (d *Driver) plan(spec *worker.Spec, v *view, job bool) (*wire.Start, error) {
 	s := v.start
@@ -394,6 +429,9 @@ func (d *Driver) plan(spec *worker.Spec, v *view, job bool) (*wire.Start, error)
 	s.Network = d.options.Network && !job
 	s.Filter, s.Nice = d.options.Process.Filter(), job || spec.Trial
 	s.Now, s.Entropy, s.Drives = time.Now().UnixNano(), random(64), len(v.drives)
+	if d.kind.joined {
+		s.Drives = min(s.Drives, 1)
+	}
 	return &s, nil
 }
 

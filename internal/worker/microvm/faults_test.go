@@ -139,7 +139,7 @@ func TestMostDrives(t *testing.T) {
 	defer d.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	h, _, err := d.booted(ctx, d.shapeOf(2*worker.VCPUMiB, 0, d.kind.drives[len(d.kind.drives)-1]))
+	h, _, err := d.booted(ctx, d.kind.shapeOf(2*worker.VCPUMiB, 0, d.kind.drives[len(d.kind.drives)-1]))
 	if err != nil {
 		t.Fatal(err)
 	}

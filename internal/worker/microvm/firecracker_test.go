@@ -121,10 +121,7 @@ func TestFirecrackerRequests(t *testing.T) {
 		if h.conn, err = h.monitor.resume(ctx, h); err != nil {
 			t.Fatal(err)
 		}
-		if err := meet(ctx, h.conn, mark); err != nil {
-			t.Fatal(err)
-		}
-		s, err := newSession(h.conn, h.listener)
+		s, err := nextSession(h.conn, h.listener, mark, restoreTime)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -283,7 +280,7 @@ func TestFirecrackerSaveFaults(t *testing.T) {
 // TestFirecrackerDrives: the guest for the most drives that a function may have is the largest that Firecracker takes.
 func TestFirecrackerDrives(t *testing.T) {
 	d := standInDriver(t, "")
-	most := d.shapeOf(128, 0, 9)
+	most := d.kind.shapeOf(128, 0, 9)
 	if h, _, err := d.booted(t.Context(), most); err != nil {
 		t.Error(err)
 	} else {

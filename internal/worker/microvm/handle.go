@@ -91,11 +91,7 @@ func (h *handle) run(ctx context.Context, v *view, from *standing) error {
 				runtime.Environment = append(runtime.Environment, variable)
 			}
 		}
-		// Before anything of the function hears that it goes on.
-		if err := h.session().do(ctx, wire.Request{Op: wire.OpRenew, Renew: &wire.Renew{Now: plan.Now, Entropy: plan.Entropy}}); err != nil {
-			return err
-		}
-		request = wire.Request{Op: wire.OpAttach}
+		request = wire.Request{Op: wire.OpAttach, Renew: &wire.Renew{Now: plan.Now, Entropy: plan.Entropy}}
 	}
 	if plan.API {
 		h.api = guest.Serve(h.listener, runtime)
@@ -123,48 +119,41 @@ func (h *handle) run(ctx context.Context, v *view, from *standing) error {
 	return nil
 }
 
-// open connects the outputs of the command and what tells its end, with the request that starts it or finds it running.
+// open connects the outputs of the command and what tells its end, with the request that starts it or finds it running. All is
+// asked for before the first answer is waited for: each takes the way into the guest and back.
 func (h *handle) open(ctx context.Context, s *session, request wire.Request) (_ *link, err error) {
-	l := &link{session: s}
-	for i, op := range []string{wire.OpStdout, wire.OpStderr} {
-		st, stop, err := s.open(ctx, wire.Request{Op: op})
-		if err != nil {
+	var streams [3]*yamux.Stream
+	var answers [3]wire.Event
+	defer func() {
+		for _, st := range streams {
+			if err != nil && st != nil {
+				_ = st.Close()
+			}
+		}
+	}()
+	var stops [3]func() bool
+	for i, r := range []wire.Request{{Op: wire.OpStdout}, {Op: wire.OpStderr}, request} {
+		if streams[i], stops[i], err = s.open(ctx, r); err != nil {
 			return nil, err
 		}
-		var e wire.Event
-		err = wire.Read(st, &e)
-		if !stop() || err != nil {
-			_ = st.Close()
-			return nil, fmt.Errorf("connect the output: %w", errors.Join(err, ctx.Err()))
+		defer stops[i]()
+	}
+	for i, st := range streams {
+		err := wire.Read(st, &answers[i])
+		if !stops[i]() && err == nil {
+			err = ctx.Err()
 		}
-		to := h.machine.Stdout
-		if i == 1 {
-			to = h.machine.Stderr
+		if err != nil {
+			return nil, fmt.Errorf("hear of the guest: %w", err)
 		}
-		l.out[i] = copyOutput(st, to)
 	}
-	st, stop, err := s.open(ctx, request)
-	if err != nil {
-		return nil, err
-	}
-	var e wire.Event
-	err = wire.Read(st, &e)
-	if !stop() && err == nil {
-		err = ctx.Err()
-	}
-	if err == nil && !e.Started {
+	if e := answers[2]; !e.Started {
 		failed := errors.New(e.Error)
 		if e.Phase == "runtime" {
-			err = &worker.StartError{Phase: "runtime", Err: failed}
-		} else {
-			err = fmt.Errorf("in the guest: %w", failed)
+			return nil, &worker.StartError{Phase: "runtime", Err: failed}
 		}
+		return nil, fmt.Errorf("in the guest: %w", failed)
 	}
-	if err != nil {
-		_ = st.Close()
-		return nil, err
-	}
-	l.control = st
 	if h.network != nil {
 		st, stop, err := s.open(ctx, wire.Request{Op: wire.OpNetwork})
 		if err != nil {
@@ -173,7 +162,10 @@ func (h *handle) open(ctx context.Context, s *session, request wire.Request) (_ 
 		stop()
 		go func() { _ = h.network.Carry(st) }()
 	}
-	return l, nil
+	return &link{
+		session: s, control: streams[2],
+		out: [2]*output{copyOutput(streams[0], h.machine.Stdout), copyOutput(streams[1], h.machine.Stderr)},
+	}, nil
 }
 
 // webConnections is how many connections a web function may have open at once.
@@ -358,10 +350,7 @@ func (h *handle) Snapshot(ctx context.Context, dir string) error {
 		_ = before.Close()
 		h.undo = append(h.undo, func() { _ = conn.Close() })
 	}
-	if err := meet(ctx, h.conn, mark); err != nil {
-		return fail(err)
-	}
-	s, err := newSession(h.conn, h.listener)
+	s, err := nextSession(h.conn, h.listener, mark, saveTime*h.driver.slowness())
 	if err != nil {
 		return fail(err)
 	}

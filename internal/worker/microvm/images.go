@@ -260,6 +260,9 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Close(), os.Chtimes(to, info.ModTime(), info.ModTime()))
 }
 
+// systemDepth is down to where the folders of a system are looked at.
+const systemDepth = 2
+
 // signature changes with everything that an image would have of the source.
 func (src imageSource) signature() (string, error) {
 	h := sha256.New()
@@ -284,10 +287,7 @@ func (src imageSource) signature() (string, error) {
 			return err
 		}
 		rel := strings.TrimPrefix(path, root)
-		if src.system && (!d.IsDir() || strings.Count(rel, "/") > 2) {
-			if d.IsDir() {
-				return fs.SkipDir
-			}
+		if src.system && !d.IsDir() {
 			return nil
 		}
 		info, err := d.Info()
@@ -295,6 +295,9 @@ func (src imageSource) signature() (string, error) {
 			return err
 		}
 		note(rel, info)
+		if src.system && strings.Count(rel, "/") == systemDepth { // without reading it
+			return fs.SkipDir
+		}
 		if info.Mode()&fs.ModeSymlink != 0 {
 			to, err := os.Readlink(path)
 			if err != nil {

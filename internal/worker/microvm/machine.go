@@ -29,9 +29,13 @@ const (
 // up to its size. The function's own limit holds in it.
 var memorySteps = []int{128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 10240}
 
-// shapeOf is that of the guest for a function with so much memory, MiB, and so many drives; cpus 0: no limit.
-func (d *Driver) shapeOf(memory int, cpus float64, drives int) shape {
-	return shape{MemoryMiB: step(memory, memorySteps) + guestMiB, CPUs: virtualCPUs(memory, cpus), Drives: step(drives, d.kind.drives)}
+// shapeOf is that of the guest for a function with so much memory, MiB, and so many images; cpus 0: no limit.
+func (k *kind) shapeOf(memory int, cpus float64, images int) shape {
+	sh := shape{MemoryMiB: step(memory, memorySteps) + guestMiB, CPUs: virtualCPUs(memory, cpus), Drives: step(images, k.drives)}
+	if k.joined {
+		sh.Drives = 1
+	}
+	return sh
 }
 
 // step is the first that is not below n, n itself if all are.
@@ -105,7 +109,12 @@ func (d *Driver) power(ctx context.Context, spec worker.Spec, p powering) (_ *ha
 	}
 	conn := h.conn
 	h.undo = append(h.undo, func() { _ = conn.Close() })
-	s, err := newSession(h.conn, h.listener)
+	var s *session
+	if p.from == nil {
+		s, err = newSession(conn, h.listener)
+	} else {
+		s, err = nextSession(conn, h.listener, p.from.Mark, restoreTime*d.slowness())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -113,16 +122,11 @@ func (d *Driver) power(ctx context.Context, spec worker.Spec, p powering) (_ *ha
 	return h, nil
 }
 
-// restore lets a machine go on that was saved, and meets its agent.
+// restore lets a machine go on that was saved.
 func (h *handle) restore(ctx context.Context, from *standing) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, restoreTime*h.driver.slowness())
 	defer cancel()
-	if h.conn, err = h.monitor.begin(ctx, h, from); err != nil {
-		return err
-	}
-	if err = meet(ctx, h.conn, from.Mark); err != nil {
-		_ = h.conn.Close()
-	}
+	h.conn, err = h.monitor.begin(ctx, h, from)
 	return err
 }
 
@@ -135,7 +139,7 @@ func random(n int) []byte {
 // fit says what beside its shape a saved virtual machine depends on: this kernel and agent, QEMU, and the processor.
 func (d *Driver) fit() string {
 	sum := sha256.New()
-	fmt.Fprintln(sum, "2", d.kind.name, d.kvm, wire.Version, d.kind.fit(d.kvm))
+	fmt.Fprintln(sum, "3", d.kind.name, d.kvm, wire.Version, d.kind.fit(d.kvm))
 	for _, file := range []string{d.program, d.options.Guest.Kernel, d.options.Guest.Init} {
 		if real, err := filepath.EvalSymlinks(file); err == nil {
 			file = real
@@ -148,6 +152,12 @@ func (d *Driver) fit() string {
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
+// fits reports whether a saved virtual machine can go on here. Its clock goes by the time stamp counter, whose frequency is measured,
+// and never quite the same.
+func (d *Driver) fits(s *standing) bool {
+	return s.Fit == d.fit() && (s.TSC == 0 || d.tsc == 0 || max(s.TSC, d.tsc)-min(s.TSC, d.tsc) < d.tsc/1000)
+}
+
 // bootedFolder is that of guests that have booted, in the folder of images.
 const bootedFolder = "booted"
 
@@ -156,7 +166,7 @@ const bootedFolder = "booted"
 func (d *Driver) template(ctx context.Context, sh shape) (*standing, func(), error) {
 	dir := d.templateDir(sh)
 	return d.shelf.take(ctx, dir, func() (*standing, error) {
-		if s, err := load(dir); err == nil && s.Fit == d.fit() && s.Shape == sh {
+		if s, err := load(dir); err == nil && d.fits(s) && s.Shape == sh {
 			now := time.Now()
 			_ = os.Chtimes(dir, now, now) // see prune
 			return s, nil
@@ -205,7 +215,7 @@ func (d *Driver) makeTemplate(ctx context.Context, sh shape, dir string) error {
 
 // guest starts the machine of a worker or job, and the command in it, or lets one go on that was saved.
 func (d *Driver) guest(ctx context.Context, spec worker.Spec, v *view, began time.Time, job bool) (*handle, error) {
-	p := powering{shape: d.shapeOf(worker.First(spec.Limits.MemoryMiB, spec.Revision.MemoryMiB, 128), spec.Limits.CPUs, len(v.drives)), drives: v.drives, savable: spec.Savable}
+	p := powering{shape: d.kind.shapeOf(worker.First(spec.Limits.MemoryMiB, spec.Revision.MemoryMiB, 128), spec.Limits.CPUs, len(v.drives)), drives: v.drives, savable: spec.Savable}
 	var err error
 	if spec.Restore != "" {
 		if p.from, p.release, err = d.saved(ctx, &spec, p.drives); err != nil {
@@ -249,7 +259,7 @@ func (d *Driver) saved(ctx context.Context, spec *worker.Spec, drives []string) 
 		same = s.Drives[i] == filepath.Base(drives[i])
 	}
 	switch {
-	case s.Fit != d.fit():
+	case !d.fits(s):
 		err = errors.New("it was made with another monitor, guest or processor")
 	case s.Network != d.options.Network:
 		err = errors.New("workers.network was another one then")

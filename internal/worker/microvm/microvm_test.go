@@ -2,13 +2,17 @@ package microvm
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/assets"
 	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/worker"
 	"github.com/cloudjit/cloudjit/internal/worker/process"
@@ -23,8 +27,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// guest makes the guest that all tests boot, in the cache.
-func testGuest(t testing.TB) Guest {
+// testKernels are those that guests of the tests can have: Debian's, and the small one where it was built.
+func testKernels(t testing.TB) []string {
+	t.Helper()
+	all := []string{toolchain.KernelDebian}
+	if err := toolchain.FindKernel(config.CacheDir()); err != nil {
+		t.Logf("WITHOUT THE SMALL KERNEL: %v", err)
+		return all
+	}
+	return append(all, toolchain.KernelSmall)
+}
+
+// testGuest makes the guest that tests boot, in the cache.
+func testGuest(t testing.TB, kernel string) Guest {
 	t.Helper()
 	cache := config.CacheDir()
 	agent, err := assets.Install(filepath.Join(cache, "assets"), assets.Agent)
@@ -33,19 +48,22 @@ func testGuest(t testing.TB) Guest {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	dir, err := toolchain.BuildGuest(ctx, toolchain.GuestOptions{Cache: cache, Agent: agent})
+	g, err := toolchain.BuildGuest(ctx, toolchain.GuestOptions{Cache: cache, Agent: agent, Kernel: kernel})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Guest{Kernel: filepath.Join(dir, toolchain.GuestKernel), Init: filepath.Join(dir, toolchain.GuestInit)}
+	return Guest{Kernel: g.Vmlinux, Init: g.Init, Small: g.Kernel == toolchain.KernelSmall}
 }
 
 // TestGuest makes the guest, for the others and for scripts/test-firecracker.
-func TestGuest(t *testing.T) { t.Logf("the guest is in %s", filepath.Dir(testGuest(t).Kernel)) }
+func TestGuest(t *testing.T) {
+	t.Logf("the guest is in %s", filepath.Dir(testGuest(t, os.Getenv("CLOUDJIT_MICROVM_KERNEL")).Kernel))
+}
 
+// newDriver has the kernel that CLOUDJIT_MICROVM_KERNEL says, else the one that was chosen for the cache.
 func newDriver(t testing.TB) *Driver {
 	t.Helper()
-	return newDriverWith(t, process.Options{})
+	return newDriverOf(t, os.Getenv("CLOUDJIT_MICROVM_KERNEL"), process.Options{})
 }
 
 // realFirecracker is the program that tests of real guests use in the place of QEMU; empty: QEMU. Where a guest boots with KVM, the
@@ -62,12 +80,17 @@ func slow() int {
 
 func newDriverWith(t testing.TB, o process.Options, more ...func(o *Options)) *Driver {
 	t.Helper()
+	return newDriverOf(t, os.Getenv("CLOUDJIT_MICROVM_KERNEL"), o, more...)
+}
+
+func newDriverOf(t testing.TB, kernel string, o process.Options, more ...func(o *Options)) *Driver {
+	t.Helper()
 	o.Dir = filepath.Join(t.TempDir(), "process")
 	inner, err := process.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	options := Options{Guest: testGuest(t), Images: filepath.Join(config.CacheDir(), "guest", "images"), Process: inner, Accel: "tcg"}
+	options := Options{Guest: testGuest(t, kernel), Images: filepath.Join(config.CacheDir(), "guest", "images"), Process: inner, Accel: "tcg"}
 	if realFirecracker != "" {
 		options.Monitor, options.Firecracker, options.Accel, options.nested = "firecracker", realFirecracker, "kvm", true
 	}
@@ -110,15 +133,58 @@ func TestConformance(t *testing.T) {
 	s.Run(t)
 }
 
+// TestProbe boots a guest with each kernel.
 func TestProbe(t *testing.T) {
-	d := newDriver(t)
-	defer d.Close()
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), bootTime)
-	defer cancel()
-	hello, err := d.boot(ctx)
-	if err != nil {
-		t.Fatal(err)
+	for _, kernel := range testKernels(t) {
+		t.Run(kernel, func(t *testing.T) {
+			d := newDriverOf(t, kernel, process.Options{})
+			defer d.Close()
+			began := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), bootTime)
+			defer cancel()
+			hello, err := d.boot(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%+v after %v", hello, time.Since(began))
+		})
 	}
-	t.Logf("%+v after %v", hello, time.Since(began))
+}
+
+// TestLargeGuest: a guest has all its processors, and memory on both sides of where devices lie.
+func TestLargeGuest(t *testing.T) {
+	for _, kernel := range testKernels(t) {
+		t.Run(kernel, func(t *testing.T) {
+			d := newDriverOf(t, kernel, process.Options{})
+			defer d.Close()
+			spec := guestSpec(t, workertest.Handler)
+			const memory = 6144
+			spec.ID, spec.Revision = "large", &function.Spec{ID: "r", Function: "large", Kind: function.KindProvided, MemoryMiB: memory, Concurrency: 1}
+			w, err := d.Start(t.Context(), spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := w.(*handle)
+			defer h.Stop(context.Background(), 0)
+			read := func(file string) string {
+				t.Helper()
+				res, err := invoke(t.Context(), h, workertest.Command{Do: "read", Text: file})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var text string
+				if err := json.Unmarshal(res.Payload, &text); err != nil {
+					t.Fatal(err)
+				}
+				return text
+			}
+			if got, want := strings.Count(read("/proc/cpuinfo"), "processor\t"), virtualCPUs(memory, 0); got != want {
+				t.Errorf("it has %d processors, want %d", got, want)
+			}
+			var total int
+			if _, err := fmt.Sscanf(read("/proc/meminfo"), "MemTotal: %d kB", &total); err != nil || total>>10 < memory*95/100 {
+				t.Errorf("it has %d MiB of memory, %v, want about %d", total>>10, err, memory)
+			}
+		})
+	}
 }

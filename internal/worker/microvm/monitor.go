@@ -27,6 +27,8 @@ type kind struct {
 	drives []int
 	// needsKVM: it cannot emulate a processor.
 	needsKVM bool
+	// joined: images lie on one drive, one behind the other.
+	joined bool
 	// lay says how one is started.
 	lay func(d *Driver, h *handle, p *powering) (*layout, error)
 	// fit is what of its machines is the same for all: one that was saved by another fits none of them.
@@ -83,7 +85,11 @@ type monitor interface {
 
 // guestMounts show a monitor what it boots, and the images.
 func (d *Driver) guestMounts(drives []string) []worker.Mount {
-	mounts := []worker.Mount{{Source: d.options.Guest.Kernel, Target: kernelAt}, {Source: d.options.Guest.Init, Target: initAt}}
+	return append([]worker.Mount{{Source: d.options.Guest.Kernel, Target: kernelAt}, {Source: d.options.Guest.Init, Target: initAt}}, driveMounts(drives)...)
+}
+
+// driveMounts show a monitor the images.
+func driveMounts(drives []string) (mounts []worker.Mount) {
 	for i, file := range drives {
 		mounts = append(mounts, worker.Mount{Source: file, Target: driveAt(i)})
 	}

@@ -109,11 +109,8 @@ func (q *qmp) ignoreMemory(ctx context.Context) error {
 // devicesName is what the monitor calls the file with the state of its devices.
 const devicesName = "devices"
 
-// save stops the machine and writes the state of its devices.
+// save writes the state of devices of a machine that stands still.
 func (q *qmp) save(ctx context.Context, to *os.File) error {
-	if err := q.do(ctx, "stop", nil, nil, nil); err != nil {
-		return err
-	}
 	if err := q.ignoreMemory(ctx); err != nil {
 		return err
 	}

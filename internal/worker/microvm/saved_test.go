@@ -17,7 +17,13 @@ import (
 
 // TestSnapshot: a worker that was saved goes on itself, and as copies, which are others than it and each other.
 func TestSnapshot(t *testing.T) {
-	d := newDriver(t)
+	for _, kernel := range testKernels(t) {
+		t.Run(kernel, func(t *testing.T) { testSnapshot(t, kernel) })
+	}
+}
+
+func testSnapshot(t *testing.T, kernel string) {
+	d := newDriverOf(t, kernel, process.Options{})
 	defer d.Close()
 	spec := guestSpec(t, workertest.Handler)
 	spec.Savable = true

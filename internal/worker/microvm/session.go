@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -25,7 +26,44 @@ type session struct {
 
 // newSession begins a session. Neither the connection nor the listener, which gets what the guest opens, ends with it.
 func newSession(conn net.Conn, api *listener) (*session, error) {
-	mux, err := yamux.Client(wire.Line{Conn: conn}, wire.Config())
+	return beginSession(conn, wire.NewLine(conn), api)
+}
+
+// nextSession is newSession on a connection over which another session went before, which mark ends. A guest that does not send it
+// back within patience is lost. What is asked for in the session meanwhile is on its way already.
+func nextSession(conn net.Conn, api *listener, mark []byte, patience time.Duration) (*session, error) {
+	e := &entrance{Line: wire.NewLine(conn), mark: mark}
+	if _, err := e.Write(mark); err != nil {
+		return nil, fmt.Errorf("meet the guest: %w", err)
+	}
+	e.late = time.AfterFunc(patience, func() { _ = e.Close() })
+	s, err := beginSession(conn, e, api)
+	if err != nil {
+		e.late.Stop()
+	}
+	return s, err
+}
+
+// entrance is a session's use of a connection, which begins after a mark.
+type entrance struct {
+	*wire.Line
+	mark []byte // nil: it has begun
+	late *time.Timer
+}
+
+func (e *entrance) Read(b []byte) (int, error) {
+	if e.mark != nil {
+		err := wire.Seek(e.Line, e.mark)
+		if !e.late.Stop() || err != nil {
+			return 0, errors.Join(errors.New("meet the guest: it did not answer"), err)
+		}
+		e.mark = nil
+	}
+	return e.Line.Read(b)
+}
+
+func beginSession(conn net.Conn, line io.ReadWriteCloser, api *listener) (*session, error) {
+	mux, err := yamux.Client(line, wire.Config())
 	if err != nil {
 		return nil, fmt.Errorf("begin the session with the guest: %w", err)
 	}
@@ -51,22 +89,6 @@ func newSession(conn net.Conn, api *listener) (*session, error) {
 func (s *session) close() {
 	_ = s.mux.Close()
 	s.ended.Wait()
-}
-
-// meet finds the beginning of a session on a connection over which another one went before.
-func meet(ctx context.Context, conn net.Conn, mark []byte) error {
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	_, err := conn.Write(mark)
-	if err == nil {
-		err = wire.Seek(conn, mark)
-	}
-	if !stop() {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return fmt.Errorf("meet the guest: %w", err)
-	}
-	return nil
 }
 
 // suspend ends the session, so that the guest can be saved; the next one begins with mark. When it returns, the guest's agent

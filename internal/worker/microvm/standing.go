@@ -31,6 +31,8 @@ type record struct {
 	Shape   shape `json:"shape"`
 	// Fit is what else must be the same: see Driver.fit.
 	Fit string `json:"fit"`
+	// TSC is Driver.tsc of the one that saved it.
+	TSC int `json:"tsc,omitempty"`
 	// Mark begins the session with each of its copies (wire.OpSuspend).
 	Mark []byte `json:"mark"`
 	// Drives are the names of its images, in their order.
@@ -219,7 +221,7 @@ func (h *handle) write(ctx context.Context, dir string, r record) error {
 	if err := h.monitor.save(ctx, h, devices); err != nil {
 		return err
 	}
-	r.Version, r.Shape, r.Fit = recordVersion, h.shape, h.driver.fit()
+	r.Version, r.Shape, r.Fit, r.TSC = recordVersion, h.shape, h.driver.fit(), h.driver.tsc
 	for _, d := range h.drives {
 		r.Drives = append(r.Drives, filepath.Base(d))
 	}

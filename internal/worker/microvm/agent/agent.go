@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -94,6 +95,8 @@ func run() error {
 	}
 	// What is reserved and never used costs nothing, as on a host with much memory; the control group bounds what is used.
 	_ = os.WriteFile("/proc/sys/vm/overcommit_memory", []byte("1"), 0o644)
+	// Else the kernel wakes up twice a second to see whether it could tidy up.
+	_ = os.WriteFile("/proc/sys/vm/compaction_proactiveness", []byte("0"), 0o644)
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0o644)
 	_ = os.WriteFile(filepath.Join(groups, "cgroup.subtree_control"), []byte("+memory +pids"), 0o644)
 	if err := loadModules(); err != nil {
@@ -117,7 +120,7 @@ func run() error {
 // the monitor: the next one takes its place, and the session begins there with the same mark.
 func (a *agent) sessions(conn wire.Conn, mark []byte, connect func(mark []byte) (wire.Conn, error)) error {
 	for again := mark != nil; ; {
-		e := &entrance{Line: wire.Line{Conn: conn}, mark: mark, again: again}
+		e := &entrance{Line: wire.NewLine(conn), mark: mark, again: again}
 		next, err := a.session(e)
 		again = err != nil && e.mark != nil
 		switch {
@@ -136,7 +139,7 @@ func (a *agent) sessions(conn wire.Conn, mark []byte, connect func(mark []byte) 
 
 // entrance is a session's use of the connection that begins after a mark, which is then sent back.
 type entrance struct {
-	wire.Line
+	*wire.Line
 	mark []byte // nil: the session begins at once
 	// again: the driver's former session ended on another connection.
 	again bool
@@ -198,6 +201,8 @@ func (a *agent) suspend(s *yamux.Session, st *yamux.Stream, mark []byte) {
 		_ = wire.Write(st, wire.Event{Error: "no mark of the next session"})
 		return
 	}
+	awaitClock()
+	runtime.GC() // or each copy would have the next one before it
 	a.mu.Lock()
 	a.mark, a.attached = mark, nil
 	a.mu.Unlock()
@@ -377,6 +382,13 @@ func (a *agent) serve(s *yamux.Session, st *yamux.Stream) {
 			answer(errors.New("nothing runs"))
 			return
 		}
+		// Before anything of the function hears that it goes on.
+		if r.Renew != nil {
+			if err := errors.Join(setClock(r.Renew.Now), stir(r.Renew.Entropy)); err != nil {
+				answer(err)
+				return
+			}
+		}
 		a.attach(s)
 		c.follow(s, st)
 	case wire.OpSignal:
@@ -390,8 +402,6 @@ func (a *agent) serve(s *yamux.Session, st *yamux.Stream) {
 			e.Error = err.Error()
 		}
 		_ = wire.Write(st, e)
-	case wire.OpRenew:
-		answer(renew(r.Renew))
 	default:
 		answer(fmt.Errorf("the guest does not know %q", r.Op))
 	}
@@ -470,12 +480,18 @@ func (a *agent) maps(name string) (bool, error) {
 	return false, lines.Err()
 }
 
-// renew sets the clock and stirs the random pool.
-func renew(r *wire.Renew) error {
-	if r == nil {
-		return errors.New("nothing to renew with")
+// clockPatience is how long the kernel may take to come to its clock: a second after it has booted.
+const clockPatience = 2 * time.Second
+
+// awaitClock waits until the kernel goes by the clock that it stays with: else each copy of a guest that was saved early would have the
+// change before it, which stops all processors and changes the kernel's code.
+func awaitClock() {
+	for end := time.Now().Add(clockPatience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		b, err := os.ReadFile("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+		if name := strings.TrimSpace(string(b)); err != nil || name != "tsc-early" && !strings.HasSuffix(name, "jiffies") {
+			return
+		}
 	}
-	return errors.Join(setClock(r.Now), stir(r.Entropy))
 }
 
 func setClock(now int64) error {

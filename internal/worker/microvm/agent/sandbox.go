@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -20,7 +21,7 @@ func build(s *wire.Start) error {
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
 	}
-	b := &builder{}
+	b := &builder{parts: s.Parts}
 	b.mount("root", "", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755,size=1m,nr_inodes=1024")
 	for _, l := range s.Links {
 		if b.err == nil {
@@ -64,6 +65,8 @@ func build(s *wire.Start) error {
 type builder struct {
 	err    error
 	drives map[string]string // by serial number, once they are looked for
+	parts  []wire.Part       // of the only drive; none: images have a drive each
+	cut    bool              // the drive is cut into them
 }
 
 // in is where a path of the sandbox is. What is below root is the agent's alone until the command runs, and images are
@@ -118,7 +121,7 @@ func (b *builder) show(mounted map[int]string, m wire.Mount) {
 	image, ok := mounted[m.Drive]
 	if !ok {
 		image = filepath.Join(images, strconv.Itoa(m.Drive))
-		device, err := b.drive(m.Drive)
+		device, err := b.image(m.Drive)
 		if err == nil {
 			err = os.MkdirAll(image, 0o755)
 		}
@@ -189,6 +192,49 @@ func drives() map[string]string {
 		}
 	}
 	return out
+}
+
+// image is the device with image n.
+func (b *builder) image(n int) (string, error) {
+	if len(b.parts) == 0 {
+		return b.drive(n)
+	}
+	whole, err := b.drive(0)
+	if err != nil {
+		return "", err
+	}
+	if !b.cut {
+		if err := partition(whole, b.parts); err != nil {
+			return "", err
+		}
+		b.cut = true
+	}
+	return whole + strconv.Itoa(n+1), nil
+}
+
+// partition tells the kernel of the parts of a drive, which then have devices of their own, numbered from 1 (linux/blkpg.h).
+func partition(device string, parts []wire.Part) error {
+	f, err := os.Open(device)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	const blkpg, add = 0x1269, 1 // BLKPG, BLKPG_ADD_PARTITION
+	for i, p := range parts {
+		info := struct {
+			start, length int64
+			number        int32
+			names         [128]byte
+		}{start: p.Offset, length: p.Size, number: int32(i + 1)}
+		order := struct {
+			op, flags, size int32
+			data            unsafe.Pointer
+		}{op: add, size: int32(unsafe.Sizeof(info)), data: unsafe.Pointer(&info)}
+		if _, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), blkpg, uintptr(unsafe.Pointer(&order))); e != 0 {
+			return fmt.Errorf("find part %d of %d of the drive: %w", i, len(parts), e)
+		}
+	}
+	return nil
 }
 
 // drive is the device of the driver's drive n: by its serial number, or by its order where the monitor gives none.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/yamux"
@@ -56,11 +57,10 @@ const (
 	OpRead   = "read"   // the file Name of the folder Folder: an Entry and its content
 	OpKeep   = "keep"   // what lies in Folder: Entries and contents, then an Entry without a path
 	OpMaps   = "maps"   // whether the command maps the file Name: an Event
-	OpRenew  = "renew"  // after a restore: Renew; answered with an Event
 	// OpSuspend ends the session, so that the guest can be saved. Mark is what comes from the guest then, which is no part of
 	// a session, and both sides begin the next session with it. An Event says why not.
 	OpSuspend = "suspend"
-	OpAttach  = "attach" // as OpStart, of the command that runs: after a restore
+	OpAttach  = "attach" // as OpStart, of the command that runs: after it was saved, and in a copy with Renew
 	OpEcho    = "echo"   // raw bytes come back
 	// OpNetwork: the stream carries the packets of the sandbox's network both ways: each begins with its length in two bytes, the
 	// highest first.
@@ -94,6 +94,7 @@ type Hello struct {
 // Start is the sandbox to make in the guest, and the command to run in it.
 type Start struct {
 	Drives  int      `json:"drives"` // how many there are
+	Parts   []Part   `json:"parts,omitempty"`
 	Mounts  []Mount  `json:"mounts,omitempty"`
 	Links   []Link   `json:"links,omitempty"` // in the root
 	Folders []Folder `json:"folders,omitempty"`
@@ -118,6 +119,12 @@ type Start struct {
 	Now int64 `json:"now,omitempty"`
 	// Entropy goes into the guest's random pool.
 	Entropy []byte `json:"entropy,omitempty"`
+}
+
+// Part is where an image lies on the only drive, bytes. Where there are parts, a Mount's Drive is the index of one.
+type Part struct {
+	Offset int64 `json:"offset"`
+	Size   int64 `json:"size"`
 }
 
 // Mount shows a part of a drive's image.
@@ -248,10 +255,54 @@ type Conn interface {
 
 // Line is one session's use of a connection: its Close ends what reads and writes, and leaves the connection open. SetDeadline
 // makes it usable again.
-type Line struct{ Conn }
+type Line struct {
+	Conn
+
+	mu   sync.Mutex
+	held []byte // the head of a frame that is not written yet
+}
+
+// NewLine is a new session's.
+func NewLine(conn Conn) *Line { return &Line{Conn: conn} }
 
 // Close implements io.Closer.
-func (l Line) Close() error { return l.SetDeadline(time.Unix(1, 0)) }
+func (l *Line) Close() error { return l.SetDeadline(time.Unix(1, 0)) }
+
+// Of a frame (https://github.com/hashicorp/yamux/blob/master/spec.md): the length of its head, and how that of one with data begins.
+const (
+	headSize = 12
+	version  = 0
+	typeData = 0
+)
+
+// joinedMost bounds what is copied behind a head.
+const joinedMost = 16 << 10
+
+// Write implements io.Writer. A head of a frame waits for the data that comes next: in two writes they would wake the other side up
+// twice, and the virtual machine's monitor between them.
+func (l *Line) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.held) == 0 && len(b) == headSize && b[0] == version && b[1] == typeData && binary.BigEndian.Uint32(b[8:]) > 0 {
+		l.held = append(l.held, b...)
+		return len(b), nil
+	}
+	if len(l.held) == 0 {
+		return l.Conn.Write(b)
+	}
+	head := l.held
+	l.held = l.held[:0]
+	if len(b) > joinedMost {
+		if n, err := l.Conn.Write(head); err != nil || n < len(head) {
+			return 0, err
+		}
+		return l.Conn.Write(b)
+	}
+	l.held = append(head, b...)
+	n, err := l.Conn.Write(l.held)
+	l.held = l.held[:0]
+	return max(0, n-headSize), err
+}
 
 // Config is how streams share the connection. A guest may stand still for long, paused or on a loaded machine: no
 // silence ends the session, the end of the connection does.

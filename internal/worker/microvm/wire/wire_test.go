@@ -6,6 +6,7 @@ import (
 	"io"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -61,6 +62,51 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// written keeps what one write after the other brings.
+type written struct {
+	Conn
+	all [][]byte
+}
+
+func (w *written) Write(b []byte) (int, error) {
+	w.all = append(w.all, bytes.Clone(b))
+	return len(b), nil
+}
+
+// TestLineJoins: the head of a frame and its data leave in one write, and all that is written arrives in its order.
+func TestLineJoins(t *testing.T) {
+	head := func(kind byte, n int) []byte {
+		return binary.BigEndian.AppendUint32([]byte{0, kind, 0, 0, 0, 0, 0, 1}, uint32(n))
+	}
+	mark := bytes.Repeat([]byte{MarkBegin}, MarkSize)
+	small, large := bytes.Repeat([]byte("s"), 1024), bytes.Repeat([]byte("l"), joinedMost+1)
+	for name, c := range map[string]struct {
+		writes [][]byte
+		want   []int // lengths
+	}{
+		"data":    {[][]byte{head(0, len(small)), small, head(0, len(small)), small}, []int{headSize + len(small), headSize + len(small)}},
+		"nothing": {[][]byte{head(0, 0), head(1, 5), head(2, 7)}, []int{headSize, headSize, headSize}},
+		"large":   {[][]byte{head(0, len(large)), large}, []int{headSize, len(large)}},
+		"mark":    {[][]byte{mark, head(0, 1), []byte("x")}, []int{MarkSize, headSize + 1}},
+		"twelve":  {[][]byte{head(0, headSize), head(0, 3), head(0, 1), []byte("x")}, []int{2 * headSize, headSize + 1}},
+	} {
+		w := &written{}
+		l := NewLine(w)
+		for _, b := range c.writes {
+			if n, err := l.Write(b); n != len(b) || err != nil {
+				t.Errorf("%s: wrote %d of %d, %v", name, n, len(b), err)
+			}
+		}
+		var got []int
+		for _, b := range w.all {
+			got = append(got, len(b))
+		}
+		if !slices.Equal(got, c.want) || !bytes.Equal(bytes.Join(w.all, nil), bytes.Join(c.writes, nil)) {
+			t.Errorf("%s: got writes of %v, want %v", name, got, c.want)
+		}
+	}
 }
 
 // TestSeek: what comes before the mark is dropped, and what comes after it stays.
