@@ -120,17 +120,9 @@ func guestSpec(t testing.TB, g workertest.Guest) worker.Spec {
 	}
 }
 
-// TestConformance runs what needs few guests; in an emulated processor each takes five seconds to boot, and the rest boots
-// some sixty.
+// TestConformance starts some eighty guests.
 func TestConformance(t *testing.T) {
-	s := workertest.Suite{New: func(t testing.TB) worker.Driver { return newDriver(t) }, Spec: guestSpec, Slow: slow()}
-	if os.Getenv("CLOUDJIT_MICROVM") != "full" {
-		s.Elsewhere = map[string]string{}
-		for _, name := range []string{"Burst", "Job", "Limits", "Pause", "Leaks"} {
-			s.Elsewhere[name] = "it boots many guests: make test-microvm"
-		}
-	}
-	s.Run(t)
+	workertest.Suite{New: func(t testing.TB) worker.Driver { return newDriver(t) }, Spec: guestSpec, Slow: slow()}.Run(t)
 }
 
 // TestProbe boots a guest with each kernel.

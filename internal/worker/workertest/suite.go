@@ -36,8 +36,6 @@ type Suite struct {
 	Init bool
 	// Slow is how many times as long as with processes everything may take; zero: 1.
 	Slow int
-	// Elsewhere are tests that are not run this time, by name, and where they are.
-	Elsewhere map[string]string
 }
 
 // patience is how long something may take that takes so long at most with processes.
@@ -59,12 +57,7 @@ func (s Suite) Run(t *testing.T) {
 		if test.real && s.InMemory {
 			continue
 		}
-		t.Run(test.name, func(t *testing.T) {
-			if why := s.Elsewhere[test.name]; why != "" {
-				t.Skip("NOT RUN HERE: " + why)
-			}
-			test.run(t)
-		})
+		t.Run(test.name, test.run)
 	}
 }
 
