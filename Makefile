@@ -85,7 +85,7 @@ test-microvm: assets guest-prerequisites ## The tests of workers in virtual mach
 
 # A release's program, or one that was built from its source: make test-firecracker FIRECRACKER=/path/to/firecracker
 .PHONY: test-firecracker
-test-firecracker: assets firecracker-prerequisites ## The same on a real Firecracker, FIRECRACKER=PROGRAM, in a machine whose KVM is emulated. Takes 15 minutes.
+test-firecracker: assets firecracker-prerequisites ## The same on a real Firecracker, FIRECRACKER=PROGRAM, in a machine whose KVM is emulated. Takes 16 minutes.
 	scripts/test-firecracker '$(FIRECRACKER)'
 
 .PHONY: firecracker-prerequisites

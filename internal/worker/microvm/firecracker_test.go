@@ -287,7 +287,7 @@ func TestFirecrackerDrives(t *testing.T) {
 		h.cut()
 	}
 	most.Drives++
-	if _, _, err := d.booted(t.Context(), most); err == nil || !strings.Contains(err.Error(), "tell the monitor to PUT /actions: it refuses") {
+	if _, _, err := d.booted(t.Context(), most); err == nil || !strings.Contains(err.Error(), "tell the monitor to PUT /actions: it refuses: Start microvm error") {
 		t.Errorf("%d drives: got %v", most.Drives, err)
 	}
 }

@@ -189,7 +189,7 @@ func (s *standIn) do(what string, body []byte) error {
 		case a.Type != "InstanceStart" || s.config.BootSource == nil || s.config.MachineConfig == nil || s.config.VSock == nil:
 			return fmt.Errorf("%s of %+v", a.Type, s.config)
 		case len(s.config.Drives)+2 > firecrackerDevices:
-			return errors.New("Cannot attach a device: no interrupt line is left")
+			return errors.New("Start microvm error: Could not attach device: Error while registering ACPI with KVM: VMClock: Could not allocate GSI: The requested resource is not available.")
 		}
 		return s.start(nil)
 	case what == "PATCH /vm":
