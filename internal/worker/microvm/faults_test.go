@@ -16,6 +16,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/worker"
+	"github.com/cloudjit/cloudjit/internal/worker/process"
 	"github.com/cloudjit/cloudjit/internal/worker/workertest"
 )
 
@@ -157,10 +158,11 @@ func TestServerToBeKilled(t *testing.T) {
 	time.Sleep(time.Minute)
 }
 
-// TestServerKilled: no virtual machine outlives its server.
+// TestServerKilled: no virtual machine outlives its server, and the next server on its folder removes what is left.
 func TestServerKilled(t *testing.T) {
+	temp := t.TempDir()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestServerToBeKilled$", "-test.v")
-	cmd.Env = append(os.Environ(), childEnv+"=1")
+	cmd.Env = append(os.Environ(), childEnv+"=1", "TMPDIR="+temp)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -181,10 +183,22 @@ func TestServerKilled(t *testing.T) {
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 		if name := filepath.Base(program); err != nil || !strings.Contains(name, "qemu") && !strings.Contains(name, "firecracker") {
-			return
+			break
 		}
 		if time.Now().After(end) {
 			t.Fatalf("the virtual machine of process %d outlived its server", pid)
 		}
+	}
+	folders, err := filepath.Glob(filepath.Join(temp, "*", "*", "process"))
+	if err != nil || len(folders) != 1 {
+		t.Fatalf("the folder of the server that was killed: %v, %v", folders, err)
+	}
+	next, err := process.New(process.Options{Dir: folders[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	if n, err := next.Clean(t.Context()); err != nil || n != 1 {
+		t.Errorf("the next server removed %d sandboxes, %v, want 1", n, err)
 	}
 }
