@@ -175,7 +175,7 @@ func (p *waiting) idle(now int64, v *View) bool {
 // surplus reports whether a worker that is free ends though invocations wait: Ladder's Surplus.
 func (p *waiting) surplus(now int64, v *View) bool {
 	n := v.Working + 1
-	if n <= spare*enough(v) || v.Starting > 0 || float64(n)*float64(v.CPU) <= part*float64(v.Busy) {
+	if n <= spare*enough(v) || v.Starting > 0 || !fills(v, n) {
 		return false
 	}
 	c := of(&p.crowds, v.Revision)
@@ -215,7 +215,7 @@ func (c *crowd) judge(now int64, v *View, n int32) (limited, unproven bool) {
 	if now < c.until {
 		return n >= c.limit, false
 	}
-	if n >= enough(v) && v.Full && float64(n)*float64(v.CPU) > part*float64(v.Busy) {
+	if n >= enough(v) && v.Full && fills(v, n) {
 		c.limit, c.before = n, 0
 		c.hold(now)
 		return true, false
@@ -259,6 +259,9 @@ func (c *crowd) hold(now int64) {
 	c.until = now + holdOff<<min(c.tries, 5)
 	c.tries = min(c.tries+1, 5)
 }
+
+// fills reports whether n workers are among what makes the machine full.
+func fills(v *View, n int32) bool { return float64(n)*float64(v.CPU) > part*float64(v.Busy) }
 
 // enough is how many workers of one function make a machine full.
 func enough(v *View) int32 { return perCore * max(v.Cores, fewCores) }

@@ -178,18 +178,25 @@ func provided(b *testing.B, p *platform) *echo {
 	return e
 }
 
-// handler deploys the one in Java. It is skipped where there is no JDK.
-func handler(b *testing.B, p *platform, rung function.Rung) *echo {
+// jdk is the home of the newest one. The benchmark is skipped where there is none.
+func jdk(b *testing.B) string {
 	b.Helper()
 	jdks := toolchain.FindJDKs(toolchain.FindOptions{})
 	if len(jdks) == 0 {
 		b.Skip("SKIPPED: no JDK")
 	}
+	return jdks[0].Home
+}
+
+// handler deploys the one in Java. It is skipped where there is no JDK.
+func handler(b *testing.B, p *platform, rung function.Rung) *echo {
+	b.Helper()
+	home := jdk(b)
 	if rung == ladder.Native && os.Getenv("CLOUDJIT_BENCH_DATA") == "" {
 		b.Skip("SKIPPED: CLOUDJIT_BENCH_DATA names no folder to keep a native binary in")
 	}
 	dir, core := b.TempDir(), runtimeJAR
-	out, err := exec.Command(filepath.Join(jdks[0].Home, "bin/javac"), "--release", "17", "-cp", core, "-d", dir, "testdata/bench/Echo.java").CombinedOutput()
+	out, err := exec.Command(filepath.Join(home, "bin/javac"), "--release", "17", "-cp", core, "-d", dir, "testdata/bench/Echo.java").CombinedOutput()
 	if err != nil {
 		b.Fatalf("compile Echo.java: %v\n%s", err, out)
 	}
@@ -204,7 +211,7 @@ func handler(b *testing.B, p *platform, rung function.Rung) *echo {
 	e.deploy(b, ziptest.Of(b, "Echo.class", string(class)), "java21", "Echo")
 	// As a worker's JVM; without nodelay, com.sun.net.httpserver waits for acknowledgements.
 	java := func(args ...string) *exec.Cmd {
-		return exec.Command(filepath.Join(jdks[0].Home, "bin/java"), append([]string{"-XX:+UseSerialGC", "-XX:-UsePerfData",
+		return exec.Command(filepath.Join(home, "bin/java"), append([]string{"-XX:+UseSerialGC", "-XX:-UsePerfData",
 			"-XX:TieredStopAtLevel=1", "-Xmx72m", "-cp", core + ":" + dir}, args...)...)
 	}
 	e.bare, _ = run(b, java("-Dsun.net.httpserver.nodelay=true", "Echo"))

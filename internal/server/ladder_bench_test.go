@@ -26,7 +26,6 @@ import (
 	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/sample"
 	"github.com/cloudjit/cloudjit/internal/store"
-	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
@@ -42,12 +41,9 @@ const (
 // compile makes an archive of a class in testdata/bench.
 func compile(b *testing.B, name string) []byte {
 	b.Helper()
-	jdks := toolchain.FindJDKs(toolchain.FindOptions{})
-	if len(jdks) == 0 {
-		b.Skip("SKIPPED: no JDK")
-	}
+	home := jdk(b)
 	dir := b.TempDir()
-	out, err := exec.Command(filepath.Join(jdks[0].Home, "bin/javac"), "--release", "17", "-cp", runtimeJAR, "-d", dir, "testdata/bench/"+name+".java").CombinedOutput()
+	out, err := exec.Command(filepath.Join(home, "bin/javac"), "--release", "17", "-cp", runtimeJAR, "-d", dir, "testdata/bench/"+name+".java").CombinedOutput()
 	if err != nil {
 		b.Fatalf("compile %s.java: %v\n%s", name, err, out)
 	}
@@ -300,10 +296,7 @@ func BenchmarkCrowd(b *testing.B) {
 			return drive(b, clients, 5*time.Second, ask)
 		}
 		one := func(p *platform) (float64, []time.Duration, int) {
-			rate, times := warm(func(hc *http.Client) error {
-				_, _, _, err := answer(p, hc, "echo", event)
-				return err
-			})
+			rate, times := warm(askEcho(p))
 			workers, err := p.Workers(b.Context())
 			if err != nil {
 				b.Fatal(err)
@@ -326,22 +319,17 @@ func BenchmarkCrowd(b *testing.B) {
 		b.ReportMetric(at(times, 99), "others-p99-ms")
 		b.ReportMetric(at(times, 100), "others-longest-ms")
 
-		was := serveWith(b, paper, b.TempDir())
-		deploy(b, was, "echo", "Echo", code, nil)
-		before, times, workers := one(was)
-		b.ReportMetric(before, "paper-answers/s")
-		b.ReportMetric(at(times, 99), "paper-p99-ms")
-		b.ReportMetric(float64(workers), "paper-workers")
-		b.ReportMetric(rate/before, "x-paper")
-
+		beside := func(name string, p *platform) {
+			deploy(b, p, "echo", "Echo", code, nil)
+			theirs, times, workers := one(p)
+			b.ReportMetric(theirs, name+"-answers/s")
+			b.ReportMetric(at(times, 99), name+"-p99-ms")
+			b.ReportMetric(float64(workers), name+"-workers")
+			b.ReportMetric(rate/theirs, "x-"+name)
+		}
+		beside("paper", serveWith(b, paper, b.TempDir()))
 		if exe := os.Getenv("CLOUDJIT_OLDER"); exe != "" {
-			older := serveBy(b, exe, "", b.TempDir())
-			deploy(b, older, "echo", "Echo", code, nil)
-			then, times, workers := one(older)
-			b.ReportMetric(then, "older-answers/s")
-			b.ReportMetric(at(times, 99), "older-p99-ms")
-			b.ReportMetric(float64(workers), "older-workers")
-			b.ReportMetric(rate/then, "x-older")
+			beside("older", serveBy(b, exe, nothing, b.TempDir()))
 		}
 
 		without, times := warm(alone(b))
@@ -361,10 +349,7 @@ func BenchmarkCrowdByWorkers(b *testing.B) {
 		b.Run(strconv.Itoa(workers), func(b *testing.B) {
 			p := serveWith(b, onDemand+fmt.Sprintf("workers: {memoryMiB: %d}\n", workers*memory), b.TempDir())
 			deploy(b, p, "echo", "Echo", code, nil)
-			ask := func(hc *http.Client) error {
-				_, _, _, err := answer(p, hc, "echo", event)
-				return err
-			}
+			ask := askEcho(p)
 			drive(b, clients, 12*time.Second, ask)
 			for b.Loop() {
 				idle, all, _ := machine.CPU()
@@ -380,14 +365,19 @@ func BenchmarkCrowdByWorkers(b *testing.B) {
 	}
 }
 
+// askEcho asks the echo handler of a platform.
+func askEcho(p *platform) func(hc *http.Client) error {
+	return func(hc *http.Client) error {
+		_, _, _, err := answer(p, hc, "echo", event)
+		return err
+	}
+}
+
 // alone starts a plain HTTP server around the echo handler, and returns what asks it.
 func alone(b *testing.B) func(hc *http.Client) error {
 	b.Helper()
-	jdks := toolchain.FindJDKs(toolchain.FindOptions{})
-	if len(jdks) == 0 {
-		b.Skip("SKIPPED: no JDK")
-	}
-	url, _ := run(b, exec.Command(filepath.Join(jdks[0].Home, "bin/java"), "-cp", runtimeJAR, "testdata/bench/Echo.java"))
+	home := jdk(b)
+	url, _ := run(b, exec.Command(filepath.Join(home, "bin/java"), "-cp", runtimeJAR, "testdata/bench/Echo.java"))
 	return func(hc *http.Client) error {
 		res, err := hc.Post(url, "application/json", bytes.NewReader(event))
 		if err != nil {

@@ -45,12 +45,10 @@ func BenchmarkDrivers(b *testing.B) {
 	}}}
 	if realFirecracker != "" {
 		all = append(all, with{"firecracker", func() worker.Driver { return newDriver(b) }})
-	}
-	for _, kernel := range testKernels(b) {
-		if realFirecracker != "" {
-			break
+	} else {
+		for _, kernel := range testKernels(b) {
+			all = append(all, with{"qemu-" + kernel, func() worker.Driver { return newDriverOf(b, kernel, process.Options{}) }})
 		}
-		all = append(all, with{"qemu-" + kernel, func() worker.Driver { return newDriverOf(b, kernel, process.Options{}) }})
 	}
 	for _, with := range all {
 		b.Run(with.name, func(b *testing.B) {

@@ -42,6 +42,16 @@ func invoke(ctx context.Context, h *handle, c workertest.Command) (*worker.Resul
 	return h.Invoke(ctx, &worker.Invocation{RequestID: fmt.Sprint("r", time.Now().UnixNano()), Payload: c.JSON(), Deadline: time.Now().Add(time.Minute), FunctionARN: "arn"})
 }
 
+// answer is what the function answers to a command.
+func answer(t testing.TB, h *handle, c workertest.Command) string {
+	t.Helper()
+	res, err := invoke(t.Context(), h, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(res.Payload)
+}
+
 // left says what is there of a worker: its process, its control group and mark are the process driver's, which Clean
 // finds.
 func left(t *testing.T, d *Driver, pid int) string {

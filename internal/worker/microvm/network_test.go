@@ -28,17 +28,9 @@ func TestNetwork(t *testing.T) {
 		}
 	})
 	defer d.Close()
-	ask := func(h *handle, c workertest.Command) string {
-		t.Helper()
-		res, err := invoke(t.Context(), h, c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(res.Payload)
-	}
 	reaches := func(h *handle, address string) {
 		t.Helper()
-		if got := ask(h, workertest.Command{Do: "dial", Text: address}); got != `"connected"` {
+		if got := answer(t, h, workertest.Command{Do: "dial", Text: address}); got != `"connected"` {
 			t.Errorf("%s: %s", address, got)
 		}
 		if got := <-dialled; got != address {
@@ -47,7 +39,7 @@ func TestNetwork(t *testing.T) {
 	}
 	refused := func(h *handle, address string) {
 		t.Helper()
-		if got := ask(h, workertest.Command{Do: "dial", Text: address}); !strings.Contains(got, "refused") {
+		if got := answer(t, h, workertest.Command{Do: "dial", Text: address}); !strings.Contains(got, "refused") {
 			t.Errorf("%s: %s", address, got)
 		}
 		if len(dialled) > 0 {
@@ -60,7 +52,7 @@ func TestNetwork(t *testing.T) {
 	reaches(h, "203.0.113.5:80")
 	refused(h, "169.254.169.254:80")
 	refused(h, l.Addr().String())
-	if got := ask(h, workertest.Command{Do: "read", Text: "/etc/resolv.conf"}); !strings.Contains(got, wire.NetworkResolver.String()) {
+	if got := answer(t, h, workertest.Command{Do: "read", Text: "/etc/resolv.conf"}); !strings.Contains(got, wire.NetworkResolver.String()) {
 		t.Errorf("/etc/resolv.conf has %s", got)
 	}
 	dir := t.TempDir()

@@ -145,9 +145,14 @@ const (
 // images is what the drive shows, as QEMU is told.
 func (j joinedDrive) images() map[string]any {
 	if j.file == "" {
-		return map[string]any{"driver": "null-co", "size": blankSize, "read-zeroes": true, "read-only": true, "node-name": imagesNode}
+		return zeroes(blankSize, imagesNode)
 	}
 	return map[string]any{"driver": "vmdk", "file": map[string]any{"driver": "file", "filename": j.file}, "read-only": true, "node-name": imagesNode}
+}
+
+// zeroes is a node with nothing in it.
+func zeroes(size int64, node string) map[string]any {
+	return map[string]any{"driver": "null-co", "size": size, "read-zeroes": true, "read-only": true, "node-name": node}
 }
 
 // on is the drive, put onto a node.
@@ -197,8 +202,7 @@ func (q *qemu) save(ctx context.Context, _ *handle, devices *os.File) error {
 		return err
 	}
 	if q.drive.file != "" { // QEMU refuses to save a machine with images in that form, though they are read only
-		blank := map[string]any{"driver": "null-co", "size": q.drive.size, "read-zeroes": true, "read-only": true, "node-name": blankNode}
-		if err := q.put(ctx, blank, blankNode, imagesNode); err != nil {
+		if err := q.put(ctx, zeroes(q.drive.size, blankNode), blankNode, imagesNode); err != nil {
 			return err
 		}
 	}

@@ -28,22 +28,14 @@ func testSnapshot(t *testing.T, kernel string) {
 	spec := guestSpec(t, workertest.Handler)
 	spec.Savable = true
 	h := startSpec(t, d, spec, "saved")
-	answer := func(h *handle, c workertest.Command) string {
-		t.Helper()
-		res, err := invoke(t.Context(), h, c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(res.Payload)
-	}
-	answer(h, workertest.Command{Do: "write", Text: "/tmp/kept"})
+	answer(t, h, workertest.Command{Do: "write", Text: "/tmp/kept"})
 	dir := t.TempDir()
 	began := time.Now()
 	if err := h.Snapshot(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("saved in %v, started before in %+v", time.Since(began), h.Phases())
-	if got := answer(h, workertest.Command{Do: "echo", Text: "on"}); got != `"on"` {
+	if got := answer(t, h, workertest.Command{Do: "echo", Text: "on"}); got != `"on"` {
 		t.Errorf("after it was saved: %s", got)
 	}
 	if err := h.Stop(t.Context(), 0); err != nil {
@@ -57,15 +49,15 @@ func testSnapshot(t *testing.T, kernel string) {
 		defer c.Stop(t.Context(), 0)
 		m, err := c.Memory(t.Context())
 		t.Logf("restored in %v, %+v, %+v, %v", time.Since(began), c.Phases(), m, err)
-		if got := answer(c, workertest.Command{Do: "list", Text: "/tmp"}); !strings.Contains(got, "kept") {
+		if got := answer(t, c, workertest.Command{Do: "list", Text: "/tmp"}); !strings.Contains(got, "kept") {
 			t.Errorf("%s: its files are %s", id, got)
 		}
-		if random := answer(c, workertest.Command{Do: "read", Text: "/proc/sys/kernel/random/uuid"}); seen[random] {
+		if random := answer(t, c, workertest.Command{Do: "read", Text: "/proc/sys/kernel/random/uuid"}); seen[random] {
 			t.Errorf("two copies have the random number %s", random)
 		} else {
 			seen[random] = true
 		}
-		now, err := strconv.ParseInt(answer(c, workertest.Command{Do: "now"}), 10, 64)
+		now, err := strconv.ParseInt(answer(t, c, workertest.Command{Do: "now"}), 10, 64)
 		if late := time.Since(time.UnixMilli(now)); err != nil || late.Abs() > 10*time.Second {
 			t.Errorf("%s: its clock is %v late, %v", id, late, err)
 		}

@@ -156,20 +156,21 @@ func (a *agent) launch(w *wire.Start) (_ *command, phase string, err error) {
 		kill()
 		return nil, "sandbox", err
 	}
+	missing := func(what string, err error) (*command, string, error) {
+		why, _ := io.ReadAll(failR)
+		kill()
+		return nil, "sandbox", errors.Join(errors.New(string(why)), fmt.Errorf("receive %s: %w", what, err))
+	}
 	if w.API {
 		if c.api, err = receiveListener(ours); err != nil {
-			why, _ := io.ReadAll(failR)
-			kill()
-			return nil, "sandbox", errors.Join(errors.New(string(why)), fmt.Errorf("receive the Runtime API's socket: %w", err))
+			return missing("the Runtime API's socket", err)
 		}
 	}
 	var wires *network
 	if w.Network {
 		device, err := receive(ours)
 		if err != nil {
-			why, _ := io.ReadAll(failR)
-			kill()
-			return nil, "sandbox", errors.Join(errors.New(string(why)), fmt.Errorf("receive the network's device: %w", err))
+			return missing("the network's device", err)
 		}
 		wires = &network{device: device}
 		go wires.run()

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -141,13 +140,7 @@ func loopback() error {
 		return err
 	}
 	defer unix.Close(s)
-	var req [40]byte // struct ifreq
-	copy(req[:], "lo")
-	binary.NativeEndian.PutUint16(req[unix.IFNAMSIZ:], unix.IFF_UP|unix.IFF_RUNNING)
-	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(s), unix.SIOCSIFFLAGS, uintptr(unsafe.Pointer(&req))); e != 0 {
-		return e
-	}
-	return nil
+	return ioctl(s, unix.SIOCSIFFLAGS, ifreq("lo", flags(unix.IFF_UP|unix.IFF_RUNNING)))
 }
 
 // listen hands a listener of this network to the agent.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"unsafe"
@@ -30,19 +29,13 @@ func (n *network) carry(st *yamux.Stream) {
 	n.to = st
 	n.mu.Unlock()
 	in := bufio.NewReader(plain{st})
-	b := make([]byte, wire.NetworkMTU)
+	packet := make([]byte, wire.NetworkMTU)
 	for {
-		if _, err := io.ReadFull(in, b[:2]); err != nil {
+		b, err := wire.ReadPacket(in, packet)
+		if err != nil {
 			break
 		}
-		size := int(binary.BigEndian.Uint16(b))
-		if size > len(b) {
-			break
-		}
-		if _, err := io.ReadFull(in, b[:size]); err != nil {
-			break
-		}
-		_, _ = n.device.Write(b[:size]) // one that the kernel does not take is lost
+		_, _ = n.device.Write(b) // one that the kernel does not take is lost
 	}
 	n.mu.Lock()
 	if n.to == st {
@@ -88,17 +81,48 @@ func (b *builder) resolvers() {
 const deviceName = "eth0"
 
 // ifreq is a question about a device: struct ifreq (netdevice(7)).
-func ifreq(fill func(data []byte)) *[40]byte {
+func ifreq(device string, fill func(data []byte)) unsafe.Pointer {
 	var r [40]byte
-	copy(r[:], deviceName)
+	copy(r[:], device)
 	fill(r[unix.IFNAMSIZ:])
-	return &r
+	return unsafe.Pointer(&r)
 }
 
-// inet fills in an address: struct sockaddr_in.
-func inet(b []byte, address [4]byte) {
-	binary.NativeEndian.PutUint16(b, unix.AF_INET)
+// flags fills in those of a device.
+func flags(n uint16) func([]byte) { return func(b []byte) { binary.NativeEndian.PutUint16(b, n) } }
+
+// inet is an IPv4 address without a port: struct sockaddr_in.
+func inet(address [4]byte) (b [16]byte) {
+	binary.NativeEndian.PutUint16(b[:], unix.AF_INET)
 	copy(b[4:], address[:])
+	return b
+}
+
+// address fills one in.
+func address(a [4]byte) func([]byte) {
+	return func(b []byte) {
+		full := inet(a)
+		copy(b, full[:])
+	}
+}
+
+func ioctl(fd int, what uint, arg unsafe.Pointer) error {
+	if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(what), uintptr(arg)); e != 0 {
+		return e
+	}
+	return nil
+}
+
+// route is struct rtentry of 64-bit machines (linux/route.h).
+type route struct {
+	_           uint64
+	destination [16]byte
+	gateway     [16]byte
+	mask        [16]byte
+	flags       uint16
+	_           [30]byte // rt_pad2 to rt_metric
+	device      *byte
+	_           [24]byte // rt_mtu, rt_window, rt_irtt
 }
 
 // makeDevice makes the device in this network namespace, all of whose packets go that way, and hands it to the agent.
@@ -108,14 +132,7 @@ func makeDevice() error {
 		return fmt.Errorf("open /dev/net/tun: %w", err)
 	}
 	defer unix.Close(fd)
-	ask := func(fd int, what uint, r unsafe.Pointer) error {
-		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(what), uintptr(r)); e != 0 {
-			return e
-		}
-		return nil
-	}
-	half := func(n uint16) func([]byte) { return func(b []byte) { binary.NativeEndian.PutUint16(b, n) } }
-	if err := ask(fd, unix.TUNSETIFF, unsafe.Pointer(ifreq(half(unix.IFF_TUN|unix.IFF_NO_PI)))); err != nil {
+	if err := ioctl(fd, unix.TUNSETIFF, ifreq(deviceName, flags(unix.IFF_TUN|unix.IFF_NO_PI))); err != nil {
 		return err
 	}
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -123,24 +140,23 @@ func makeDevice() error {
 		return err
 	}
 	defer unix.Close(s)
-	// The default route: struct rtentry of 64-bit machines, with where its fields are. All but the device's name is zero.
-	const flagsAt, deviceAt = 56, 88
-	var route [120]byte
-	for _, at := range []int{8, 24, 40} { // rt_dst, rt_gateway, rt_genmask
-		binary.NativeEndian.PutUint16(route[at:], unix.AF_INET)
+	name, err := unix.BytePtrFromString(deviceName)
+	if err != nil {
+		return err
 	}
-	binary.NativeEndian.PutUint16(route[flagsAt:], unix.RTF_UP)
-	name := append([]byte(deviceName), 0)
-	*(*unsafe.Pointer)(unsafe.Pointer(&route[deviceAt])) = unsafe.Pointer(&name[0])
-	for _, step := range []error{
-		ask(s, unix.SIOCSIFMTU, unsafe.Pointer(ifreq(func(b []byte) { binary.NativeEndian.PutUint32(b, wire.NetworkMTU) }))),
-		ask(s, unix.SIOCSIFADDR, unsafe.Pointer(ifreq(func(b []byte) { inet(b, wire.NetworkAddress.As4()) }))),
-		ask(s, unix.SIOCSIFNETMASK, unsafe.Pointer(ifreq(func(b []byte) { inet(b, [4]byte{255, 255, 255, 0}) }))),
-		ask(s, unix.SIOCSIFFLAGS, unsafe.Pointer(ifreq(half(unix.IFF_UP|unix.IFF_RUNNING)))),
-		ask(s, unix.SIOCADDRT, unsafe.Pointer(&route[0])),
+	everywhere := inet([4]byte{})
+	for _, q := range []struct {
+		what uint
+		arg  unsafe.Pointer
+	}{
+		{unix.SIOCSIFMTU, ifreq(deviceName, func(b []byte) { binary.NativeEndian.PutUint32(b, wire.NetworkMTU) })},
+		{unix.SIOCSIFADDR, ifreq(deviceName, address(wire.NetworkAddress.As4()))},
+		{unix.SIOCSIFNETMASK, ifreq(deviceName, address([4]byte{255, 255, 255, 0}))},
+		{unix.SIOCSIFFLAGS, ifreq(deviceName, flags(unix.IFF_UP|unix.IFF_RUNNING))},
+		{unix.SIOCADDRT, unsafe.Pointer(&route{destination: everywhere, gateway: everywhere, mask: everywhere, flags: unix.RTF_UP, device: name})},
 	} {
-		if step != nil {
-			return step
+		if err := ioctl(s, q.what, q.arg); err != nil {
+			return err
 		}
 	}
 	return unix.Sendmsg(socketFD, []byte{1}, unix.UnixRights(fd), nil, 0)

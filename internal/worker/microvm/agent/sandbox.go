@@ -230,8 +230,8 @@ func partition(device string, parts []wire.Part) error {
 			op, flags, size int32
 			data            unsafe.Pointer
 		}{op: add, size: int32(unsafe.Sizeof(info)), data: unsafe.Pointer(&info)}
-		if _, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), blkpg, uintptr(unsafe.Pointer(&order))); e != 0 {
-			return fmt.Errorf("find part %d of %d of the drive: %w", i, len(parts), e)
+		if err := ioctl(int(f.Fd()), blkpg, unsafe.Pointer(&order)); err != nil {
+			return fmt.Errorf("find part %d of %d of the drive: %w", i, len(parts), err)
 		}
 	}
 	return nil

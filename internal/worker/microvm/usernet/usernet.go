@@ -155,8 +155,9 @@ func (n *Network) Carry(s io.ReadWriteCloser) error {
 		}
 	})
 	in := bufio.NewReaderSize(s, 64<<10)
+	packet := make([]byte, wire.NetworkMTU) // the stack copies it
 	for {
-		b, err := frame(in)
+		b, err := wire.ReadPacket(in, packet)
 		if err != nil {
 			if ctx.Err() != nil || errors.Is(err, io.EOF) {
 				return nil
@@ -167,23 +168,6 @@ func (n *Network) Carry(s io.ReadWriteCloser) error {
 		n.link.InjectInbound(header.IPv4ProtocolNumber, p)
 		p.DecRef()
 	}
-}
-
-// frame reads one packet.
-func frame(r io.Reader) ([]byte, error) {
-	var head [2]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, err
-	}
-	size := int(binary.BigEndian.Uint16(head[:]))
-	if size > wire.NetworkMTU {
-		return nil, fmt.Errorf("a packet of %d bytes, more than %d", size, wire.NetworkMTU)
-	}
-	b := make([]byte, size)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return nil, io.ErrUnexpectedEOF
-	}
-	return b, nil
 }
 
 // target is where a connection to an address of the guest's network leads; empty: nowhere.
@@ -245,13 +229,18 @@ func (n *Network) tcp(r *tcp.ForwarderRequest) {
 		r.Complete(false)
 		inside := gonet.NewTCPConn(&q, ep)
 		defer inside.Close()
-		stop := context.AfterFunc(n.ctx, func() { _, _ = inside.Close(), outside.Close() })
-		defer stop()
-		var both sync.WaitGroup
-		both.Go(func() { pour(outside.(half), inside) })
-		both.Go(func() { pour(inside, outside.(half)) })
-		both.Wait()
+		couple[half](n, inside, outside.(half), pour)
 	})
+}
+
+// couple gives on what each of two connections says to the other, until both directions or the network have ended.
+func couple[C net.Conn](n *Network, inside, outside C, give func(to, from C)) {
+	stop := context.AfterFunc(n.ctx, func() { _, _ = inside.Close(), outside.Close() })
+	defer stop()
+	var both sync.WaitGroup
+	both.Go(func() { give(outside, inside) })
+	both.Go(func() { give(inside, outside) })
+	both.Wait()
 }
 
 // half is a connection of which each direction ends by itself.
@@ -291,12 +280,7 @@ func (n *Network) udp(r *udp.ForwarderRequest) bool {
 			return
 		}
 		defer outside.Close()
-		stop := context.AfterFunc(n.ctx, func() { _, _ = inside.Close(), outside.Close() })
-		defer stop()
-		var both sync.WaitGroup
-		both.Go(func() { n.exchange(outside, inside) })
-		both.Go(func() { n.exchange(inside, outside) })
-		both.Wait()
+		couple[net.Conn](n, inside, outside, n.exchange)
 	})
 	return true
 }

@@ -62,9 +62,9 @@ func newGuest(t *testing.T, o Options) guest {
 		}
 	}()
 	go func() {
-		r := bufio.NewReader(here)
+		r, packet := bufio.NewReader(here), make([]byte, wire.NetworkMTU)
 		for {
-			b, err := frame(r)
+			b, err := wire.ReadPacket(r, packet)
 			if err != nil {
 				return
 			}

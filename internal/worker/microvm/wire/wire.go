@@ -217,6 +217,22 @@ func Read(r io.Reader, message any) error {
 	return nil
 }
 
+// ReadPacket reads one packet of OpNetwork into b, which has room for the largest. io.EOF: there are no more.
+func ReadPacket(r io.Reader, b []byte) ([]byte, error) {
+	var head [2]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	size := int(binary.BigEndian.Uint16(head[:]))
+	if size > min(NetworkMTU, len(b)) {
+		return nil, fmt.Errorf("a packet of %d bytes, more than %d", size, min(NetworkMTU, len(b)))
+	}
+	if _, err := io.ReadFull(r, b[:size]); err != nil {
+		return nil, io.ErrUnexpectedEOF
+	}
+	return b[:size], nil
+}
+
 // MarkSize is the length of a mark, bytes, the first of which is MarkBegin and the others random: a session that reads one
 // ends, since no frame of it begins so.
 const (
