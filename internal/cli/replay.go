@@ -38,15 +38,16 @@ type replayCommand struct {
 	Runs        string  `help:"with, without (the optimizer), or both, one after the other." enum:"both,with,without" default:"both"`
 	ShareBuilds bool    `help:"Deploy the same bytes for all functions. Then they share their artifacts, and only the first pays for the builds."`
 
-	Policy        string        `help:"The optimizer's policy, as in policy.name of the configuration." default:"ladder"`
-	Threshold     int           `help:"For the policy paper: a function with more cold starts than this in the window is built (paper, 5.2: 2)." default:"2"`
-	Window        time.Duration `help:"For the policy paper: length of the window (paper, 5.2: 10 minutes)." default:"10m"`
-	KeepAlive     time.Duration `help:"How long an idle worker is kept at most." default:"10m"`
-	Builders      int           `help:"Builds of native images at once." default:"1"`
-	BuilderMemory int           `help:"Memory of a build in MiB; 0: half of the machine's, but at most 8192."`
-	WorkerMemory  int           `help:"How much memory all workers together may reserve, in MiB; 0: what the builds leave of the machine's."`
-	Graalvm       string        `name:"graalvm-home" help:"GraalVM to build with, instead of the newest found." placeholder:"DIR"`
-	Drain         time.Duration `help:"How long to wait for open invocations at the end." default:"1m"`
+	Policy        string         `help:"The optimizer's policy, as in policy.name of the configuration." default:"ladder"`
+	Threshold     int            `help:"For the policy paper: a function with more cold starts than this in the window is built (paper, 5.2: 2)." default:"2"`
+	Window        time.Duration  `help:"For the policy paper: length of the window (paper, 5.2: 10 minutes)." default:"10m"`
+	KeepAlive     time.Duration  `help:"How long an idle worker is kept at most." default:"10m"`
+	Prepare       policy.Prepare `help:"When light artifacts are made: first-use, deploy (they are there when the trace begins) or never." default:"first-use"`
+	Builders      int            `help:"Builds of native images at once." default:"1"`
+	BuilderMemory int            `help:"Memory of a build in MiB; 0: half of the machine's, but at most 8192."`
+	WorkerMemory  int            `help:"How much memory all workers together may reserve, in MiB; 0: what the builds leave of the machine's."`
+	Graalvm       string         `name:"graalvm-home" help:"GraalVM to build with, instead of the newest found." placeholder:"DIR"`
+	Drain         time.Duration  `help:"How long to wait for open invocations at the end." default:"1m"`
 
 	Report string `help:"Write report.html, figures as SVG, seconds and invocations as CSV, the engine's logs and result.json into this folder." type:"path" placeholder:"DIR"`
 	DryRun bool   `help:"Only print what would be replayed, and what the simulator expects with the durations that the simulate command assumes."`
@@ -79,7 +80,7 @@ func (cmd *replayCommand) Run(c *Context) error {
 	cmd.describe(c, plan)
 	o := replay.Options{
 		Plan: plan, Policy: cmd.Policy, ShareBuilds: cmd.ShareBuilds, Drain: cmd.Drain, Say: c.Say, Dir: cmd.Report,
-		Params: policy.Params{KeepAlive: int64(cmd.KeepAlive), Threshold: int32(cmd.Threshold), Window: int64(cmd.Window)},
+		Params: policy.Params{KeepAlive: int64(cmd.KeepAlive), Threshold: int32(cmd.Threshold), Window: int64(cmd.Window), Prepare: cmd.Prepare},
 	}
 	switch cmd.Runs {
 	case "both":
@@ -162,7 +163,7 @@ func (cmd *replayCommand) prepare(c *Context, o *replay.Options) error {
 func (cmd *replayCommand) config() config.Config {
 	cfg := config.Default()
 	cfg.Listen = "127.0.0.1:0"
-	cfg.Policy.Name = cmd.Policy
+	cfg.Policy.Name, cfg.Policy.Prepare = cmd.Policy, cmd.Prepare.String()
 	cfg.Policy.Threshold, cfg.Policy.Window = cmd.Threshold, time.Duration(float64(cmd.Window)/cmd.Speed)
 	cfg.Policy.OptimizeAfter = policy.DefaultHotInvocations // as in the simulation
 	cfg.Workers.KeepAlive, cfg.Workers.MemoryMiB = time.Duration(float64(cmd.KeepAlive)/cmd.Speed), cmd.WorkerMemory
@@ -192,7 +193,8 @@ func (cmd *replayCommand) platform(ctx context.Context, cfg config.Config, optim
 	cleanUp := func() error { return errors.Join(closeLog(), os.RemoveAll(dir)) }
 	cfg.Data, cfg.Policy.Enabled = filepath.Join(dir, "data"), optimize
 	if !optimize {
-		cfg.Policy.Name = "none" // which workers are kept, and how many start, is the policy's too
+		// Which workers are kept, how many start, and what is made before, is the policy's too.
+		cfg.Policy.Name, cfg.Policy.Prepare = "none", policy.PrepareFirstUse.String()
 	}
 	s, err := server.Start(ctx, server.Options{
 		Config: cfg, Cache: config.CacheDir(), Builds: filepath.Join(dir, "builds"), Version: Version(),

@@ -41,7 +41,7 @@ func (c *cluster) addFunction(i int32, seen *foresight) {
 		if seen.invoked {
 			rc.Restored = c.ahead(i, k.lights|1<<seen.best&^1)
 		}
-	case c.own == nil && fc.Params.Prepare == policy.PrepareDeploy && k.lights != 0:
+	case (c.own == nil || c.own[f.global].Ahead) && fc.Params.Prepare == policy.PrepareDeploy && k.lights != 0:
 		rc.Restored = c.ahead(i, k.lights)
 	}
 	for x := range f.version {

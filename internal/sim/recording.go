@@ -19,6 +19,9 @@ type FunctionOptions struct {
 	Revision engine.RevisionConfig
 	// Added is when the engine is told of it.
 	Added time.Duration
+	// Ahead says that with policy.PrepareDeploy its light artifacts are there when the trace begins; else its engine
+	// makes them from then on.
+	Ahead bool
 	// Starts are measured ones, in order of time: a start takes as long as the one that was
 	// nearest in time, for a busy machine starts slowly.
 	Starts map[Way][]MeasuredStart

@@ -188,6 +188,12 @@ func (o *Options) live(ctx context.Context, optimizer bool) (_ *Live, err error)
 	if err := o.deploy(ctx, p.Client); err != nil {
 		return nil, err
 	}
+	if optimizer && o.Params.Prepare == policy.PrepareDeploy {
+		o.Say("waiting until what is made before the first invocation is there")
+		if err := o.prepared(ctx, p.Client); err != nil {
+			return nil, err
+		}
+	}
 	l, s, planned := o.drive(ctx, p.Client, optimizer)
 	after := context.WithoutCancel(ctx)
 	if optimizer {

@@ -384,6 +384,7 @@ func (o *Options) model(l *Live) sim.Options {
 	x.times(m)
 	for i := range s.Functions {
 		f := &s.Functions[i]
+		f.Ahead = l.Optimizer
 		if f.MemoryMB == nil {
 			f.MemoryMB = map[sim.Way]float64{}
 		}

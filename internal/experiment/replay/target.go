@@ -96,6 +96,34 @@ func (o *Options) builds(ctx context.Context, c *client.Client) ([]*store.Build,
 	return all, nil
 }
 
+// longestPreparation is how long a replay waits for what is made before the first invocation.
+const longestPreparation = 10 * time.Minute
+
+// prepared waits until no build of the deployed functions is under way. A build may be the reason for the next,
+// so there must be none for some seconds.
+func (o *Options) prepared(ctx context.Context, c *client.Client) error {
+	const every, quiet = time.Second, 5
+	deadline := time.Now().Add(longestPreparation)
+	for idle := 0; idle < quiet; idle++ {
+		all, err := o.builds(ctx, c)
+		if err != nil {
+			return err
+		}
+		under := slices.IndexFunc(all, func(b *store.Build) bool { return b.EndedAt == nil })
+		if under >= 0 {
+			if idle = -1; time.Now().After(deadline) {
+				return fmt.Errorf("the build %s of what is made before the first invocation is not at its end after %v", all[under].ID, longestPreparation)
+			}
+		}
+		select {
+		case <-time.After(every):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // target is a deployed function.
 type target struct {
 	client    *client.Client
