@@ -128,11 +128,16 @@ func profilesFinding(ctx context.Context, m *toolchain.Report) []finding {
 	if len(m.Builders) == 0 {
 		return nil
 	}
-	if err := m.Builders[0].Profiles(ctx); err != nil {
-		return []finding{{"profiles", markNote, fmt.Sprintf("no function gets the rung %s: %v", ladder.NativeProfiled, err),
-			`for faster binaries of functions that compute much, install Oracle GraalVM, name it in builder.graalvm, and start the server again`}}
+	b := m.Builders[0]
+	unprofiled := b.Profiles(ctx)
+	if unprofiled == nil {
+		return []finding{{"profiles", markOK, fmt.Sprintf("%s takes profiles: functions that compute much get the rung %s", b.NativeImage(), ladder.NativeProfiled), ""}}
 	}
-	return []finding{{"profiles", markOK, fmt.Sprintf("%s takes profiles: functions that compute much get the rung %s", m.Builders[0].NativeImage(), ladder.NativeProfiled), ""}}
+	if err := b.Inlines(); err != nil {
+		return []finding{{"profiles", markNote, fmt.Sprintf("no function gets the rung %s: %v", ladder.NativeProfiled, errors.Join(unprofiled, err)),
+			`for faster binaries of functions that compute much, install the builder that CloudJIT knows (cloudjit toolchain install), or Oracle GraalVM, name it in builder.graalvm, and start the server again`}}
+	}
+	return []finding{{"profiles", markOK, fmt.Sprintf("functions that compute much get the rung %s: our inliner does what HotSpot's compiler did", ladder.NativeProfiled), ""}}
 }
 
 func builderFindings(m *toolchain.Report) []finding {

@@ -253,7 +253,7 @@ func (e *Engine) wantRecording(rev RevisionID, x ladder.Recording, why Reason) {
 	if rung != ladder.First {
 		e.wantArtifact(rev, rung, why) // its workers are there when it is
 	}
-	if r.best != ladder.First || rung != ladder.First {
+	if r.onlyAside(x) {
 		e.recordAside(r, x)
 	}
 }
@@ -271,11 +271,15 @@ func (e *Engine) recordAside(r *revision, x ladder.Recording) {
 	}
 }
 
-// nextAside lets the recorder of another rung have its turn when one has ended, if somebody still waits for what it takes: no
-// worker that is started for an invocation takes it.
+// onlyAside reports whether no worker that is started for an invocation takes a recording.
+func (r *revision) onlyAside(x ladder.Recording) bool {
+	return r.best != ladder.First || r.ladder.Recorder(x) != ladder.First
+}
+
+// nextAside lets the recorder of another recording have its turn when one has ended, if somebody still waits for what it takes.
 func (e *Engine) nextAside(r *revision) {
 	for x := ladder.RecordingNone + 1; int(x) < ladder.RecordingCount && r.aside == ladder.RecordingNone; x++ {
-		if r.ladder.Recorder(x) != ladder.First {
+		if r.onlyAside(x) {
 			e.recordAside(r, x)
 		}
 	}
@@ -361,7 +365,7 @@ func (e *Engine) recorderFailed(rev RevisionID, x ladder.Recording) {
 	rec.taken, rec.served = 0, 0
 	rec.notBefore = e.now + e.policy.BuildBackoff(rec.failures)
 	r.aside = ladder.RecordingNone
-	if rec.forced && r.ladder.Recorder(x) != ladder.First { // no worker that is started for an invocation takes it
+	if rec.forced && r.onlyAside(x) {
 		r.aside = x
 		e.timers.push(rec.notBefore, rev)
 	}

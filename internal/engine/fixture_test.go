@@ -27,6 +27,9 @@ var profiled = &ladder.Ladder{Name: "profiled", Start: 600 * time.Millisecond, R
 	ladder.Rung{Name: "profiled", Artifact: ladder.ArtifactBinary, From: ladder.RecordingMetadata, Also: ladder.RecordingProfile, Builder: "native-image", Start: 0.03, First: 1, Speed: 0.5, Memory: 0.375},
 )}
 
+// inlined has a cache, and a binary with two recordings that workers of the first rung take.
+var inlined = &ladder.Ladder{Name: "inlined", Start: 600 * time.Millisecond, Rungs: append(whole.Clone().Rungs[:2], profiled.Rungs[4])}
+
 // direct is a ladder of one rung.
 var direct = &ladder.Ladder{Name: "direct", Rungs: []ladder.Rung{{Name: "direct", Start: 1, First: 1, Speed: 1, Memory: 1}}}
 

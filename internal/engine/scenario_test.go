@@ -100,6 +100,7 @@ func newStage(t *testing.T) *stage {
 		fails: map[RevisionID]Failure{}, hangs: map[RevisionID]bool{}, ends: map[string]int{},
 		model: map[string]time.Duration{
 			"instrumented": 40 * time.Millisecond, "instrumented+profile": 40 * time.Millisecond, "profiled": 20 * time.Millisecond,
+			"hotspot+profile":  700 * time.Millisecond,
 			"hotspot+metadata": 900 * time.Millisecond, "hotspot+classes": 800 * time.Millisecond, "aot-cache": 200 * time.Millisecond,
 			"native-optimized": 20 * time.Millisecond, "make": time.Second, "hotspot": 600 * time.Millisecond, "native": 20 * time.Millisecond, "direct": 5 * time.Millisecond,
 			"run": 100 * time.Millisecond, "build": 30 * time.Second, "stop": 10 * time.Millisecond, "flush": time.Second,
@@ -200,7 +201,7 @@ func (s *stage) command(words []string) {
 	case "revision":
 		fn, _, _ := strings.Cut(name, "/")
 		m := num("memory", 512)
-		l := map[string]*ladder.Ladder{"": climbing, "whole": whole, "direct": direct, "profiled": profiled}[arg["ladder"]]
+		l := map[string]*ladder.Ladder{"": climbing, "whole": whole, "direct": direct, "profiled": profiled, "inlined": inlined}[arg["ladder"]]
 		s.ladders = append(s.ladders, l)
 		s.names = append(s.names, name)
 		s.step(Event{Kind: EventRevisionAdded, Revision: RevisionID(len(s.names) - 1), RevisionConfig: &RevisionConfig{

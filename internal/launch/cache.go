@@ -22,6 +22,8 @@ const firstLinked = 24
 const (
 	classesFile = "app.classlist"
 	profileFile = "app.iprof"
+	// compilerLog is what a JVM writes of its compilers' work.
+	compilerLog = "app.jit.log"
 	// CacheFile is the name of the cache in the folder of an ArtifactCache.
 	CacheFile = "app.jsa"
 )
@@ -30,7 +32,7 @@ const (
 	// recordMiB is what a recorder may write; recordings of large Spring applications have 2 MB, and tracers write
 	// them anew beside the old one.
 	recordMiB = 64
-	// ProfileMiB is the same of a binary that takes a profile.
+	// ProfileMiB is the same of a worker that takes a profile; one minute of a Spring application's compilers takes a third.
 	ProfileMiB = 96
 	// maxRecording is the largest recording that is looked at, in bytes.
 	maxRecording = 16 << 20
@@ -42,17 +44,34 @@ const (
 // then it may still be exchanged, and what lambdas became is missing. What it names is a file of a possible
 // size; its content is hostile. Of metadata there is none: worker.Trace reads it.
 func RecordingFile(r ladder.Recording, dir string) (file string, ok bool) {
-	name, most := classesFile, int64(maxRecording)
+	names, most := []string{classesFile}, int64(maxRecording)
 	switch r {
 	case ladder.RecordingClasses:
 	case ladder.RecordingProfile:
-		name, most = profileFile, ProfileMiB<<20
+		names, most = []string{profileFile, compilerLog}, ProfileMiB<<20
 	default:
 		return "", false
 	}
-	file = filepath.Join(dir, name)
-	st, err := os.Lstat(file)
-	return file, err == nil && st.Mode().IsRegular() && st.Size() > 0 && st.Size() <= most
+	for _, name := range names {
+		file = filepath.Join(dir, name)
+		if st, err := os.Lstat(file); err == nil {
+			return file, st.Mode().IsRegular() && st.Size() > 0 && st.Size() <= most
+		}
+	}
+	return file, false
+}
+
+// CompilerLog reports whether a profile is a JVM's log of its compilers, and not a binary's.
+func CompilerLog(file string) bool { return filepath.Base(file) == compilerLog }
+
+// recordCompiler makes the JVM write what its second compiler found out, at its end. The option is there for who looks into
+// the compiler: it is a diagnostic one in all releases, and costs what the writing does.
+func (b *builder) recordCompiler() ([]string, error) {
+	if err := b.record(compilerLog); err != nil {
+		return nil, err
+	}
+	b.spec.Folders[len(b.spec.Folders)-1].MiB = ProfileMiB
+	return []string{"-XX:+UnlockDiagnosticVMOptions", "-XX:+LogCompilation", "-XX:LogFile=" + path.Join(recordDir, compilerLog)}, nil
 }
 
 // CacheUsed reports whether a worker that was started with the cache in a folder has it in its memory, which

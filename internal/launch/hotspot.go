@@ -30,6 +30,8 @@ func (b *builder) hotspot() error {
 		special, err = b.recordCache()
 	case ladder.RecordingMetadata:
 		special, err = b.tracerOption()
+	case ladder.RecordingProfile:
+		special, err = b.recordCompiler()
 	default:
 		err = fmt.Errorf("a JVM records no %s", b.Recording)
 	}
@@ -110,7 +112,7 @@ func (b *builder) main() (string, error) {
 
 // compilerOptions choose the JVM's compilers for a handler.
 func (b *builder) compilerOptions() []string {
-	if b.Rung.Options == ladder.OptionsC2 {
+	if b.Rung.Options == ladder.OptionsC2 || b.Recording == ladder.RecordingProfile {
 		return nil
 	}
 	return quickCompiler

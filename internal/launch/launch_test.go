@@ -256,6 +256,34 @@ func TestProfile(t *testing.T) {
 	}
 }
 
+// TestCompilerLog: a JVM that records a profile has both compilers, also for a handler, and writes what they did where it is kept.
+func TestCompilerLog(t *testing.T) {
+	r := request(function.KindHandler, ladder.Rung{Name: ladder.HotSpot})
+	r.Recording, r.Paths.Record = ladder.RecordingProfile, t.TempDir()
+	spec := start(t, r)
+	want := []worker.Folder{{Target: spec.RecordDir, MiB: 96, Keep: r.Paths.Record, Names: []string{"app.jit.log"}}}
+	if !slices.Contains(spec.Args, "-XX:LogFile="+spec.RecordDir+"/app.jit.log") || !slices.Contains(spec.Args, "-XX:+LogCompilation") || !cmp.Equal(spec.Folders, want) {
+		t.Errorf("got %q, %+v", spec.Args, spec.Folders)
+	}
+	if slices.Contains(spec.Args, "-XX:TieredStopAtLevel=1") {
+		t.Errorf("it has one compiler: %q", spec.Args)
+	}
+	log := filepath.Join(r.Paths.Record, "app.jit.log")
+	if err := os.WriteFile(log, []byte("<hotspot_log>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if file, ok := launch.RecordingFile(ladder.RecordingProfile, r.Paths.Record); !ok || file != log || !launch.CompilerLog(file) {
+		t.Errorf("found %q, %t", file, ok)
+	}
+	// The function can put anything there.
+	if err := errors.Join(os.Remove(log), os.Symlink("/etc/passwd", log)); err != nil {
+		t.Fatal(err)
+	}
+	if file, ok := launch.RecordingFile(ladder.RecordingProfile, r.Paths.Record); ok {
+		t.Errorf("found %q", file)
+	}
+}
+
 func TestSurveyGoesOnWhereMetadataLacks(t *testing.T) {
 	r := request(function.KindHandler, binary)
 	r.Survey = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/language"
 	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/node"
+	"github.com/cloudjit/cloudjit/internal/profile"
 	"github.com/cloudjit/cloudjit/internal/store"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -90,12 +92,38 @@ func (l *launcher) Recorded(what ladder.Recording, dir string) (string, error) {
 	if !ok {
 		return "", errors.New("there is no plain file of a possible size")
 	}
-	if what == ladder.RecordingProfile {
-		if err := nativeimage.CheckProfile(file); err != nil {
-			return "", fmt.Errorf("the profile: %w", err)
+	if what != ladder.RecordingProfile {
+		return file, nil
+	}
+	if launch.CompilerLog(file) {
+		short := file + ".profile"
+		if err := shorten(file, short); err != nil {
+			return "", fmt.Errorf("the compiler's log: %w", err)
 		}
+		file = short
+	}
+	if err := nativeimage.CheckProfile(file); err != nil {
+		return "", fmt.Errorf("the profile: %w", err)
 	}
 	return file, nil
+}
+
+// shorten makes a profile of a JVM's log of its compilers, which is a hundred times as long.
+func shorten(log, to string) error {
+	in, err := os.Open(log)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	p, err := profile.ReadLog(in)
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.Write(out), out.Close())
 }
 
 // Uses implements node.Launcher.

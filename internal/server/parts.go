@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -105,13 +106,13 @@ func newNative(ctx context.Context, opt Options, l *launcher, runner worker.Runn
 	if builds == "" {
 		builds = filepath.Join(opt.Cache, "native")
 	}
-	unprofiled := tc.Profiles(ctx)
-	if unprofiled != nil {
-		opt.Log.Info("no binary is made with a profile", telemetry.KeyReason, unprofiled)
+	unprofiled, uninlined := tc.Profiles(ctx), tc.Inlines()
+	if unprofiled != nil && uninlined != nil {
+		opt.Log.Info("no binary is made with a profile", telemetry.KeyReason, errors.Join(unprofiled, uninlined))
 	}
 	b, err := nativeimage.New(nativeimage.Options{
 		Home: tc.Home, ID: string(tc.Kind) + "-" + tc.Edition + "-" + filepath.Base(tc.Home) + "-" + tc.Version, Runtime: l.runtime, Serialization: l.serialization,
-		Tracer: &metadata.Tracer{Jar: l.tracer}, Image: l.image, Patch: tc.Patches, Profiles: unprofiled == nil,
+		Tracer: &metadata.Tracer{Jar: l.tracer}, Image: l.image, Patch: tc.Patches, Profiles: unprofiled == nil, Inlines: uninlined == nil,
 		Cache: builds, Repository: metarepo.Known(opt.Cache), Archive: limits, Runner: runner,
 	})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot/keep"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
@@ -113,6 +114,12 @@ func (j *job) do(ctx context.Context, key aot.Key) (*aot.Result, error) {
 	}
 	if im.profiles, err = j.profiles(); err != nil {
 		return nil, err
+	}
+	if im.inlines = j.b.inlines() && im.level == ladder.OptionsProfiled; im.inlines {
+		if len(im.patches) == 0 {
+			return nil, &aot.Error{Class: aot.ClassTool, Reason: "the builder cannot be patched, so it cannot use a profile of HotSpot's"}
+		}
+		im.patches = append(im.patches, inlining(im.profiles[0])...)
 	}
 	if err := im.check(filepath.Join(j.scratch.Dir, "metadata")); err != nil {
 		return nil, err

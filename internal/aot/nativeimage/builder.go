@@ -59,6 +59,9 @@ type Options struct {
 	Patch bool
 	// Profiles: the builder makes binaries that take profiles, and builds with them (toolchain.Toolchain.Profiles).
 	Profiles bool
+	// Inlines: our inliner can be a part of the builder, so that it makes binaries with what HotSpot's compiler found out
+	// (toolchain.Toolchain.Inlines). Needs Image. Profiles, where there are, come first.
+	Inlines bool
 	// Cache is the folder for everything that is kept, and for scratch. Builders of several
 	// processes may share it.
 	Cache string

@@ -29,6 +29,7 @@ type image struct {
 	level     string   // ladder.Rung.Options
 	optimize  []string // options of the optimized level
 	profiles  []string // paths
+	inlines   bool     // the profiles are HotSpot's
 	march     string
 	tmp       string // folder for the builder's temporary files
 	limits    aot.Limits
@@ -73,7 +74,7 @@ func (i *image) arguments() []string {
 	} else {
 		args = append(args, "-Ob")
 	}
-	args = append(args, profileOptions(i.level, i.profiles)...)
+	args = append(args, i.pgo()...)
 	if heap := heapMiB(i.limits.MemoryMiB); heap > 0 {
 		args = append(args, fmt.Sprintf("-J-Xmx%dm", heap))
 	}

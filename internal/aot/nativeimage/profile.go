@@ -2,6 +2,7 @@ package nativeimage
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -18,12 +19,31 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot/keep"
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/launch"
+	"github.com/cloudjit/cloudjit/internal/profile"
 	"github.com/cloudjit/cloudjit/internal/seal"
 )
 
-// Makes implements aot.Choosy: binaries that take profiles, and those that are made with them, need a builder that can do it.
+// Makes implements aot.Choosy: binaries that take profiles need a builder that can do it, and so do those that are made with them,
+// unless our inliner does it.
 func (b *Builder) Makes(rung *ladder.Rung) bool {
-	return b.opts.Profiles || rung.Options != ladder.OptionsInstrumented && rung.Options != ladder.OptionsProfiled
+	switch rung.Options {
+	case ladder.OptionsInstrumented:
+		return b.opts.Profiles
+	case ladder.OptionsProfiled:
+		return b.opts.Profiles || b.inlines()
+	}
+	return true
+}
+
+// inlines reports whether binaries are made with what HotSpot's compiler found out.
+func (b *Builder) inlines() bool { return b.opts.Inlines && !b.opts.Profiles && b.opts.Image != "" }
+
+// inliner is our part of the builder that inlines what HotSpot's compiler did (java/image); it is there where it is patched.
+const inliner = "com.oracle.svm.hosted.code.CloudJitInliner"
+
+// inlining are the options of a binary that is made with a profile of HotSpot's.
+func inlining(file string) []string {
+	return []string{"--features=" + inliner, "-J-Ddev.cloudjit.profile=" + file}
 }
 
 // optimized reports whether a level has the options of the optimized one. A profile fits code that was compiled in the same way.
@@ -31,13 +51,13 @@ func optimized(level string) bool {
 	return level == levelOptimized || level == ladder.OptionsInstrumented || level == ladder.OptionsProfiled
 }
 
-// profileOptions are the options of a level that concern profiles.
-func profileOptions(level string, profiles []string) []string {
-	switch level {
-	case ladder.OptionsInstrumented:
+// pgo are the options of a builder that itself takes profiles.
+func (i *image) pgo() []string {
+	switch {
+	case i.level == ladder.OptionsInstrumented:
 		return []string{"--pgo-instrument"}
-	case ladder.OptionsProfiled:
-		return []string{"--pgo=" + strings.Join(profiles, ",")}
+	case i.level == ladder.OptionsProfiled && !i.inlines:
+		return []string{"--pgo=" + strings.Join(i.profiles, ",")}
 	}
 	return nil
 }
@@ -62,9 +82,14 @@ func hashProfiles(req *aot.Request) (string, error) {
 }
 
 // profiles lays a build's profiles out where its tools see them, each checked once more: they may have been kept for long.
+// Those of HotSpot become one.
 func (j *job) profiles() ([]string, error) {
 	if j.req.Rung.Options != ladder.OptionsProfiled {
 		return nil, nil
+	}
+	if j.b.inlines() {
+		file, err := j.mergeProfiles()
+		return []string{file}, err
 	}
 	dir := filepath.Join(j.scratch.Dir, "profiles")
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -84,6 +109,39 @@ func (j *job) profiles() ([]string, error) {
 	return out, nil
 }
 
+// mergeProfiles makes one profile of those of HotSpot.
+func (j *job) mergeProfiles() (string, error) {
+	all := profile.Profile{}
+	for _, file := range j.req.Recording.Also {
+		p, err := readProfile(file)
+		if err == nil {
+			err = all.Merge(p)
+		}
+		if err != nil {
+			return "", &aot.Error{Class: aot.ClassMetadata, Reason: "a profile is of no use: " + err.Error(), Err: err}
+		}
+	}
+	var b bytes.Buffer
+	if err := all.Write(&b); err != nil {
+		return "", err
+	}
+	file := filepath.Join(j.scratch.Dir, "profile")
+	if err := os.WriteFile(file, b.Bytes(), 0o644); err != nil {
+		return "", fmt.Errorf("lay out a profile: %w", err)
+	}
+	fmt.Fprintf(j.log, "cloudjit: %d profiles of HotSpot's, %d methods, %d of them hot\n", len(j.req.Recording.Also), len(all), all.Hot())
+	return file, nil
+}
+
+func readProfile(file string) (profile.Profile, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return profile.Read(io.LimitReader(f, MaxProfile))
+}
+
 // blames reports whether a build with profiles failed by them, as far as can be told: others have been built from the same
 // code and metadata, and what failed is neither memory nor the machine's.
 func blames(level string, class aot.Class, log string) bool {
@@ -98,8 +156,9 @@ const MaxProfile = launch.ProfileMiB << 20
 // maxProfileDepth is how deep a profile may be nested; a real one has five levels.
 const maxProfileDepth = 64
 
-// CheckProfile says why a file is no profile that a builder could read. A function can write it: only what it is made of is
-// looked at, in little memory, and what its numbers say is the builder's matter, which runs in a sandbox.
+// CheckProfile says why a file is no profile that a builder could read: neither one of a binary, nor one of HotSpot's. A function
+// can write it: of a binary's only what it is made of is looked at, in little memory, and what its numbers say is the builder's
+// matter, which runs in a sandbox.
 func CheckProfile(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
@@ -116,7 +175,7 @@ func CheckProfile(file string) error {
 	if info.Size() > MaxProfile {
 		return fmt.Errorf("it has %.1f MB, want %.1f MB at most", float64(info.Size())/1e6, float64(MaxProfile)/1e6)
 	}
-	return checkProfile(bufio.NewReader(f))
+	return checkProfile(f)
 }
 
 // profileVersion is that of the formats that are known to be read
@@ -124,7 +183,12 @@ func CheckProfile(file string) error {
 var profileVersion = regexp.MustCompile(`^1\.\d{1,4}\.\d{1,4}$`)
 
 func checkProfile(r io.Reader) error {
-	d := json.NewDecoder(io.LimitReader(r, MaxProfile+1))
+	in := bufio.NewReader(io.LimitReader(r, MaxProfile+1))
+	if begin, _ := in.Peek(len(profile.Magic)); string(begin) == profile.Magic {
+		_, err := profile.Read(in)
+		return err
+	}
+	d := json.NewDecoder(in)
 	d.UseNumber()
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return errors.New("it is no JSON object")

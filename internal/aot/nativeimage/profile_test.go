@@ -1,6 +1,7 @@
 package nativeimage
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/aot"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // smallProfile is the example of the format's documentation, cut down.
@@ -101,16 +103,73 @@ func TestProfilesFail(t *testing.T) {
 	}
 }
 
-// TestMakes: only a builder that takes profiles makes what needs them.
+// TestMakes: only a builder that takes profiles makes what needs them; one with our inliner needs no binary that takes any.
 func TestMakes(t *testing.T) {
-	for _, can := range []bool{false, true} {
-		b := &Builder{opts: Options{Profiles: can}}
-		for _, options := range []string{"quick", levelOptimized, ladder.OptionsInstrumented, ladder.OptionsProfiled} {
-			want := can || options == "quick" || options == levelOptimized
+	for _, tt := range []struct {
+		opts                   Options
+		instrumented, profiled bool
+	}{
+		{Options{}, false, false},
+		{Options{Profiles: true}, true, true},
+		{Options{Inlines: true, Image: "image.jar"}, false, true},
+		{Options{Inlines: true}, false, false},
+		{Options{Profiles: true, Inlines: true, Image: "image.jar"}, true, true},
+	} {
+		b := &Builder{opts: tt.opts}
+		for options, want := range map[string]bool{"quick": true, levelOptimized: true, ladder.OptionsInstrumented: tt.instrumented, ladder.OptionsProfiled: tt.profiled} {
 			if got := b.Makes(&ladder.Rung{Options: options}); got != want {
-				t.Errorf("with profiles %t it makes %s: %t", can, options, got)
+				t.Errorf("with %+v it makes %s: %t", tt.opts, options, got)
 			}
 		}
+	}
+}
+
+// TestInlining: profiles of HotSpot's become one, which our part of the builder reads; a binary's profile is refused there, and a
+// build without the patches has none.
+func TestInlining(t *testing.T) {
+	const a, b = "cloudjit-profile 1\nmethod A m ()V hot\ncall 3 inlined 5 class B 5\n", "cloudjit-profile 1\nmethod A m ()V cold\ncall 3 called 1\n"
+	for _, tt := range []struct {
+		name  string
+		mode  string
+		patch bool
+		docs  []string
+		want  aot.Class // of the failure
+		says  string
+	}{
+		{"two", "", true, []string{a, b}, "", "2 profiles of HotSpot's, 1 methods, 1 of them hot"},
+		{"of another builder", "", true, []string{smallProfile}, aot.ClassMetadata, ""},
+		{"changed", "", true, []string{a + "x"}, aot.ClassMetadata, ""},
+		{"not patched", "", false, []string{a}, aot.ClassTool, ""},
+		{"it fails by them", "patched", true, []string{a}, "", "again without"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFixture(t, tt.mode)
+			f.opts.Image, f.opts.Patch, f.opts.Inlines = filepath.Join(t.TempDir(), "image.jar"), tt.patch, true
+			if err := os.WriteFile(f.opts.Image, ziptest.OfMap(t, map[string][]byte{"x": nil}), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			req := profiledRequest(t, tt.docs...)
+			req.Log = &log
+			r, err := f.Build(t.Context(), req)
+			var failed *aot.Error
+			if tt.want != "" {
+				if !errors.As(err, &failed) || failed.Class != tt.want {
+					t.Errorf("%v, want %s", err, tt.want)
+				}
+				return
+			}
+			if err != nil || !strings.Contains(log.String(), tt.says) {
+				t.Fatalf("%v, want %q in\n%s", err, tt.says, log.String())
+			}
+			if tt.mode != "" {
+				return
+			}
+			args, err := os.ReadFile(filepath.Join(r.Dir, binaryName+".args.so"))
+			if err != nil || strings.Contains(string(args), "--pgo") || !strings.Contains(string(args), "--features="+inliner) || !strings.Contains(string(args), "-J-Ddev.cloudjit.profile=") {
+				t.Errorf("%v: %s", err, args)
+			}
+		})
 	}
 }
 
@@ -121,6 +180,9 @@ func TestCheckProfile(t *testing.T) {
 		{`{"version":"1.1.0","types":[],"methods":[{}],"more":{"a":[1,{"b":null}]}}`, ""},
 		{``, "no JSON object"},
 		{`[]`, "no JSON object"},
+		{"cloudjit-profile 1\nmethod A m ()V hot\n", ""},
+		{"cloudjit-profile 2\n", "first line"},
+		{"cloudjit-profile 1\nmethod A m\n", "line 2"},
 		{"\x7fELF", "no JSON object"},
 		{`{"version":"2.0.0","types":[],"methods":[{}]}`, "its version"},
 		{`{"version":1,"types":[],"methods":[{}]}`, "its version"},

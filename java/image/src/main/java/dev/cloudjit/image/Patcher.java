@@ -49,6 +49,12 @@ public final class Patcher {
             + "Ljava/util/function/Supplier;Ljava/lang/Class;Ljava/lang/String;)Z";
     private static final String VERIFY = "getVerificationResult(Ljava/security/Provider;)Ljava/lang/Exception;";
 
+    private static final String CODE = "com.oracle.svm.hosted.code.";
+
+    /** What is added to a builder. The inliner does nothing unless it is asked to. */
+    private static final List<String> OWN = List.of(HOOK, SAME, CODE + "CloudJitInliner", CODE + "CloudJitInlining", CODE + "CloudJitInlining$Call",
+            CODE + "CloudJitProfile", CODE + "CloudJitProfile$Body", CODE + "CloudJitProfile$Receiver", CODE + "CloudJitProfile$Site");
+
     /**
      * One change of one method.
      *
@@ -153,7 +159,7 @@ public final class Patcher {
                 jar.close();
             }
         }
-        for (String own : List.of(HOOK, SAME)) {
+        for (String own : OWN) {
             try (InputStream in = Patcher.class.getResourceAsStream("/" + file(own))) {
                 write(out, own, in.readAllBytes());
             }

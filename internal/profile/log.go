@@ -1,0 +1,319 @@
+package profile
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// ErrNothingHot says that a log shows no method that the second compiler compiled.
+var ErrNothingHot = errors.New("the second compiler compiled nothing: the function computed too little")
+
+// Bounds of a log.
+const (
+	// MaxLog is the most that is read of a log, in bytes; a JVM that ends in the middle, or has no more room, leaves one
+	// without its end, and what is there is used.
+	MaxLog = 256 << 20
+	// maxLine is the longest line that is looked at. Longer ones are passed over.
+	maxLine = 64 << 10
+	// maxDepth is how deep inlined calls may be nested; HotSpot's limit is 15.
+	maxDepth = 200
+	// maxIDs is how many names a compilation may have.
+	maxIDs = 100_000
+)
+
+// ReadLog reads the log that HotSpot writes with -XX:+LogCompilation
+// (https://wiki.openjdk.org/spaces/HotSpot/pages/11829295/LogCompilation+overview), of Java 17 to 26: the tasks of the second
+// compiler. Each <task> has a tree of <parse>, one for each method that it compiles into the code, and in it <bc> and <call>
+// for each call, with <inline_success> after those that it inlined. Names are declared in the task, by number.
+func ReadLog(r io.Reader) (Profile, error) {
+	l := logReader{profile: Profile{}, lambdas: map[Method]lambda{}, receivers: map[place]map[receiver]int64{}}
+	in := bufio.NewReaderSize(io.LimitReader(r, MaxLog), maxLine)
+	for {
+		line, err := in.ReadSlice('\n')
+		for errors.Is(err, bufio.ErrBufferFull) {
+			line = nil
+			_, err = in.ReadSlice('\n')
+		}
+		if err == nil && len(line) > 0 {
+			if err := l.line(line); err != nil {
+				return nil, err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read compiler log: %w", err)
+		}
+	}
+	l.finish()
+	if l.profile.Hot() == 0 {
+		return nil, ErrNothingHot
+	}
+	return l.profile, nil
+}
+
+type logReader struct {
+	profile Profile
+	sites   int
+	// lambdas are what the methods of hidden classes call.
+	lambdas map[Method]lambda
+	// receivers are those of virtual calls, of which those of hidden classes are known by what they call.
+	receivers map[place]map[receiver]int64
+
+	// The task at hand: none if names is nil.
+	names   map[string]string // of types, as classes have them
+	methods map[string]Method
+	parses  []parse
+	root    bool   // its first method was seen
+	call    *Site  // the last call
+	virtual string // the name and descriptor of the last virtual call
+}
+
+// place is a call in the profile.
+type place struct {
+	method Method
+	index  int
+}
+
+// receiver is a class and the method of it that was called.
+type receiver struct{ class, name, descriptor string }
+
+// parse is a method that is being compiled, at a bytecode.
+type parse struct {
+	method Method
+	index  int
+}
+
+// lambda is the method that a lambda calls.
+type lambda struct {
+	target Method
+	boxes  bool // it only puts a number into an object, or takes it out
+}
+
+func (l *logReader) line(line []byte) error {
+	s := strings.TrimSuffix(string(line), "\n")
+	tag, rest, _ := strings.Cut(s, " ")
+	switch tag {
+	case "<task":
+		a := attributes(rest)
+		l.names, l.methods, l.parses, l.root, l.call = nil, nil, nil, false, nil
+		if level := a["level"]; level == "" || level == "4" {
+			l.names, l.methods = map[string]string{}, map[string]Method{}
+		}
+		return nil
+	case "</task>":
+		l.names = nil
+		return nil
+	}
+	if l.names == nil {
+		return nil
+	}
+	switch tag {
+	case "<type", "<klass":
+		a := attributes(rest)
+		if len(l.names) < maxIDs && legal(a["name"]) {
+			l.names[a["id"]] = a["name"]
+		}
+	case "<method":
+		l.method(attributes(rest))
+	case "<parse":
+		return l.parse(attributes(rest))
+	case "</parse>":
+		l.parses, l.call = l.parses[:max(len(l.parses)-1, 0)], nil
+	case "<bc":
+		if n := len(l.parses); n > 0 {
+			a := attributes(rest)
+			if l.parses[n-1].index, l.call = -1, nil; a["bci"] != "" {
+				if i, err := strconv.Atoi(a["bci"]); err == nil && i >= 0 && i <= maxIndex {
+					l.parses[n-1].index = i
+				}
+			}
+		}
+	case "<call":
+		return l.called(attributes(rest))
+	case "<inline_success":
+		if l.call != nil {
+			l.call.Inlined = true
+		}
+	}
+	return nil
+}
+
+// method declares one.
+func (l *logReader) method(a map[string]string) {
+	if len(l.methods) >= maxIDs {
+		return
+	}
+	var d strings.Builder
+	d.WriteByte('(')
+	for id := range strings.FieldsSeq(a["arguments"]) {
+		d.WriteString(descriptor(l.names[id]))
+		if d.Len() > maxName {
+			return
+		}
+	}
+	d.WriteByte(')')
+	d.WriteString(descriptor(l.names[a["return"]]))
+	if m := (Method{l.names[a["holder"]], a["name"], d.String()}); m.legal() {
+		l.methods[a["id"]] = m
+	}
+}
+
+// parse begins the compilation of a method, as a part of the one before it.
+func (l *logReader) parse(a map[string]string) error {
+	if len(l.parses) >= maxDepth {
+		return fmt.Errorf("its calls are nested deeper than %d", maxDepth)
+	}
+	m := l.methods[a["method"]]
+	l.parses, l.call = append(l.parses, parse{m, -1}), nil
+	if l.root {
+		return nil
+	}
+	l.root = true
+	if m == (Method{}) || hidden(m.Class) {
+		return nil
+	}
+	b, err := l.profile.body(m)
+	if err == nil {
+		b.Hot = true
+	}
+	return err
+}
+
+// called notes a call of the method that is being compiled.
+func (l *logReader) called(a map[string]string) error {
+	l.call = nil
+	if len(l.parses) == 0 {
+		return nil
+	}
+	at := l.parses[len(l.parses)-1]
+	to := l.methods[a["method"]]
+	if at.method == (Method{}) || at.index < 0 || to == (Method{}) {
+		return nil
+	}
+	if hidden(at.method.Class) {
+		if b := boxing(to); !hidden(to.Class) && len(l.lambdas) < MaxMethods {
+			if known, ok := l.lambdas[at.method]; !ok || known.boxes || !b {
+				l.lambdas[at.method] = lambda{to, b}
+			}
+		}
+		return nil
+	}
+	body, err := l.profile.body(at.method)
+	if err != nil {
+		return err
+	}
+	s := body.Sites[at.index]
+	if s == nil {
+		if l.sites++; l.sites > MaxSites {
+			return errSites
+		}
+		s = &Site{}
+		body.Sites[at.index] = s
+	}
+	// Counters only grow: a later compilation of the same code has seen more.
+	s.Count = max(s.Count, times(a["count"]))
+	l.call = s
+	for _, who := range []string{"receiver", "receiver2"} {
+		class := l.names[a[who]]
+		if class == "" {
+			continue
+		}
+		p := place{at.method, at.index}
+		if l.receivers[p] == nil {
+			l.receivers[p] = map[receiver]int64{}
+		}
+		r := receiver{class, to.Name, to.Descriptor}
+		if len(l.receivers[p]) < 16*maxReceivers {
+			l.receivers[p][r] = max(l.receivers[p][r], times(a[who+"_count"]))
+		}
+	}
+	return nil
+}
+
+// finish gives virtual calls their receivers.
+func (l *logReader) finish() {
+	for p, all := range l.receivers {
+		s := l.profile[p.method].Sites[p.index]
+		for r, n := range all {
+			if !hidden(r.class) {
+				s.add(Receiver{Class: r.class}, n)
+				continue
+			}
+			// A lambda's own method may have another descriptor than the interface's.
+			if to, ok := l.lambdas[Method{r.class, r.name, r.descriptor}]; ok && legal(to.target.target()) {
+				s.add(Receiver{to.target.target(), true}, n)
+			}
+		}
+	}
+}
+
+// hidden reports whether a class has no name by which another process could find it.
+func hidden(class string) bool {
+	return strings.Contains(class, "/0x") || strings.Contains(class, "+0x") || strings.Contains(class, "$$Lambda") || strings.Contains(class, "LambdaForm")
+}
+
+// boxing reports whether a method puts a number into an object, or takes it out, as code around a lambda's does.
+func boxing(m Method) bool {
+	switch m.Class {
+	case "java.lang.Boolean", "java.lang.Byte", "java.lang.Character", "java.lang.Short", "java.lang.Integer", "java.lang.Long", "java.lang.Float", "java.lang.Double", "java.lang.Number":
+		return m.Name == "valueOf" && !strings.Contains(m.Descriptor, "String") || strings.HasSuffix(m.Name, "Value") && strings.HasPrefix(m.Descriptor, "()")
+	}
+	return false
+}
+
+// times is a count, which may be written as a fraction; 0 if it is none.
+func times(text string) int64 {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(f) || f < 0 {
+		return 0
+	}
+	return int64(min(f, maxCount))
+}
+
+var primitives = map[string]string{
+	"void": "V", "boolean": "Z", "byte": "B", "char": "C", "short": "S", "int": "I", "long": "J", "float": "F", "double": "D",
+}
+
+// descriptor is that of a type by its name: arrays have theirs as name already, with dots.
+func descriptor(name string) string {
+	if p, ok := primitives[name]; ok {
+		return p
+	}
+	name = strings.ReplaceAll(name, ".", "/")
+	if strings.HasPrefix(name, "[") {
+		return name
+	}
+	return "L" + name + ";"
+}
+
+// attributes are those of an element: a='x' b='y'/>.
+func attributes(s string) map[string]string {
+	a := make(map[string]string, 8)
+	for {
+		s = strings.TrimLeft(s, " ")
+		name, rest, ok := strings.Cut(s, "='")
+		if !ok {
+			return a
+		}
+		value, after, ok := strings.Cut(rest, "'")
+		if !ok {
+			return a
+		}
+		if strings.Contains(value, "&") {
+			value = entities.Replace(value)
+		}
+		if _, twice := a[name]; !twice && len(a) < 64 {
+			a[name] = value
+		}
+		s = after
+	}
+}
+
+var entities = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&", "&apos;", "'", "&quot;", `"`)

@@ -1,0 +1,419 @@
+package com.oracle.svm.hosted.code;
+
+import com.oracle.graal.pointsto.infrastructure.WrappedJavaMethod;
+import com.oracle.svm.core.nodes.SubstrateMethodCallTargetNode;
+import com.oracle.svm.hosted.code.CloudJitProfile.Body;
+import com.oracle.svm.hosted.code.CloudJitProfile.Receiver;
+import com.oracle.svm.hosted.code.CloudJitProfile.Site;
+import com.oracle.svm.hosted.meta.HostedMetaAccess;
+import com.oracle.svm.hosted.meta.HostedMethod;
+import com.oracle.svm.hosted.meta.HostedType;
+import com.oracle.svm.hosted.meta.HostedUniverse;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.LongAdder;
+import java.util.stream.Collectors;
+import jdk.graal.compiler.core.common.CompilationIdentifier;
+import jdk.graal.compiler.core.common.type.StampFactory;
+import jdk.graal.compiler.core.common.type.TypeReference;
+import jdk.graal.compiler.java.LambdaUtils;
+import jdk.graal.compiler.nodeinfo.InputType;
+import jdk.graal.compiler.nodes.AbstractBeginNode;
+import jdk.graal.compiler.nodes.BeginNode;
+import jdk.graal.compiler.nodes.CallTargetNode.InvokeKind;
+import jdk.graal.compiler.nodes.EndNode;
+import jdk.graal.compiler.nodes.FixedNode;
+import jdk.graal.compiler.nodes.FixedWithNextNode;
+import jdk.graal.compiler.nodes.FrameState;
+import jdk.graal.compiler.nodes.GraphState;
+import jdk.graal.compiler.nodes.IfNode;
+import jdk.graal.compiler.nodes.Invoke;
+import jdk.graal.compiler.nodes.InvokeNode;
+import jdk.graal.compiler.nodes.InvokeWithExceptionNode;
+import jdk.graal.compiler.nodes.LogicConstantNode;
+import jdk.graal.compiler.nodes.LogicNode;
+import jdk.graal.compiler.nodes.MergeNode;
+import jdk.graal.compiler.nodes.NodeView;
+import jdk.graal.compiler.nodes.PiNode;
+import jdk.graal.compiler.nodes.ProfileData.BranchProbabilityData;
+import jdk.graal.compiler.nodes.ProfileData.ProfileSource;
+import jdk.graal.compiler.nodes.StructuredGraph;
+import jdk.graal.compiler.nodes.UnwindNode;
+import jdk.graal.compiler.nodes.ValueNode;
+import jdk.graal.compiler.nodes.ValuePhiNode;
+import jdk.graal.compiler.nodes.java.ExceptionObjectNode;
+import jdk.graal.compiler.nodes.java.InstanceOfNode;
+import jdk.graal.compiler.nodes.java.MethodCallTargetNode;
+import jdk.graal.compiler.nodes.type.StampTool;
+import jdk.graal.compiler.phases.BasePhase;
+import jdk.graal.compiler.phases.common.CanonicalizerPhase;
+import jdk.graal.compiler.phases.common.inlining.InliningUtil;
+import jdk.graal.compiler.phases.tiers.HighTierContext;
+import jdk.vm.ci.meta.JavaKind;
+import jdk.vm.ci.meta.JavaMethod;
+import jdk.vm.ci.meta.ResolvedJavaMethod;
+
+/**
+ * Inlines into hot methods what HotSpot's second compiler did, and puts direct calls before virtual ones whose receivers are
+ * nearly all of one class or two. It runs when all methods are parsed and the trivial ones inlined, and takes each method as it
+ * was then: so it does not matter which method is compiled first.
+ */
+final class CloudJitInlining extends BasePhase<HighTierContext> {
+    /** The most nodes of a method with all that is inlined into it; C2 gives up at ten times as many smaller ones. */
+    private static final int MAX_NODES = 8000;
+
+    /** How often the calls of what was inlined are looked at again. HotSpot's limit of depth is 15. */
+    private static final int MAX_ROUNDS = 16;
+
+    /** How many classes of receivers get direct calls, as in C2, and the least share of the calls that each must have. */
+    private static final int MAX_RECEIVERS = 2;
+
+    private static final double LEAST_SHARE = 0.1;
+
+    private final CloudJitProfile profile;
+    private final Set<String> hot;
+    private final Set<String> hotTargets;
+    private final LongAdder methods = new LongAdder();
+    private final LongAdder inlined = new LongAdder();
+    private final LongAdder guarded = new LongAdder();
+    private final Map<HostedMethod, String> keys = new ConcurrentHashMap<>();
+    private final Map<HostedMethod, String> delegates = new ConcurrentHashMap<>();
+    private volatile Map<String, HostedType> types;
+
+    CloudJitInlining(CloudJitProfile profile, Set<String> hot) {
+        this.profile = profile;
+        this.hot = hot;
+        hotTargets = hot.stream().map(key -> key.replaceFirst(" ", ".").replace(" ", "")).collect(Collectors.toUnmodifiableSet());
+    }
+
+    String said() {
+        return "inlined " + inlined + " calls into " + methods + " hot methods, " + guarded + " of them behind a test of the receiver's class";
+    }
+
+    @Override
+    public Optional<NotApplicable> notApplicableTo(GraphState state) {
+        return ALWAYS_APPLICABLE;
+    }
+
+    /** Size is the profile's matter. */
+    @Override
+    public boolean checkContract() {
+        return false;
+    }
+
+    @Override
+    protected void run(StructuredGraph graph, HighTierContext context) {
+        if (!(graph.method() instanceof HostedMethod method) || method.isDeoptTarget() || !isHot(method)) {
+            return;
+        }
+        methods.increment();
+        CanonicalizerPhase canonicalizer = CanonicalizerPhase.create();
+        Set<Invoke> seen = Collections.newSetFromMap(new IdentityHashMap<>());
+        for (int round = 0; round < MAX_ROUNDS; round++) {
+            List<Call> calls = new ArrayList<>();
+            for (Invoke i : graph.getInvokes()) {
+                Call c = call(i);
+                if (c != null && seen.add(i)) {
+                    calls.add(c);
+                }
+            }
+            calls.sort(Comparator.comparingLong(Call::count).reversed()); // the budget goes to the hottest
+            boolean progress = false;
+            for (Call c : calls) {
+                if (c.invoke.asNode().isAlive()) {
+                    progress |= visit(graph, context, c, seen);
+                }
+            }
+            if (!progress) {
+                return;
+            }
+            canonicalizer.apply(graph, context);
+        }
+    }
+
+    /** A lambda's own method has another name in each process. It is hot where the method is that it calls. */
+    private boolean isHot(HostedMethod m) {
+        String to = delegate(m);
+        return to.isEmpty() ? hot.contains(key(m)) : hotTargets.contains(to);
+    }
+
+    private String key(HostedMethod m) {
+        return keys.computeIfAbsent(m, x -> CloudJitProfile.key(x.getDeclaringClass().toJavaName(), x.wrapped.getName(), x.getSignature().toMethodDescriptor()));
+    }
+
+    /** A call that the profile says something of. */
+    private record Call(Invoke invoke, MethodCallTargetNode target, Site site) {
+        long count() {
+            return site.count();
+        }
+    }
+
+    /** Calls in lambdas' own methods are not in profiles: they are as hot as what is around them. */
+    private static final Site IN_LAMBDA = new Site(true, Long.MAX_VALUE, List.of());
+
+    private Call call(Invoke invoke) {
+        if (!(invoke.callTarget() instanceof MethodCallTargetNode target) || invoke.stateAfter() == null || !invoke.useForInlining()) {
+            return null;
+        }
+        if (!(invoke.stateAfter().getMethod() instanceof HostedMethod at) || at.isUninterruptible()) {
+            return null;
+        }
+        if (!delegate(at).isEmpty()) {
+            return target.invokeKind().isDirect() ? new Call(invoke, target, IN_LAMBDA) : null;
+        }
+        Body body = profile.body(key(at));
+        Site site = body == null ? null : body.sites().get(invoke.bci());
+        return site == null ? null : new Call(invoke, target, site);
+    }
+
+    private boolean visit(StructuredGraph graph, HighTierContext context, Call call, Set<Invoke> seen) {
+        HostedMethod callee = (HostedMethod) call.target.targetMethod();
+        if (call.target.invokeKind().isDirect()) {
+            return call.site.inlined() && inline(graph, call.invoke, call.target, callee);
+        }
+        boolean progress = false;
+        long left = call.site.count();
+        int guards = 0;
+        for (Receiver r : call.site.receivers()) {
+            if (guards == MAX_RECEIVERS || left <= 0 || r.count() < LEAST_SHARE * call.site.count()) {
+                break;
+            }
+            HostedMethod to = implementation(context, callee, r);
+            if (to == null) {
+                continue;
+            }
+            double probability = Math.min(0.999, Math.max(0.001, r.count() / (double) left));
+            Invoke direct = guard(graph, context, call.invoke, call.target, r.lambda() ? to.getDeclaringClass() : types(context).get(r.name()), to, probability);
+            if (direct == null) {
+                break;
+            }
+            guards++;
+            guarded.increment();
+            left -= r.count();
+            seen.add(direct);
+            progress = true;
+            if (call.site.inlined()) {
+                inline(graph, direct, (MethodCallTargetNode) direct.callTarget(), to);
+            }
+        }
+        return progress;
+    }
+
+    /** Returns what a virtual call calls for receivers of a class; null where the analysis does not know of any. */
+    private HostedMethod implementation(HighTierContext context, HostedMethod callee, Receiver r) {
+        if (r.lambda()) {
+            for (HostedMethod m : callee.getImplementations()) {
+                if (delegate(m).equals(r.name()) && m.getDeclaringClass().isInstantiated()) {
+                    return m;
+                }
+            }
+            return null;
+        }
+        HostedType type = types(context).get(r.name());
+        if (type == null || type.isArray() || !callee.getDeclaringClass().isAssignableFrom(type)) {
+            return null;
+        }
+        ResolvedJavaMethod m = type.resolveConcreteMethod(callee, type);
+        for (HostedMethod known : callee.getImplementations()) {
+            if (known.equals(m)) {
+                return known;
+            }
+        }
+        return null;
+    }
+
+    /** Returns the classes of the image that have objects. Two loaders' classes of one name: none of them. */
+    private Map<String, HostedType> types(HighTierContext context) {
+        Map<String, HostedType> known = types;
+        if (known == null) {
+            known = new HashMap<>();
+            for (HostedType t : ((HostedUniverse) ((HostedMetaAccess) context.getMetaAccess()).getUniverse()).getTypes()) {
+                if (t.isInstantiated() && known.putIfAbsent(t.toJavaName(), t) != null) {
+                    known.put(t.toJavaName(), null);
+                }
+            }
+            types = known;
+        }
+        return known;
+    }
+
+    /**
+     * Returns the method that a lambda's method calls, as CLASS.NAMEDESCRIPTOR: the last one that does not only put a number
+     * into an object, or take it out, as internal/profile chooses it; empty if the method is not a lambda's.
+     */
+    private String delegate(HostedMethod method) {
+        return delegates.computeIfAbsent(method, m -> {
+            if (!LambdaUtils.isLambdaClassName(m.getDeclaringClass().toJavaName())) {
+                return "";
+            }
+            ResolvedJavaMethod original = m;
+            while (original instanceof WrappedJavaMethod w) {
+                original = w.getWrapped();
+            }
+            if (original.getCode() == null) {
+                return "";
+            }
+            String chosen = "";
+            boolean boxes = true;
+            for (JavaMethod to : LambdaUtils.findInvokedMethods(original)) {
+                boolean b = boxing(to);
+                if (boxes || !b) {
+                    chosen = to.getDeclaringClass().toJavaName() + '.' + to.getName() + to.getSignature().toMethodDescriptor();
+                    boxes = b;
+                }
+            }
+            return chosen;
+        });
+    }
+
+    private static final Set<String> BOXES = Set.of("java.lang.Boolean", "java.lang.Byte", "java.lang.Character", "java.lang.Short", "java.lang.Integer",
+            "java.lang.Long", "java.lang.Float", "java.lang.Double", "java.lang.Number");
+
+    private static boolean boxing(JavaMethod m) {
+        String descriptor = m.getSignature().toMethodDescriptor();
+        return BOXES.contains(m.getDeclaringClass().toJavaName())
+                && (m.getName().equals("valueOf") && !descriptor.contains("String") || m.getName().endsWith("Value") && descriptor.startsWith("()"));
+    }
+
+    private boolean inline(StructuredGraph graph, Invoke invoke, MethodCallTargetNode target, HostedMethod callee) {
+        if (!callee.canBeInlined() || callee.isUninterruptible() || callee.isDeoptTarget() || callee.compilationInfo.getCompilationGraph() == null) {
+            return false;
+        }
+        if (!target.isStatic() && !StampTool.isPointerNonNull(target.receiver())) {
+            return false;
+        }
+        if (graph.getNodeCount() + callee.compilationInfo.getCompilationGraph().getNodeCount() > MAX_NODES) {
+            return false;
+        }
+        for (FrameState s = invoke.stateAfter(); s != null; s = s.outerFrameState()) {
+            if (callee.equals(s.getMethod())) {
+                return false; // into itself
+            }
+        }
+        StructuredGraph body = callee.compilationInfo.createGraph(graph.getDebug(), graph.getOptions(), CompilationIdentifier.INVALID_COMPILATION_ID, true);
+        boolean throwing = body.getNodes(UnwindNode.TYPE).isNotEmpty();
+        if (throwing && !(invoke instanceof InvokeWithExceptionNode w && w.exceptionEdge() instanceof ExceptionObjectNode)) {
+            return false;
+        }
+        InliningUtil.inlineForCanonicalization(invoke, body, false, callee, "HotSpot did", "CloudJitInlining");
+        inlined.increment();
+        return true;
+    }
+
+    /**
+     * Puts a direct call for receivers of one class before a virtual call, and returns it; null where that cannot be done. Both
+     * meet after the calls, and where they throw.
+     */
+    private static Invoke guard(StructuredGraph graph, HighTierContext context, Invoke invoke, MethodCallTargetNode target, HostedType type, HostedMethod callee,
+            double probability) {
+        ValueNode receiver = target.receiver();
+        FixedNode call = invoke.asFixedNode();
+        if (!StampTool.isPointerNonNull(receiver) || !(call.predecessor() instanceof FixedWithNextNode before)) {
+            return null;
+        }
+        ExceptionObjectNode thrown = null;
+        if (invoke instanceof InvokeWithExceptionNode w) {
+            if (!(w.exceptionEdge() instanceof ExceptionObjectNode e) || e.stateAfter() == null || !(w.next() instanceof FixedWithNextNode)) {
+                return null;
+            }
+            thrown = e;
+        } else if (!(invoke instanceof InvokeNode)) {
+            return null;
+        }
+        TypeReference exact = TypeReference.createExactTrusted(type);
+        LogicNode test = InstanceOfNode.create(exact, receiver);
+        if (test instanceof LogicConstantNode) {
+            return null;
+        }
+        test = graph.addOrUniqueWithInputs(test);
+
+        BeginNode yes = graph.add(new BeginNode());
+        ValueNode[] arguments = target.arguments().toArray(new ValueNode[0]);
+        arguments[0] = graph.addOrUnique(PiNode.create(receiver, StampFactory.object(exact, true), yes));
+        MethodCallTargetNode to = graph.add(new SubstrateMethodCallTargetNode(InvokeKind.Special, callee, arguments, target.returnStamp()));
+        EndNode directEnd = graph.add(new EndNode());
+        EndNode virtualEnd = graph.add(new EndNode());
+        ExceptionObjectNode directThrown = null;
+        Invoke direct;
+        if (thrown == null) {
+            InvokeNode i = graph.add(new InvokeNode(to, invoke.bci()));
+            i.setNext(directEnd);
+            direct = i;
+        } else {
+            directThrown = graph.add(new ExceptionObjectNode(context.getMetaAccess()));
+            InvokeWithExceptionNode i = graph.add(new InvokeWithExceptionNode(to, directThrown, invoke.bci()));
+            i.setNext(BeginNode.begin(directEnd));
+            direct = i;
+        }
+        yes.setNext(direct.asFixedNode());
+
+        MergeNode after = graph.add(new MergeNode());
+        FrameState state = invoke.stateAfter();
+        FrameState ofVirtual = state.duplicate();
+        FrameState ofDirect = state.duplicate();
+        invoke.setStateAfter(ofVirtual);
+        direct.setStateAfter(ofDirect);
+        after.setStateAfter(state);
+        if (call.getStackKind() != JavaKind.Void) {
+            ofDirect.replaceAllInputs(call, direct.asNode());
+            ValuePhiNode value = graph.addWithoutUnique(new ValuePhiNode(call.stamp(NodeView.DEFAULT).unrestricted(), after));
+            call.replaceAtUsages(value, user -> user != ofVirtual);
+            value.addInput(direct.asNode());
+            value.addInput(call);
+        }
+        FixedNode next;
+        if (invoke instanceof InvokeWithExceptionNode w) {
+            AbstractBeginNode begin = w.next();
+            begin.replaceAtUsages(after, InputType.Anchor, InputType.Guard);
+            next = ((FixedWithNextNode) begin).next();
+            ((FixedWithNextNode) begin).setNext(virtualEnd);
+        } else {
+            next = invoke.next();
+            invoke.setNext(virtualEnd);
+        }
+        after.addForwardEnd(directEnd);
+        after.addForwardEnd(virtualEnd);
+        after.setNext(next);
+        if (thrown != null) {
+            join(graph, thrown, directThrown);
+        }
+
+        BeginNode no = graph.add(new BeginNode());
+        before.setNext(graph.add(new IfNode(test, yes, no, BranchProbabilityData.create(probability, ProfileSource.PROFILED))));
+        no.setNext(call);
+        return direct;
+    }
+
+    /** Lets a second exception go on where the first one does. */
+    private static void join(StructuredGraph graph, ExceptionObjectNode first, ExceptionObjectNode second) {
+        MergeNode merge = graph.add(new MergeNode());
+        FrameState state = first.stateAfter();
+        FrameState ofFirst = state.duplicate();
+        FrameState ofSecond = state.duplicate();
+        first.setStateAfter(ofFirst);
+        second.setStateAfter(ofSecond);
+        merge.setStateAfter(state);
+        ofSecond.replaceAllInputs(first, second);
+        first.replaceAtUsages(merge, InputType.Anchor, InputType.Guard);
+        ValuePhiNode value = graph.addWithoutUnique(new ValuePhiNode(StampFactory.objectNonNull(), merge));
+        first.replaceAtUsages(value, user -> user != ofFirst);
+        value.addInput(second);
+        value.addInput(first);
+        FixedNode next = first.next();
+        EndNode firstEnd = graph.add(new EndNode());
+        EndNode secondEnd = graph.add(new EndNode());
+        first.setNext(firstEnd);
+        second.setNext(secondEnd);
+        merge.addForwardEnd(secondEnd);
+        merge.addForwardEnd(firstEnd);
+        merge.setNext(next);
+    }
+}

@@ -1,0 +1,75 @@
+package com.oracle.svm.hosted.code;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** What HotSpot's second compiler found out about a program, as the package internal/profile writes it. */
+final class CloudJitProfile {
+    private static final String HEADER = "cloudjit-profile 1";
+
+    /**
+     * A class of the receivers of a call.
+     *
+     * @param lambda says that the name is not the class's, which no other process knows, but that of the method that the lambda
+     *               calls
+     */
+    record Receiver(boolean lambda, String name, long count) {}
+
+    /** A call, with its receivers, the most frequent first. */
+    record Site(boolean inlined, long count, List<Receiver> receivers) {}
+
+    /** A method. It is hot where HotSpot compiled it by itself. */
+    record Body(boolean hot, Map<Integer, Site> sites) {
+        /** How often its calls were seen: a measure of what it is worth to compile it well. */
+        long weight() {
+            return sites.values().stream().mapToLong(Site::count).sum();
+        }
+    }
+
+    private final Map<String, Body> bodies = new HashMap<>();
+
+    /** Reads a file that was checked before. */
+    static CloudJitProfile read(Path file) throws IOException {
+        CloudJitProfile p = new CloudJitProfile();
+        List<String> lines = Files.readAllLines(file);
+        if (lines.isEmpty() || !lines.get(0).equals(HEADER)) {
+            throw new IOException("its first line is not " + HEADER);
+        }
+        Body body = null;
+        for (String line : lines.subList(1, lines.size())) {
+            String[] f = line.split(" ");
+            if (f[0].equals("method")) {
+                body = new Body(f[4].equals("hot"), new HashMap<>());
+                p.bodies.put(key(f[1], f[2], f[3]), body);
+            } else if (body != null) {
+                List<Receiver> receivers = new ArrayList<>();
+                for (int i = 4; i < f.length; i += 3) {
+                    receivers.add(new Receiver(f[i].equals("lambda"), f[i + 1], Long.parseLong(f[i + 2])));
+                }
+                body.sites.put(Integer.parseInt(f[1]), new Site(f[2].equals("inlined"), Long.parseLong(f[3]), receivers));
+            }
+        }
+        return p;
+    }
+
+    static String key(String type, String name, String descriptor) {
+        return type + ' ' + name + ' ' + descriptor;
+    }
+
+    /** Returns what is known of a method; null: nothing. */
+    Body body(String key) {
+        return bodies.get(key);
+    }
+
+    /** Returns the hot methods, those that weigh most first. */
+    List<String> hot(int most) {
+        return bodies.entrySet().stream().filter(e -> e.getValue().hot())
+                .sorted(Map.Entry.<String, Body>comparingByValue((a, b) -> Long.compare(b.weight(), a.weight())).thenComparing(Map.Entry.comparingByKey()))
+                .limit(most).map(Map.Entry::getKey).toList();
+    }
+}
