@@ -41,7 +41,7 @@ type benchFlags struct {
 	Report    string        `help:"Write report.html, figures as SVG, values as CSV, and result.json into this folder." type:"path" placeholder:"DIR"`
 	Fresh     bool          `help:"Trace and build again, instead of using what an earlier run left. Use it after an update of cloudjit, for example."`
 	Rounds    int           `default:"20" help:"How often each request is asked while the tracer records."`
-	Rung      []string      `enum:"aot-cache,native,native-optimized" default:"aot-cache,native" help:"Rungs to measure beside HotSpot, separated by commas: aot-cache, native, native-optimized. The platform serves the highest of the native ones."`
+	Rung      []string      `enum:"aot-cache,native,native-optimized,native-profiled" default:"aot-cache,native" help:"Rungs to measure beside HotSpot, separated by commas: aot-cache, native, native-optimized, native-profiled. The platform serves the highest of the native ones."`
 	BuildTime time.Duration `default:"45m" help:"How long one native build may take." placeholder:"TIME"`
 }
 

@@ -277,9 +277,10 @@ func (r *revision) onlyAside(x ladder.Recording) bool {
 }
 
 // nextAside lets the recorder of another recording have its turn when one has ended, if somebody still waits for what it takes.
-func (e *Engine) nextAside(r *revision) {
+// One of the first rung does not follow itself: what ended it may end the next one, too.
+func (e *Engine) nextAside(r *revision, ended ladder.Recording) {
 	for x := ladder.RecordingNone + 1; int(x) < ladder.RecordingCount && r.aside == ladder.RecordingNone; x++ {
-		if r.onlyAside(x) {
+		if r.onlyAside(x) && (x != ended || r.ladder.Recorder(x) != ladder.First) {
 			e.recordAside(r, x)
 		}
 	}

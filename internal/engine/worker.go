@@ -320,7 +320,7 @@ func (e *Engine) workerFailed(ev Event) {
 		}
 	}
 	if r.recorder == pool.None {
-		e.nextAside(r)
+		e.nextAside(r, x)
 	}
 	e.settle(rev)
 }
@@ -378,7 +378,7 @@ func (e *Engine) workerExited(ev Event) {
 	e.pool.Gone(ev.Worker)
 	if ev.Worker == r.recorder {
 		e.recorderEnded(rev, x, served)
-		e.nextAside(r)
+		e.nextAside(r, x)
 	}
 	e.settle(rev)
 }

@@ -171,8 +171,10 @@ func (a *App) Rung(name function.Rung) *Rung {
 
 // native is the highest binary's rung, nil if there is none.
 func (a *App) native() *Rung {
-	if r := a.Rung(ladder.NativeOptimized); r != nil {
-		return r
+	for _, name := range []function.Rung{ladder.NativeProfiled, ladder.NativeOptimized} {
+		if r := a.Rung(name); r != nil {
+			return r
+		}
 	}
 	return a.Rung(ladder.Native)
 }

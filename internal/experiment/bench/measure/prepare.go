@@ -31,9 +31,12 @@ const (
 )
 
 // tracing says that the tracer has not seen all that it is to see.
-func tracing(p *client.Pipeline) bool {
+func tracing(p *client.Pipeline) bool { return recording(p, ladder.RecordingMetadata) }
+
+// recording says that a recording is being taken.
+func recording(p *client.Pipeline, what ladder.Recording) bool {
 	return p != nil && slices.ContainsFunc(p.Recordings, func(r client.Recording) bool {
-		return r.Recording == ladder.RecordingMetadata && r.Phase == pipeline.PhaseRecording
+		return r.Recording == what && r.Phase == pipeline.PhaseRecording
 	})
 }
 
@@ -92,7 +95,7 @@ func (a *app) prepare(ctx context.Context) (err error) {
 // binaries are the native rungs that are asked for, the lowest first.
 func (a *app) binaries() []function.Rung {
 	var names []function.Rung
-	for _, name := range []function.Rung{ladder.Native, ladder.NativeOptimized} {
+	for _, name := range []function.Rung{ladder.Native, ladder.NativeOptimized, ladder.NativeProfiled} {
 		if slices.Contains(a.run.Settings.Rungs, name) {
 			names = append(names, name)
 		}
@@ -231,7 +234,7 @@ func (a *app) reusable(rev *client.Revision) bool {
 		return false
 	}
 	higher := false
-	for _, name := range []function.Rung{ladder.NativeOptimized, ladder.Native} {
+	for _, name := range []function.Rung{ladder.NativeProfiled, ladder.NativeOptimized, ladder.Native} {
 		_, built := a.binary(rev, name)
 		if slices.Contains(a.run.Settings.Rungs, name) && !built && higher {
 			return false
@@ -410,6 +413,12 @@ func (a *app) buildOnce(ctx context.Context, name function.Rung) error {
 		}
 		if time.Since(begin) > a.run.BuildTime {
 			return fmt.Errorf("not native after %s", a.run.BuildTime)
+		}
+		if recording(rev.Pipeline, ladder.RecordingProfile) { // of ordinary traffic
+			if err := a.askAll(ctx, a.fn, 1); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := pause(ctx, 500*time.Millisecond); err != nil {
 			return err

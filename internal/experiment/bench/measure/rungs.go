@@ -92,7 +92,7 @@ func (a *app) addNative(ctx context.Context, jdk toolchain.JDK) error {
 				return err
 			}
 		}
-		a.add(t, name, "native image, "+map[function.Rung]string{ladder.Native: "quick build (-Ob)", ladder.NativeOptimized: "optimized build"}[name])
+		a.add(t, name, "native image, "+map[function.Rung]string{ladder.Native: "quick build (-Ob)", ladder.NativeOptimized: "optimized build", ladder.NativeProfiled: "optimized build with a profile"}[name])
 		if t.fn == nil && t.cmd == nil {
 			t.fail(errors.New("there is no binary"))
 		}

@@ -1,0 +1,147 @@
+package nativeimage
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/aot"
+	"github.com/cloudjit/cloudjit/internal/config"
+	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/profile"
+	"github.com/cloudjit/cloudjit/internal/toolchain"
+	"github.com/cloudjit/cloudjit/internal/ziptest"
+)
+
+// BenchmarkProfiled is five small programs (testdata/micro) on HotSpot with both compilers, and as binaries of the optimized
+// level without and with a profile, in turn: each figure is the best time of 3000 runs on HotSpot over that of the binary, so 1 is
+// as fast as C2 and more is faster; the median of b.N turns. It also has what the profile costs: the binary's size and its build's
+// CPU time, of those without. It makes two binaries, which takes some minutes.
+func BenchmarkProfiled(b *testing.B) {
+	if os.Getenv("CLOUDJIT_PROFILED") == "" {
+		b.Skip("makes two binaries: set CLOUDJIT_PROFILED")
+	}
+	found, _ := toolchain.Find(toolchain.FindOptions{Cache: config.CacheDir()})
+	if len(found) == 0 || found[0].Inlines() != nil {
+		b.Skip("no builder here takes our inliner: cloudjit toolchain install")
+	}
+	jdks := toolchain.FindJDKs(toolchain.FindOptions{Cache: config.CacheDir()})
+	i := slices.IndexFunc(jdks, func(j toolchain.JDK) bool { return j.Feature() == 25 })
+	if i < 0 {
+		b.Skip("no JDK 25 here")
+	}
+	run := func(name string, args ...string) string {
+		b.Helper()
+		out, err := exec.Command(name, args...).CombinedOutput()
+		if err != nil {
+			b.Fatalf("%s: %v\n%s", name, err, out)
+		}
+		return string(out)
+	}
+	dir, classes := b.TempDir(), b.TempDir()
+	run(filepath.Join(jdks[i].Home, "bin", "javac"), "-d", classes, "testdata/micro/Micro.java")
+	java := func(options ...string) string {
+		return run(filepath.Join(jdks[i].Home, "bin", "java"), append(append([]string{"-XX:+UseSerialGC"}, options...), "-cp", classes, "Micro", "3000")...)
+	}
+	log := filepath.Join(dir, "jit.log")
+	java("-XX:+UnlockDiagnosticVMOptions", "-XX:+LogCompilation", "-XX:LogFile="+log)
+	recorded := filepath.Join(dir, "profile")
+	profileOf(b, log, recorded)
+
+	files := map[string][]byte{"META-INF/MANIFEST.MF": []byte("Manifest-Version: 1.0\nMain-Class: Micro\n")}
+	for _, file := range must(filepath.Glob(filepath.Join(classes, "*.class")))(b) {
+		files[filepath.Base(file)] = must(os.ReadFile(file))(b)
+	}
+	code := filepath.Join(dir, "micro.jar")
+	if err := os.WriteFile(code, ziptest.OfMap(b, files), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	image := must(filepath.Abs("../../../java/image/target/image.jar"))(b)
+	builder, err := New(Options{
+		Home: found[0].Home, ID: "bench", Image: image, Patch: true, Inlines: true, Cache: filepath.Join(dir, "cache"), Runner: sandboxes(b),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	build := func(level string, profiles ...string) *aot.Result {
+		b.Helper()
+		var said bytes.Buffer
+		r, err := builder.Build(b.Context(), &aot.Request{
+			Revision: &function.Spec{Kind: function.KindWeb, Function: "micro"}, Code: code, Rung: ladder.Rung{Options: level},
+			Recording: aot.Recording{Document: []byte("{}"), Also: profiles}, Log: &said, Limits: aot.Limits{MemoryMiB: 6144, Time: 20 * time.Minute},
+		})
+		if err != nil {
+			b.Fatalf("%v\n%s", err, said.String())
+		}
+		for line := range strings.Lines(said.String()) {
+			if strings.Contains(line, "cloudjit: ") {
+				b.Log(strings.TrimSpace(line))
+			}
+		}
+		return r
+	}
+	plain, profiled := build(levelOptimized), build(ladder.OptionsProfiled, recorded)
+	ratios := map[string][]float64{}
+	for b.Loop() {
+		hotspot := times(b, java())
+		for unit, binary := range map[string]*aot.Result{"plain": plain, "profiled": profiled} {
+			for name, took := range times(b, run(filepath.Join(binary.Dir, binaryName), "3000")) {
+				ratios[name+"-"+unit] = append(ratios[name+"-"+unit], hotspot[name]/took)
+			}
+		}
+	}
+	for unit, r := range ratios {
+		slices.Sort(r)
+		b.ReportMetric(r[len(r)/2], unit)
+	}
+	b.ReportMetric(float64(profiled.Cost.Size)/float64(plain.Cost.Size), "size")
+	b.ReportMetric(profiled.Cost.CPU.Seconds()/plain.Cost.CPU.Seconds(), "build-cpu")
+	b.ReportMetric(0, "ns/op")
+}
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// profileOf makes a profile of a JVM's log.
+func profileOf(t testing.TB, log, to string) {
+	t.Helper()
+	in := must(os.Open(log))(t)
+	defer in.Close()
+	p := must(profile.ReadLog(in))(t)
+	out := must(os.Create(to))(t)
+	defer out.Close()
+	if err := p.Write(out); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// times are what Micro printed: NAME MILLISECONDS ms SUM.
+func times(t testing.TB, out string) map[string]float64 {
+	t.Helper()
+	all := map[string]float64{}
+	for s := bufio.NewScanner(strings.NewReader(out)); s.Scan(); {
+		f := strings.Fields(s.Text())
+		if len(f) == 4 && f[2] == "ms" {
+			all[f[0]] = must(strconv.ParseFloat(f[1], 64))(t)
+		}
+	}
+	if len(all) != 5 {
+		t.Fatalf("it printed\n%s", out)
+	}
+	return all
+}
