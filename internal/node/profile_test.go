@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,4 +226,58 @@ func TestNoProfilesHere(t *testing.T) {
 			t.Errorf("a wish for what cannot be made here: %v", err)
 		}
 	})
+}
+
+// TestSlowerProfile: a binary with a profile that takes more CPU time for the function's own questions than the one below it
+// does not serve, and says why; one that takes less does.
+func TestSlowerProfile(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cpu  time.Duration // of the profiled binary for one answer; the other takes 20 ms
+		want string
+		says string
+	}{
+		{"slower", 30 * time.Millisecond, "failed", "it is slower: 30ms of CPU time for an answer, 20ms on native"},
+		{"faster", 12 * time.Millisecond, "ready", "12ms of CPU time for an answer, 20ms on native"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, p := &profiler{builder: builder{time: 10 * time.Second, profiles: true}}, &profiling{}
+				program := func(s worker.Spec) fake.Program {
+					prog := p.program(s)
+					took := 20 * time.Millisecond
+					if s.Rung == ladder.NativeProfiled {
+						took = tt.cpu
+					}
+					var cpu atomic.Int64
+					answer := prog.Handler
+					prog.Handler = func(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
+						cpu.Add(int64(took))
+						return answer(ctx, inv)
+					}
+					prog.CPU = func() time.Duration { return time.Duration(cpu.Load()) }
+					return prog
+				}
+				w := open(t, &world{program: program}, func(o *Options) { o.Builders = []aot.Builder{b}; sampled20(o) })
+				defer w.Close()
+				id := w.deploy(t, "f", nil)
+				w.toNative(t, id, "1", "2", "3")
+				if err := w.Optimize(t.Context(), id, ladder.NativeProfiled); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(30 * time.Second)
+				w.traffic(t, id, 150)
+				time.Sleep(20 * time.Second)
+				if phase := w.stands(t, id, ladder.NativeProfiled); phase != tt.want {
+					t.Errorf("it is %s, want %s: %v", phase, tt.want, w.state.history(id))
+				}
+				v, _ := w.Revision(t.Context(), id)
+				for _, r := range v.Ladder {
+					if r.Rung == ladder.NativeProfiled && (r.Check == nil || !strings.Contains(r.Check.Reason, tt.says)) {
+						t.Errorf("its check is %+v, want %q", r.Check, tt.says)
+					}
+				}
+			})
+		})
+	}
 }
