@@ -31,7 +31,7 @@ const (
 // compiler. Each <task> has a tree of <parse>, one for each method that it compiles into the code, and in it <bc> and <call>
 // for each call, with <inline_success> after those that it inlined. Names are declared in the task, by number.
 func ReadLog(r io.Reader) (Profile, error) {
-	l := logReader{profile: Profile{}, lambdas: map[Method]lambda{}, receivers: map[place]map[receiver]int64{}}
+	l := logReader{profile: Profile{}, lambdas: map[Method]lambda{}, receivers: map[place]map[receiver]int64{}, targets: map[place]map[string]int64{}}
 	in := bufio.NewReaderSize(io.LimitReader(r, MaxLog), maxLine)
 	for {
 		line, err := in.ReadSlice('\n')
@@ -65,6 +65,8 @@ type logReader struct {
 	lambdas map[Method]lambda
 	// receivers are those of virtual calls, of which those of hidden classes are known by what they call.
 	receivers map[place]map[receiver]int64
+	// targets are the classes of the methods that virtual calls were found to call without them.
+	targets map[place]map[string]int64
 
 	// The task at hand: none if names is nil.
 	names   map[string]string // of types, as classes have them
@@ -72,7 +74,8 @@ type logReader struct {
 	parses  []parse
 	root    bool   // its first method was seen
 	call    *Site  // the last call
-	virtual string // the name and descriptor of the last virtual call
+	target  string // the class of what it calls, where its receivers were not counted
+	seen    int64  // how often it was
 }
 
 // place is a call in the profile.
@@ -86,8 +89,9 @@ type receiver struct{ class, name, descriptor string }
 
 // parse is a method that is being compiled, at a bytecode.
 type parse struct {
-	method Method
-	index  int
+	method  Method
+	index   int
+	virtual bool // it is invokevirtual or invokeinterface
 }
 
 // lambda is the method that a lambda calls.
@@ -129,6 +133,7 @@ func (l *logReader) line(line []byte) error {
 	case "<bc":
 		if n := len(l.parses); n > 0 {
 			a := attributes(rest)
+			l.parses[n-1].virtual = a["code"] == "182" || a["code"] == "185" // JVMS 6.5
 			if l.parses[n-1].index, l.call = -1, nil; a["bci"] != "" {
 				if i, err := strconv.Atoi(a["bci"]); err == nil && i >= 0 && i <= maxIndex {
 					l.parses[n-1].index = i
@@ -137,9 +142,12 @@ func (l *logReader) line(line []byte) error {
 		}
 	case "<call":
 		return l.called(attributes(rest))
+	case "<branch":
+		return l.branch(attributes(rest))
 	case "<inline_success":
 		if l.call != nil {
 			l.call.Inlined = true
+			l.found()
 		}
 	}
 	return nil
@@ -171,7 +179,7 @@ func (l *logReader) parse(a map[string]string) error {
 		return fmt.Errorf("its calls are nested deeper than %d", maxDepth)
 	}
 	m := l.methods[a["method"]]
-	l.parses, l.call = append(l.parses, parse{m, -1}), nil
+	l.parses, l.call = append(l.parses, parse{method: m, index: -1}), nil
 	if l.root {
 		return nil
 	}
@@ -219,7 +227,10 @@ func (l *logReader) called(a map[string]string) error {
 	}
 	// Counters only grow: a later compilation of the same code has seen more.
 	s.Count = max(s.Count, times(a["count"]))
-	l.call = s
+	l.call, l.target, l.seen = s, "", times(a["count"])
+	if at.virtual && a["receiver"] == "" && !hidden(to.Class) {
+		l.target = to.Class
+	}
 	for _, who := range []string{"receiver", "receiver2"} {
 		class := l.names[a[who]]
 		if class == "" {
@@ -237,18 +248,74 @@ func (l *logReader) called(a map[string]string) error {
 	return nil
 }
 
+// found notes what the compiler knew by itself of the last call.
+func (l *logReader) found() {
+	if l.target == "" {
+		return
+	}
+	at := l.parses[len(l.parses)-1]
+	p := place{at.method, at.index}
+	if l.targets[p] == nil {
+		l.targets[p] = map[string]int64{}
+	}
+	if len(l.targets[p]) < maxReceivers {
+		l.targets[p][l.target] = max(l.targets[p][l.target], l.seen)
+	}
+}
+
+// branch notes how often one was taken.
+func (l *logReader) branch(a map[string]string) error {
+	if len(l.parses) == 0 || a["taken"] == "" {
+		return nil
+	}
+	at := l.parses[len(l.parses)-1]
+	b := Branch{times(a["taken"]), times(a["not_taken"])}
+	if at.method == (Method{}) || at.index < 0 || hidden(at.method.Class) || b.all() == 0 {
+		return nil
+	}
+	body, err := l.profile.body(at.method)
+	if err != nil {
+		return err
+	}
+	before, known := body.Branches[at.index]
+	if !known {
+		if l.sites++; l.sites > MaxSites {
+			return errSites
+		}
+	}
+	if b.all() > before.all() { // counters only grow
+		body.Branches[at.index] = b
+	}
+	return nil
+}
+
 // finish gives virtual calls their receivers.
 func (l *logReader) finish() {
 	for p, all := range l.receivers {
 		s := l.profile[p.method].Sites[p.index]
 		for r, n := range all {
 			if !hidden(r.class) {
-				s.add(Receiver{Class: r.class}, n)
+				s.add(Receiver{Class, r.class}, n)
 				continue
 			}
 			// A lambda's own method may have another descriptor than the interface's.
 			if to, ok := l.lambdas[Method{r.class, r.name, r.descriptor}]; ok && legal(to.target.target()) {
-				s.add(Receiver{to.target.target(), true}, n)
+				s.add(Receiver{Lambda, to.target.target()}, n)
+			}
+		}
+	}
+	for p, all := range l.targets {
+		s := l.profile[p.method].Sites[p.index]
+		counted := int64(0)
+		for _, n := range s.Receivers {
+			counted += n
+		}
+		if 2*counted >= s.Count { // what was counted says it better: calls behind a test of the class are among these
+			continue
+		}
+		for class, n := range all {
+			if s.Receivers[Receiver{Class, class}] == 0 {
+				s.add(Receiver{Holder, class}, n)
 			}
 		}
 	}

@@ -27,10 +27,29 @@ func (m Method) target() string { return m.Class + "." + m.Name + m.Descriptor }
 
 // Receiver is a class of the receivers of a virtual call.
 type Receiver struct {
-	// Class is its name; of a lambda, whose class has another name in each process, the method that it calls.
-	Class  string
-	Lambda bool
+	Kind Kind
+	Name string
 }
+
+// Kind says what a receiver's name is.
+type Kind uint8
+
+const (
+	// Class is the name of the receiver's own class.
+	Class Kind = iota
+	// Lambda is the method that a lambda calls, whose class has another name in each process: CLASS.NAMEDESCRIPTOR.
+	Lambda
+	// Holder is the class that declares the method that was called, of calls whose receivers were not counted since the compiler
+	// knew by itself which method it is.
+	Holder
+)
+
+var kinds = [...]string{Class: "class", Lambda: "lambda", Holder: "holder"}
+
+// Branch is how often a branch was taken, and how often not.
+type Branch struct{ Taken, Not int64 }
+
+func (b Branch) all() int64 { return b.Taken + b.Not }
 
 // Site is a call in a method.
 type Site struct {
@@ -46,8 +65,9 @@ type Site struct {
 type Body struct {
 	// Hot: it was compiled by itself, and not only as a part of others.
 	Hot bool
-	// Sites are its calls, by the index of their bytecode.
-	Sites map[int]*Site
+	// Sites are its calls, and Branches its branches, by the index of their bytecode.
+	Sites    map[int]*Site
+	Branches map[int]Branch
 }
 
 // Profile is what was found out, by method.
@@ -55,7 +75,8 @@ type Profile map[Method]*Body
 
 // Bounds of what is read. What a function wrote may be anything.
 const (
-	// MaxMethods and MaxSites are the most methods and calls; a Spring application under load has some 10,000 and 40,000.
+	// MaxMethods and MaxSites are the most methods, and calls and branches together; a Spring application under load has some
+	// 10,000 and 60,000.
 	MaxMethods = 100_000
 	MaxSites   = 400_000
 	// maxName is the longest name or descriptor that is taken, in bytes; those beyond are left out.
@@ -70,7 +91,7 @@ const (
 
 var (
 	errMethods = fmt.Errorf("it has more than %d methods", MaxMethods)
-	errSites   = fmt.Errorf("it has more than %d calls", MaxSites)
+	errSites   = fmt.Errorf("it has more than %d calls and branches", MaxSites)
 )
 
 // Magic begins every profile.
@@ -86,7 +107,7 @@ func (p Profile) body(m Method) (*Body, error) {
 		if len(p) >= MaxMethods {
 			return nil, errMethods
 		}
-		b = &Body{Sites: map[int]*Site{}}
+		b = &Body{Sites: map[int]*Site{}, Branches: map[int]Branch{}}
 		p[m] = b
 	}
 	return b, nil
@@ -107,7 +128,7 @@ func (p Profile) Hot() int {
 func (p Profile) Merge(o Profile) error {
 	sites := 0
 	for _, b := range p {
-		sites += len(b.Sites)
+		sites += len(b.Sites) + len(b.Branches)
 	}
 	for m, from := range o {
 		to, err := p.body(m)
@@ -130,6 +151,15 @@ func (p Profile) Merge(o Profile) error {
 				t.add(r, n)
 			}
 		}
+		for index, b := range from.Branches {
+			t, known := to.Branches[index]
+			if !known {
+				if sites++; sites > MaxSites {
+					return errSites
+				}
+			}
+			to.Branches[index] = Branch{min(t.Taken+b.Taken, maxCount), min(t.Not+b.Not, maxCount)}
+		}
 	}
 	return nil
 }
@@ -145,9 +175,10 @@ func (s *Site) add(r Receiver, n int64) {
 //
 //	cloudjit-profile 1
 //	method CLASS NAME DESCRIPTOR hot|cold
-//	call INDEX inlined|called COUNT [class CLASS COUNT | lambda TARGET COUNT]...
+//	call INDEX inlined|called COUNT [class|lambda|holder NAME COUNT]...
+//	branch INDEX TAKEN NOT
 //
-// A call belongs to the method before it. TARGET is the method that a lambda calls, as CLASS.NAMEDESCRIPTOR.
+// Calls and branches belong to the method before them.
 func (p Profile) Write(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintln(b, header)
@@ -158,9 +189,12 @@ func (p Profile) Write(w io.Writer) error {
 			s := body.Sites[index]
 			fmt.Fprintf(b, "call %d %s %d", index, word(s.Inlined, "inlined", "called"), s.Count)
 			for _, r := range s.most() {
-				fmt.Fprintf(b, " %s %s %d", word(r.Lambda, "lambda", "class"), r.Class, s.Receivers[r])
+				fmt.Fprintf(b, " %s %s %d", kinds[r.Kind], r.Name, s.Receivers[r])
 			}
 			fmt.Fprintln(b)
+		}
+		for _, index := range slices.Sorted(maps.Keys(body.Branches)) {
+			fmt.Fprintf(b, "branch %d %d %d\n", index, body.Branches[index].Taken, body.Branches[index].Not)
 		}
 	}
 	return b.Flush()
@@ -169,7 +203,7 @@ func (p Profile) Write(w io.Writer) error {
 // most are the most frequent receivers.
 func (s *Site) most() []Receiver {
 	all := slices.SortedFunc(maps.Keys(s.Receivers), func(a, b Receiver) int {
-		return cmp.Or(cmp.Compare(s.Receivers[b], s.Receivers[a]), cmp.Compare(a.Class, b.Class))
+		return cmp.Or(cmp.Compare(s.Receivers[b], s.Receivers[a]), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	})
 	return all[:min(len(all), maxReceivers)]
 }
@@ -205,8 +239,13 @@ func Read(r io.Reader) (Profile, error) {
 				return nil, errSites
 			}
 			err = body.readCall(f)
+		case f[0] == "branch" && len(f) == 4 && body != nil:
+			if sites++; sites > MaxSites {
+				return nil, errSites
+			}
+			err = body.readBranch(f)
 		default:
-			err = errors.New("it is neither a method nor a call of one")
+			err = errors.New("it is neither a method nor a call or branch of one")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
@@ -247,13 +286,28 @@ func (b *Body) readCall(f []string) error {
 		if err != nil {
 			return err
 		}
-		if f[0] != "class" && f[0] != "lambda" || !legal(f[1]) || len(s.Receivers) == maxReceivers {
+		kind := slices.Index(kinds[:], f[0])
+		if kind < 0 || !legal(f[1]) || len(s.Receivers) == maxReceivers {
 			return errors.New("it has no such receivers")
 		}
-		s.add(Receiver{f[1], f[0] == "lambda"}, n)
+		s.add(Receiver{Kind(kind), f[1]}, n)
 	}
 	b.Sites[index] = s
 	return nil
+}
+
+func (b *Body) readBranch(f []string) error {
+	index, err := strconv.Atoi(f[1])
+	if _, twice := b.Branches[index]; err != nil || index < 0 || index > maxIndex || twice {
+		return errors.New("it is no branch")
+	}
+	taken, err := count(f[2])
+	if err != nil {
+		return err
+	}
+	not, err := count(f[3])
+	b.Branches[index] = Branch{taken, not}
+	return err
 }
 
 func count(text string) (int64, error) {

@@ -89,7 +89,7 @@ func TestBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Profile{{"C", "ok", "()V"}: {Hot: true, Sites: map[int]*Site{3: {Count: maxCount}}}}
+	want := Profile{{"C", "ok", "()V"}: {Hot: true, Sites: map[int]*Site{3: {Count: maxCount}}, Branches: map[int]Branch{}}}
 	if d := cmp.Diff(want, p); d != "" {
 		t.Errorf("want -, got +:\n%s", d)
 	}
@@ -97,13 +97,19 @@ func TestBounds(t *testing.T) {
 
 // TestMerge: what two workers saw is added up.
 func TestMerge(t *testing.T) {
-	at, to := Method{"A", "m", "()V"}, Receiver{Class: "B"}
-	p := Profile{at: {Sites: map[int]*Site{1: {Count: 2, Receivers: map[Receiver]int64{to: 2}}}}}
-	o := Profile{at: {Hot: true, Sites: map[int]*Site{1: {Inlined: true, Count: 3, Receivers: map[Receiver]int64{to: 1}}, 9: {Count: 1}}}}
+	at, to := Method{"A", "m", "()V"}, Receiver{Class, "B"}
+	p := Profile{at: {Sites: map[int]*Site{1: {Count: 2, Receivers: map[Receiver]int64{to: 2}}}, Branches: map[int]Branch{4: {1, 2}}}}
+	o := Profile{at: {
+		Hot: true, Sites: map[int]*Site{1: {Inlined: true, Count: 3, Receivers: map[Receiver]int64{to: 1}}, 9: {Count: 1}},
+		Branches: map[int]Branch{4: {3, 0}, 5: {0, 1}},
+	}}
 	if err := p.Merge(o); err != nil {
 		t.Fatal(err)
 	}
-	want := Profile{at: {Hot: true, Sites: map[int]*Site{1: {Inlined: true, Count: 5, Receivers: map[Receiver]int64{to: 3}}, 9: {Count: 1}}}}
+	want := Profile{at: {
+		Hot: true, Sites: map[int]*Site{1: {Inlined: true, Count: 5, Receivers: map[Receiver]int64{to: 3}}, 9: {Count: 1}},
+		Branches: map[int]Branch{4: {4, 2}, 5: {0, 1}},
+	}}
 	if d := cmp.Diff(want, p); d != "" {
 		t.Errorf("want -, got +:\n%s", d)
 	}
@@ -125,6 +131,9 @@ func TestReadRefuses(t *testing.T) {
 		{method + "call 1 inlined -3\n", "no such count"},
 		{method + "call 1 inlined 3 class B\n", "line 3"},
 		{method + "call 1 inlined 3 kind B 3\n", "no such receivers"},
+		{method + "branch 1 2\n", "neither"},
+		{method + "branch 1 2 x\n", "no such count"},
+		{method + "branch 1 2 3\nbranch 1 2 3\n", "no branch"},
 		{method + "call 1 inlined 3" + strings.Repeat(" class B 1", maxReceivers+1) + "\n", ""},
 		{method + strings.Repeat("x", 2<<20), "too long"},
 	} {
@@ -164,7 +173,7 @@ func FuzzReadLog(f *testing.F) {
 }
 
 func FuzzRead(f *testing.F) {
-	f.Add(header + "\nmethod A m ()V hot\ncall 1 inlined 3 class B 2 lambda C.x()V 1\n")
+	f.Add(header + "\nmethod A m ()V hot\ncall 1 inlined 3 class B 2 lambda C.x()V 1 holder D 1\nbranch 7 1 2\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		p, err := Read(strings.NewReader(text))
 		if err != nil {

@@ -242,25 +242,10 @@ func (r *corpusRun) trace(code string) []byte {
 
 // build compiles while no other build of the machine does.
 func (r *corpusRun) build(b *Builder, set *metadata.Set) *aot.Result {
-	if !testing.Short() {
-		lock, err := os.OpenFile(filepath.Join(os.TempDir(), "cloudjit-native.lock"), os.O_CREATE|os.O_RDWR, 0o644)
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		defer lock.Close()
-		if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-			r.t.Fatal(err)
-		}
-	}
-	var log bytes.Buffer
-	res, err := b.Build(r.t.Context(), &aot.Request{
-		Revision: &r.spec, Code: r.archive, Rung: ladder.Rung{Options: r.level}, Recording: aot.Recording{Document: set.JSON()}, Log: &log,
+	res := alone(r.t, b, &aot.Request{
+		Revision: &r.spec, Code: r.archive, Rung: ladder.Rung{Options: r.level}, Recording: aot.Recording{Document: set.JSON()},
 		Limits: aot.Limits{MemoryMiB: 8192, Time: 30 * time.Minute},
 	})
-	if err != nil {
-		end := log.Bytes()
-		r.t.Fatalf("%v\n%s", err, end[max(0, len(end)-6000):])
-	}
 	r.report.Build = res.Cost
 	return res
 }

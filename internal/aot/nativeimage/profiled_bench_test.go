@@ -2,7 +2,6 @@ package nativeimage
 
 import (
 	"bufio"
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +17,6 @@ import (
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/profile"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
-	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
 // BenchmarkProfiled is five small programs (testdata/micro) on HotSpot with both compilers, and as binaries of the optimized
@@ -56,14 +54,7 @@ func BenchmarkProfiled(b *testing.B) {
 	recorded := filepath.Join(dir, "profile")
 	profileOf(b, log, recorded)
 
-	files := map[string][]byte{"META-INF/MANIFEST.MF": []byte("Manifest-Version: 1.0\nMain-Class: Micro\n")}
-	for _, file := range must(filepath.Glob(filepath.Join(classes, "*.class")))(b) {
-		files[filepath.Base(file)] = must(os.ReadFile(file))(b)
-	}
-	code := filepath.Join(dir, "micro.jar")
-	if err := os.WriteFile(code, ziptest.OfMap(b, files), 0o644); err != nil {
-		b.Fatal(err)
-	}
+	code := jarOf(b, dir, classes, "Micro")
 	image := must(filepath.Abs("../../../java/image/target/image.jar"))(b)
 	builder, err := New(Options{
 		Home: found[0].Home, ID: "bench", Image: image, Patch: true, Inlines: true, Cache: filepath.Join(dir, "cache"), Runner: sandboxes(b),
@@ -73,15 +64,11 @@ func BenchmarkProfiled(b *testing.B) {
 	}
 	build := func(level string, profiles ...string) *aot.Result {
 		b.Helper()
-		var said bytes.Buffer
-		r, err := builder.Build(b.Context(), &aot.Request{
+		r := alone(b, builder, &aot.Request{
 			Revision: &function.Spec{Kind: function.KindWeb, Function: "micro"}, Code: code, Rung: ladder.Rung{Options: level},
-			Recording: aot.Recording{Document: []byte("{}"), Also: profiles}, Log: &said, Limits: aot.Limits{MemoryMiB: 6144, Time: 20 * time.Minute},
+			Recording: aot.Recording{Document: []byte("{}"), Also: profiles}, Limits: aot.Limits{MemoryMiB: 6144, Time: 20 * time.Minute},
 		})
-		if err != nil {
-			b.Fatalf("%v\n%s", err, said.String())
-		}
-		for line := range strings.Lines(said.String()) {
+		for line := range strings.Lines(string(must(builder.Log(r.Key))(b))) {
 			if strings.Contains(line, "cloudjit: ") {
 				b.Log(strings.TrimSpace(line))
 			}
@@ -105,16 +92,6 @@ func BenchmarkProfiled(b *testing.B) {
 	b.ReportMetric(float64(profiled.Cost.Size)/float64(plain.Cost.Size), "size")
 	b.ReportMetric(profiled.Cost.CPU.Seconds()/plain.Cost.CPU.Seconds(), "build-cpu")
 	b.ReportMetric(0, "ns/op")
-}
-
-func must[T any](v T, err error) func(testing.TB) T {
-	return func(t testing.TB) T {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
 }
 
 // profileOf makes a profile of a JVM's log.

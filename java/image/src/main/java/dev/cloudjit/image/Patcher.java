@@ -52,8 +52,10 @@ public final class Patcher {
     private static final String CODE = "com.oracle.svm.hosted.code.";
 
     /** What is added to a builder. The inliner does nothing unless it is asked to. */
-    private static final List<String> OWN = List.of(HOOK, SAME, CODE + "CloudJitInliner", CODE + "CloudJitInlining", CODE + "CloudJitInlining$Call",
-            CODE + "CloudJitProfile", CODE + "CloudJitProfile$Body", CODE + "CloudJitProfile$Receiver", CODE + "CloudJitProfile$Site");
+    private static final List<String> OWN = List.of(HOOK, SAME, CODE + "CloudJitInliner",
+            CODE + "CloudJitInlining", CODE + "CloudJitInlining$Call", CODE + "CloudJitInlining$Found", CODE + "CloudJitInlining$Types", CODE + "CloudJitInlining$1",
+            CODE + "CloudJitParsing", CODE + "CloudJitParsing$Branches",
+            CODE + "CloudJitProfile", CODE + "CloudJitProfile$Body", CODE + "CloudJitProfile$Kind", CODE + "CloudJitProfile$Receiver", CODE + "CloudJitProfile$Site");
 
     /**
      * One change of one method.

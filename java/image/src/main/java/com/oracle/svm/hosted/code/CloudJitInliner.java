@@ -1,12 +1,14 @@
 package com.oracle.svm.hosted.code;
 
 import com.oracle.svm.core.feature.InternalFeature;
+import com.oracle.svm.hosted.analysis.SVMParsingSupport;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.Set;
 import jdk.graal.compiler.phases.tiers.Suites;
 import jdk.graal.compiler.phases.util.Providers;
+import org.graalvm.nativeimage.ImageSingletons;
 
 /**
  * Lets the builder inline what HotSpot's second compiler inlined, by the profile in the file that the property {@code
@@ -22,7 +24,7 @@ public final class CloudJitInliner implements InternalFeature {
     private static volatile CloudJitInlining phase;
 
     @Override
-    public void beforeAnalysis(BeforeAnalysisAccess access) {
+    public void afterRegistration(AfterRegistrationAccess access) {
         String file = System.getProperty("dev.cloudjit.profile");
         if (file == null) {
             return;
@@ -30,6 +32,9 @@ public final class CloudJitInliner implements InternalFeature {
         try {
             CloudJitProfile profile = CloudJitProfile.read(Path.of(file));
             phase = new CloudJitInlining(profile, Set.copyOf(profile.hot(MAX_HOT)));
+            if (!ImageSingletons.contains(SVMParsingSupport.class)) { // compilers inside of the image have their own
+                ImageSingletons.add(SVMParsingSupport.class, new CloudJitParsing(profile));
+            }
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

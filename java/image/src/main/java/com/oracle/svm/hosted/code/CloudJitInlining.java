@@ -1,6 +1,7 @@
 package com.oracle.svm.hosted.code;
 
 import com.oracle.graal.pointsto.infrastructure.WrappedJavaMethod;
+import com.oracle.svm.core.classinitialization.EnsureClassInitializedNode;
 import com.oracle.svm.core.nodes.SubstrateMethodCallTargetNode;
 import com.oracle.svm.hosted.code.CloudJitProfile.Body;
 import com.oracle.svm.hosted.code.CloudJitProfile.Receiver;
@@ -13,6 +14,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
@@ -22,6 +24,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.Collectors;
 import jdk.graal.compiler.core.common.CompilationIdentifier;
+import jdk.graal.compiler.core.common.cfg.AbstractControlFlowGraph;
 import jdk.graal.compiler.core.common.type.StampFactory;
 import jdk.graal.compiler.core.common.type.TypeReference;
 import jdk.graal.compiler.java.LambdaUtils;
@@ -49,10 +52,12 @@ import jdk.graal.compiler.nodes.StructuredGraph;
 import jdk.graal.compiler.nodes.UnwindNode;
 import jdk.graal.compiler.nodes.ValueNode;
 import jdk.graal.compiler.nodes.ValuePhiNode;
+import jdk.graal.compiler.nodes.cfg.ControlFlowGraph;
 import jdk.graal.compiler.nodes.java.ExceptionObjectNode;
 import jdk.graal.compiler.nodes.java.InstanceOfNode;
 import jdk.graal.compiler.nodes.java.MethodCallTargetNode;
 import jdk.graal.compiler.nodes.type.StampTool;
+import jdk.graal.compiler.nodes.util.GraphUtil;
 import jdk.graal.compiler.phases.BasePhase;
 import jdk.graal.compiler.phases.common.CanonicalizerPhase;
 import jdk.graal.compiler.phases.common.inlining.InliningUtil;
@@ -78,6 +83,9 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
 
     private static final double LEAST_SHARE = 0.1;
 
+    /** The most nodes of what is inlined behind a test though C2 did not: hardly more than the call itself. */
+    private static final int SMALL = 40;
+
     private final CloudJitProfile profile;
     private final Set<String> hot;
     private final Set<String> hotTargets;
@@ -86,7 +94,7 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
     private final LongAdder guarded = new LongAdder();
     private final Map<HostedMethod, String> keys = new ConcurrentHashMap<>();
     private final Map<HostedMethod, String> delegates = new ConcurrentHashMap<>();
-    private volatile Map<String, HostedType> types;
+    private volatile Types types;
 
     CloudJitInlining(CloudJitProfile profile, Set<String> hot) {
         this.profile = profile;
@@ -133,8 +141,11 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
                 }
             }
             if (!progress) {
-                return;
+                break;
             }
+            canonicalizer.apply(graph, context);
+        }
+        if (removeRepeated(graph)) {
             canonicalizer.apply(graph, context);
         }
     }
@@ -177,7 +188,7 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
     private boolean visit(StructuredGraph graph, HighTierContext context, Call call, Set<Invoke> seen) {
         HostedMethod callee = (HostedMethod) call.target.targetMethod();
         if (call.target.invokeKind().isDirect()) {
-            return call.site.inlined() && inline(graph, call.invoke, call.target, callee);
+            return call.site.inlined() && inline(graph, call.invoke, call.target, callee, MAX_NODES);
         }
         boolean progress = false;
         long left = call.site.count();
@@ -186,12 +197,12 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
             if (guards == MAX_RECEIVERS || left <= 0 || r.count() < LEAST_SHARE * call.site.count()) {
                 break;
             }
-            HostedMethod to = implementation(context, callee, r);
+            Found to = find(context, callee, r);
             if (to == null) {
                 continue;
             }
             double probability = Math.min(0.999, Math.max(0.001, r.count() / (double) left));
-            Invoke direct = guard(graph, context, call.invoke, call.target, r.lambda() ? to.getDeclaringClass() : types(context).get(r.name()), to, probability);
+            Invoke direct = guard(graph, context, call.invoke, call.target, to, probability);
             if (direct == null) {
                 break;
             }
@@ -200,46 +211,82 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
             left -= r.count();
             seen.add(direct);
             progress = true;
-            if (call.site.inlined()) {
-                inline(graph, direct, (MethodCallTargetNode) direct.callTarget(), to);
-            }
+            inline(graph, direct, (MethodCallTargetNode) direct.callTarget(), to.method, call.site.inlined() ? MAX_NODES : SMALL);
         }
         return progress;
     }
 
-    /** Returns what a virtual call calls for receivers of a class; null where the analysis does not know of any. */
-    private HostedMethod implementation(HighTierContext context, HostedMethod callee, Receiver r) {
-        if (r.lambda()) {
-            for (HostedMethod m : callee.getImplementations()) {
-                if (delegate(m).equals(r.name()) && m.getDeclaringClass().isInstantiated()) {
-                    return m;
+    /** What a virtual call calls for receivers of a type: that class alone, or its subclasses, too. */
+    private record Found(HostedMethod method, TypeReference type) {}
+
+    /** Returns what a virtual call calls for some receivers; null where the analysis does not know of any. */
+    private Found find(HighTierContext context, HostedMethod callee, Receiver r) {
+        switch (r.kind()) {
+            case LAMBDA:
+                for (HostedMethod m : callee.getImplementations()) {
+                    if (delegate(m).equals(r.name()) && m.getDeclaringClass().isInstantiated()) {
+                        return new Found(m, TypeReference.createExactTrusted(m.getDeclaringClass()));
+                    }
                 }
-            }
-            return null;
+                return null;
+            case HOLDER:
+                for (HostedMethod m : callee.getImplementations()) {
+                    if (m.getDeclaringClass().toJavaName().equals(r.name())) {
+                        return heirs(context, callee, m);
+                    }
+                }
+                return null;
+            default:
+                HostedType type = types(context).named.get(r.name());
+                return type == null || type.isArray() || !callee.getDeclaringClass().isAssignableFrom(type) ? null : exactly(callee, type);
         }
-        HostedType type = types(context).get(r.name());
-        if (type == null || type.isArray() || !callee.getDeclaringClass().isAssignableFrom(type)) {
-            return null;
-        }
-        ResolvedJavaMethod m = type.resolveConcreteMethod(callee, type);
+    }
+
+    /** Returns what a virtual call calls for receivers of one class. */
+    private static Found exactly(HostedMethod callee, HostedType type) {
+        ResolvedJavaMethod to = type.resolveConcreteMethod(callee, type);
         for (HostedMethod known : callee.getImplementations()) {
-            if (known.equals(m)) {
-                return known;
+            if (known.equals(to)) {
+                return new Found(known, TypeReference.createExactTrusted(type));
             }
         }
         return null;
     }
 
-    /** Returns the classes of the image that have objects. Two loaders' classes of one name: none of them. */
-    private Map<String, HostedType> types(HighTierContext context) {
-        Map<String, HostedType> known = types;
+    /** Returns the classes that have a method: all below its own, or that alone where some override it. */
+    private Found heirs(HighTierContext context, HostedMethod callee, HostedMethod method) {
+        HostedType holder = method.getDeclaringClass();
+        List<HostedType> heirs = types(context).all.stream().filter(holder::isAssignableFrom).toList();
+        if (heirs.size() == 1) {
+            Found only = exactly(callee, heirs.get(0));
+            return only != null && only.method.equals(method) ? only : null;
+        }
+        if (heirs.isEmpty() || holder.isInterface()) {
+            return null;
+        }
+        if (heirs.stream().allMatch(t -> method.equals(t.resolveConcreteMethod(callee, t)))) {
+            return new Found(method, TypeReference.createTrustedWithoutAssumptions(holder));
+        }
+        return holder.isInstantiated() ? exactly(callee, holder) : null;
+    }
+
+    /** The classes of the image that have objects. Of two loaders' classes of one name there is none by name. */
+    private record Types(List<HostedType> all, Map<String, HostedType> named) {}
+
+    private Types types(HighTierContext context) {
+        Types known = types;
         if (known == null) {
-            known = new HashMap<>();
+            known = new Types(new ArrayList<>(), new HashMap<>());
+            Set<String> twice = new HashSet<>();
             for (HostedType t : ((HostedUniverse) ((HostedMetaAccess) context.getMetaAccess()).getUniverse()).getTypes()) {
-                if (t.isInstantiated() && known.putIfAbsent(t.toJavaName(), t) != null) {
-                    known.put(t.toJavaName(), null);
+                if (t.isInstantiated()) {
+                    known.all.add(t);
+                    if (known.named.put(t.toJavaName(), t) != null) {
+                        twice.add(t.toJavaName());
+                    }
                 }
             }
+            known.named.keySet().removeAll(twice);
             types = known;
         }
         return known;
@@ -283,14 +330,16 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
                 && (m.getName().equals("valueOf") && !descriptor.contains("String") || m.getName().endsWith("Value") && descriptor.startsWith("()"));
     }
 
-    private boolean inline(StructuredGraph graph, Invoke invoke, MethodCallTargetNode target, HostedMethod callee) {
+    /** Inlines a direct call if it can be, and what it calls has no more nodes than a limit. */
+    private boolean inline(StructuredGraph graph, Invoke invoke, MethodCallTargetNode target, HostedMethod callee, int limit) {
         if (!callee.canBeInlined() || callee.isUninterruptible() || callee.isDeoptTarget() || callee.compilationInfo.getCompilationGraph() == null) {
             return false;
         }
         if (!target.isStatic() && !StampTool.isPointerNonNull(target.receiver())) {
             return false;
         }
-        if (graph.getNodeCount() + callee.compilationInfo.getCompilationGraph().getNodeCount() > MAX_NODES) {
+        int nodes = callee.compilationInfo.getCompilationGraph().getNodeCount();
+        if (nodes > limit || graph.getNodeCount() + nodes > MAX_NODES) {
             return false;
         }
         for (FrameState s = invoke.stateAfter(); s != null; s = s.outerFrameState()) {
@@ -309,14 +358,22 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
     }
 
     /**
-     * Puts a direct call for receivers of one class before a virtual call, and returns it; null where that cannot be done. Both
+     * Puts a direct call for some receivers before a virtual call, and returns it; null where that cannot be done. Both
      * meet after the calls, and where they throw.
      */
-    private static Invoke guard(StructuredGraph graph, HighTierContext context, Invoke invoke, MethodCallTargetNode target, HostedType type, HostedMethod callee,
-            double probability) {
+    private static Invoke guard(StructuredGraph graph, HighTierContext context, Invoke invoke, MethodCallTargetNode target, Found to, double probability) {
         ValueNode receiver = target.receiver();
         FixedNode call = invoke.asFixedNode();
-        if (!StampTool.isPointerNonNull(receiver) || !(call.predecessor() instanceof FixedWithNextNode before)) {
+        if (!StampTool.isPointerNonNull(receiver)) {
+            return null;
+        }
+        FixedNode place = call;
+        IfNode check = interfaceCheck(target, call, to);
+        if (check != null) { // what passes the test passes this, too
+            receiver = ((PiNode) receiver).object();
+            place = check;
+        }
+        if (!(place.predecessor() instanceof FixedWithNextNode before)) {
             return null;
         }
         ExceptionObjectNode thrown = null;
@@ -328,28 +385,27 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
         } else if (!(invoke instanceof InvokeNode)) {
             return null;
         }
-        TypeReference exact = TypeReference.createExactTrusted(type);
-        LogicNode test = InstanceOfNode.create(exact, receiver);
-        if (test instanceof LogicConstantNode) {
+        LogicNode test = InstanceOfNode.create(to.type, receiver);
+        if (test.isAlive() || test instanceof LogicConstantNode) {
             return null;
         }
         test = graph.addOrUniqueWithInputs(test);
 
         BeginNode yes = graph.add(new BeginNode());
         ValueNode[] arguments = target.arguments().toArray(new ValueNode[0]);
-        arguments[0] = graph.addOrUnique(PiNode.create(receiver, StampFactory.object(exact, true), yes));
-        MethodCallTargetNode to = graph.add(new SubstrateMethodCallTargetNode(InvokeKind.Special, callee, arguments, target.returnStamp()));
+        arguments[0] = graph.addOrUnique(PiNode.create(receiver, StampFactory.object(to.type, true), yes));
+        MethodCallTargetNode directTarget = graph.add(new SubstrateMethodCallTargetNode(InvokeKind.Special, to.method, arguments, target.returnStamp()));
         EndNode directEnd = graph.add(new EndNode());
         EndNode virtualEnd = graph.add(new EndNode());
         ExceptionObjectNode directThrown = null;
         Invoke direct;
         if (thrown == null) {
-            InvokeNode i = graph.add(new InvokeNode(to, invoke.bci()));
+            InvokeNode i = graph.add(new InvokeNode(directTarget, invoke.bci()));
             i.setNext(directEnd);
             direct = i;
         } else {
             directThrown = graph.add(new ExceptionObjectNode(context.getMetaAccess()));
-            InvokeWithExceptionNode i = graph.add(new InvokeWithExceptionNode(to, directThrown, invoke.bci()));
+            InvokeWithExceptionNode i = graph.add(new InvokeWithExceptionNode(directTarget, directThrown, invoke.bci()));
             i.setNext(BeginNode.begin(directEnd));
             direct = i;
         }
@@ -388,8 +444,57 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
 
         BeginNode no = graph.add(new BeginNode());
         before.setNext(graph.add(new IfNode(test, yes, no, BranchProbabilityData.create(probability, ProfileSource.PROFILED))));
-        no.setNext(call);
+        no.setNext(place);
         return direct;
+    }
+
+    /**
+     * Returns the test right before a call of an interface's method that its receiver implements that, if nothing else is behind
+     * the test, and the receivers that are looked for pass it; else null.
+     */
+    private static IfNode interfaceCheck(MethodCallTargetNode target, FixedNode call, Found to) {
+        if (target.receiver() instanceof PiNode pi && call.predecessor() instanceof BeginNode begin && pi.getGuard() == begin && begin.getUsageCount() == 1
+                && pi.usages().filter(user -> user != target).isEmpty() && begin.predecessor() instanceof IfNode check && check.trueSuccessor() == begin
+                && check.condition() instanceof InstanceOfNode of && of.getValue() == pi.object() && of.type() != null
+                && of.type().getType().isAssignableFrom(to.type.getType())) {
+            return check;
+        }
+        return null;
+    }
+
+    /**
+     * Removes checks that a class is initialized behind an equal one, which what was inlined brought along. Nothing happens at
+     * the second: the class is initialized, or this thread is just about it.
+     */
+    private static boolean removeRepeated(StructuredGraph graph) {
+        Map<ValueNode, List<EnsureClassInitializedNode>> checks = new IdentityHashMap<>();
+        for (EnsureClassInitializedNode n : graph.getNodes().filter(EnsureClassInitializedNode.class)) {
+            if (n.getHub().isConstant()) {
+                checks.computeIfAbsent(n.getHub(), k -> new ArrayList<>()).add(n);
+            }
+        }
+        checks.values().removeIf(same -> same.size() < 2);
+        if (checks.isEmpty()) {
+            return false;
+        }
+        ControlFlowGraph cfg = ControlFlowGraph.newBuilder(graph).connectBlocks(true).computeLoops(true).computeDominators(true).build();
+        List<EnsureClassInitializedNode> repeated = new ArrayList<>();
+        for (List<EnsureClassInitializedNode> same : checks.values()) {
+            for (EnsureClassInitializedNode second : same) {
+                // One that is removed stands itself behind one that stays.
+                if (same.stream().anyMatch(first -> first != second && AbstractControlFlowGraph.dominates(cfg.blockFor(first.next()), cfg.blockFor(second)))) {
+                    repeated.add(second);
+                }
+            }
+        }
+        for (EnsureClassInitializedNode n : repeated) {
+            if (n.isAlive()) {
+                n.replaceAtUsages(null);
+                GraphUtil.unlinkAndKillExceptionEdge(n);
+                GraphUtil.killWithUnusedFloatingInputs(n);
+            }
+        }
+        return !repeated.isEmpty();
     }
 
     /** Lets a second exception go on where the first one does. */

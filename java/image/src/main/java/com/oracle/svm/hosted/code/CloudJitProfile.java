@@ -6,25 +6,31 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /** What HotSpot's second compiler found out about a program, as the package internal/profile writes it. */
 final class CloudJitProfile {
     private static final String HEADER = "cloudjit-profile 1";
 
-    /**
-     * A class of the receivers of a call.
-     *
-     * @param lambda says that the name is not the class's, which no other process knows, but that of the method that the lambda
-     *               calls
-     */
-    record Receiver(boolean lambda, String name, long count) {}
+    /** What the name of a receiver is. */
+    enum Kind {
+        /** Its own class's. */
+        CLASS,
+        /** That of the method that a lambda calls, whose class has another name in each process: CLASS.NAMEDESCRIPTOR. */
+        LAMBDA,
+        /** That of the class which declares the method that was called. */
+        HOLDER
+    }
+
+    /** Receivers of a call. */
+    record Receiver(Kind kind, String name, long count) {}
 
     /** A call, with its receivers, the most frequent first. */
     record Site(boolean inlined, long count, List<Receiver> receivers) {}
 
-    /** A method. It is hot where HotSpot compiled it by itself. */
-    record Body(boolean hot, Map<Integer, Site> sites) {
+    /** A method. It is hot where HotSpot compiled it by itself. Branches are the probabilities that they are taken. */
+    record Body(boolean hot, Map<Integer, Site> sites, Map<Integer, Double> branches) {
         /** How often its calls were seen: a measure of what it is worth to compile it well. */
         long weight() {
             return sites.values().stream().mapToLong(Site::count).sum();
@@ -44,12 +50,18 @@ final class CloudJitProfile {
         for (String line : lines.subList(1, lines.size())) {
             String[] f = line.split(" ");
             if (f[0].equals("method")) {
-                body = new Body(f[4].equals("hot"), new HashMap<>());
+                body = new Body(f[4].equals("hot"), new HashMap<>(), new HashMap<>());
                 p.bodies.put(key(f[1], f[2], f[3]), body);
-            } else if (body != null) {
+            } else if (f[0].equals("branch")) {
+                double taken = Long.parseLong(f[2]);
+                double all = taken + Long.parseLong(f[3]);
+                if (all > 0) {
+                    body.branches.put(Integer.parseInt(f[1]), taken / all);
+                }
+            } else {
                 List<Receiver> receivers = new ArrayList<>();
                 for (int i = 4; i < f.length; i += 3) {
-                    receivers.add(new Receiver(f[i].equals("lambda"), f[i + 1], Long.parseLong(f[i + 2])));
+                    receivers.add(new Receiver(Kind.valueOf(f[i].toUpperCase(Locale.ROOT)), f[i + 1], Long.parseLong(f[i + 2])));
                 }
                 body.sites.put(Integer.parseInt(f[1]), new Site(f[2].equals("inlined"), Long.parseLong(f[3]), receivers));
             }
