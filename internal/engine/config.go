@@ -203,12 +203,15 @@ func (e *Engine) restore(r *revision, c *RevisionConfig) {
 	r.climbed()
 }
 
-// resume goes on with recordings that workers of a rung of their own take: who wanted them still does.
+// resume goes on with recordings that no worker takes which is started for an invocation: who wanted them still does.
 func (r *revision) resume(why Reason) {
 	for id := 1; id < len(r.rungs); id++ {
 		a, row := &r.rungs[id], &r.ladder.Rungs[id]
 		if row.Also != ladder.RecordingNone && a.Phase == pipeline.PhaseAbsent && r.recordings[row.Also].Phase == pipeline.PhaseRecording {
 			a.wanted, a.why = true, why
+			if r.ladder.Recorder(row.Also) == ladder.First {
+				r.recordings[row.Also].forced, r.aside = true, row.Also
+			}
 		}
 		if x := row.Recorder; x != ladder.RecordingNone && r.recordings[x].Phase == pipeline.PhaseRecording {
 			r.recordings[x].forced = true

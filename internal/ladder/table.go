@@ -85,7 +85,7 @@ var ladders = map[function.Kind]Ladder{
 				Cost:  Cost{Wall: 180 * time.Second, CPU: 210 * time.Second, MemoryMB: 2700, DiskMB: 75},
 				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 2300 * time.Millisecond, MemoryMB: 65}},
 			{Name: NativeProfiled, Artifact: ArtifactBinary, From: RecordingMetadata, Also: RecordingProfile, Builder: BuilderNative, Options: OptionsProfiled, Back: 3,
-				Start: 0.032, First: 0.1, Speed: 0.55, Memory: 0.375,
+				Start: 0.032, First: 0.1, Speed: 0.45, Memory: 0.375,
 				Cost:  Cost{Wall: 200 * time.Second, CPU: 240 * time.Second, MemoryMB: 3000, DiskMB: 38},
 				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 2300 * time.Millisecond, MemoryMB: 65}},
 		},

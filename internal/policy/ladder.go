@@ -167,8 +167,8 @@ func (p *Ladder) weighed(now int64, v *View, h *habit) ladder.ID {
 		if r.Light || v.Rungs[i].Ready || v.Rungs[i].Barred || ladder.ID(i) <= present || h.cap > 0 && r.Artifact == have {
 			continue // there, or no better, or of a kind that turned out too slow
 		}
-		if !r.Serves() || r.Also != ladder.RecordingNone && (r.Artifact != have || v.Rungs[i].Failures >= profileTries) {
-			continue // a second recording is for what serves already, and does well
+		if !r.Serves() || r.Also != ladder.RecordingNone && (r.Artifact != have && v.Ladder.Recorder(r.Also) != ladder.First || v.Rungs[i].Failures >= profileTries) {
+			continue // a recording that takes an artifact of its own is for what serves already, and does well
 		}
 		cost := makePrice(v, ladder.ID(i))
 		if r.Artifact == have {

@@ -82,3 +82,25 @@ func TestRecorderRungIsWorthWhatItIsFor(t *testing.T) {
 		t.Errorf("the paper's binaries are %d and %d", quick, optimized)
 	}
 }
+
+// TestLadderProfilesWithoutABinary: where a worker of the first rung takes the profile, a function that computes gets the binary
+// with it though it has no other binary, which would be slower than what serves; one that waits for others gets the quick one.
+func TestLadderProfilesWithoutABinary(t *testing.T) {
+	l := ladder.Of(function.KindHandler).Keep(func(r *ladder.Rung) bool { return r.Serves() })
+	inlined, ok := l.Find(ladder.NativeProfiled)
+	if !ok || l.Recorder(ladder.RecordingProfile) != ladder.First {
+		t.Fatal("the first rung does not take the profile")
+	}
+	for _, computes := range []bool{true, false} {
+		p, v := &Ladder{}, viewOf(l, 0, []ladder.ID{cache, c2, snapshot, snapshotC2})
+		now := invoked(p, v, second, second/20, 2000)
+		v.Busy = 2000 * second / 33
+		want := inlined
+		if v.CPU = v.Busy; !computes {
+			v.CPU, want = v.Busy/50, native
+		}
+		if d := p.Decide(now, v); d.Make != want || d.Record != ladder.RecordingMetadata || !d.Beside {
+			t.Errorf("computes %t: %+v, want %d", computes, d, want)
+		}
+	}
+}
