@@ -22,8 +22,10 @@ const (
 	maxLine = 64 << 10
 	// maxDepth is how deep inlined calls may be nested; HotSpot's limit is 15.
 	maxDepth = 200
-	// maxIDs is how many names a compilation may have.
-	maxIDs = 100_000
+	// maxIDs is how many names a compilation may have, and maxNames how many bytes all that are made of them, in it and in all: a
+	// short line can make a long descriptor.
+	maxIDs   = 100_000
+	maxNames = 32 << 20
 )
 
 // ReadLog reads the log that HotSpot writes with -XX:+LogCompilation
@@ -68,10 +70,13 @@ type logReader struct {
 	// targets are the classes of the methods that virtual calls were found to call without them.
 	targets map[place]map[string]int64
 
+	long int // the bytes of all names that were made
+
 	// The task at hand: none if names is nil.
 	names   map[string]string // of types, as classes have them
 	methods map[string]Method
 	parses  []parse
+	made    int    // the bytes of its names that were made
 	root    bool   // its first method was seen
 	call    *Site  // the last call
 	target  string // the class of what it calls, where its receivers were not counted
@@ -96,7 +101,7 @@ type parse struct {
 
 // lambda is the method that a lambda calls.
 type lambda struct {
-	target Method
+	target string
 	boxes  bool // it only puts a number into an object, or takes it out
 }
 
@@ -106,7 +111,7 @@ func (l *logReader) line(line []byte) error {
 	switch tag {
 	case "<task":
 		a := attributes(rest)
-		l.names, l.methods, l.parses, l.root, l.call = nil, nil, nil, false, nil
+		l.names, l.methods, l.parses, l.made, l.root, l.call = nil, nil, nil, 0, false, nil
 		if level := a["level"]; level == "" || level == "4" {
 			l.names, l.methods = map[string]string{}, map[string]Method{}
 		}
@@ -155,7 +160,7 @@ func (l *logReader) line(line []byte) error {
 
 // method declares one.
 func (l *logReader) method(a map[string]string) {
-	if len(l.methods) >= maxIDs {
+	if len(l.methods) >= maxIDs || l.made > maxNames {
 		return
 	}
 	var d strings.Builder
@@ -170,6 +175,7 @@ func (l *logReader) method(a map[string]string) {
 	d.WriteString(descriptor(l.names[a["return"]]))
 	if m := (Method{l.names[a["holder"]], a["name"], d.String()}); m.legal() {
 		l.methods[a["id"]] = m
+		l.made += d.Len()
 	}
 }
 
@@ -187,11 +193,22 @@ func (l *logReader) parse(a map[string]string) error {
 	if m == (Method{}) || hidden(m.Class) {
 		return nil
 	}
-	b, err := l.profile.body(m)
+	b, err := l.body(m)
 	if err == nil {
 		b.Hot = true
 	}
 	return err
+}
+
+// body is that of a method in the profile.
+func (l *logReader) body(m Method) (*Body, error) {
+	if b := l.profile[m]; b != nil {
+		return b, nil
+	}
+	if l.long += len(m.Descriptor); l.long > maxNames {
+		return nil, errSize
+	}
+	return l.profile.body(m)
 }
 
 // called notes a call of the method that is being compiled.
@@ -208,12 +225,16 @@ func (l *logReader) called(a map[string]string) error {
 	if hidden(at.method.Class) {
 		if b := boxing(to); !hidden(to.Class) && len(l.lambdas) < MaxMethods {
 			if known, ok := l.lambdas[at.method]; !ok || known.boxes || !b {
-				l.lambdas[at.method] = lambda{to, b}
+				target := to.target()
+				if l.long += len(target) + len(at.method.Descriptor); l.long > maxNames {
+					return errSize
+				}
+				l.lambdas[at.method] = lambda{target, b}
 			}
 		}
 		return nil
 	}
-	body, err := l.profile.body(at.method)
+	body, err := l.body(at.method)
 	if err != nil {
 		return err
 	}
@@ -273,7 +294,7 @@ func (l *logReader) branch(a map[string]string) error {
 	if at.method == (Method{}) || at.index < 0 || hidden(at.method.Class) || b.all() == 0 {
 		return nil
 	}
-	body, err := l.profile.body(at.method)
+	body, err := l.body(at.method)
 	if err != nil {
 		return err
 	}
@@ -299,8 +320,8 @@ func (l *logReader) finish() {
 				continue
 			}
 			// A lambda's own method may have another descriptor than the interface's.
-			if to, ok := l.lambdas[Method{r.class, r.name, r.descriptor}]; ok && legal(to.target.target()) {
-				s.add(Receiver{Lambda, to.target.target()}, n)
+			if to, ok := l.lambdas[Method{r.class, r.name, r.descriptor}]; ok && legal(to.target) {
+				s.add(Receiver{Lambda, to.target}, n)
 			}
 		}
 	}

@@ -79,6 +79,8 @@ const (
 	// 10,000 and 60,000.
 	MaxMethods = 100_000
 	MaxSites   = 400_000
+	// MaxSize is the largest profile that is written or read, in bytes; that of a Spring application has some 2 MB.
+	MaxSize = 16 << 20
 	// maxName is the longest name or descriptor that is taken, in bytes; those beyond are left out.
 	maxName = 2000
 	// maxReceivers is how many classes of receivers are written of a call; a builder uses two.
@@ -91,6 +93,7 @@ const (
 
 var (
 	errMethods = fmt.Errorf("it has more than %d methods", MaxMethods)
+	errSize    = fmt.Errorf("it has more than %d MB", MaxSize>>20)
 	errSites   = fmt.Errorf("it has more than %d calls and branches", MaxSites)
 )
 
@@ -171,7 +174,7 @@ func (s *Site) add(r Receiver, n int64) {
 	s.Receivers[r] = min(s.Receivers[r]+n, maxCount)
 }
 
-// Write writes the profile: equal ones are equal in every byte.
+// Write writes the profile: equal ones are equal in every byte. It fails when there are more than MaxSize of them.
 //
 //	cloudjit-profile 1
 //	method CLASS NAME DESCRIPTOR hot|cold
@@ -180,7 +183,7 @@ func (s *Site) add(r Receiver, n int64) {
 //
 // Calls and branches belong to the method before them.
 func (p Profile) Write(w io.Writer) error {
-	b := bufio.NewWriter(w)
+	b := bufio.NewWriter(&bounded{w: w, left: MaxSize})
 	fmt.Fprintln(b, header)
 	for _, m := range slices.SortedFunc(maps.Keys(p), func(a, b Method) int { return strings.Compare(a.String(), b.String()) }) {
 		body := p[m]
@@ -200,6 +203,20 @@ func (p Profile) Write(w io.Writer) error {
 	return b.Flush()
 }
 
+// bounded fails where more is written than it may take.
+type bounded struct {
+	w    io.Writer
+	left int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if len(p) > b.left {
+		return 0, errSize
+	}
+	b.left -= len(p)
+	return b.w.Write(p)
+}
+
 // most are the most frequent receivers.
 func (s *Site) most() []Receiver {
 	all := slices.SortedFunc(maps.Keys(s.Receivers), func(a, b Receiver) int {
@@ -217,7 +234,8 @@ func word(is bool, yes, no string) string {
 
 // Read reads what Write wrote, and refuses all else.
 func Read(r io.Reader) (Profile, error) {
-	in := bufio.NewScanner(r)
+	all := &io.LimitedReader{R: r, N: MaxSize + 1}
+	in := bufio.NewScanner(all)
 	in.Buffer(make([]byte, 0, 1<<16), 1<<20)
 	if !in.Scan() || in.Text() != header {
 		if err := in.Err(); err != nil {
@@ -253,6 +271,9 @@ func Read(r io.Reader) (Profile, error) {
 	}
 	if err := in.Err(); err != nil {
 		return nil, fmt.Errorf("read profile: %w", err)
+	}
+	if all.N == 0 {
+		return nil, errSize
 	}
 	return p, nil
 }

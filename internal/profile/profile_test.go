@@ -3,6 +3,8 @@ package profile
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -95,6 +97,22 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestLongNames: a short log cannot make a profile that fills memory or disk.
+func TestLongNames(t *testing.T) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "<task compile_id='1'>\n<klass id='1' name='%s'/>\n", strings.Repeat("n", maxName-10))
+	for i := range 30_000 {
+		fmt.Fprintf(&b, "<method id='m%d' holder='1' return='1' name='m%d'/>\n<parse method='m%d'>\n<bc bci='1'/>\n<call method='m%d'/>\n</parse>\n", i, i, i, i)
+	}
+	p, err := ReadLog(strings.NewReader(b.String()))
+	if err == nil {
+		err = p.Write(io.Discard)
+	}
+	if !errors.Is(err, errSize) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestMerge: what two workers saw is added up.
 func TestMerge(t *testing.T) {
 	at, to := Method{"A", "m", "()V"}, Receiver{Class, "B"}
@@ -136,6 +154,7 @@ func TestReadRefuses(t *testing.T) {
 		{method + "branch 1 2 3\nbranch 1 2 3\n", "no branch"},
 		{method + "call 1 inlined 3" + strings.Repeat(" class B 1", maxReceivers+1) + "\n", ""},
 		{method + strings.Repeat("x", 2<<20), "too long"},
+		{method + strings.Repeat("call 1", 3<<20), "too long"},
 	} {
 		_, err := Read(strings.NewReader(tt.text))
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {

@@ -16,7 +16,8 @@ const RuntimeMain = "dev.cloudjit.runtime.Main"
 const levelOptimized = "optimized"
 
 // Optimized are the options of the optimized level. More small methods are inlined than -O2 does by itself:
-// three of five microbenchmarks answered 15 to 24 % sooner for 8 % more size.
+// three of five microbenchmarks answered 15 to 24 % sooner for 8 % more size. With a profile of HotSpot's only the first option is
+// taken: what is hot is inlined by the profile, and the rest stays small (docs/builder.md).
 var Optimized = []string{
 	"-O2", "-H:MaxNodesInTrivialMethod=40", "-H:MaxInvokesInTrivialMethod=2", "-H:MaxNodesInTrivialLeafMethod=80",
 }
@@ -69,9 +70,12 @@ func (i *image) arguments() []string {
 	if len(i.needs.providers) > 0 {
 		args = append(args, "-H:AdditionalSecurityProviders="+strings.Join(i.needs.providers, ","))
 	}
-	if optimized(i.level) {
+	switch {
+	case i.inlines:
+		args = append(args, i.optimize[:1]...)
+	case optimized(i.level):
 		args = append(args, i.optimize...)
-	} else {
+	default:
 		args = append(args, "-Ob")
 	}
 	args = append(args, i.pgo()...)

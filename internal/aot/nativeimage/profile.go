@@ -139,7 +139,7 @@ func readProfile(file string) (profile.Profile, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return profile.Read(io.LimitReader(f, MaxProfile))
+	return profile.Read(f)
 }
 
 // blames reports whether a build with profiles failed by them, as far as can be told: others have been built from the same

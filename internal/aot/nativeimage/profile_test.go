@@ -166,7 +166,8 @@ func TestInlining(t *testing.T) {
 				return
 			}
 			args, err := os.ReadFile(filepath.Join(r.Dir, binaryName+".args.so"))
-			if err != nil || strings.Contains(string(args), "--pgo") || !strings.Contains(string(args), "--features="+inliner) || !strings.Contains(string(args), "-J-Ddev.cloudjit.profile=") {
+			if err != nil || strings.Contains(string(args), "--pgo") || !strings.Contains(string(args), "--features="+inliner) || !strings.Contains(string(args), "-J-Ddev.cloudjit.profile=") ||
+				!slices.Contains(strings.Split(string(args), "\n"), Optimized[0]) || strings.Contains(string(args), Optimized[1]) {
 				t.Errorf("%v: %s", err, args)
 			}
 		})
