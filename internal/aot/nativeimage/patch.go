@@ -50,9 +50,9 @@ func (j *job) patch(ctx context.Context, im *image) error {
 }
 
 // unpatch leaves the patches out of an image whose build failed by them, as with a builder that nobody knew; false if
-// that was not why.
+// that was not why. One with our inliner fails by its profile, and there are binaries without.
 func (j *job) unpatch(im *image, e ending, log string) bool {
-	if len(im.patches) == 0 || !patchFailed.MatchString(log) {
+	if len(im.patches) == 0 || im.inlines || !patchFailed.MatchString(log) {
 		return false
 	}
 	_, reason := classify(e, log)
@@ -71,7 +71,7 @@ func (im *image) repatch() {
 
 // patchFailed matches what names our part of a patched builder as the place of a failure, and errors of the builder's
 // own. The command and the list of features name it in every log.
-var patchFailed = regexp.MustCompile(`CloudJit(?:Lack|Answers|Inliner)|(?:at|Feature defined by) [\w./@]*ArchiveFeature\b|Fatal error: .*(?:VMError|GraalError|AssertionError)|(?:VerifyError|IncompatibleClassChangeError|NoSuchMethodError|NoSuchFieldError|IllegalAccessError).*com[./]oracle[./]svm`)
+var patchFailed = regexp.MustCompile(`CloudJit(?:Lack|Answers)|(?:at|Feature defined by) [\w./@]*ArchiveFeature\b|Fatal error: .*(?:VMError|GraalError|AssertionError)|(?:VerifyError|IncompatibleClassChangeError|NoSuchMethodError|NoSuchFieldError|IllegalAccessError).*com[./]oracle[./]svm`)
 
 // Unpatched says which points of a builder cannot be patched, and why: where its binaries may answer otherwise than
 // HotSpot without a signal. home is a tool chain's, image the JAR of java/image. Nil: every point is.

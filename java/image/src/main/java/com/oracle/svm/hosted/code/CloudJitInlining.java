@@ -43,6 +43,7 @@ import jdk.graal.compiler.nodes.InvokeNode;
 import jdk.graal.compiler.nodes.InvokeWithExceptionNode;
 import jdk.graal.compiler.nodes.LogicConstantNode;
 import jdk.graal.compiler.nodes.LogicNode;
+import jdk.graal.compiler.nodes.LoopExitNode;
 import jdk.graal.compiler.nodes.MergeNode;
 import jdk.graal.compiler.nodes.NodeView;
 import jdk.graal.compiler.nodes.PiNode;
@@ -62,6 +63,7 @@ import jdk.graal.compiler.phases.BasePhase;
 import jdk.graal.compiler.phases.common.CanonicalizerPhase;
 import jdk.graal.compiler.phases.common.inlining.InliningUtil;
 import jdk.graal.compiler.phases.tiers.HighTierContext;
+import jdk.vm.ci.common.JVMCIError;
 import jdk.vm.ci.meta.JavaKind;
 import jdk.vm.ci.meta.JavaMethod;
 import jdk.vm.ci.meta.ResolvedJavaMethod;
@@ -310,7 +312,7 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
             }
             String chosen = "";
             boolean boxes = true;
-            for (JavaMethod to : LambdaUtils.findInvokedMethods(original)) {
+            for (JavaMethod to : invoked(original)) {
                 boolean b = boxing(to);
                 if (boxes || !b) {
                     chosen = to.getDeclaringClass().toJavaName() + '.' + to.getName() + to.getSignature().toMethodDescriptor();
@@ -319,6 +321,14 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
             }
             return chosen;
         });
+    }
+
+    private static List<JavaMethod> invoked(ResolvedJavaMethod method) {
+        try {
+            return LambdaUtils.findInvokedMethods(method);
+        } catch (RuntimeException | JVMCIError | LinkageError e) {
+            return List.of(); // it calls what is not there
+        }
     }
 
     private static final Set<String> BOXES = Set.of("java.lang.Boolean", "java.lang.Byte", "java.lang.Character", "java.lang.Short", "java.lang.Integer",
@@ -378,7 +388,7 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
         }
         ExceptionObjectNode thrown = null;
         if (invoke instanceof InvokeWithExceptionNode w) {
-            if (!(w.exceptionEdge() instanceof ExceptionObjectNode e) || e.stateAfter() == null || !(w.next() instanceof FixedWithNextNode)) {
+            if (!(w.exceptionEdge() instanceof ExceptionObjectNode e) || e.stateAfter() == null || w.next() instanceof LoopExitNode || !(w.next() instanceof FixedWithNextNode)) {
                 return null;
             }
             thrown = e;
