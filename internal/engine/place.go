@@ -11,7 +11,7 @@ import (
 func (r *revision) mib(rung ladder.ID, x ladder.Recording) int32 {
 	m := r.memory[rung]
 	if x != ladder.RecordingNone {
-		m += r.recordMiB
+		m += r.recordMiB + x.MiB()
 	}
 	return m
 }

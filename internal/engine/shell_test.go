@@ -121,7 +121,7 @@ func (s *shell) do(a Action) {
 			rev: a.Revision, rung: a.Rung, recording: a.Recording, slots: max(int(r.config.Slots), 1), mib: int64(r.config.MemoryMiB[a.Rung]),
 		}
 		if a.Recording != ladder.RecordingNone {
-			s.workers[a.Worker].mib += int64(r.config.RecordMiB)
+			s.workers[a.Worker].mib += int64(r.config.RecordMiB + a.Recording.MiB())
 			if a.Rung != r.config.Ladder.Recorder(a.Recording) {
 				s.t.Fatalf("a recorder of %v on rung %d", a.Recording, a.Rung)
 			}

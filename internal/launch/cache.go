@@ -32,8 +32,10 @@ const (
 	// recordMiB is what a recorder may write; recordings of large Spring applications have 2 MB, and tracers write
 	// them anew beside the old one.
 	recordMiB = 64
-	// ProfileMiB is the same of a worker that takes a profile; one minute of a Spring application's compilers takes a third.
+	// ProfileMiB is the same of a binary that takes a profile.
 	ProfileMiB = 96
+	// logMiB is the same of a JVM's compilers; Petclinic's write 139 MB in their first minute. What does not fit is left out.
+	logMiB = 192
 	// maxRecording is the largest recording that is looked at, in bytes.
 	maxRecording = 16 << 20
 	// maxCacheMiB is the largest cache that a JVM may write; that of an application with 30,000 classes has 200.
@@ -44,21 +46,27 @@ const (
 // then it may still be exchanged, and what lambdas became is missing. What it names is a file of a possible
 // size; its content is hostile. Of metadata there is none: worker.Trace reads it.
 func RecordingFile(r ladder.Recording, dir string) (file string, ok bool) {
-	names, most := []string{classesFile}, int64(maxRecording)
-	switch r {
-	case ladder.RecordingClasses:
-	case ladder.RecordingProfile:
-		names, most = []string{profileFile, compilerLog}, ProfileMiB<<20
-	default:
-		return "", false
-	}
-	for _, name := range names {
-		file = filepath.Join(dir, name)
+	for _, kind := range recordingFiles {
+		if kind.of != r {
+			continue
+		}
+		file = filepath.Join(dir, kind.name)
 		if st, err := os.Lstat(file); err == nil {
-			return file, st.Mode().IsRegular() && st.Size() > 0 && st.Size() <= most
+			return file, st.Mode().IsRegular() && st.Size() > 0 && st.Size() <= kind.most
 		}
 	}
-	return file, false
+	return "", false
+}
+
+// recordingFiles are the files that recorders leave, and how large they may be.
+var recordingFiles = []struct {
+	of   ladder.Recording
+	name string
+	most int64
+}{
+	{ladder.RecordingClasses, classesFile, maxRecording},
+	{ladder.RecordingProfile, profileFile, ProfileMiB << 20},
+	{ladder.RecordingProfile, compilerLog, logMiB << 20},
 }
 
 // CompilerLog reports whether a profile is a JVM's log of its compilers, and not a binary's.
@@ -70,7 +78,7 @@ func (b *builder) recordCompiler() ([]string, error) {
 	if err := b.record(compilerLog); err != nil {
 		return nil, err
 	}
-	b.spec.Folders[len(b.spec.Folders)-1].MiB = ProfileMiB
+	b.spec.Folders[len(b.spec.Folders)-1].MiB = logMiB
 	return []string{"-XX:+UnlockDiagnosticVMOptions", "-XX:+LogCompilation", "-XX:LogFile=" + path.Join(recordDir, compilerLog)}, nil
 }
 

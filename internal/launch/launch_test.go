@@ -261,7 +261,7 @@ func TestCompilerLog(t *testing.T) {
 	r := request(function.KindHandler, ladder.Rung{Name: ladder.HotSpot})
 	r.Recording, r.Paths.Record = ladder.RecordingProfile, t.TempDir()
 	spec := start(t, r)
-	want := []worker.Folder{{Target: spec.RecordDir, MiB: 96, Keep: r.Paths.Record, Names: []string{"app.jit.log"}}}
+	want := []worker.Folder{{Target: spec.RecordDir, MiB: 192, Keep: r.Paths.Record, Names: []string{"app.jit.log"}}}
 	if !slices.Contains(spec.Args, "-XX:LogFile="+spec.RecordDir+"/app.jit.log") || !slices.Contains(spec.Args, "-XX:+LogCompilation") || !cmp.Equal(spec.Folders, want) {
 		t.Errorf("got %q, %+v", spec.Args, spec.Folders)
 	}

@@ -472,7 +472,7 @@ func (c *check) start(ctx context.Context, r *run) (worker.Worker, error) {
 	l.ID, l.Revision, l.Trial, l.Limits = ulid.Make().String(), c.w.rev.spec, true, c.n.opt.WorkerLimits
 	l.Limits.MemoryMiB = int(c.w.rev.memory)
 	if l.Recording != ladder.RecordingNone {
-		l.Limits.MemoryMiB += c.n.opt.RecordMiB
+		l.Limits.MemoryMiB += c.n.opt.RecordMiB + int(l.Recording.MiB())
 	}
 	spec, err := c.n.opt.Launcher.Launch(ctx, l)
 	if err != nil {
