@@ -225,7 +225,7 @@ func (p *platform) rungs(ctx context.Context, name string) ([]Column, error) {
 	var columns []Column
 	for _, r := range rev.Pipeline.Ladder[1:] {
 		switch r.Rung {
-		case ladder.AOTCacheC2, ladder.NativeOptimized:
+		case ladder.AOTCacheC2, ladder.NativeOptimized, ladder.NativeInstrumented, ladder.NativeProfiled:
 			continue
 		}
 		columns = append(columns, Column{Rung: r.Rung})
