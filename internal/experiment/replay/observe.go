@@ -369,6 +369,12 @@ func (o *observer) added(ev *engine.Event) {
 		ladder: c.Ladder, seen: -1, ready: map[function.Rung]bool{}, had: map[function.Rung]bool{},
 		overhead: map[sim.Way]*moments{}, first: map[sim.Way]*moments{},
 	})
+	for i := range c.Restored.Rungs {
+		if s := &c.Restored.Rungs[i]; s.Phase == pipeline.PhaseReady { // it was made before
+			f := &o.fns[len(o.fns)-1]
+			f.ready[s.Name], f.had[s.Name] = true, true
+		}
+	}
 	o.functions = append(o.functions, sim.FunctionOptions{Function: o.configs[c.Function], Revision: *c})
 	o.costOf = append(o.costOf, map[function.Rung]ladder.Cost{})
 }
