@@ -176,12 +176,13 @@ func (c *check) run(ctx context.Context) engine.Failure {
 	case c.record.Compared == 0:
 		return c.again(before)
 	}
-	if why := c.slower(ctx, samples); why != "" {
-		c.record.Result, c.record.Reason = store.CheckFailed, why
-		return engine.FailureBuild // another profile may do better
-	}
+	why := c.slower(ctx, samples)
 	if ctx.Err() != nil {
 		return engine.FailureStopped
+	}
+	if why != "" {
+		c.record.Result, c.record.Reason = store.CheckFailed, why
+		return engine.FailureBuild // another profile may do better
 	}
 	c.record.Result = store.CheckSame
 	return engine.FailureNone

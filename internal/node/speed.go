@@ -48,7 +48,8 @@ func (c *check) slower(ctx context.Context, samples []*compare.Sample) string {
 		if err != nil {
 			return "" // it came up before: this machine is short of something
 		}
-		if workers[i] = w; !c.asks(ctx, w, samples) {
+		workers[i] = w
+		if answered, usable := c.each(ctx, w, samples); !usable || answered < len(samples) {
 			return ""
 		}
 	}
@@ -89,16 +90,6 @@ func (n *Node) below(rev *revision, rung ladder.ID) (ladder.ID, string) {
 	return ladder.First, ""
 }
 
-// asks asks a worker all samples once; false: it cannot be asked any more.
-func (c *check) asks(ctx context.Context, w worker.Worker, samples []*compare.Sample) bool {
-	for i, s := range samples {
-		if _, usable := c.answer(ctx, w, s, i); !usable || ctx.Err() != nil {
-			return false
-		}
-	}
-	return true
-}
-
 // turn is the CPU time of one answer, of all samples over and over; 0: it is not known.
 func (c *check) turn(ctx context.Context, w worker.Worker, samples []*compare.Sample) time.Duration {
 	clock, ok := w.(worker.Clocker)
@@ -107,10 +98,11 @@ func (c *check) turn(ctx context.Context, w worker.Worker, samples []*compare.Sa
 	}
 	began, before, n := time.Now(), clock.CPU(), 0
 	for n == 0 || time.Since(began) < speedTurn {
-		if !c.asks(ctx, w, samples) {
+		answered, usable := c.each(ctx, w, samples)
+		if !usable || answered < len(samples) {
 			return 0
 		}
-		n += len(samples)
+		n += answered
 	}
 	return (clock.CPU() - before) / time.Duration(n)
 }

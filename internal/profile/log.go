@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -58,6 +59,24 @@ func ReadLog(r io.Reader) (Profile, error) {
 		return nil, ErrNothingHot
 	}
 	return l.profile, nil
+}
+
+// Shorten writes the profile of a log into a new file, which has a hundredth of its size.
+func Shorten(log, to string) error {
+	in, err := os.Open(log)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	p, err := ReadLog(in)
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.Write(out), out.Close())
 }
 
 type logReader struct {
@@ -247,8 +266,8 @@ func (l *logReader) called(a map[string]string) error {
 		body.Sites[at.index] = s
 	}
 	// Counters only grow: a later compilation of the same code has seen more.
-	s.Count = max(s.Count, times(a["count"]))
 	l.call, l.target, l.seen = s, "", times(a["count"])
+	s.Count = max(s.Count, l.seen)
 	if at.virtual && a["receiver"] == "" && !hidden(to.Class) {
 		l.target = to.Class
 	}

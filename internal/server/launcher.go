@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -97,7 +96,7 @@ func (l *launcher) Recorded(what ladder.Recording, dir string) (string, error) {
 	}
 	if launch.CompilerLog(file) {
 		short := file + ".profile"
-		if err := shorten(file, short); err != nil {
+		if err := profile.Shorten(file, short); err != nil {
 			return "", fmt.Errorf("the compiler's log: %w", err)
 		}
 		file = short
@@ -106,24 +105,6 @@ func (l *launcher) Recorded(what ladder.Recording, dir string) (string, error) {
 		return "", fmt.Errorf("the profile: %w", err)
 	}
 	return file, nil
-}
-
-// shorten makes a profile of a JVM's log of its compilers, which is a hundred times as long.
-func shorten(log, to string) error {
-	in, err := os.Open(log)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	p, err := profile.ReadLog(in)
-	if err != nil {
-		return err
-	}
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	return errors.Join(p.Write(out), out.Close())
 }
 
 // Uses implements node.Launcher.

@@ -16,7 +16,6 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot/keep"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
-	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 )
 
@@ -115,7 +114,7 @@ func (j *job) do(ctx context.Context, key aot.Key) (*aot.Result, error) {
 	if im.profiles, err = j.profiles(); err != nil {
 		return nil, err
 	}
-	if im.inlines = j.b.inlines() && im.level == ladder.OptionsProfiled; im.inlines {
+	if im.inlines = j.b.inlines(im.level); im.inlines {
 		if len(im.patches) == 0 {
 			return nil, &aot.Error{Class: aot.ClassTool, Reason: "the builder cannot be patched, so it cannot use a profile of HotSpot's"}
 		}

@@ -31,7 +31,6 @@ import (
 	"github.com/cloudjit/cloudjit/internal/aot/metarepo"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/jar"
-	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/metadata"
 	"github.com/cloudjit/cloudjit/internal/seal"
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -172,7 +171,7 @@ func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
 	if err != nil {
 		return "", err
 	}
-	if optimized(req.Rung.Options) && (req.Rung.Options != ladder.OptionsProfiled || !b.inlines()) {
+	if optimized(req.Rung.Options) && !b.inlines(req.Rung.Options) {
 		options = append(options, b.opts.Optimize[1:]...)
 	}
 	r := recipe{

@@ -30,13 +30,15 @@ func (b *Builder) Makes(rung *ladder.Rung) bool {
 	case ladder.OptionsInstrumented:
 		return b.opts.Profiles
 	case ladder.OptionsProfiled:
-		return b.opts.Profiles || b.inlines()
+		return b.opts.Profiles || b.inlines(rung.Options)
 	}
 	return true
 }
 
-// inlines reports whether binaries are made with what HotSpot's compiler found out.
-func (b *Builder) inlines() bool { return b.opts.Inlines && !b.opts.Profiles && b.opts.Image != "" }
+// inlines reports whether binaries of a level are made with what HotSpot's compiler found out.
+func (b *Builder) inlines(level string) bool {
+	return level == ladder.OptionsProfiled && b.opts.Inlines && !b.opts.Profiles && b.opts.Image != ""
+}
 
 // inliner is our part of the builder that inlines what HotSpot's compiler did (java/image); it is there where it is patched.
 const inliner = "com.oracle.svm.hosted.code.CloudJitInliner"
@@ -87,7 +89,7 @@ func (j *job) profiles() ([]string, error) {
 	if j.req.Rung.Options != ladder.OptionsProfiled {
 		return nil, nil
 	}
-	if j.b.inlines() {
+	if j.b.inlines(j.req.Rung.Options) {
 		file, err := j.mergeProfiles()
 		return []string{file}, err
 	}

@@ -52,7 +52,9 @@ func BenchmarkProfiled(b *testing.B) {
 	log := filepath.Join(dir, "jit.log")
 	java("-XX:+UnlockDiagnosticVMOptions", "-XX:+LogCompilation", "-XX:LogFile="+log)
 	recorded := filepath.Join(dir, "profile")
-	profileOf(b, log, recorded)
+	if err := profile.Shorten(log, recorded); err != nil {
+		b.Fatal(err)
+	}
 
 	code := jarOf(b, dir, classes, "Micro")
 	image := must(filepath.Abs("../../../java/image/target/image.jar"))(b)
@@ -92,19 +94,6 @@ func BenchmarkProfiled(b *testing.B) {
 	b.ReportMetric(float64(profiled.Cost.Size)/float64(plain.Cost.Size), "size")
 	b.ReportMetric(profiled.Cost.CPU.Seconds()/plain.Cost.CPU.Seconds(), "build-cpu")
 	b.ReportMetric(0, "ns/op")
-}
-
-// profileOf makes a profile of a JVM's log.
-func profileOf(t testing.TB, log, to string) {
-	t.Helper()
-	in := must(os.Open(log))(t)
-	defer in.Close()
-	p := must(profile.ReadLog(in))(t)
-	out := must(os.Create(to))(t)
-	defer out.Close()
-	if err := p.Write(out); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // times are what Micro printed: NAME MILLISECONDS ms SUM.
