@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -208,7 +207,7 @@ func (b *builder) native() error {
 	}
 	user := userOptions(b.Revision.Environment)
 	args := append([]string{"-XX:MissingRegistrationReportingMode=" + reporting}, user.defaults(
-		[]string{"-Xmx" + strconv.Itoa(heap) + "m", "-Xmn" + strconv.Itoa(nativeYoungMiB(heap)) + "m"},
+		nativeHeapOptions(heap, b.Rung.Options == ladder.OptionsProfiled),
 		nativeOptions(commonOptions),
 		[]string{"-Djava.library.path=" + libraryPath(b.Revision.Environment)},
 	)...)

@@ -102,7 +102,9 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 		"recorded web":             {function.KindWeb, plain, ladder.RecordingClasses, nil, jvm + record + web, "/var/task" + java + classes + " /opt/cloudjit/record(w)"},
 		"cached web":               {function.KindWeb, cached, 0, nil, jvm + use + web, "/var/task /opt/cloudjit/cache" + java + classes},
 		"web's binary":             {function.KindWeb, binary, 0, nil, native + home + names + same + "shop.Web", "/var/task /opt/cloudjit/native"},
-		"provided":                 {function.KindProvided, plain, 0, nil, "/var/task/bootstrap", "/var/task"},
+		"one with a profile": {function.KindWeb, binary, 0, func(r *launch.Request) { r.Rung.Options = ladder.OptionsProfiled },
+			strings.Replace(native, "-Xmn8m", "-Xms72m -Xmn56m", 1) + home + names + same + "shop.Web", "/var/task /opt/cloudjit/native"},
+		"provided": {function.KindProvided, plain, 0, nil, "/var/task/bootstrap", "/var/task"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -171,7 +171,10 @@ func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
 	if err != nil {
 		return "", err
 	}
-	if optimized(req.Rung.Options) && !b.inlines(req.Rung.Options) {
+	switch {
+	case b.inlines(req.Rung.Options):
+		options = append(options, Profiled()...)
+	case optimized(req.Rung.Options):
 		options = append(options, b.opts.Optimize[1:]...)
 	}
 	r := recipe{

@@ -22,6 +22,20 @@ var Optimized = []string{
 	"-O2", "-H:MaxNodesInTrivialMethod=40", "-H:MaxInvokesInTrivialMethod=2", "-H:MaxNodesInTrivialLeafMethod=80",
 }
 
+// Profiled are the options of the profiled level beside the first one of the optimized level, where our own inliner makes it. Both
+// trade what a small worker cares for against speed (docs/builder.md has the figures).
+func Profiled() []string {
+	// The default policy makes the young generation smaller until collections take a twentieth of the time. This one collects when it
+	// is as large as package launch says.
+	options := []string{"-H:InitialCollectionPolicy=BySpaceAndTime"}
+	if runtime.GOARCH == "amd64" {
+		// The builder expects processors with Intel's JCC erratum (Skylake to Comet Lake) and puts a no-operation before each branch that
+		// would meet a boundary of 32 bytes: 4 % of what is executed.
+		options = append(options, "-H:-UseBranchesWithin32ByteBoundary")
+	}
+	return options
+}
+
 // image is all that decides the command line of native-image.
 type image struct {
 	classPath []string
@@ -72,7 +86,7 @@ func (i *image) arguments() []string {
 	}
 	switch {
 	case i.inlines:
-		args = append(args, i.optimize[:1]...)
+		args = append(append(args, i.optimize[:1]...), Profiled()...)
 	case optimized(i.level):
 		args = append(args, i.optimize...)
 	default:

@@ -22,7 +22,7 @@ import (
 // BenchmarkProfiled is five small programs (testdata/micro) on HotSpot with both compilers, and as binaries of the optimized
 // level without and with a profile, in turn: each figure is the best time of 3000 runs on HotSpot over that of the binary, so 1 is
 // as fast as C2 and more is faster; the median of b.N turns. It also has what the profile costs: the binary's size and its build's
-// CPU time, of those without. It makes two binaries, which takes some minutes.
+// CPU time, of those without. Heaps are as package launch sizes them for 512 MiB. It makes two binaries, which takes some minutes.
 func BenchmarkProfiled(b *testing.B) {
 	if os.Getenv("CLOUDJIT_PROFILED") == "" {
 		b.Skip("makes two binaries: set CLOUDJIT_PROFILED")
@@ -47,7 +47,7 @@ func BenchmarkProfiled(b *testing.B) {
 	dir, classes := b.TempDir(), b.TempDir()
 	run(filepath.Join(jdks[i].Home, "bin", "javac"), "-d", classes, "testdata/micro/Micro.java")
 	java := func(options ...string) string {
-		return run(filepath.Join(jdks[i].Home, "bin", "java"), append(append([]string{"-XX:+UseSerialGC"}, options...), "-cp", classes, "Micro", "3000")...)
+		return run(filepath.Join(jdks[i].Home, "bin", "java"), append(append([]string{"-XX:+UseSerialGC", "-Xmx384m"}, options...), "-cp", classes, "Micro", "3000")...)
 	}
 	log := filepath.Join(dir, "jit.log")
 	java("-XX:+UnlockDiagnosticVMOptions", "-XX:+LogCompilation", "-XX:LogFile="+log)
@@ -82,7 +82,7 @@ func BenchmarkProfiled(b *testing.B) {
 	for b.Loop() {
 		hotspot := times(b, java())
 		for unit, binary := range map[string]*aot.Result{"plain": plain, "profiled": profiled} {
-			for name, took := range times(b, run(filepath.Join(binary.Dir, binaryName), "3000")) {
+			for name, took := range times(b, run(filepath.Join(binary.Dir, binaryName), "-Xmx448m", "-Xms72m", "-Xmn56m", "3000")) {
 				ratios[name+"-"+unit] = append(ratios[name+"-"+unit], hotspot[name]/took)
 			}
 		}

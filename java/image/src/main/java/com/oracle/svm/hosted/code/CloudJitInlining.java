@@ -11,6 +11,7 @@ import com.oracle.svm.hosted.meta.HostedMethod;
 import com.oracle.svm.hosted.meta.HostedType;
 import com.oracle.svm.hosted.meta.HostedUniverse;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -32,6 +33,7 @@ import jdk.graal.compiler.nodeinfo.InputType;
 import jdk.graal.compiler.nodes.AbstractBeginNode;
 import jdk.graal.compiler.nodes.BeginNode;
 import jdk.graal.compiler.nodes.CallTargetNode.InvokeKind;
+import jdk.graal.compiler.nodes.ControlSplitNode;
 import jdk.graal.compiler.nodes.EndNode;
 import jdk.graal.compiler.nodes.FixedNode;
 import jdk.graal.compiler.nodes.FixedWithNextNode;
@@ -53,7 +55,9 @@ import jdk.graal.compiler.nodes.StructuredGraph;
 import jdk.graal.compiler.nodes.UnwindNode;
 import jdk.graal.compiler.nodes.ValueNode;
 import jdk.graal.compiler.nodes.ValuePhiNode;
+import jdk.graal.compiler.nodes.WithExceptionNode;
 import jdk.graal.compiler.nodes.cfg.ControlFlowGraph;
+import jdk.graal.compiler.nodes.cfg.HIRBlock;
 import jdk.graal.compiler.nodes.java.ExceptionObjectNode;
 import jdk.graal.compiler.nodes.java.InstanceOfNode;
 import jdk.graal.compiler.nodes.java.MethodCallTargetNode;
@@ -84,6 +88,12 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
     private static final int MAX_RECEIVERS = 2;
 
     private static final double LEAST_SHARE = 0.1;
+
+    /** How often a branch must be taken for the calls behind it to be inlined: C2 compiles nothing behind one that never was. */
+    private static final double LEAST_PROBABILITY = 0.001;
+
+    /** How often it must else be taken for each call of the method. */
+    private static final double LEAST_FREQUENCY = 0.1;
 
     /** The most nodes of what is inlined behind a test though C2 did not: hardly more than the call itself. */
     private static final int SMALL = 40;
@@ -128,10 +138,11 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
         CanonicalizerPhase canonicalizer = CanonicalizerPhase.create();
         Set<Invoke> seen = Collections.newSetFromMap(new IdentityHashMap<>());
         for (int round = 0; round < MAX_ROUNDS; round++) {
+            Likely likely = new Likely(graph);
             List<Call> calls = new ArrayList<>();
             for (Invoke i : graph.getInvokes()) {
                 Call c = call(i);
-                if (c != null && seen.add(i)) {
+                if (c != null && likely.reaches(i) && seen.add(i)) {
                     calls.add(c);
                 }
             }
@@ -162,6 +173,37 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
         return keys.computeIfAbsent(m, x -> CloudJitProfile.key(x.getDeclaringClass().toJavaName(), x.wrapped.getName(), x.getSignature().toMethodDescriptor()));
     }
 
+    /**
+     * The parts of a method that do not stand behind a branch which is hardly ever taken. Exceptions are no branches, and the end of
+     * a long loop is rare only among its rounds.
+     */
+    private static final class Likely {
+        private final ControlFlowGraph cfg;
+        private final BitSet blocks = new BitSet();
+
+        Likely(StructuredGraph graph) {
+            cfg = ControlFlowGraph.newBuilder(graph).connectBlocks(true).computeLoops(true).computeFrequency(true).build();
+            blocks.set(cfg.getStartBlock().getId());
+            for (HIRBlock b : cfg.getBlocks()) { // a block comes after all that lead to it, but for the ends of its loop
+                if (!blocks.get(b.getId())) {
+                    continue;
+                }
+                boolean branch = b.getEndNode() instanceof ControlSplitNode && !(b.getEndNode() instanceof WithExceptionNode);
+                for (int i = 0; i < b.getSuccessorCount(); i++) {
+                    double probability = b.getSuccessorProbabilityAt(i);
+                    if (!branch || probability >= LEAST_PROBABILITY || b.getRelativeFrequency() * probability >= LEAST_FREQUENCY) {
+                        blocks.set(b.getSuccessorAt(i).getId());
+                    }
+                }
+            }
+        }
+
+        boolean reaches(Invoke invoke) {
+            HIRBlock b = cfg.blockFor(invoke.asFixedNode());
+            return b != null && blocks.get(b.getId());
+        }
+    }
+
     /** A call that the profile says something of. */
     private record Call(Invoke invoke, MethodCallTargetNode target, Site site) {
         long count() {
@@ -171,6 +213,9 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
 
     /** Calls in lambdas' own methods are not in profiles: they are as hot as what is around them. */
     private static final Site IN_LAMBDA = new Site(true, Long.MAX_VALUE, List.of());
+
+    /** Calls in methods that HotSpot did not use: they are as hot as what is around them, and only what is small is worth it. */
+    private static final Site UNSEEN = new Site(false, 0, List.of());
 
     private Call call(Invoke invoke) {
         if (!(invoke.callTarget() instanceof MethodCallTargetNode target) || invoke.stateAfter() == null || !invoke.useForInlining()) {
@@ -183,39 +228,65 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
             return target.invokeKind().isDirect() ? new Call(invoke, target, IN_LAMBDA) : null;
         }
         Body body = profile.body(key(at));
-        Site site = body == null ? null : body.sites().get(invoke.bci());
+        Site site = body == null ? UNSEEN : body.sites().get(invoke.bci());
         return site == null ? null : new Call(invoke, target, site);
     }
 
     private boolean visit(StructuredGraph graph, HighTierContext context, Call call, Set<Invoke> seen) {
         HostedMethod callee = (HostedMethod) call.target.targetMethod();
+        int limit = call.site.inlined() ? MAX_NODES : SMALL;
         if (call.target.invokeKind().isDirect()) {
-            return call.site.inlined() && inline(graph, call.invoke, call.target, callee, MAX_NODES);
+            return (call.site.inlined() || call.site == UNSEEN) && inline(graph, call.invoke, call.target, callee, limit);
         }
         boolean progress = false;
         long left = call.site.count();
-        int guards = 0;
+        Set<HostedMethod> met = new HashSet<>();
         for (Receiver r : call.site.receivers()) {
-            if (guards == MAX_RECEIVERS || left <= 0 || r.count() < LEAST_SHARE * call.site.count()) {
+            if (met.size() == MAX_RECEIVERS || left <= 0 || r.count() < LEAST_SHARE * call.site.count()) {
                 break;
             }
             Found to = find(context, callee, r);
             if (to == null) {
                 continue;
             }
-            double probability = Math.min(0.999, Math.max(0.001, r.count() / (double) left));
-            Invoke direct = guard(graph, context, call.invoke, call.target, to, probability);
-            if (direct == null) {
-                break;
+            if (!direct(graph, context, call, to, Math.min(0.999, Math.max(0.001, r.count() / (double) left)), limit, seen)) {
+                return progress;
             }
-            guards++;
-            guarded.increment();
+            met.add(to.method);
             left -= r.count();
-            seen.add(direct);
             progress = true;
-            inline(graph, direct, (MethodCallTargetNode) direct.callTarget(), to.method, call.site.inlined() ? MAX_NODES : SMALL);
+        }
+        HostedMethod[] all = callee.getImplementations();
+        if (all.length > MAX_RECEIVERS) {
+            return progress;
+        }
+        // A library may choose another class here than on HotSpot, as Netty does for its counters.
+        for (HostedMethod m : all) {
+            Found to = met.contains(m) || !isSmall(m) ? null : heirs(context, callee, m);
+            if (to != null) {
+                if (!direct(graph, context, call, to, 0.5, SMALL, seen)) {
+                    break;
+                }
+                progress = true;
+            }
         }
         return progress;
+    }
+
+    private static boolean isSmall(HostedMethod m) {
+        return m.compilationInfo.getCompilationGraph() != null && m.compilationInfo.getCompilationGraph().getNodeCount() <= SMALL;
+    }
+
+    /** Puts a direct call for some receivers before a virtual call, and inlines it if it has no more nodes than a limit. */
+    private boolean direct(StructuredGraph graph, HighTierContext context, Call call, Found to, double probability, int limit, Set<Invoke> seen) {
+        Invoke direct = guard(graph, context, call.invoke, call.target, to, probability);
+        if (direct == null) {
+            return false;
+        }
+        guarded.increment();
+        seen.add(direct);
+        inline(graph, direct, (MethodCallTargetNode) direct.callTarget(), to.method, limit);
+        return true;
     }
 
     /** What a virtual call calls for receivers of a type: that class alone, or its subclasses, too. */
@@ -255,21 +326,19 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
         return null;
     }
 
-    /** Returns the classes that have a method: all below its own, or that alone where some override it. */
+    /**
+     * Returns the classes that have a method: all below its own where none overrides it, or else the one of them that was seen
+     * most as a receiver, at all calls together.
+     */
     private Found heirs(HighTierContext context, HostedMethod callee, HostedMethod method) {
         HostedType holder = method.getDeclaringClass();
-        List<HostedType> heirs = types(context).all.stream().filter(holder::isAssignableFrom).toList();
-        if (heirs.size() == 1) {
-            Found only = exactly(callee, heirs.get(0));
-            return only != null && only.method.equals(method) ? only : null;
-        }
-        if (heirs.isEmpty() || holder.isInterface()) {
-            return null;
-        }
-        if (heirs.stream().allMatch(t -> method.equals(t.resolveConcreteMethod(callee, t)))) {
+        List<HostedType> below = types(context).all.stream().filter(holder::isAssignableFrom).toList();
+        List<HostedType> heirs = below.stream().filter(t -> callee.getDeclaringClass().isAssignableFrom(t) && method.equals(t.resolveConcreteMethod(callee, t))).toList();
+        if (heirs.size() > 1 && heirs.size() == below.size() && !holder.isInterface()) {
             return new Found(method, TypeReference.createTrustedWithoutAssumptions(holder));
         }
-        return holder.isInstantiated() ? exactly(callee, holder) : null;
+        return heirs.stream().filter(t -> heirs.size() == 1 || profile.seen(t.toJavaName()) > 0).max(Comparator.comparingLong(t -> profile.seen(t.toJavaName())))
+                .map(t -> exactly(callee, t)).orElse(null);
     }
 
     /** The classes of the image that have objects. Of two loaders' classes of one name there is none by name. */

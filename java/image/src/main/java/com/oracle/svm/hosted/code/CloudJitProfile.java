@@ -38,6 +38,7 @@ final class CloudJitProfile {
     }
 
     private final Map<String, Body> bodies = new HashMap<>();
+    private final Map<String, Long> seen = new HashMap<>();
 
     /** Reads a file that was checked before. */
     static CloudJitProfile read(Path file) throws IOException {
@@ -61,7 +62,11 @@ final class CloudJitProfile {
             } else {
                 List<Receiver> receivers = new ArrayList<>();
                 for (int i = 4; i < f.length; i += 3) {
-                    receivers.add(new Receiver(Kind.valueOf(f[i].toUpperCase(Locale.ROOT)), f[i + 1], Long.parseLong(f[i + 2])));
+                    Receiver r = new Receiver(Kind.valueOf(f[i].toUpperCase(Locale.ROOT)), f[i + 1], Long.parseLong(f[i + 2]));
+                    receivers.add(r);
+                    if (r.kind == Kind.CLASS) {
+                        p.seen.merge(r.name, r.count, Long::sum);
+                    }
                 }
                 body.sites.put(Integer.parseInt(f[1]), new Site(f[2].equals("inlined"), Long.parseLong(f[3]), receivers));
             }
@@ -76,6 +81,11 @@ final class CloudJitProfile {
     /** Returns what is known of a method; null: nothing. */
     Body body(String key) {
         return bodies.get(key);
+    }
+
+    /** Returns how often a class was that of a receiver, at all calls together. */
+    long seen(String type) {
+        return seen.getOrDefault(type, 0L);
     }
 
     /** Returns the hot methods, those that weigh most first. */
