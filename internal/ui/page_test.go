@@ -132,8 +132,9 @@ func open(t *testing.T, url string) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
+	own := profile(t)
 	alloc, cancelAlloc := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(profile(t)), chromedp.WindowSize(1440, 900), chromedp.WSURLReadTimeout(time.Minute))...)
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(own), chromedp.Env("TMPDIR="+own), chromedp.WindowSize(1440, 900), chromedp.WSURLReadTimeout(time.Minute))...)
 	ctx, cancel := chromedp.NewContext(alloc, chromedp.WithErrorf(func(string, ...any) {})) // events that it does not know yet
 	ctx, cancelTime := context.WithTimeout(ctx, 8*time.Minute)
 	b := &browser{t: t, ctx: ctx, url: url, axe: string(axe)}

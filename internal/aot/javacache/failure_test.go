@@ -314,7 +314,7 @@ func TestServerToBeKilled(t *testing.T) {
 func TestKilledBuilderLeavesNothing(t *testing.T) {
 	f := newFake(t, good)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestServerToBeKilled$", "-test.v")
-	cmd.Env = append(os.Environ(), builderEnv+"="+f.opts.Cache)
+	cmd.Env = append(os.Environ(), builderEnv+"="+f.opts.Cache, "TMPDIR="+t.TempDir()) // it cannot remove its own
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

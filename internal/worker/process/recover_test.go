@@ -63,7 +63,7 @@ func TestKilledServer(t *testing.T) {
 			}
 
 			cmd := exec.Command(os.Args[0], "-test.run=^TestServerToBeKilled$", "-test.v")
-			cmd.Env = append(os.Environ(), childEnv+"="+dir)
+			cmd.Env = append(os.Environ(), childEnv+"="+dir, "TMPDIR="+base) // it cannot remove its own
 			if mode != "" {
 				cmd.Env = append(cmd.Env, childEnv+mode+"=1")
 			}

@@ -1,7 +1,9 @@
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import java.util.function.Function;
 import java.util.function.IntUnaryOperator;
+import java.util.stream.IntStream;
 
 /** What an inliner may get wrong, each often enough to be hot; prints what came of it. */
 public final class Odd {
@@ -106,6 +108,65 @@ public final class Odd {
 
     static int length(Object o) { return ((String) o).length(); }
 
+    interface Source { int next(int i); }
+
+    record Twice(Source of) implements Source {
+        public int next(int i) { return 2 * of.next(i); }
+    }
+
+    /** What the inner class has captured is loaded before a loop, if it is one. */
+    static Source from(int[] a, Source behind) {
+        return new Source() {
+            public int next(int i) { return a[i % a.length] + (behind == null ? 0 : behind.next(i)); }
+        };
+    }
+
+    static int loop(Source s, int rounds) {
+        int sum = 0;
+        for (int i = 0; i < rounds; i++) {
+            try {
+                sum += s.next(i);
+            } catch (ArithmeticException e) {
+                sum--; // of an empty array
+            }
+        }
+        return sum;
+    }
+
+    static int stream(int[] numbers, List<String> words) {
+        return IntStream.of(numbers).filter(n -> n % 3 != 0).mapToObj(n -> n % 5 == 0 ? null : Integer.toString(n)).filter(w -> w != null)
+                .flatMap(w -> words.stream().map(x -> w + x)).mapToInt(String::length).sum();
+    }
+
+    /** Its final field is set while its thread is in a loop. */
+    static final class Early {
+        final CountDownLatch begun = new CountDownLatch(1);
+        final CountDownLatch set = new CountDownLatch(1);
+        final Thread thread;
+        final int[] late;
+        int seen;
+
+        Early() throws InterruptedException {
+            thread = new Thread(this::run);
+            thread.start();
+            begun.await();
+            late = new int[] {42};
+            set.countDown();
+        }
+
+        void run() {
+            begun.countDown();
+            try {
+                for (int i = 0; i < 200; i++) {
+                    set.await();
+                    seen += late[0];
+                }
+            } catch (InterruptedException e) {
+                seen = -1;
+            }
+        }
+    }
+
     static void frames(Throwable t) {
         System.out.println(t.getClass().getName());
         for (StackTraceElement e : t.getStackTrace()) {
@@ -116,7 +177,7 @@ public final class Odd {
         }
     }
 
-    public static void main(String[] args) {
+    public static void main(String[] args) throws InterruptedException {
         List<Shape> shapes = new ArrayList<>();
         for (int i = 1; i <= 300; i++) {
             shapes.add(i % 50 == 0 ? new Hole(i) : i % 3 == 0 ? new Strip(i) : new Square(i));
@@ -160,5 +221,36 @@ public final class Odd {
         } catch (NullPointerException e) {
             frames(e);
         }
+        more(numbers);
+    }
+
+    static void more(int[] numbers) throws InterruptedException {
+        Source empty = from(new int[0], null);
+        Source[] sources = {from(numbers, null), from(numbers, from(new int[] {1, 2}, null)), new Twice(from(numbers, null)), from(numbers, empty)};
+        List<String> words = List.of("a", "bc", "");
+        long sum = 0;
+        for (int i = 0; i < 40_000; i++) {
+            sum += loop(sources[i % 40 < 38 ? i % 2 : i % 4], 100) + (i % 40 == 0 ? stream(numbers, words) : 0);
+        }
+        System.out.println(sum);
+        System.out.println(loop(null, 0));
+        System.out.println(loop(empty, 5));
+        try {
+            loop(null, 1);
+        } catch (NullPointerException e) {
+            frames(e);
+        }
+        try {
+            stream(numbers, null);
+        } catch (NullPointerException e) {
+            System.out.println(e.getClass());
+        }
+        int seen = 0;
+        for (int i = 0; i < 2000; i++) {
+            Early e = new Early();
+            e.thread.join();
+            seen += e.seen;
+        }
+        System.out.println(seen);
     }
 }

@@ -52,7 +52,7 @@ public final class Patcher {
     private static final String CODE = "com.oracle.svm.hosted.code.";
 
     /** What is added to a builder. The inliner does nothing unless it is asked to. */
-    private static final List<String> OWN = List.of(HOOK, SAME, CODE + "CloudJitInliner",
+    private static final List<String> OWN = List.of(HOOK, SAME, CODE + "CloudJitFinals", CODE + "CloudJitInliner",
             CODE + "CloudJitInlining", CODE + "CloudJitInlining$Call", CODE + "CloudJitInlining$Found", CODE + "CloudJitInlining$Likely",
             CODE + "CloudJitInlining$Types", CODE + "CloudJitInlining$1",
             CODE + "CloudJitParsing", CODE + "CloudJitParsing$Branches",

@@ -104,6 +104,7 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
     private final LongAdder methods = new LongAdder();
     private final LongAdder inlined = new LongAdder();
     private final LongAdder guarded = new LongAdder();
+    private final LongAdder moved = new LongAdder();
     private final Map<HostedMethod, String> keys = new ConcurrentHashMap<>();
     private final Map<HostedMethod, String> delegates = new ConcurrentHashMap<>();
     private volatile Types types;
@@ -115,7 +116,7 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
     }
 
     String said() {
-        return "inlined " + inlined + " calls into " + methods + " hot methods, " + guarded + " of them behind a test of the receiver's class";
+        return "inlined " + inlined + " calls into " + methods + " hot methods, " + guarded + " of them behind a test of the receiver's class, and moved " + moved + " loads of final fields out of loops";
     }
 
     @Override
@@ -158,7 +159,9 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
             }
             canonicalizer.apply(graph, context);
         }
-        if (removeRepeated(graph)) {
+        int loads = CloudJitFinals.apply(graph, context);
+        moved.add(loads);
+        if (removeRepeated(graph) || loads > 0) {
             canonicalizer.apply(graph, context);
         }
     }
