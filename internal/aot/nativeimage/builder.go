@@ -173,7 +173,7 @@ func (b *Builder) Key(req *aot.Request) (aot.Key, error) {
 	}
 	switch {
 	case b.inlines(req.Rung.Options):
-		options = append(options, Profiled()...)
+		options = append(options, inlinedOptions()...)
 	case optimized(req.Rung.Options):
 		options = append(options, b.opts.Optimize[1:]...)
 	}

@@ -22,9 +22,9 @@ var Optimized = []string{
 	"-O2", "-H:MaxNodesInTrivialMethod=40", "-H:MaxInvokesInTrivialMethod=2", "-H:MaxNodesInTrivialLeafMethod=80",
 }
 
-// Profiled are the options of the profiled level beside the first one of the optimized level, where our own inliner makes it. Both
+// inlinedOptions are the options of the profiled level beside the first one of the optimized level, where our own inliner makes it. Both
 // trade what a small worker cares for against speed (docs/builder.md has the figures).
-func Profiled() []string {
+func inlinedOptions() []string {
 	// The default policy makes the young generation smaller until collections take a twentieth of the time. This one collects when it
 	// is as large as package launch says.
 	options := []string{"-H:InitialCollectionPolicy=BySpaceAndTime"}
@@ -86,7 +86,7 @@ func (i *image) arguments() []string {
 	}
 	switch {
 	case i.inlines:
-		args = append(append(args, i.optimize[:1]...), Profiled()...)
+		args = append(append(args, i.optimize[:1]...), inlinedOptions()...)
 	case optimized(i.level):
 		args = append(args, i.optimize...)
 	default:

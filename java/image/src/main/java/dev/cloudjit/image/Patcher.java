@@ -53,8 +53,8 @@ public final class Patcher {
 
     /** What is added to a builder. The inliner does nothing unless it is asked to. */
     private static final List<String> OWN = List.of(HOOK, SAME, CODE + "CloudJitFinals", CODE + "CloudJitInliner",
-            CODE + "CloudJitInlining", CODE + "CloudJitInlining$Call", CODE + "CloudJitInlining$Found", CODE + "CloudJitInlining$Likely",
-            CODE + "CloudJitInlining$Types", CODE + "CloudJitInlining$1",
+            CODE + "CloudJitInlining", CODE + "CloudJitInlining$Call", CODE + "CloudJitInlining$Found", CODE + "CloudJitInlining$Inherited",
+            CODE + "CloudJitInlining$Likely", CODE + "CloudJitInlining$Types", CODE + "CloudJitInlining$1",
             CODE + "CloudJitParsing", CODE + "CloudJitParsing$Branches",
             CODE + "CloudJitProfile", CODE + "CloudJitProfile$Body", CODE + "CloudJitProfile$Kind", CODE + "CloudJitProfile$Receiver", CODE + "CloudJitProfile$Site");
 

@@ -115,7 +115,8 @@ final class CloudJitFinals {
         if (!(entry.predecessor() instanceof FixedWithNextNode before) || loop.loopBegin().stateAfter() == null) {
             return false;
         }
-        LogicNode has = InstanceOfNode.create(TypeReference.createTrustedWithoutAssumptions(load.field().getDeclaringClass()), object);
+        TypeReference declaring = TypeReference.createTrustedWithoutAssumptions(load.field().getDeclaringClass());
+        LogicNode has = InstanceOfNode.create(declaring, object);
         if (has instanceof LogicConstantNode constant && !constant.getValue()) {
             return false;
         }
@@ -128,7 +129,7 @@ final class CloudJitFinals {
         } else {
             BeginNode yes = graph.add(new BeginNode());
             BeginNode no = graph.add(new BeginNode());
-            ValueNode holder = graph.addOrUnique(PiNode.create(object, StampFactory.object(TypeReference.createTrustedWithoutAssumptions(load.field().getDeclaringClass()), true), yes));
+            ValueNode holder = graph.addOrUnique(PiNode.create(object, StampFactory.object(declaring, true), yes));
             LoadFieldNode early = graph.add(LoadFieldNode.createOverrideStamp(stamp, holder, load.field()));
             EndNode loaded = graph.add(new EndNode());
             EndNode not = graph.add(new EndNode());

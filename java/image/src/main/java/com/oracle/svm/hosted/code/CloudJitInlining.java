@@ -107,6 +107,7 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
     private final LongAdder moved = new LongAdder();
     private final Map<HostedMethod, String> keys = new ConcurrentHashMap<>();
     private final Map<HostedMethod, String> delegates = new ConcurrentHashMap<>();
+    private final Map<Inherited, Optional<Found>> heirs = new ConcurrentHashMap<>();
     private volatile Types types;
 
     CloudJitInlining(CloudJitProfile profile, Set<String> hot) {
@@ -334,14 +335,21 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
      * most as a receiver, at all calls together.
      */
     private Found heirs(HighTierContext context, HostedMethod callee, HostedMethod method) {
+        return heirs.computeIfAbsent(new Inherited(callee, method), k -> findHeirs(types(context).all, callee, method)).orElse(null);
+    }
+
+    /** A method that a virtual call may call. */
+    private record Inherited(HostedMethod callee, HostedMethod method) {}
+
+    private Optional<Found> findHeirs(List<HostedType> all, HostedMethod callee, HostedMethod method) {
         HostedType holder = method.getDeclaringClass();
-        List<HostedType> below = types(context).all.stream().filter(holder::isAssignableFrom).toList();
-        List<HostedType> heirs = below.stream().filter(t -> callee.getDeclaringClass().isAssignableFrom(t) && method.equals(t.resolveConcreteMethod(callee, t))).toList();
-        if (heirs.size() > 1 && heirs.size() == below.size() && !holder.isInterface()) {
-            return new Found(method, TypeReference.createTrustedWithoutAssumptions(holder));
+        List<HostedType> below = all.stream().filter(holder::isAssignableFrom).toList();
+        List<HostedType> having = below.stream().filter(t -> callee.getDeclaringClass().isAssignableFrom(t) && method.equals(t.resolveConcreteMethod(callee, t))).toList();
+        if (having.size() > 1 && having.size() == below.size() && !holder.isInterface()) {
+            return Optional.of(new Found(method, TypeReference.createTrustedWithoutAssumptions(holder)));
         }
-        return heirs.stream().filter(t -> heirs.size() == 1 || profile.seen(t.toJavaName()) > 0).max(Comparator.comparingLong(t -> profile.seen(t.toJavaName())))
-                .map(t -> exactly(callee, t)).orElse(null);
+        return having.stream().filter(t -> having.size() == 1 || profile.seen(t.toJavaName()) > 0).max(Comparator.comparingLong(t -> profile.seen(t.toJavaName())))
+                .map(t -> exactly(callee, t));
     }
 
     /** The classes of the image that have objects. Of two loaders' classes of one name there is none by name. */
