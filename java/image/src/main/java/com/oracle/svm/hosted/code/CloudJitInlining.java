@@ -244,9 +244,10 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
         }
         boolean progress = false;
         long left = call.site.count();
+        int guards = 0;
         Set<HostedMethod> met = new HashSet<>();
         for (Receiver r : call.site.receivers()) {
-            if (met.size() == MAX_RECEIVERS || left <= 0 || r.count() < LEAST_SHARE * call.site.count()) {
+            if (guards == MAX_RECEIVERS || left <= 0 || r.count() < LEAST_SHARE * call.site.count()) {
                 break;
             }
             Found to = find(context, callee, r);
@@ -256,6 +257,7 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
             if (!direct(graph, context, call, to, Math.min(0.999, Math.max(0.001, r.count() / (double) left)), limit, seen)) {
                 return progress;
             }
+            guards++;
             met.add(to.method);
             left -= r.count();
             progress = true;
