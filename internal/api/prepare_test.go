@@ -48,7 +48,7 @@ func TestPreparationThatFails(t *testing.T) {
 		}
 		return <-why
 	}))
-	const text = "It was not prepared before its first invocation, but serves nevertheless: no worker came up that records."
+	const text = "Something failed while it was prepared for its first invocation, but it serves nevertheless: no worker came up that records."
 	f.createOnly(t, "f", "echo")
 	why <- "no worker came up that records"
 	await(t, func() bool { return f.status(t, "f").State == "Active" })

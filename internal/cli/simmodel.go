@@ -32,7 +32,7 @@ type modelFlags struct {
 	ColdSpread    float64            `help:"Sigma of a lognormal distribution of the starts; 0: all are equal." default:"0" group:"model"`
 	BuildTime     []time.Duration    `help:"How long builds of binaries take. A function always takes the same time. With the paper's ladder 97s,200s,87s, with others the ladder's." group:"model"`
 	Builders      int                `help:"How many builds run at once; 0: no limit." default:"0" group:"model"`
-	LightBuilders int                `help:"How many builds of light artifacts run at once; 0: no limit." default:"0" group:"model"`
+	LightBuilders int                `help:"How many builds that take less than 30 s of CPU time run at once (AOT caches, snapshots); 0: no limit." default:"0" group:"model"`
 	ArtifactDisk  float64            `help:"Disk of all artifacts together in MB; 0: no limit." default:"0" group:"model"`
 	StartCores    float64            `help:"How many cores a start uses." default:"1.5" group:"model"`
 	CPUPrice      float64            `name:"cpu-price" help:"Price of a second of a core for the oracle, in MB times seconds." default:"9100" group:"model"`
@@ -257,7 +257,7 @@ func setBuildTimes(o *sim.Options, times []time.Duration) {
 		}
 		own.Builds = maps.Clone(own.Builds)
 		for j := range l.Rungs {
-			if !l.Rungs[j].Light {
+			if l.Rungs[j].Artifact == ladder.ArtifactBinary {
 				delete(own.Builds, l.Rungs[j].Name)
 			}
 		}

@@ -225,7 +225,7 @@ type Builder struct {
 	GraalVM string `yaml:"graalvm"`
 	// Parallel builds of what takes minutes: native images.
 	Parallel int `yaml:"parallel"`
-	// Light is the same for what takes a second or a few: AOT caches. They never wait for the others.
+	// Light is the same for what takes seconds: AOT caches and snapshots. They never wait for the others.
 	Light int `yaml:"light"`
 	// MemoryMiB of a build; 0: half of the machine's, 8 GiB at most.
 	MemoryMiB int           `yaml:"memoryMiB"`

@@ -41,7 +41,7 @@ const (
 	// Recording, From, To, Cause, Reason, At (when it may try again, 0 if it does not wait).
 	ActionRecord
 	// ActionPrepared: the preparation of a revision has ended. Revision, Reason (ReasonNone: all is
-	// there; else why not).
+	// there; else why not), Rung (whose build or check failed; First: it was none).
 	ActionPrepared
 	// ActionWake: send EventWoke at At. A later one replaces an earlier one.
 	ActionWake

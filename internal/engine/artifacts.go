@@ -18,8 +18,12 @@ type climb struct {
 	aside ladder.Recording
 	// serve is the highest rung that the policy wants new workers to be of.
 	serve ladder.ID
-	// preparing: light artifacts are made before the first invocation.
-	preparing bool
+	// preparing: artifacts are made before the first invocation. pending are their rungs, by bit, that are not there yet;
+	// unprepared says why the first of them came to nothing, failed which it was, if its build or check failed.
+	preparing  bool
+	pending    uint16
+	unprepared Reason
+	failed     ladder.ID
 	// fallen: workers of a rung that is not ready any more may be left.
 	fallen bool
 
@@ -371,23 +375,33 @@ func (e *Engine) recorderFailed(rev RevisionID, x ladder.Recording) {
 		e.timers.push(rec.notBefore, rev)
 	}
 	e.note(rev, ladder.First, x, ReasonRecorderFailed, rec.notBefore)
-	e.prepared(rev, ReasonRecorderFailed)
+	e.preparedFrom(rev, x, ReasonRecorderFailed)
 }
 
-// prepare makes what can be made before the first invocation: the recording of a light artifact is
-// taken from a worker that only starts.
+// prepare makes what can be made before the first invocation: light artifacts, whose recording is
+// taken from a worker that only starts, and those that are for this.
 func (e *Engine) prepare(rev RevisionID) {
 	r := &e.revisions[rev]
+	r.preparing, r.pending, r.unprepared, r.failed = true, 0, ReasonNone, ladder.First
 	x := ladder.RecordingNone
 	for id := 1; id < len(r.rungs); id++ {
-		if r.ladder.Rungs[id].Light && r.rungs[id].Phase == pipeline.PhaseAbsent {
-			x = r.ladder.Rungs[id].From
+		row, a := &r.ladder.Rungs[id], &r.rungs[id]
+		if !row.Light && !row.Early || a.Never {
+			continue
+		}
+		if a.Phase == pipeline.PhaseAbsent && row.Light {
+			x = row.From
+		}
+		if a.Phase == pipeline.PhaseAbsent || a.Phase.Making() { // a restart may have cut it off
+			r.pending |= 1 << id
 			e.wantArtifact(rev, ladder.ID(id), ReasonPrepare)
 		}
 	}
-	r.preparing = true
-	if x == ladder.RecordingNone || e.functions[r.fn].config.NoOptimize || e.drain {
+	if r.pending == 0 || e.functions[r.fn].config.NoOptimize || e.drain {
 		e.prepared(rev, ReasonNone)
+		return
+	}
+	if x == ladder.RecordingNone {
 		return
 	}
 	r.recordings[x].forced = true
@@ -396,15 +410,43 @@ func (e *Engine) prepare(rev RevisionID) {
 	if e.mayRecord(r, x) {
 		r.aside = x
 	} else {
-		e.prepared(rev, ReasonTooLarge)
+		e.preparedFrom(rev, x, ReasonTooLarge)
+	}
+}
+
+// preparedRung takes a rung out of the preparation of its revision, ReasonNone if its artifact serves. The preparation ends with
+// the last one.
+func (e *Engine) preparedRung(rev RevisionID, rung ladder.ID, why Reason) {
+	r := &e.revisions[rev]
+	if !r.preparing || r.pending>>rung&1 == 0 {
+		return
+	}
+	r.pending &^= 1 << rung
+	if r.unprepared == ReasonNone && why != ReasonNone {
+		r.unprepared = why
+		if r.rungs[rung].Phase == pipeline.PhaseFailed {
+			r.failed = rung
+		}
+	}
+	if r.pending == 0 {
+		e.prepared(rev, r.unprepared)
+	}
+}
+
+// preparedFrom does so with all rungs that are made from a recording.
+func (e *Engine) preparedFrom(rev RevisionID, x ladder.Recording, why Reason) {
+	for id, row := range e.revisions[rev].ladder.Rungs {
+		if row.Needs(x) {
+			e.preparedRung(rev, ladder.ID(id), why)
+		}
 	}
 }
 
 // prepared ends the preparation of a revision, ReasonNone if all went well.
 func (e *Engine) prepared(rev RevisionID, why Reason) {
 	if r := &e.revisions[rev]; r.preparing {
-		r.preparing = false
-		e.emit(Action{Kind: ActionPrepared, Revision: rev, Reason: why})
+		r.preparing, r.pending = false, 0
+		e.emit(Action{Kind: ActionPrepared, Revision: rev, Rung: r.failed, Reason: why})
 	}
 }
 

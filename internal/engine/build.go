@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 )
@@ -17,16 +19,18 @@ type lastBuild struct {
 	rev RevisionID
 }
 
-// Light artifacts, which take a second, have builders of their own: they never wait for a build of
-// minutes.
+// Artifacts that take seconds have builders of their own: they never wait for a build of minutes.
 const (
 	heavy = iota
 	light
 	weights
 )
 
+// lightBuild is the CPU time from which on a build is a heavy one, by its row's figures.
+const lightBuild = 30 * time.Second
+
 func weight(rung *ladder.Rung) int {
-	if rung.Light {
+	if rung.Light || rung.Cost.CPU > 0 && rung.Cost.CPU < lightBuild {
 		return light
 	}
 	return heavy
@@ -230,12 +234,14 @@ func (e *Engine) backOff(rev RevisionID, rung ladder.ID, cause pipeline.Event, w
 	a := &e.revisions[rev].rungs[rung]
 	a.Failures++
 	a.NotBefore = e.now + e.policy.BuildBackoff(a.Failures)
-	// Whoever wanted it still does: the next try begins by itself.
-	if e.move(rev, rung, cause, why, a.NotBefore) {
+	if e.revisions[rev].ladder.Rungs[rung].Early && a.why != ReasonOperator {
+		e.move(rev, rung, cause, why, 0) // its time is over
+	} else if e.move(rev, rung, cause, why, a.NotBefore) {
+		// Whoever wanted it still does: the next try begins by itself.
 		a.wanted, a.told = true, a.NotBefore
 		e.timers.push(a.NotBefore, rev)
 	}
-	e.prepared(rev, why)
+	e.preparedRung(rev, rung, why)
 }
 
 // cancelBuild forgets the build of an artifact, wherever it stands; the caller moves the phase.

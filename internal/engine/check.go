@@ -115,9 +115,7 @@ func (e *Engine) checked(rev RevisionID, rung ladder.ID, ev Event) {
 	if !e.move(rev, rung, pipeline.EventChecked, ReasonChecked, 0) {
 		return
 	}
-	if r.ladder.Rungs[rung].Light {
-		e.prepared(rev, ReasonNone)
-	}
+	e.preparedRung(rev, rung, ReasonNone)
 	if x := r.ladder.Rungs[rung].Recorder; x != ladder.RecordingNone {
 		e.consider(rev)
 		e.recordAside(r, x)

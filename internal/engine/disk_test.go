@@ -30,7 +30,7 @@ func TestLeastWorthForItsDiskGoesFirst(t *testing.T) {
 		e.Step(0, Event{Kind: EventFunctionSet, Function: FunctionID(i), FunctionConfig: &FunctionConfig{Reserved: -1,
 			Params: policy.Params{KeepAlive: int64(time.Minute)}}}, nil)
 		e.Step(0, Event{Kind: EventRevisionAdded, Revision: RevisionID(i), RevisionConfig: &RevisionConfig{Function: FunctionID(i), Ladder: l,
-			MemoryMiB: []int32{memory, memory}, Restored: pipeline.Saved{Rungs: []pipeline.Rung{
+			MemoryMiB: []int32{memory, memory, memory}, Restored: pipeline.Saved{Rungs: []pipeline.Rung{
 				{Name: ladder.Interpreter}, {Name: ladder.Snapshot, Phase: pipeline.PhaseReady, DiskMB: f.diskMB}}}}}, nil)
 	}
 

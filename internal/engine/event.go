@@ -228,8 +228,8 @@ type NodeConfig struct {
 	Concurrency int32
 	// QueueLimit is the most invocations of a function that wait, unless it has its own; 0: no limit.
 	QueueLimit int32
-	// Builders is how many builds run at once; 0: one; -1: none. LightBuilders is the same for light
-	// artifacts.
+	// Builders is how many builds run at once; 0: one; -1: none. LightBuilders is the same for builds
+	// of seconds, by their rows' figures.
 	Builders, LightBuilders int32
 	// ArtifactMB is how much disk (1e6 bytes) all artifacts together may take; 0: no limit.
 	ArtifactMB int64

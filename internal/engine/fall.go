@@ -128,6 +128,7 @@ func (e *Engine) giveUp(rev RevisionID, rung ladder.ID) {
 		} else {
 			e.note(rev, ladder.ID(id), r.ladder.Rungs[id].From, ReasonNever, 0)
 		}
+		e.preparedRung(rev, ladder.ID(id), ReasonNever)
 	}
 	for x := range r.recordings {
 		if !r.useful(ladder.Recording(x)) {

@@ -55,7 +55,7 @@ var reasons = [reasonCount]struct{ name, text string }{
 	ReasonChecked:         {"checked", "a worker started with the new artifact"},
 	ReasonDiffered:        {"differed", "the artifact answered differently from the first rung"},
 	ReasonRemembers:       {"remembers", "the snapshot is made again of a worker that has answered nothing"},
-	ReasonBuildFailed:     {"build-failed", "the build failed and is tried again later"},
+	ReasonBuildFailed:     {"build-failed", "the build failed"},
 	ReasonInputsFailed:    {"inputs-failed", "the build fails with this recording; it is tried again when that changes"},
 	ReasonCheckFailed:     {"check-failed", "no worker started with the new artifact"},
 	ReasonRungStartFailed: {"rung-start-failed", "workers do not start with the artifact any more"},

@@ -201,7 +201,7 @@ func (s *stage) command(words []string) {
 	case "revision":
 		fn, _, _ := strings.Cut(name, "/")
 		m := num("memory", 512)
-		l := map[string]*ladder.Ladder{"": climbing, "whole": whole, "direct": direct, "profiled": profiled, "inlined": inlined}[arg["ladder"]]
+		l := map[string]*ladder.Ladder{"": climbing, "whole": whole, "direct": direct, "deployed": deployed, "profiled": profiled, "inlined": inlined}[arg["ladder"]]
 		s.ladders = append(s.ladders, l)
 		s.names = append(s.names, name)
 		s.step(Event{Kind: EventRevisionAdded, Revision: RevisionID(len(s.names) - 1), RevisionConfig: &RevisionConfig{
@@ -369,7 +369,7 @@ func (s *stage) do(a Action) string {
 		return fmt.Sprintf("retry i%d: %s", a.Invocation, a.Reason)
 	case ActionBuild:
 		d := s.model["build"]
-		if s.ladders[a.Revision].Rungs[a.Rung].Light {
+		if weight(&s.ladders[a.Revision].Rungs[a.Rung]) == light {
 			d = s.model["make"]
 		}
 		if f, ok := s.fails[a.Revision]; ok && f >= FailureBuild && f != FailureNever {

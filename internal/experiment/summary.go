@@ -128,7 +128,7 @@ func assumptions(r *sim.Result, src Source) report.Table {
 	if len(m.BuildTimes) > 0 {
 		add("builds of binaries", "%v each", m.BuildTimes)
 	}
-	add("builders at once", "%s; of light artifacts %s", limit(m.Builders), limit(m.LightBuilders))
+	add("builders at once", "%s; of caches and snapshots %s", limit(m.Builders), limit(m.LightBuilders))
 	add("disk of all artifacts, MB", "%s", limit(int(math.Ceil(m.ArtifactMB))))
 	add("cores of a start", "%g; a second of a core is worth %g MB s to the oracle", m.StartCores, m.CPUPrice)
 	add("tracing worker", "at most %d invocations, findings after %v", m.TraceLimit, m.TraceDelay)

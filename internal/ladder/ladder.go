@@ -57,7 +57,7 @@ type ID uint8
 const First ID = 0
 
 // Max is the most rungs that a ladder may have.
-const Max = 10
+const Max = 12
 
 // Rung is one way to run a revision.
 type Rung struct {
@@ -80,6 +80,8 @@ type Rung struct {
 	// Light: the artifact costs so little that it is made for every function that runs, as its
 	// recording is taken from an ordinary worker. All others are weighed.
 	Light bool `json:"light"`
+	// Early: the artifact is made only before the first invocation, of a function that asks for that, or by an operator's wish.
+	Early bool `json:"early,omitempty"`
 
 	// What it gains, until it is measured: factors, relative to the ladder's first rung.
 
@@ -279,6 +281,8 @@ func (l *Ladder) Check() error {
 			return wrong("it is also made from %s, which grows while its worker lives", r.Also)
 		case r.Recorder != RecordingNone && (i == 0 || r.Light || !r.Recorder.AtEnd() || r.Needs(r.Recorder) || l.Recorder(r.Recorder) != ID(i)):
 			return wrong("it records %s: want a rung above the first that is alone with it, is not light, is not made from it, and a recording that ends with its worker", r.Recorder)
+		case r.Early && (i == 0 || r.Light || r.From != RecordingNone || r.Also != RecordingNone || r.Recorder != RecordingNone):
+			return wrong("it is made before the first invocation: want a rung above the first that is not light, is made from no recording, and records none")
 		case i > 0 && int(r.Back) >= i:
 			return wrong("it falls back to rung %d: want a lower one", r.Back)
 		case !(r.Start >= 0) || !(r.First > 0) || !(r.Speed > 0) || !(r.Memory > 0):

@@ -47,7 +47,7 @@ func TestKeep(t *testing.T) {
 	if err := l.Check(); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[function.Rung]ID{Snapshot: First, Native: 1, NativeOptimized: 1} {
+	for name, want := range map[function.Rung]ID{SnapshotDeploy: First, Snapshot: First, Native: 2, NativeOptimized: 2} {
 		if id, ok := l.Find(name); !ok || l.Rungs[id].Back != want {
 			t.Errorf("without caches %s falls back to %+v, want rung %d", name, l.Rungs[id], want)
 		}

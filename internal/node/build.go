@@ -104,7 +104,7 @@ func (n *Node) build(ctx context.Context, rev *revision, rung ladder.ID, version
 		if failure == engine.FailureInputs {
 			a.failed = failedKey
 		}
-		rev.reason = rec.Reason
+		a.why = rec.Reason
 		n.step(engine.Event{Kind: engine.EventBuildFailed, Revision: rev.id, Rung: rung, Failure: failure, Version: version})
 		return
 	}

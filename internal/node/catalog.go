@@ -83,20 +83,21 @@ type built struct {
 	// trigger is why it was promoted last; reason and since are those of its last move.
 	trigger, reason string
 	since           time.Time
+	why             string // its last build failed
 }
 
 // take makes an artifact the one of a rung.
 func (b *built) take(from built) { b.dir, b.key, b.digest = from.dir, from.key, from.digest }
 
 // prepared takes the end of a preparation. The caller holds the node's mutex.
-func (r *revision) prepared(why engine.Reason) {
+func (r *revision) prepared(rung ladder.ID, why engine.Reason) {
 	if r.preparing == nil {
 		return
 	}
 	if why != engine.ReasonNone {
 		r.whyNot = why.Text()
-		if r.reason != "" {
-			r.whyNot = r.reason
+		if rung != ladder.First {
+			r.whyNot = string(r.ladder.RungName(rung)) + ": " + r.artifacts[rung].reason
 		}
 	}
 	close(r.preparing)
@@ -288,7 +289,7 @@ func (n *Node) remove(name function.Name) {
 func (n *Node) gone(id engine.RevisionID) {
 	rev := n.revs[id]
 	rev.gone = true
-	rev.prepared(engine.ReasonRevisionGone)
+	rev.prepared(ladder.First, engine.ReasonRevisionGone)
 	n.revs[id] = nil
 	private := map[aot.Key]aot.Builder{}
 	for i := range rev.artifacts {

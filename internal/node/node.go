@@ -367,7 +367,7 @@ func (n *Node) do(a *engine.Action) {
 	case engine.ActionDrop:
 		n.drop(a)
 	case engine.ActionPrepared:
-		n.revs[a.Revision].prepared(a.Reason)
+		n.revs[a.Revision].prepared(a.Rung, a.Reason)
 	case engine.ActionRecord:
 		n.record(a)
 	case engine.ActionWake:

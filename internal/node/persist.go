@@ -76,6 +76,9 @@ func (n *Node) moved(rev *revision, a *engine.Action) *store.Transition {
 	if why := rev.missing.Load(); why != nil && (a.Cause == pipeline.EventDeoptimized || a.Reason == engine.ReasonNever) {
 		reason = *why
 	}
+	if a.Rung != ladder.First && a.Cause == pipeline.EventBuildFailed {
+		reason += "; " + rev.artifacts[a.Rung].why
+	}
 	if a.Rung != ladder.First && (a.Reason == engine.ReasonChecked || a.Reason == engine.ReasonDiffered || a.Reason == engine.ReasonRemembers) {
 		if c := rev.check(rev.ladder.Rungs[a.Rung].Name); c != nil && c.Reason != "" {
 			switch reason = c.Reason; a.Reason {

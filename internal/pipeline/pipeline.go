@@ -150,7 +150,7 @@ type Saved struct {
 	Rungs []Rung `json:"rungs,omitempty"`
 	// Samples is the version of the samples of what the revision was asked: it grows when there are others.
 	Samples uint32 `json:"samples,omitempty"`
-	// Preparing: light artifacts are made before the first invocation, and are not there yet.
+	// Preparing: artifacts are made before the first invocation, and are not there yet.
 	Preparing bool `json:"preparing,omitempty"`
 }
 

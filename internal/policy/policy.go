@@ -23,7 +23,7 @@ type (
 	RevisionID int32
 )
 
-// Prepare is when the light artifacts of a function are made.
+// Prepare is when the light artifacts of a function are made, and with PrepareDeploy the early ones.
 type Prepare uint8
 
 const (

@@ -17,6 +17,7 @@ const (
 	hotspot ladder.ID = iota
 	cache
 	c2
+	snapshotDeploy
 	snapshot
 	snapshotC2
 	native

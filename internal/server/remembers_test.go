@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"github.com/cloudjit/cloudjit/internal/config"
-	"github.com/cloudjit/cloudjit/internal/function"
-	"github.com/cloudjit/cloudjit/internal/toolchain"
 	"github.com/cloudjit/cloudjit/internal/ziptest"
 )
 
@@ -25,15 +23,7 @@ def handler(event, context):
 // TestNoCopyRemembers: before a worker is saved it answers what the function was asked before. Where its copies would show that,
 // another one is saved that has answered nothing, and a copy answers as a new worker does.
 func TestNoCopyRemembers(t *testing.T) {
-	runtime := ""
-	for _, i := range toolchain.FindInterpreters(t.Context(), toolchain.InterpreterOptions{}) {
-		if i.Kind == function.KindPython {
-			runtime = i.Runtime
-		}
-	}
-	if runtime == "" {
-		t.Skip("SKIPPED: there is no Python here")
-	}
+	runtime := python(t)
 	o, _, tmp := newOptions(t)
 	o.Cache = config.CacheDir() // where CRIU is
 	o.Config.Policy.Threshold = 1000

@@ -41,8 +41,8 @@ func (c *cluster) addFunction(i int32, seen *foresight) {
 		if seen.invoked {
 			rc.Restored = c.ahead(i, k.lights|1<<seen.best&^1)
 		}
-	case (c.own == nil || c.own[f.global].Ahead) && fc.Params.Prepare == policy.PrepareDeploy && k.lights != 0:
-		rc.Restored = c.ahead(i, k.lights)
+	case (c.own == nil || c.own[f.global].Ahead) && fc.Params.Prepare == policy.PrepareDeploy && k.lights|k.early != 0:
+		rc.Restored = c.ahead(i, k.lights|k.early)
 	}
 	for x := range f.version {
 		f.version[x] = rc.Restored.Recordings[x].Version
@@ -118,7 +118,7 @@ func (c *cluster) cost(fn int32, rung ladder.ID) ladder.Cost {
 	row := &c.climbs[f.climb].ladder.Rungs[rung]
 	cost := row.Cost
 	wall := cost.Wall
-	if times := c.model.BuildTimes; len(times) > 0 && !row.Light {
+	if times := c.model.BuildTimes; len(times) > 0 && row.Artifact == ladder.ArtifactBinary {
 		wall = times[int(c.chance(5, uint64(f.global))*float64(len(times)))]
 	}
 	var own ladder.Cost

@@ -67,11 +67,11 @@ type Model struct {
 	// left it out, and names that as a reason why its execution saved less (5.2): summaries
 	// give memory without it and with it.
 	SandboxMB float64 `json:"sandboxMB"`
-	// BuildTimes, if there are any, are the lengths of builds that are not light, in the place of the
+	// BuildTimes, if there are any, are the lengths of binaries' builds, in the place of the
 	// ladder's: a function always has the same one of them. Their CPU time is the ladder's, in proportion.
 	BuildTimes []time.Duration `json:"buildTimesNs"`
 	// Builders is how many builds run at once; 0: no limit; -1: none. LightBuilders is the same for
-	// light artifacts.
+	// builds of seconds.
 	Builders      int `json:"builders"`
 	LightBuilders int `json:"lightBuilders"`
 	// ArtifactMB is how much disk all artifacts together may take; 0: no limit.

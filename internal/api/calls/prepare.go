@@ -123,7 +123,7 @@ const unpreparedCode = "FunctionError"
 func settle(fn *store.Function, id function.RevisionID, failure error, unprepared string) {
 	serves, updated := gate.Active, gate.Successful
 	if unprepared != "" {
-		reason := "It was not prepared before its first invocation, but serves nevertheless: " + strings.TrimSuffix(unprepared, ".") + "."
+		reason := "Something failed while it was prepared for its first invocation, but it serves nevertheless: " + strings.TrimSuffix(unprepared, ".") + "."
 		serves.Reason, serves.Code = reason, unpreparedCode
 		updated.Reason, updated.Code = reason, unpreparedCode
 	}

@@ -1,6 +1,7 @@
 package com.oracle.svm.hosted.code;
 
 import com.oracle.svm.hosted.meta.HostedField;
+import jdk.graal.compiler.core.common.cfg.CFGLoop;
 import jdk.graal.compiler.core.common.type.StampFactory;
 import jdk.graal.compiler.core.common.type.StampPair;
 import jdk.graal.compiler.core.common.type.TypeReference;
@@ -58,15 +59,21 @@ final class CloudJitFinals {
             return 0;
         }
         int moved = 0;
-        // A load that was moved may be the object of another one.
-        while (moved < MAX_LOADS && moveOne(graph, context.getLoopsDataProvider().getLoopsData(graph))) {
-            moved++;
+        // A load that was moved may be the object of another one, which is moved in the next round.
+        for (int before = -1; before < moved && moved < MAX_LOADS;) {
+            before = moved;
+            moved += moveAll(graph, context.getLoopsDataProvider().getLoopsData(graph), MAX_LOADS - moved);
         }
         return moved;
     }
 
-    private static boolean moveOne(StructuredGraph graph, LoopsData loops) {
-        for (LoadFieldNode load : graph.getNodes().filter(LoadFieldNode.class)) {
+    /** Moves so many loads at most, and returns how many. What was moved is in none of the blocks any more. */
+    private static int moveAll(StructuredGraph graph, LoopsData loops, int most) {
+        int moved = 0;
+        for (LoadFieldNode load : graph.getNodes().filter(LoadFieldNode.class).snapshot()) {
+            if (moved == most) {
+                break;
+            }
             HIRBlock at = loops.getCFG().blockFor(load);
             if (at == null || at.getLoop() == null || !isSteady(load)) {
                 continue;
@@ -76,12 +83,13 @@ final class CloudJitFinals {
                 object = pi.object();
             }
             for (Loop loop : loops.outerFirst()) {
-                if (loop.getCFGLoop().getBlocks().contains(at) && isFrom(loops.getCFG(), loop, object) && move(graph, loop, load, object)) {
-                    return true;
+                if (isIn(at, loop) && isFrom(loops.getCFG(), loop, object) && move(graph, loop, load, object)) {
+                    moved++;
+                    break;
                 }
             }
         }
-        return false;
+        return moved;
     }
 
     private static boolean isSteady(LoadFieldNode load) {
@@ -102,8 +110,18 @@ final class CloudJitFinals {
         } else {
             return false;
         }
-        HIRBlock block = cfg.blockFor(made);
-        return block != null && !loop.getCFGLoop().getBlocks().contains(block);
+        // What was moved since the loops were looked at is in no block yet.
+        HIRBlock block = cfg.getNodeToBlock().isNew(made) ? null : cfg.blockFor(made);
+        return block != null && !isIn(block, loop);
+    }
+
+    private static boolean isIn(HIRBlock block, Loop loop) {
+        for (CFGLoop<HIRBlock> l = block.getLoop(); l != null; l = l.getParent()) {
+            if (l == loop.getCFGLoop()) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /**
@@ -131,21 +149,10 @@ final class CloudJitFinals {
             BeginNode no = graph.add(new BeginNode());
             ValueNode holder = graph.addOrUnique(PiNode.create(object, StampFactory.object(declaring, true), yes));
             LoadFieldNode early = graph.add(LoadFieldNode.createOverrideStamp(stamp, holder, load.field()));
-            EndNode loaded = graph.add(new EndNode());
-            EndNode not = graph.add(new EndNode());
-            MergeNode merge = graph.add(new MergeNode());
             before.setNext(graph.add(new IfNode(graph.addOrUniqueWithInputs(has), yes, no, BranchProbabilityData.unknown())));
             yes.setNext(early);
-            early.setNext(loaded);
-            no.setNext(not);
-            merge.addForwardEnd(loaded);
-            merge.addForwardEnd(not);
-            merge.setNext(entry);
-            merge.setStateAfter(before(loop.loopBegin()));
-            ValuePhiNode phi = graph.addWithoutUnique(new ValuePhiNode(load.stamp(NodeView.DEFAULT).unrestricted(), merge));
-            phi.addInput(early);
-            phi.addInput(graph.unique(ConstantNode.defaultForKind(load.getStackKind())));
-            value = phi;
+            MergeNode merge = CloudJitInlining.meet(graph, early, no, before(loop.loopBegin()), entry);
+            value = CloudJitInlining.either(graph, merge, load.stamp(NodeView.DEFAULT).unrestricted(), early, graph.unique(ConstantNode.defaultForKind(load.getStackKind())));
         }
         ValueNode here = graph.addOrUnique(PiNode.create(value, load.stamp(NodeView.DEFAULT), AbstractBeginNode.prevBegin(load)));
         load.replaceAtUsages(here);

@@ -26,11 +26,11 @@ import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.Collectors;
 import jdk.graal.compiler.core.common.CompilationIdentifier;
 import jdk.graal.compiler.core.common.cfg.AbstractControlFlowGraph;
+import jdk.graal.compiler.core.common.type.Stamp;
 import jdk.graal.compiler.core.common.type.StampFactory;
 import jdk.graal.compiler.core.common.type.TypeReference;
 import jdk.graal.compiler.java.LambdaUtils;
 import jdk.graal.compiler.nodeinfo.InputType;
-import jdk.graal.compiler.nodes.AbstractBeginNode;
 import jdk.graal.compiler.nodes.BeginNode;
 import jdk.graal.compiler.nodes.CallTargetNode.InvokeKind;
 import jdk.graal.compiler.nodes.ControlSplitNode;
@@ -487,51 +487,39 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
         ValueNode[] arguments = target.arguments().toArray(new ValueNode[0]);
         arguments[0] = graph.addOrUnique(PiNode.create(receiver, StampFactory.object(to.type, true), yes));
         MethodCallTargetNode directTarget = graph.add(new SubstrateMethodCallTargetNode(InvokeKind.Special, to.method, arguments, target.returnStamp()));
-        EndNode directEnd = graph.add(new EndNode());
-        EndNode virtualEnd = graph.add(new EndNode());
-        ExceptionObjectNode directThrown = null;
         Invoke direct;
+        FixedWithNextNode directEnd;
+        FixedWithNextNode virtualEnd;
         if (thrown == null) {
             InvokeNode i = graph.add(new InvokeNode(directTarget, invoke.bci()));
-            i.setNext(directEnd);
             direct = i;
+            directEnd = i;
+            virtualEnd = (InvokeNode) invoke;
         } else {
-            directThrown = graph.add(new ExceptionObjectNode(context.getMetaAccess()));
+            ExceptionObjectNode directThrown = graph.add(new ExceptionObjectNode(context.getMetaAccess()));
             InvokeWithExceptionNode i = graph.add(new InvokeWithExceptionNode(directTarget, directThrown, invoke.bci()));
-            i.setNext(BeginNode.begin(directEnd));
+            BeginNode begin = graph.add(new BeginNode());
+            i.setNext(begin);
             direct = i;
+            directEnd = begin;
+            virtualEnd = (FixedWithNextNode) ((InvokeWithExceptionNode) invoke).next();
+            join(graph, thrown, directThrown);
         }
         yes.setNext(direct.asFixedNode());
 
-        MergeNode after = graph.add(new MergeNode());
         FrameState state = invoke.stateAfter();
         FrameState ofVirtual = state.duplicate();
         FrameState ofDirect = state.duplicate();
         invoke.setStateAfter(ofVirtual);
         direct.setStateAfter(ofDirect);
-        after.setStateAfter(state);
+        MergeNode after = meet(graph, directEnd, virtualEnd, state, virtualEnd.next());
+        if (thrown != null) {
+            virtualEnd.replaceAtUsages(after, InputType.Anchor, InputType.Guard);
+        }
         if (call.getStackKind() != JavaKind.Void) {
             ofDirect.replaceAllInputs(call, direct.asNode());
-            ValuePhiNode value = graph.addWithoutUnique(new ValuePhiNode(call.stamp(NodeView.DEFAULT).unrestricted(), after));
-            call.replaceAtUsages(value, user -> user != ofVirtual);
-            value.addInput(direct.asNode());
-            value.addInput(call);
-        }
-        FixedNode next;
-        if (invoke instanceof InvokeWithExceptionNode w) {
-            AbstractBeginNode begin = w.next();
-            begin.replaceAtUsages(after, InputType.Anchor, InputType.Guard);
-            next = ((FixedWithNextNode) begin).next();
-            ((FixedWithNextNode) begin).setNext(virtualEnd);
-        } else {
-            next = invoke.next();
-            invoke.setNext(virtualEnd);
-        }
-        after.addForwardEnd(directEnd);
-        after.addForwardEnd(virtualEnd);
-        after.setNext(next);
-        if (thrown != null) {
-            join(graph, thrown, directThrown);
+            ValuePhiNode value = either(graph, after, call.stamp(NodeView.DEFAULT).unrestricted(), direct.asNode(), call);
+            call.replaceAtUsages(value, user -> user != ofVirtual && user != value);
         }
 
         BeginNode no = graph.add(new BeginNode());
@@ -591,26 +579,36 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
 
     /** Lets a second exception go on where the first one does. */
     private static void join(StructuredGraph graph, ExceptionObjectNode first, ExceptionObjectNode second) {
-        MergeNode merge = graph.add(new MergeNode());
         FrameState state = first.stateAfter();
         FrameState ofFirst = state.duplicate();
         FrameState ofSecond = state.duplicate();
         first.setStateAfter(ofFirst);
         second.setStateAfter(ofSecond);
-        merge.setStateAfter(state);
         ofSecond.replaceAllInputs(first, second);
+        MergeNode merge = meet(graph, second, first, state, first.next());
         first.replaceAtUsages(merge, InputType.Anchor, InputType.Guard);
-        ValuePhiNode value = graph.addWithoutUnique(new ValuePhiNode(StampFactory.objectNonNull(), merge));
-        first.replaceAtUsages(value, user -> user != ofFirst);
-        value.addInput(second);
-        value.addInput(first);
-        FixedNode next = first.next();
-        EndNode firstEnd = graph.add(new EndNode());
-        EndNode secondEnd = graph.add(new EndNode());
-        first.setNext(firstEnd);
-        second.setNext(secondEnd);
-        merge.addForwardEnd(secondEnd);
-        merge.addForwardEnd(firstEnd);
+        ValuePhiNode value = either(graph, merge, StampFactory.objectNonNull(), second, first);
+        first.replaceAtUsages(value, user -> user != ofFirst && user != value);
+    }
+
+    /** Lets two paths go on together. */
+    static MergeNode meet(StructuredGraph graph, FixedWithNextNode first, FixedWithNextNode second, FrameState state, FixedNode next) {
+        MergeNode merge = graph.add(new MergeNode());
+        for (FixedWithNextNode last : List.of(first, second)) {
+            EndNode end = graph.add(new EndNode());
+            last.setNext(end);
+            merge.addForwardEnd(end);
+        }
+        merge.setStateAfter(state);
         merge.setNext(next);
+        return merge;
+    }
+
+    /** Returns a value that depends on the path on which it was come to where two meet. */
+    static ValuePhiNode either(StructuredGraph graph, MergeNode merge, Stamp stamp, ValueNode ofFirst, ValueNode ofSecond) {
+        ValuePhiNode value = graph.addWithoutUnique(new ValuePhiNode(stamp, merge));
+        value.addInput(ofFirst);
+        value.addInput(ofSecond);
+        return value;
     }
 }
