@@ -51,6 +51,7 @@ type artifact struct {
 	checker     WorkerID
 	checkTries  int32 // sandboxes in a row that could not be made for it
 
+	drops    int32 // how often it was given up for disk
 	failures int32 // workers in a row that did not start, or crashed
 	fell     Reason
 	mean     int64 // smoothed duration of an invocation on a warm worker, ns; 0: not known

@@ -295,13 +295,15 @@ func (e *Engine) spareDisk() {
 			return
 		}
 		e.drop(least.rev, least.rung, ReasonDisk)
+		e.revisions[least.rev].rungs[least.rung].drops++
 	}
 }
 
-// drop gives an artifact up. Workers of it go on; no new one starts. It is not made again at once.
+// drop gives an artifact up. Workers of it go on; no new one starts. It is not made again at once, and each time later if that was
+// for disk: it would only be given up again.
 func (e *Engine) drop(rev RevisionID, rung ladder.ID, why Reason) {
 	a := &e.revisions[rev].rungs[rung]
-	a.NotBefore = max(a.NotBefore, e.now+e.policy.BuildBackoff(4))
+	a.NotBefore = max(a.NotBefore, e.now+e.policy.BuildBackoff(4+a.drops))
 	if e.move(rev, rung, pipeline.EventDropped, why, a.NotBefore) {
 		e.emit(Action{Kind: ActionDrop, Revision: rev, Rung: rung, Reason: why})
 		e.recordAgain(rev, rung)

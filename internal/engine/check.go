@@ -116,6 +116,12 @@ func (e *Engine) checked(rev RevisionID, rung ladder.ID, ev Event) {
 		return
 	}
 	e.preparedRung(rev, rung, ReasonNone)
+	for id := ladder.First + 1; id < rung; id++ {
+		// It was for the time until there was a better one of its kind.
+		if row := &r.ladder.Rungs[id]; row.Early && row.Artifact == r.ladder.Rungs[rung].Artifact && r.rungs[id].Phase == pipeline.PhaseReady {
+			e.drop(rev, id, ReasonReplaced)
+		}
+	}
 	if x := r.ladder.Rungs[rung].Recorder; x != ladder.RecordingNone {
 		e.consider(rev)
 		e.recordAside(r, x)

@@ -61,7 +61,7 @@ var ladders = map[function.Kind]Ladder{
 			// A worker that has initialized, saved before the first invocation. What only invocations load is loaded in each copy.
 			{Name: SnapshotDeploy, Artifact: ArtifactSnapshot, Builder: BuilderSnapshot, Early: true, Back: 1,
 				Start: 0.1, First: 1, Speed: 1, Memory: 1.05,
-				Cost:  Cost{Wall: 2 * time.Second, CPU: 1500 * time.Millisecond, MemoryMB: 110, DiskMB: 50},
+				Cost:  Cost{Wall: 500 * time.Millisecond, CPU: 400 * time.Millisecond, MemoryMB: 60, DiskMB: 33}, // orders
 				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 2300 * time.Millisecond, MemoryMB: 65}},
 			// A worker that has answered, saved. Memory is that of a copy that is alone; further copies share with it what
 			// none has written to, and take 0.41 (Python 0.34, Node.js 0.6) of a plain worker that shares as much as it can.
