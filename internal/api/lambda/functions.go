@@ -109,7 +109,10 @@ func (s *API) createFunction(w http.ResponseWriter, r *http.Request) error {
 	if in.Publish {
 		v = &fn.Published[0]
 	}
-	return s.answer(w, http.StatusCreated, fn, v, shown(v))
+	// It was made, though somebody may have deleted it since.
+	rev := revs[slices.IndexFunc(revs, func(r *store.Revision) bool { return r.Spec.ID == v.Revision })]
+	gate.WriteJSON(w, http.StatusCreated, s.configurationOf(fn, v, rev, shown(v)))
+	return nil
 }
 
 // newFunction checks a create request and makes its documents.

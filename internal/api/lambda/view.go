@@ -70,6 +70,11 @@ func (s *API) configuration(fn *store.Function, v *store.Version, qualifier stri
 	if !ok { // removed between two reads
 		return nil, s.NoFunction(fn.Name, qualifier)
 	}
+	return s.configurationOf(fn, v, rev, qualifier), nil
+}
+
+// configurationOf is configuration where the version's revision is known.
+func (s *API) configurationOf(fn *store.Function, v *store.Version, rev *store.Revision, qualifier string) *configuration {
 	spec, attr := &rev.Spec, &v.Config
 	c := &configuration{
 		FunctionName: string(fn.Name),
@@ -107,7 +112,7 @@ func (s *API) configuration(fn *store.Function, v *store.Version, qualifier stri
 	if len(spec.Environment) > 0 {
 		c.Environment = &environment{spec.Environment}
 	}
-	return c, nil
+	return c
 }
 
 // answer writes a version's configuration.
