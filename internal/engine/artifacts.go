@@ -387,7 +387,7 @@ func (e *Engine) prepare(rev RevisionID) {
 	x := ladder.RecordingNone
 	for id := 1; id < len(r.rungs); id++ {
 		row, a := &r.ladder.Rungs[id], &r.rungs[id]
-		if !row.Light && !row.Early || a.Never {
+		if row.Weighed() || a.Never {
 			continue
 		}
 		if a.Phase == pipeline.PhaseAbsent && row.Light {

@@ -247,6 +247,10 @@ func (r *Rung) Needs(what Recording) bool {
 // Serves reports whether the rung is one to run a revision on, and not only to record.
 func (r *Rung) Serves() bool { return r.Recorder == RecordingNone }
 
+// Weighed reports whether policies make the artifact where it pays: it is not for every function, nor for the time before the first
+// invocation.
+func (r *Rung) Weighed() bool { return !r.Light && !r.Early }
+
 // Recorder is the rung whose workers take a recording: the first, unless another is for nothing else.
 func (l *Ladder) Recorder(what Recording) ID {
 	for i := range l.Rungs {

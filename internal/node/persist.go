@@ -76,7 +76,7 @@ func (n *Node) moved(rev *revision, a *engine.Action) *store.Transition {
 	if why := rev.missing.Load(); why != nil && (a.Cause == pipeline.EventDeoptimized || a.Reason == engine.ReasonNever) {
 		reason = *why
 	}
-	if a.Rung != ladder.First && a.Cause == pipeline.EventBuildFailed {
+	if a.Cause == pipeline.EventBuildFailed {
 		reason += "; " + rev.artifacts[a.Rung].why
 	}
 	if a.Rung != ladder.First && (a.Reason == engine.ReasonChecked || a.Reason == engine.ReasonDiffered || a.Reason == engine.ReasonRemembers) {

@@ -150,7 +150,7 @@ func (p *Ladder) weighed(now int64, v *View, h *habit) ladder.ID {
 	}
 	have := ladder.ArtifactNone
 	for i := range v.Rungs {
-		if v.Ladder.Rungs[i].Light || v.Ladder.Rungs[i].Early {
+		if !v.Ladder.Rungs[i].Weighed() {
 			continue
 		}
 		if v.Rungs[i].Making {
@@ -164,7 +164,7 @@ func (p *Ladder) weighed(now int64, v *View, h *habit) ladder.ID {
 	before := -1.0
 	for i := 1; i < len(v.Rungs); i++ {
 		r := &v.Ladder.Rungs[i]
-		if r.Light || r.Early || v.Rungs[i].Ready || v.Rungs[i].Barred || ladder.ID(i) <= present || h.cap > 0 && r.Artifact == have {
+		if !r.Weighed() || v.Rungs[i].Ready || v.Rungs[i].Barred || ladder.ID(i) <= present || h.cap > 0 && r.Artifact == have {
 			continue // there, or no better, or of a kind that turned out too slow
 		}
 		if !r.Serves() || r.Also != ladder.RecordingNone && (r.Artifact != have && v.Ladder.Recorder(r.Also) != ladder.First || v.Rungs[i].Failures >= profileTries) {

@@ -41,8 +41,8 @@ func (c *cluster) addFunction(i int32, seen *foresight) {
 		if seen.invoked {
 			rc.Restored = c.ahead(i, k.lights|1<<seen.best&^1)
 		}
-	case (c.own == nil || c.own[f.global].Ahead) && fc.Params.Prepare == policy.PrepareDeploy && k.lights|k.early != 0:
-		rc.Restored = c.ahead(i, k.lights|k.early)
+	case (c.own == nil || c.own[f.global].Ahead) && fc.Params.Prepare == policy.PrepareDeploy && k.prepared != 0:
+		rc.Restored = c.ahead(i, k.prepared)
 	}
 	for x := range f.version {
 		f.version[x] = rc.Restored.Recordings[x].Version

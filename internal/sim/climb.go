@@ -28,8 +28,8 @@ type climb struct {
 	slow bool
 	// column of each rung in the series and summaries.
 	column [ladder.Max]uint8
-	// binaries, lights and early are the rungs that are such, by bit.
-	binaries, lights, early uint16
+	// binaries and lights are the rungs that are such, prepared those that can be made before the first invocation, by bit.
+	binaries, lights, prepared uint16
 }
 
 // wayTimes is how long things take on workers that run in one way. Times are ns.
@@ -50,8 +50,8 @@ func newClimb(l *ladder.Ladder, m *Model, columns []function.Rung) *climb {
 		if r.Light {
 			c.lights |= 1 << id
 		}
-		if r.Early {
-			c.early |= 1 << id
+		if !r.Weighed() {
+			c.prepared |= 1 << id
 		}
 		plain := int64(math.Round(float64(l.Start) * r.Start))
 		if d, ok := m.Starts[Way{Rung: r.Name}]; ok {

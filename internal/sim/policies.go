@@ -92,7 +92,7 @@ func (o *Options) bestRung(i int32, use *FunctionUse, mb float64) (best choice, 
 	keep := time.Duration(o.Params.KeepAlive).Seconds()
 	for id := 1; id < len(l.Rungs); id++ {
 		r := &l.Rungs[id]
-		if r.Light || r.Early || !r.Serves() || r.Also != ladder.RecordingNone { // what only computes faster saves it nothing
+		if !r.Weighed() || !r.Serves() || r.Also != ladder.RecordingNone { // what only computes faster saves it nothing
 			continue
 		}
 		c := choice{function: i, rung: ladder.ID(id), cost: r.Cost.MemoryMB*r.Cost.Wall.Seconds() + r.Cost.CPU.Seconds()*o.Model.CPUPrice}
@@ -110,7 +110,7 @@ func (r *Result) heavyBuilds(run *Outcome) int {
 	light := map[string]bool{}
 	for i := range r.Functions {
 		for _, row := range r.Options.ladderOf(int32(i)).Rungs {
-			light[string(row.Name)] = row.Light || row.Early
+			light[string(row.Name)] = !row.Weighed()
 		}
 	}
 	n := 0
