@@ -113,8 +113,8 @@ func (c *town) moves(owner string) {
 	}
 }
 
-// fetch is Options.Fetch of a node: from the builder of any other one.
-func (c *town) fetch(name string) func(ctx context.Context, w Wanted) error {
+// fetch is Options.Fetch of a node with a builder: from that of any other node.
+func (c *town) fetch(name string, b *builder) func(ctx context.Context, w Wanted) error {
 	return func(ctx context.Context, w Wanted) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -127,7 +127,7 @@ func (c *town) fetch(name string) func(ctx context.Context, w Wanted) error {
 				if d, _ := n.builder.Digest(w.Key); d != w.Digest {
 					return errors.New("another digest is wanted")
 				}
-				c.nodes[name].builder.put(w.Key, doc)
+				b.put(w.Key, doc)
 				return nil
 			}
 		}
@@ -173,7 +173,7 @@ func (c *town) start(t *testing.T, name string, b *builder) *world {
 		p := rungs(s)
 		p.Handler = echo(100 * time.Millisecond)
 		return p
-	}}, func(o *Options) { o.Peers, o.Name, o.Fetch = place{c, name}, name, c.fetch(name) })
+	}}, func(o *Options) { o.Peers, o.Name, o.Fetch = place{c, name}, name, c.fetch(name, b) })
 	c.mu.Lock()
 	c.nodes[name] = w
 	c.mu.Unlock()
