@@ -114,6 +114,10 @@ const (
 	staleAfter  = 2 * time.Second
 	// sleep is how long a node is left alone that could not be reached.
 	sleep = time.Second
+	// patience is how long a driver is waited for that no node has which takes work now: longer than it takes until a node that
+	// died counts as dead. driverEvery is how often it is looked for meanwhile.
+	patience    = 5 * time.Second
+	driverEvery = 50 * time.Millisecond
 )
 
 // Open begins to tell of this node, and to hear of others. Close ends that.
@@ -202,9 +206,47 @@ func (f *Fleet) standing() standing {
 	return s
 }
 
-// HasDriver reports whether another node that takes work has a driver.
-func (f *Fleet) HasDriver(name string) bool {
-	return slices.ContainsFunc(f.view.Load().others, func(o *other) bool { return o != nil && slices.Contains(o.Drivers, name) })
+// HasDriver reports whether another node that takes work has a driver. It waits, for five seconds at most, while a node lives that
+// may have it and is not heard of now.
+func (f *Fleet) HasDriver(ctx context.Context, name string) bool {
+	return f.drivenBy(name) || f.awaitDriver(ctx, name, time.Now().Add(patience))
+}
+
+// drivenBy reports whether another node that takes work now has a driver.
+func (f *Fleet) drivenBy(driver string) bool {
+	return slices.ContainsFunc(f.view.Load().others, func(o *other) bool { return o != nil && f.drives(o, driver) })
+}
+
+// awaitDriver waits until another node that takes work has a driver, and reports whether one has. It gives up at a time, and where no
+// node lives that may have it.
+func (f *Fleet) awaitDriver(ctx context.Context, driver string, until time.Time) bool {
+	tick := time.NewTicker(driverEvery)
+	defer tick.Stop()
+	for f.mayDrive(driver) && time.Now().Before(until) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		case <-f.life.Done():
+			return false
+		}
+		if f.drivenBy(driver) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayDrive reports whether another node lives and takes work that has a driver, or of which that is not known yet: a busy node
+// is silent for a moment, and one that began says nothing at first.
+func (f *Fleet) mayDrive(driver string) bool {
+	live := f.opt.Members.Live()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(live, func(name string) bool {
+		o := f.others[name]
+		return name != f.self && (o == nil || f.drives(o, driver))
+	})
 }
 
 // drives reports whether a node, nil: this one, has the driver that a function chose.
@@ -293,15 +335,18 @@ func (f *Fleet) unreachable(o *other) {
 }
 
 // place chooses the node of an invocation; nil: this one. not are nodes that refused it, a nil among them this one. Where no
-// node has the function's driver it is this one, which says so.
-func (f *Fleet) place(id function.RevisionID, not []*other) *other {
+// node that takes work has the function's driver, it is this one, and lacks is the driver.
+func (f *Fleet) place(id function.RevisionID, not []*other) (at *other, lacks string) {
 	v := f.view.Load()
-	if len(v.nodes) == 0 || len(v.nodes) == 1 && v.self == 0 {
-		return nil
-	}
 	here, ok := f.here.Standing(id)
 	if !ok {
-		return nil // which says so
+		return nil, "" // which says so
+	}
+	if len(v.nodes) == 0 || len(v.nodes) == 1 && v.self == 0 {
+		if !f.drives(nil, here.Driver) {
+			lacks = here.Driver
+		}
+		return nil, lacks
 	}
 	var room [32]placement.Node
 	nodes := append(room[:0], v.nodes...)
@@ -335,19 +380,22 @@ func (f *Fleet) place(id function.RevisionID, not []*other) *other {
 			}
 		}
 	}
-	at := -1
-	if here.Limited { // its limit holds for the cluster, so all of it is in one place
-		at = placement.Home(name, nodes)
-	} else {
-		at = placement.Place(name, here.MiB, self, nodes, placement.Default)
+	if len(nodes) == 0 && !f.drives(nil, here.Driver) {
+		return nil, here.Driver
 	}
-	if at < 0 || at == self {
-		return nil
+	best := -1
+	if here.Limited { // its limit holds for the cluster, so all of it is in one place
+		best = placement.Home(name, nodes)
+	} else {
+		best = placement.Place(name, here.MiB, self, nodes, placement.Default)
+	}
+	if best < 0 || best == self {
+		return nil, ""
 	}
 	f.streamsMu.Lock()
 	defer f.streamsMu.Unlock()
 	f.streams.Passed(f.now(), name)
-	return others[at]
+	return others[best], ""
 }
 
 // hot reports whether so much of a function was passed on lately that it is worth a worker here.
@@ -365,10 +413,22 @@ const tries = 4
 
 // away runs something on the node that is chosen for a revision, or on the next where that refuses; false: it is to run here. What
 // run has begun without an error, it ends with release.
-// not is as of place.
+// not is as of place. Where the only nodes that have the function's driver are silent for a moment, or could not be reached, they are
+// waited for.
 func (f *Fleet) away(ctx context.Context, id function.RevisionID, not []*other, run func(ctx context.Context, o *other, release func()) error) (done bool, err error) {
+	var until time.Time
 	for range tries {
-		o := f.place(id, not)
+		o, lacks := f.place(id, not)
+		if lacks != "" {
+			if until.IsZero() {
+				until = time.Now().Add(patience)
+			}
+			if !f.awaitDriver(ctx, lacks, until) {
+				return false, nil
+			}
+			not = slices.DeleteFunc(not, func(o *other) bool { return o != nil })
+			continue
+		}
 		if o == nil {
 			return false, nil
 		}

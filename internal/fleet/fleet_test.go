@@ -27,6 +27,7 @@ type bus struct {
 	mu    sync.Mutex
 	names []string // those that live and take work
 	gone  map[string]bool
+	mute  map[string]bool // nobody hears them
 	ears  map[string]func(from string, data []byte)
 	hooks []func()
 }
@@ -60,7 +61,7 @@ func (m member) Publish(_ string, data []byte) error {
 	m.mu.Lock()
 	ears := map[string]func(string, []byte){}
 	for name, f := range m.ears {
-		if name != m.name && !m.gone[m.name] {
+		if name != m.name && !m.gone[m.name] && !m.mute[m.name] {
 			ears[name] = f
 		}
 	}
@@ -87,6 +88,13 @@ func (b *bus) leaves(name string, dead bool) {
 	for _, f := range hooks {
 		f()
 	}
+}
+
+// mutes makes nobody hear a node, or everybody again.
+func (b *bus) mutes(name string, mute bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mute[name] = mute
 }
 
 // local answers with its name.
@@ -169,7 +177,7 @@ type platform struct {
 func started(t *testing.T, n int) *platform {
 	t.Helper()
 	key := []byte("key")
-	p := &platform{bus: &bus{gone: map[string]bool{}, ears: map[string]func(string, []byte){}}}
+	p := &platform{bus: &bus{gone: map[string]bool{}, mute: map[string]bool{}, ears: map[string]func(string, []byte){}}}
 	for i := range n {
 		name := fmt.Sprintf("n%d", i)
 		l := &local{name: name}
@@ -218,7 +226,7 @@ func TestDriversOfNodes(t *testing.T) {
 				t.Fatalf("from node %d: ran on %s, which has no such driver", i, got)
 			}
 		}
-		if want := i != 2; p.fleets[i].HasDriver("qemu") != want {
+		if want := i != 2; p.fleets[i].HasDriver(t.Context(), "qemu") != want {
 			t.Errorf("node %d: another node has it: want %v", i, want)
 		}
 	}
@@ -227,8 +235,53 @@ func TestDriversOfNodes(t *testing.T) {
 	if _, err := p.fleets[0].Invoke(t.Context(), "f", &worker.Invocation{}); !errors.Is(err, worker.ErrNoDriver) {
 		t.Errorf("got %v, want what the node says of its driver", err)
 	}
-	if p.fleets[0].HasDriver("qemu") {
+	if p.fleets[0].HasDriver(t.Context(), "qemu") {
 		t.Error("a node that is gone has a driver")
+	}
+}
+
+// TestDriverOfASilentNode: the only node that has a driver lives, and was not heard of for a while: what needs the driver waits. Nobody
+// waits for a node that is gone.
+func TestDriverOfASilentNode(t *testing.T) {
+	p := started(t, 2)
+	p.locals[1].set(func(l *local) { l.drivers = []string{"qemu"} })
+	p.locals[0].set(func(l *local) { l.driver = "qemu" })
+	p.gossip()
+	silent := func() { // since long
+		p.bus.mutes("n1", true)
+		p.fleets[0].mu.Lock()
+		p.fleets[0].others["n1"].at = time.Now().Add(-time.Hour)
+		p.fleets[0].mu.Unlock()
+		p.fleets[0].look(time.Now())
+	}
+	silent()
+	speaks := time.AfterFunc(300*time.Millisecond, func() {
+		p.bus.mutes("n1", false)
+		p.fleets[1].tell()
+	})
+	defer speaks.Stop()
+	if got := p.from(t, 0, "f"); got != "n1" {
+		t.Errorf("ran on %s, which has no such driver", got)
+	}
+
+	silent()
+	time.AfterFunc(300*time.Millisecond, func() { p.bus.mutes("n1", false) })
+	if !p.fleets[0].HasDriver(t.Context(), "qemu") {
+		t.Error("a node that was silent for a moment has no driver")
+	}
+	if p.fleets[0].HasDriver(t.Context(), "firecracker") {
+		t.Error("it has a driver that it did not speak of")
+	}
+
+	silent()
+	time.AfterFunc(300*time.Millisecond, func() { p.bus.leaves("n1", true) })
+	p.locals[0].set(func(l *local) { l.refuse = worker.ErrNoDriver })
+	began := time.Now()
+	if _, err := p.fleets[0].Invoke(t.Context(), "f", &worker.Invocation{}); !errors.Is(err, worker.ErrNoDriver) {
+		t.Errorf("got %v, want what the node says of its driver", err)
+	}
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("it took %v to say that no node has the driver", took)
 	}
 }
 

@@ -208,7 +208,7 @@ func (l *launcher) prepare(ctx context.Context, rev *store.Revision) error {
 	}
 	var elsewhere func(string) bool
 	if f := l.elsewhere.Load(); f != nil {
-		elsewhere = f.HasDriver
+		elsewhere = func(driver string) bool { return f.HasDriver(ctx, driver) }
 	}
 	if err := l.drivers(&rev.Spec, elsewhere); err != nil {
 		return err
