@@ -279,6 +279,23 @@ func (g *Group) freeze(v2, v1 string) error {
 	return nil
 }
 
+// Idle lets the group run only on processors that no group and no process beside it wants (cpu.idle, Linux 5.15), or takes that back: then it
+// has the part of one that nothing was said about, whatever its weight was.
+func (g *Group) Idle(idle bool) error {
+	dir, ok := g.dirs["cpu"]
+	if !ok {
+		return fmt.Errorf("make control group idle: %w: no cpu controller", ErrUnsupported)
+	}
+	value := "0"
+	if idle {
+		value = "1"
+	}
+	if err := write(dir, "cpu.idle", value); err != nil {
+		return fmt.Errorf("make control group idle: %w", err)
+	}
+	return nil
+}
+
 // thaw lets what is in a folder of version 1's freezer die; in any other folder it does nothing.
 func thaw(dir string) {
 	if dir != "" {

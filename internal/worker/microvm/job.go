@@ -18,6 +18,7 @@ func (d *Driver) Run(ctx context.Context, spec worker.Spec) (*worker.Finished, e
 	if err != nil {
 		return nil, err
 	}
+	h.machine.Aside()
 	select {
 	case <-h.removed:
 	case <-ctx.Done():

@@ -62,6 +62,7 @@ type Driver struct {
 	limitPC      bool     // ... with a limit of processes
 	freezes      bool     // ... and with a freezer; otherwise workers are paused by signals
 	weights      bool     // ... and with a part of the processors by their memory
+	idles        bool     // ... or with what nothing else wants of them
 	weaker       []string // of sandboxes, whatever runs in them
 	sink         *os.File
 	marks        string // the folder of marks; empty where control groups say which workers there are
@@ -208,6 +209,7 @@ func (d *Driver) look() {
 		}
 		d.limitPC = try(cgroup.Limits{PIDs: 16}, nil) == nil
 		d.weights = try(cgroup.Limits{Weight: 2}, nil) == nil
+		_ = try(cgroup.Limits{}, func(g *cgroup.Group) { d.idles = g.Idle(true) == nil && g.Idle(false) == nil })
 	}
 	if !d.freezes {
 		weaker("There is no freezer for workers, so idle ones are paused by signals, and not counted in CPU time as exactly.")
@@ -342,9 +344,12 @@ func (d *Driver) plan(spec *worker.Spec) (plan, error) {
 // worker or a build would stand still on a machine that also does something else. 128 MiB have 593.
 const (
 	vcpuWeight = 8 * 1024
-	// jobWeight is that of a worker with 221 MiB, and of one process of the host: a build has some threads that
-	// compute all the time, and with less it would not end on a machine that also does something else.
+	// jobWeight is that of a worker with 221 MiB, and of one process of the host, for jobs that cannot run aside: a build has some threads
+	// that compute all the time, and with less it would not end on a machine that also does something else. A group that is not idle any more
+	// has it, too.
 	jobWeight = 1024
+	// trialPart is how many times less than a worker a trial has, which nobody waits for.
+	trialPart = 3
 )
 
 // weight is the part of a worker with so much memory, MiB; none is said of what has no limit.
@@ -372,8 +377,11 @@ func (d *Driver) group(spec *worker.Spec, job bool) (*cgroup.Group, error) {
 	}
 	if d.weights {
 		l.Weight = weight(spec.Revision.MemoryMiB)
-		if job {
+		switch {
+		case job:
 			l.Weight = jobWeight
+		case spec.Trial:
+			l.Weight /= trialPart
 		}
 	}
 	return cgroup.New(d.prefix+spec.ID, l)

@@ -27,6 +27,7 @@ func (d *Driver) Run(ctx context.Context, spec worker.Spec) (*worker.Finished, e
 	if err != nil {
 		return nil, err
 	}
+	h.aside()
 	t := time.NewTicker(samplePeriod)
 	defer t.Stop()
 	var rss int64

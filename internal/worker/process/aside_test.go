@@ -1,0 +1,90 @@
+package process
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloudjit/cloudjit/internal/worker"
+)
+
+// TestPartOfAJob: a job that has the processors for itself stays behind all others; one that gets nothing competes with them, until it
+// has had its part.
+func TestPartOfAJob(t *testing.T) {
+	const period = 100 * time.Millisecond
+	p := part{processors: 4} // 80 ms in each period
+	for range 50 {
+		if !p.next(period, 4*period) {
+			t.Fatal("it competes, and has all processors")
+		}
+	}
+	if !p.next(period, 0) {
+		t.Error("it competes after one period without any")
+	}
+	if p.next(period, 0) {
+		t.Error("it does not compete after two periods without any")
+	}
+	if p.next(period, 100*time.Millisecond) {
+		t.Error("it competes no more, and has not had its part")
+	}
+	if !p.next(period, 4*period) {
+		t.Error("it competes, and has had its part")
+	}
+	for range 10_000 {
+		p.next(period, 0)
+	}
+	n := 0
+	for ; !p.next(period, 4*period); n++ {
+	}
+	if n > 10 {
+		t.Errorf("after long without any, it competed for %d periods", n)
+	}
+	// Over time it has its part, where it has all while it competes and else nothing.
+	p, all := part{processors: 4}, time.Duration(0)
+	idle := true
+	for range 1000 {
+		used := time.Duration(0)
+		if !idle {
+			used = period
+		}
+		all += used
+		idle = p.next(period, used)
+	}
+	if got := float64(all) / float64(4*1000*period); got < 0.19 || got > 0.21 {
+		t.Errorf("it had %.2f of the processors: want %.2f", got, leastPart)
+	}
+}
+
+// TestJobsRunAside: the kernel knows that a job comes after all others.
+func TestJobsRunAside(t *testing.T) {
+	d := newDriver(t, Options{})
+	defer d.Close()
+	if !d.idles {
+		t.Skip("SKIPPED: there are no control groups that can be idle")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var job sync.WaitGroup
+	defer job.Wait()
+	defer cancel()
+	job.Go(func() {
+		_, _ = d.Run(ctx, worker.Spec{ID: "aside", Revision: revision(false), Path: "/usr/bin/sleep", Args: []string{"60"}, Dir: "/tmp", Env: []string{"PATH=/usr/bin"},
+			Limits: worker.Limits{MemoryMiB: 64, TmpMiB: 16}})
+	})
+	var said []string
+	for end := time.Now().Add(10 * time.Second); len(said) == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no job's group is idle")
+		}
+		files, _ := filepath.Glob("/sys/fs/cgroup/cpu/*" + d.prefix + "aside/cpu.idle")
+		more, _ := filepath.Glob("/sys/fs/cgroup/*" + d.prefix + "aside/cpu.idle")
+		for _, file := range append(files, more...) {
+			if b, _ := os.ReadFile(file); strings.TrimSpace(string(b)) == "1" {
+				said = append(said, file)
+			}
+		}
+	}
+}
