@@ -98,7 +98,6 @@ func (e *Engine) started(r *revision, wk *pool.Worker) {
 	}
 	took = int64(float64(took) / wk.Recording.Start())
 	v := &r.views[wk.Rung]
-	first := r.timed == 0
 	if bit := uint16(1) << wk.Rung; r.timed&bit != 0 {
 		v.Start += int64(learning * float64(took-v.Start))
 	} else {
@@ -110,16 +109,16 @@ func (e *Engine) started(r *revision, wk *pool.Worker) {
 		return
 	}
 	for id := range r.views {
-		if r.saysOf(wk.Rung, id, r.timed, first) {
+		if r.saysOf(wk.Rung, id, r.timed) {
 			r.views[id].Start = int64(float64(v.Start) * r.ladder.Rungs[id].Start / own)
 		}
 	}
 }
 
 // saysOf reports whether what was measured of a rung says what to expect of another, which must not have been measured itself, by
-// bit: of all if it is the first that was, else of those with the same kind of artifact.
-func (r *revision) saysOf(rung ladder.ID, other int, measured uint16, first bool) bool {
-	return measured&(1<<other) == 0 && (first || r.ladder.Rungs[other].Artifact == r.ladder.Rungs[rung].Artifact)
+// bit: of all as long as it is the only one that was, else of those with the same kind of artifact.
+func (r *revision) saysOf(rung ladder.ID, other int, measured uint16) bool {
+	return measured&(1<<other) == 0 && (measured == 1<<rung || r.ladder.Rungs[other].Artifact == r.ladder.Rungs[rung].Artifact)
 }
 
 // First invocations are compared with later ones once so many of these were measured. What a function does varies: only what is
@@ -153,6 +152,13 @@ func (e *Engine) learnWarming(r *revision, wk *pool.Worker, took int64) {
 	a.firsts = min(a.firsts+1, warmingAfter)
 	share := min(max(float64(took-r.warm-r.vary)/float64(v.Start), -warmingMost), warmingMost)
 	v.Warming += (share - v.Warming) / float64(warmingPrior+a.firsts)
+	// A worker of a rung below knows less when it is there, so that its first invocation takes at least as long. A rung that was never
+	// measured would else seem better for the very thing that nobody measured there.
+	for id := range r.views[:wk.Rung] {
+		if other := &r.views[id]; r.rungs[id].firsts == 0 && other.Start > 0 {
+			other.Warming = v.Warming * float64(v.Start) / float64(other.Start)
+		}
+	}
 }
 
 // served takes what a worker did since it was asked last into the figures of its rung.
@@ -169,7 +175,6 @@ func (e *Engine) learnWorker(r *revision, wk *pool.Worker, mb float64) {
 	if mb <= 0 || wk.Recording != ladder.RecordingNone || wk.Served == 0 {
 		return
 	}
-	first := r.weighed == 0
 	if bit := uint16(1) << wk.Rung; r.weighed&bit != 0 {
 		v.MemoryMB += learning * (mb - v.MemoryMB)
 	} else {
@@ -177,7 +182,7 @@ func (e *Engine) learnWorker(r *revision, wk *pool.Worker, mb float64) {
 		r.weighed |= bit
 	}
 	for id := range r.views {
-		if r.saysOf(wk.Rung, id, r.weighed, first) {
+		if r.saysOf(wk.Rung, id, r.weighed) {
 			r.views[id].MemoryMB = v.MemoryMB * r.ladder.Rungs[id].Memory / r.ladder.Rungs[wk.Rung].Memory
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
+	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/policy"
+	"github.com/cloudjit/cloudjit/internal/pool"
 )
 
 // TestFirstInvocationsAreMeasured: what a worker's first invocation takes longer than later ones is part of what a cold start
@@ -47,6 +49,43 @@ func TestFirstInvocationsAreMeasured(t *testing.T) {
 		got := e.revisions[0].views[0].Warming
 		if want := float64(extra) / float64(start); got > want || got < 0.7*want {
 			t.Errorf("first invocations that take %v longer: warming %.2f, want %.2f, or somewhat less after ten workers", extra, got, want)
+		}
+	}
+}
+
+// TestFirstInvocationsOfRungsBelow: what was measured of a rung is expected of those below it, and not of those above.
+func TestFirstInvocationsOfRungsBelow(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	e := New(NodeConfig{}, &policy.Paper{})
+	fc := FunctionConfig{Reserved: -1, Params: policy.DefaultParams()}
+	e.Step(0, Event{Kind: EventFunctionSet, FunctionConfig: &fc}, nil)
+	handlers := ladder.Of(function.KindHandler)
+	e.Step(0, Event{Kind: EventRevisionAdded, RevisionConfig: &RevisionConfig{Ladder: handlers, MemoryMiB: make([]int32, len(handlers.Rungs))}}, nil)
+	r := &e.revisions[0]
+	rung, _ := handlers.Find(ladder.SnapshotDeploy)
+	for id := range r.views {
+		r.views[id].Start = 100 * ms
+	}
+	r.views[rung].Start = 20 * ms
+	for range 200 {
+		for n := range int32(10) {
+			took := 10 * ms
+			if n == 0 {
+				took = 30 * ms
+			}
+			e.learnWarming(r, &pool.Worker{Rung: rung, Served: n + 1}, took)
+		}
+	}
+	for id := range r.views {
+		want := 0.0
+		switch id := ladder.ID(id); {
+		case id == rung:
+			want = 1
+		case id < rung:
+			want = 0.2 // 20 of 100 ms
+		}
+		if got := r.views[id].Warming; got < 0.9*want || got > want+1e-9 {
+			t.Errorf("%s: warming %.3f, want %.3f", handlers.Rungs[id].Name, got, want)
 		}
 	}
 }

@@ -2,11 +2,14 @@ package process
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -82,4 +85,47 @@ func BenchmarkJob(b *testing.B) {
 		b.ReportMetric(x[0]/y[0], "x-"+name+"-least")
 		b.ReportMetric(x[len(x)/2]/y[len(y)/2], "x-"+name+"-median")
 	}
+}
+
+// BenchmarkBesideJob is a cold start whose first invocation takes 64 MiB of memory, on a machine that does nothing else and beside a job
+// that computes on all processors, in turn. The x metrics are how many times longer it takes beside the job, of the least and of the median.
+func BenchmarkBesideJob(b *testing.B) {
+	d := newDriver(b, Options{})
+	defer d.Close()
+	inv := &worker.Invocation{RequestID: "r", Payload: workertest.Command{Do: "allocate", N: 64}.JSON(), Deadline: time.Now().Add(time.Hour)}
+	cold := func(id string) float64 {
+		began := time.Now()
+		w := startGuest(b, d, workertest.Handler, id)
+		if _, err := w.Invoke(b.Context(), inv); err != nil {
+			b.Fatal(err)
+		}
+		took := time.Since(began)
+		if err := w.Stop(b.Context(), 0); err != nil {
+			b.Fatal(err)
+		}
+		return float64(took.Microseconds()) / 1000
+	}
+	var alone, beside []float64
+	for n := 0; b.Loop(); n++ {
+		alone = append(alone, cold(fmt.Sprintf("alone-%d", n)))
+		ctx, cancel := context.WithCancel(b.Context())
+		var job sync.WaitGroup
+		job.Go(func() {
+			_, _ = d.Run(ctx, worker.Spec{
+				ID: fmt.Sprintf("job-%d", n), Revision: revision(false), Path: "/bin/sh", Dir: "/tmp", Env: []string{"PATH=/usr/bin"},
+				Args:   []string{"-c", fmt.Sprintf("for i in $(seq %d); do while :; do :; done & done; wait", runtime.NumCPU())},
+				Limits: worker.Limits{MemoryMiB: 64, TmpMiB: 16},
+			})
+		})
+		time.Sleep(300 * time.Millisecond)
+		beside = append(beside, cold(fmt.Sprintf("beside-%d", n)))
+		cancel()
+		job.Wait()
+	}
+	b.ReportMetric(0, "ns/op")
+	slices.Sort(alone)
+	slices.Sort(beside)
+	b.ReportMetric(alone[len(alone)/2], "alone-p50-ms")
+	b.ReportMetric(beside[0]/alone[0], "x-least")
+	b.ReportMetric(beside[len(beside)/2]/alone[len(alone)/2], "x-median")
 }
