@@ -28,7 +28,6 @@ type climb struct {
 	fallen bool
 
 	memory         []int32 // MiB that a worker of each rung reserves
-	recordMiB      int32   // what a recorder reserves beyond that
 	workerMB       float64 // what a worker of the first rung is expected to use
 	timed, weighed uint16  // rungs whose starts and memory were measured, by bit
 }

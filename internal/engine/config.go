@@ -142,7 +142,7 @@ func (e *Engine) revisionAdded(ev Event) {
 		ladder: e.ladder(c.Ladder), views: make([]policy.RungView, rungs), added: e.now,
 		climb: &climb{
 			rungs: make([]artifact, rungs), serve: ladder.ID(rungs - 1),
-			memory: slices.Clone(c.MemoryMiB), recordMiB: c.RecordMiB, workerMB: c.WorkerMB,
+			memory: slices.Clone(c.MemoryMiB), workerMB: c.WorkerMB,
 		},
 		follows:   c.Follows,
 		initLimit: c.InitLimit, initMost: max(c.InitMost, c.InitLimit), wait: c.Wait,

@@ -196,9 +196,8 @@ type RevisionConfig struct {
 	Ladder *ladder.Ladder
 	// Slots is how many invocations a worker runs at once; 0 and 1: one.
 	Slots int32
-	// MemoryMiB is what a worker of each rung reserves; RecordMiB is what a recorder does beyond that.
+	// MemoryMiB is what a worker of each rung reserves. A recorder reserves more (ladder.Recording.MiB).
 	MemoryMiB []int32
-	RecordMiB int32
 	// WorkerMB is what a worker of the first rung is expected to use, until it is measured; 0: what it reserves.
 	WorkerMB float64
 	// InitLimit is how long (ns) a worker may take to be ready; one that records has more. The next after

@@ -109,11 +109,28 @@ func (e *Engine) started(r *revision, wk *pool.Worker) {
 		return
 	}
 	for id := range r.views {
-		if r.saysOf(wk.Rung, id, r.timed) {
-			r.views[id].Start = int64(float64(v.Start) * r.ladder.Rungs[id].Start / own)
+		expected := int64(float64(v.Start) * r.ladder.Rungs[id].Start / own)
+		switch {
+		case r.saysOf(wk.Rung, id, r.timed):
+			r.views[id].Start = expected
+		case r.timed&(1<<id) == 0 && ladder.ID(id) < wk.Rung:
+			r.views[id].Start = r.noSooner(id, expected)
 		}
 	}
 }
+
+// noSooner is the expected start of a rung that was never measured, where one above it was: what made that one slow, as a busy machine
+// does, would make this one slow too, so that it is no reason to leave the other. But it says no more than startDoubt times what
+// the first rung says, where that was measured: a rung may just be bad for a function.
+func (r *revision) noSooner(id int, expected int64) int64 {
+	given := r.views[id].Start
+	if first := r.ladder.Rungs[ladder.First].Start; r.timed&1 != 0 && first > 0 {
+		given = int64(float64(r.views[ladder.First].Start) * r.ladder.Rungs[id].Start / first)
+	}
+	return max(given, min(expected, startDoubt*given))
+}
+
+const startDoubt = 2
 
 // saysOf reports whether what was measured of a rung says what to expect of another, which must not have been measured itself, by
 // bit: of all as long as it is the only one that was, else of those with the same kind of artifact.

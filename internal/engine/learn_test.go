@@ -89,3 +89,45 @@ func TestFirstInvocationsOfRungsBelow(t *testing.T) {
 		}
 	}
 }
+
+// TestStartsOfRungsBelow: a rung that was never measured is not expected to start sooner because what is above it was measured on a busy
+// machine; but not to start later without end, either.
+func TestStartsOfRungsBelow(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	handlers := ladder.Of(function.KindHandler)
+	cache, _ := handlers.Find(ladder.AOTCache)
+	saved, _ := handlers.Find(ladder.SnapshotDeploy)
+	binary, _ := handlers.Find(ladder.Native)
+	for _, test := range []struct {
+		name  string
+		times int64 // how many times longer than by the table a copy takes, after HotSpot took as long as in the table
+		want  float64
+	}{{"as in the table", 1, 1}, {"busy", 3, startDoubt}, {"bad for the function", 100, startDoubt}} {
+		e := New(NodeConfig{}, &policy.Paper{})
+		fc := FunctionConfig{Reserved: -1, Params: policy.DefaultParams()}
+		e.Step(0, Event{Kind: EventFunctionSet, FunctionConfig: &fc}, nil)
+		e.Step(0, Event{Kind: EventRevisionAdded, RevisionConfig: &RevisionConfig{Ladder: handlers, MemoryMiB: make([]int32, len(handlers.Rungs))}}, nil)
+		r := &e.revisions[0]
+		start := func(rung ladder.ID, took int64) {
+			w := &pool.Worker{Rung: rung, Since: e.now}
+			e.now += took
+			e.started(r, w)
+		}
+		start(ladder.First, 1000*ms)
+		of := func(rung ladder.ID) int64 {
+			return int64(1000 * float64(ms) * handlers.Rungs[rung].Start / handlers.Rungs[ladder.First].Start)
+		}
+		for range 5 {
+			start(saved, test.times*of(saved))
+		}
+		if got := float64(r.views[cache].Start) / float64(of(cache)); got < 0.99*test.want || got > 1.01*test.want {
+			t.Errorf("%s: the cache is expected to take %.2f of what the table says, want %.2f", test.name, got, test.want)
+		}
+		if got := r.views[binary].Start; got != of(binary) {
+			t.Errorf("%s: the binary is expected to take %v, want %v", test.name, got, of(binary))
+		}
+		if r.views[ladder.First].Start != 1000*ms {
+			t.Errorf("%s: what was measured has changed", test.name)
+		}
+	}
+}

@@ -74,7 +74,7 @@ func TestLogKeepsAll(t *testing.T) {
 		Function: -1, Revision: 1 << 20, Invocation: 7, Worker: 8, Version: 1<<32 - 1, MemoryMB: 1.5, CPU: 9, Full: true, Invocations: 11, ColdStarts: 12,
 		Cost:           ladder.Cost{Wall: 1, CPU: 2, MemoryMB: 3.25, DiskMB: 4},
 		FunctionConfig: &FunctionConfig{Reserved: -1, QueueLimit: 2, NoOptimize: true, NoCheck: true, Deopt: 1, Params: policy.Params{KeepAlive: 1, Threshold: 2, Window: 3, MaxWait: 4, Prepare: policy.PrepareDeploy}},
-		RevisionConfig: &RevisionConfig{Function: 3, Ladder: whole, Slots: 4, MemoryMiB: []int32{1, 2, 3}, RecordMiB: 6, WorkerMB: 7.5, InitLimit: 8, InitMost: 9, Wait: 10, Parked: true, Inherited: true, Follows: true,
+		RevisionConfig: &RevisionConfig{Function: 3, Ladder: whole, Slots: 4, MemoryMiB: []int32{1, 2, 3}, WorkerMB: 7.5, InitLimit: 8, InitMost: 9, Wait: 10, Parked: true, Inherited: true, Follows: true,
 			Restored: pipeline.Saved{
 				Recordings: pipeline.Recordings{2: {Phase: pipeline.PhaseRecorded, Version: 3, Least: 2}},
 				Rungs:      []pipeline.Rung{{Name: "native", Phase: pipeline.PhaseFailed, Built: 2, FailedVersion: 9, Falls: 4, Failures: 5, Compared: 6, Differed: 7, DifferedBuilt: 8, NotBefore: time.Now().UnixNano(), DiskMB: 1.25}},

@@ -8,13 +8,7 @@ import (
 )
 
 // mib is what a worker reserves.
-func (r *revision) mib(rung ladder.ID, x ladder.Recording) int32 {
-	m := r.memory[rung]
-	if x != ladder.RecordingNone {
-		m += r.recordMiB + x.MiB()
-	}
-	return m
-}
+func (r *revision) mib(rung ladder.ID, x ladder.Recording) int32 { return r.memory[rung] + x.MiB() }
 
 // want starts as many workers as the waiting invocations of a revision need and the node
 // has room for; for the rest, the revision waits for its turn.

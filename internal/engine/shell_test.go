@@ -121,7 +121,7 @@ func (s *shell) do(a Action) {
 			rev: a.Revision, rung: a.Rung, recording: a.Recording, slots: max(int(r.config.Slots), 1), mib: int64(r.config.MemoryMiB[a.Rung]),
 		}
 		if a.Recording != ladder.RecordingNone {
-			s.workers[a.Worker].mib += int64(r.config.RecordMiB + a.Recording.MiB())
+			s.workers[a.Worker].mib += int64(a.Recording.MiB())
 			if a.Rung != r.config.Ladder.Recorder(a.Recording) {
 				s.t.Fatalf("a recorder of %v on rung %d", a.Recording, a.Rung)
 			}
@@ -292,7 +292,6 @@ func (s *shell) addRevision(fn FunctionID) {
 	c := RevisionConfig{
 		Function: fn, Ladder: rapid.SampledFrom([]*ladder.Ladder{climbing, whole, direct, profiled}).Draw(t, "ladder"),
 		Slots:     rapid.SampledFrom([]int32{0, 1, 3}).Draw(t, "slots"),
-		RecordMiB: rapid.SampledFrom([]int32{0, 64}).Draw(t, "more to record"),
 		InitLimit: int64(10 * time.Second), InitMost: int64(time.Minute),
 		Wait: rapid.SampledFrom([]int64{0, int64(2 * time.Second)}).Draw(t, "wait"),
 	}

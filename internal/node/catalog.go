@@ -163,7 +163,7 @@ func (n *Node) Sync(ctx context.Context, name function.Name) error {
 		}
 		n.setOwn(ctx, rev, f)
 		fresh[r.Spec.ID] = &engine.RevisionConfig{
-			Ladder: l, Slots: rev.slots(), MemoryMiB: rev.reserves(), RecordMiB: int32(n.opt.RecordMiB),
+			Ladder: l, Slots: rev.slots(), MemoryMiB: rev.reserves(),
 			WorkerMB: expectedMB, Restored: restored, Inherited: rev.inherited, Parked: r.Spec.Version != function.Latest,
 			InitLimit: int64(n.initTimeout(&r.Spec)), InitMost: int64(max(n.initTimeout(&r.Spec), r.Spec.Timeout)),
 			Wait: int64(max(n.opt.InitTimeout, r.Spec.Timeout)), Follows: rev.follows,

@@ -471,10 +471,7 @@ func exited(w worker.Worker) bool {
 func (c *check) start(ctx context.Context, r *run) (worker.Worker, error) {
 	l := r.launch
 	l.ID, l.Revision, l.Trial, l.Limits = ulid.Make().String(), c.w.rev.spec, true, c.n.opt.WorkerLimits
-	l.Limits.MemoryMiB = int(c.w.rev.memory)
-	if l.Recording != ladder.RecordingNone {
-		l.Limits.MemoryMiB += c.n.opt.RecordMiB + int(l.Recording.MiB())
-	}
+	l.Limits.MemoryMiB = int(c.w.rev.memory + l.Recording.MiB())
 	spec, err := c.n.opt.Launcher.Launch(ctx, l)
 	if err != nil {
 		return nil, &worker.StartError{Phase: "runtime", Err: err}

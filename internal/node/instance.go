@@ -319,10 +319,7 @@ func (n *Node) unfit(w *instance, failure engine.Failure, version uint32, cost l
 
 func (n *Node) launch(ctx context.Context, w *instance, artifact string) (worker.Worker, error) {
 	limits := n.opt.WorkerLimits
-	limits.MemoryMiB = int(w.rev.memory)
-	if w.recording != ladder.RecordingNone {
-		limits.MemoryMiB += n.opt.RecordMiB + int(w.recording.MiB())
-	}
+	limits.MemoryMiB = int(w.rev.memory + w.recording.MiB())
 	l := Launch{
 		ID: w.name, Revision: w.rev.spec, Rung: *w.row, Recording: w.recording, Artifact: artifact, Check: w.check, Limits: limits,
 	}

@@ -119,7 +119,7 @@ type emulating struct{ *fake.Driver }
 func (e emulating) For(rev *function.Spec) (worker.Driver, error) {
 	switch rev.Driver {
 	case "slow":
-		return slowDriver{e.Driver}, nil
+		return slowDriver(e), nil
 	case "gone":
 		return nil, worker.ErrNoDriver
 	}

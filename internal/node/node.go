@@ -78,8 +78,6 @@ type Options struct {
 	PauseAfter time.Duration
 	// TracePeriod is how often what a tracing worker found is read; 0: one second.
 	TracePeriod time.Duration
-	// RecordMiB is how much more memory a recorder may use than an ordinary worker; 0: nothing.
-	RecordMiB int
 	// Samples bound what is kept of what functions are asked.
 	Samples SampleOptions
 	// RecordingBytes is how much recordings that are files may take together; 0: no limit.

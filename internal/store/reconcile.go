@@ -30,8 +30,8 @@ type audit struct {
 	s *Store
 	x *session // nil: it could not be opened
 	// whole says that the inventory can be trusted: what it does not list is not meant to be there.
-	whole, absent bool
-	found         survey
+	whole bool
+	found survey
 	// deep has every message read.
 	deep, damaged bool
 

@@ -308,12 +308,11 @@ func (sd *seed) restore(ctx context.Context, x *session, cfg jetstream.StreamCon
 func (x *session) copied(ctx context.Context, cfg jetstream.StreamConfig, want server.StreamState) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	why := errors.New("nobody answers")
 	for {
 		asking, end := context.WithTimeout(ctx, oneTry)
-		stream, err := x.js.Stream(asking, cfg.Name)
+		stream, why := x.js.Stream(asking, cfg.Name)
 		end()
-		if err == nil {
+		if why == nil {
 			info := stream.CachedInfo()
 			behind := 0
 			if info.Cluster != nil {
@@ -332,8 +331,6 @@ func (x *session) copied(ctx context.Context, cfg jetstream.StreamConfig, want s
 			default:
 				return nil
 			}
-		} else {
-			why = err
 		}
 		select {
 		case <-ctx.Done():

@@ -40,7 +40,7 @@ const (
 	partPeriod = 250 * time.Millisecond
 	// leastPart of all processors is what a job has, also where others would use them all: else an optimization would never be
 	// made on a machine that always has something to do, and there it is needed most.
-	leastPart = 0.2
+	leastPart = 0.1
 	// mostDue bounds what a job that was kept from running can make up for.
 	mostDue = 2 * time.Second
 )

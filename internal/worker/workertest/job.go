@@ -122,7 +122,7 @@ func leave(what string) error {
 
 // folders asks what comes out of a job's folders.
 func (s Suite) folders(t *testing.T, d worker.Driver) {
-	run := func(t *testing.T, what string, names ...string) (*worker.Finished, error, string) {
+	run := func(t *testing.T, what string, names ...string) (*worker.Finished, string, error) {
 		t.Helper()
 		spec := s.spec(t, JobLeave)
 		spec.Env = append(spec.Env, LeaveEnv+"="+what)
@@ -132,7 +132,7 @@ func (s Suite) folders(t *testing.T, d worker.Driver) {
 		if f == nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		return f, err, to
+		return f, to, err
 	}
 	for what, test := range map[string]struct {
 		names []string
@@ -143,7 +143,7 @@ func (s Suite) folders(t *testing.T, d worker.Driver) {
 		"nothing": {[]string{"made"}, ""},
 	} {
 		t.Run(what, func(t *testing.T) {
-			f, err, to := run(t, what, test.names...)
+			f, to, err := run(t, what, test.names...)
 			if err != nil || f.Exit.Code != 0 {
 				t.Fatalf("got %+v, %v", f, err)
 			}
@@ -158,7 +158,7 @@ func (s Suite) folders(t *testing.T, d worker.Driver) {
 			if what == "link below" || what == "deep" {
 				names = []string{"**"}
 			}
-			f, err, to := run(t, what, names...)
+			f, to, err := run(t, what, names...)
 			var refused *worker.KeepError
 			if f.Exit.Code != 0 || !errors.As(err, &refused) || refused.Reason == "" {
 				t.Errorf("got %+v, %v, want *worker.KeepError", f, err)
