@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -56,8 +57,9 @@ type kind struct {
 	err    error // why it is not open
 	tried  time.Time
 	looked time.Time
-	there  bool // as it was found when it was looked at
 	closed bool
+	// there is what was found last, by looking or by opening. It can be read while the driver is being opened.
+	there atomic.Bool
 }
 
 var _ worker.Several = (*Driver)(nil)
@@ -143,13 +145,14 @@ func (k *kind) get(now time.Time) (worker.Driver, error) {
 	if k.err != nil {
 		k.driver = nil
 	}
+	k.there.Store(k.err == nil)
 	return k.driver, k.err
 }
 
 // usable reports whether the driver is open, or looks as if it could be.
 func (k *kind) usable(now time.Time) bool {
 	if !k.mu.TryLock() {
-		return true // it is being opened
+		return k.there.Load() // it is being opened, or looked for
 	}
 	defer k.mu.Unlock()
 	switch {
@@ -158,9 +161,10 @@ func (k *kind) usable(now time.Time) bool {
 	case k.closed || k.err != nil && now.Sub(k.tried) < untold:
 		return false
 	case k.looked.IsZero() || now.Sub(k.looked) >= lookEvery:
-		k.there, k.looked = k.Look == nil || k.Look() == nil, now
+		k.there.Store(k.Look == nil || k.Look() == nil)
+		k.looked = now
 	}
-	return k.there
+	return k.there.Load()
 }
 
 // Name implements worker.Driver: it is the default's.

@@ -132,3 +132,36 @@ func TestOneThatIsNotAllowed(t *testing.T) {
 		t.Error("opened without its own driver")
 	}
 }
+
+// TestNamesWhileOneIsLookedFor: nobody is told of a driver that is not there, also not while it is tried to open it: other nodes would
+// send what needs it here.
+func TestNamesWhileOneIsLookedFor(t *testing.T) {
+	lacks := errors.New("it is not there")
+	opening, end := make(chan struct{}), make(chan struct{})
+	house := named{fake.New(func(worker.Spec) fake.Program { return fake.Program{} }), "house", new([]string)}
+	d, err := choice.New(choice.Options{Default: "house", Base: house, Kinds: []choice.Kind{
+		{Name: "house", Open: func() (worker.Driver, error) { return house, nil }},
+		{Name: "tower", Look: func() error { return lacks }, Open: func() (worker.Driver, error) {
+			close(opening)
+			<-end
+			return nil, lacks
+		}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	failed := make(chan error)
+	go func() { failed <- start(t, d, "tower") }()
+	<-opening
+	if got := d.Names(); !slices.Equal(got, []string{"house"}) {
+		t.Errorf("while it is tried: got %v", got)
+	}
+	close(end)
+	if err := <-failed; !errors.Is(err, worker.ErrNoDriver) {
+		t.Errorf("got %v", err)
+	}
+	if got := d.Names(); !slices.Equal(got, []string{"house"}) {
+		t.Errorf("afterwards: got %v", got)
+	}
+}
