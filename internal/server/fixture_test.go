@@ -26,6 +26,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/cloudjit/cloudjit/internal/cgroup"
 	"github.com/cloudjit/cloudjit/internal/config"
 	"github.com/cloudjit/cloudjit/internal/server"
 	"github.com/cloudjit/cloudjit/internal/toolchain"
@@ -98,6 +99,11 @@ func spawn(t *testing.T, o childOptions, tmp string) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // a server that was killed leaves them to its next start
+		if err := cgroup.Clean(o.groups(), func(string) bool { return true }); err != nil {
+			t.Error(err)
+		}
+	})
 	c := &child{cmd: exec.Command(os.Args[0])}
 	c.cmd.Env = append(os.Environ(), childEnv+"="+string(doc), "TMPDIR="+tmp)
 	if c.log, err = os.OpenFile(filepath.Join(filepath.Dir(tmp), "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
@@ -215,6 +221,12 @@ func processes(text string) (pids []int) {
 	return pids
 }
 
+// groups is what the names of the control groups of a server's workers begin with: see the process driver.
+func (o *childOptions) groups() string {
+	sum := sha256.Sum256([]byte(filepath.Join(o.Config.Data, "workers")))
+	return "cloudjit-" + hex.EncodeToString(sum[:6]) + "-"
+}
+
 // leftovers lists what should not outlive a server: mounts, control groups and files that look temporary.
 func leftovers(t *testing.T, o childOptions, tmp string) (found []string) {
 	t.Helper()
@@ -227,8 +239,7 @@ func leftovers(t *testing.T, o childOptions, tmp string) (found []string) {
 			found = append(found, "mount "+line)
 		}
 	}
-	sum := sha256.Sum256([]byte(filepath.Join(o.Config.Data, "workers"))) // see the process driver
-	group := "cloudjit-" + hex.EncodeToString(sum[:6]) + "-"
+	group := o.groups()
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() && strings.HasPrefix(d.Name(), group) {
 			found = append(found, "control group "+path)
