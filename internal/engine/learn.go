@@ -130,6 +130,7 @@ func (r *revision) noSooner(id int, expected int64) int64 {
 	return max(given, min(expected, startDoubt*given))
 }
 
+// startDoubt is how many times longer a start is expected to take, at most, than what the first rung says of it.
 const startDoubt = 2
 
 // saysOf reports whether what was measured of a rung says what to expect of another, which must not have been measured itself, by

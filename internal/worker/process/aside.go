@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Aside lets the machine run only where nothing else wants the processors, but for a least part of them. Of one that runs
-// a job.
+// Aside lets a machine that runs a job have only the processors that nothing else wants, but for a least part of them.
 func (m *Machine) Aside() { m.aside() }
 
 // aside does so for a job, until it has ended. Where the kernel cannot, the job keeps the weight of its group.

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,12 +80,14 @@ func TestJobsRunAside(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("no job's group is idle")
 		}
-		files, _ := filepath.Glob("/sys/fs/cgroup/cpu/*" + d.prefix + "aside/cpu.idle")
-		more, _ := filepath.Glob("/sys/fs/cgroup/*" + d.prefix + "aside/cpu.idle")
-		for _, file := range append(files, more...) {
-			if b, _ := os.ReadFile(file); strings.TrimSpace(string(b)) == "1" {
-				said = append(said, file)
+		_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !e.IsDir() || e.Name() != d.prefix+"aside" {
+				return nil
 			}
-		}
+			if b, _ := os.ReadFile(filepath.Join(path, "cpu.idle")); strings.TrimSpace(string(b)) == "1" {
+				said = append(said, path)
+			}
+			return nil
+		})
 	}
 }
