@@ -53,15 +53,19 @@ func TestFirstInvocationsAreMeasured(t *testing.T) {
 	}
 }
 
+// engineWith is an engine with one revision, of which nothing was measured.
+func engineWith(l *ladder.Ladder) (*Engine, *revision) {
+	e := New(NodeConfig{}, &policy.Paper{})
+	e.Step(0, Event{Kind: EventFunctionSet, FunctionConfig: &FunctionConfig{Reserved: -1, Params: policy.DefaultParams()}}, nil)
+	e.Step(0, Event{Kind: EventRevisionAdded, RevisionConfig: &RevisionConfig{Ladder: l, MemoryMiB: make([]int32, len(l.Rungs))}}, nil)
+	return e, &e.revisions[0]
+}
+
 // TestFirstInvocationsOfRungsBelow: what was measured of a rung is expected of those below it, and not of those above.
 func TestFirstInvocationsOfRungsBelow(t *testing.T) {
 	const ms = int64(time.Millisecond)
-	e := New(NodeConfig{}, &policy.Paper{})
-	fc := FunctionConfig{Reserved: -1, Params: policy.DefaultParams()}
-	e.Step(0, Event{Kind: EventFunctionSet, FunctionConfig: &fc}, nil)
 	handlers := ladder.Of(function.KindHandler)
-	e.Step(0, Event{Kind: EventRevisionAdded, RevisionConfig: &RevisionConfig{Ladder: handlers, MemoryMiB: make([]int32, len(handlers.Rungs))}}, nil)
-	r := &e.revisions[0]
+	e, r := engineWith(handlers)
 	rung, _ := handlers.Find(ladder.SnapshotDeploy)
 	for id := range r.views {
 		r.views[id].Start = 100 * ms
@@ -103,11 +107,7 @@ func TestStartsOfRungsBelow(t *testing.T) {
 		times int64 // how many times longer than by the table a copy takes, after HotSpot took as long as in the table
 		want  float64
 	}{{"as in the table", 1, 1}, {"busy", 3, startDoubt}, {"bad for the function", 100, startDoubt}} {
-		e := New(NodeConfig{}, &policy.Paper{})
-		fc := FunctionConfig{Reserved: -1, Params: policy.DefaultParams()}
-		e.Step(0, Event{Kind: EventFunctionSet, FunctionConfig: &fc}, nil)
-		e.Step(0, Event{Kind: EventRevisionAdded, RevisionConfig: &RevisionConfig{Ladder: handlers, MemoryMiB: make([]int32, len(handlers.Rungs))}}, nil)
-		r := &e.revisions[0]
+		e, r := engineWith(handlers)
 		start := func(rung ladder.ID, took int64) {
 			w := &pool.Worker{Rung: rung, Since: e.now}
 			e.now += took

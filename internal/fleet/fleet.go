@@ -342,11 +342,8 @@ func (f *Fleet) place(id function.RevisionID, not []*other) (at *other, lacks st
 	if !ok {
 		return nil, "" // which says so
 	}
-	if len(v.nodes) == 0 || len(v.nodes) == 1 && v.self == 0 {
-		if !f.drives(nil, here.Driver) {
-			lacks = here.Driver
-		}
-		return nil, lacks
+	if (len(v.nodes) == 0 || len(v.nodes) == 1 && v.self == 0) && f.drives(nil, here.Driver) {
+		return nil, ""
 	}
 	var room [32]placement.Node
 	nodes := append(room[:0], v.nodes...)

@@ -190,7 +190,10 @@ func (d *Driver) look() {
 		}
 		return g.Remove()
 	}
-	if err := try(cgroup.Limits{}, func(g *cgroup.Group) { d.freezes = g.Freeze() == nil && g.Thaw() == nil }); err != nil {
+	if err := try(cgroup.Limits{}, func(g *cgroup.Group) {
+		d.freezes = g.Freeze() == nil && g.Thaw() == nil
+		d.idles = g.Idle(true) == nil && g.Idle(false) == nil
+	}); err != nil {
 		weaker(fmt.Sprintf("There are no control groups for workers, so neither memory nor CPU time is limited (%v). Run as root, or delegate a group (systemd: Delegate=yes).", err))
 	} else {
 		d.groups = true
@@ -209,7 +212,6 @@ func (d *Driver) look() {
 		}
 		d.limitPC = try(cgroup.Limits{PIDs: 16}, nil) == nil
 		d.weights = try(cgroup.Limits{Weight: 2}, nil) == nil
-		_ = try(cgroup.Limits{}, func(g *cgroup.Group) { d.idles = g.Idle(true) == nil && g.Idle(false) == nil })
 	}
 	if !d.freezes {
 		weaker("There is no freezer for workers, so idle ones are paused by signals, and not counted in CPU time as exactly.")
