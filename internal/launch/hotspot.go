@@ -83,7 +83,11 @@ func (b *builder) saveOptions() []string {
 	if b.Revision.Kind == function.KindWeb { // others have it on their class path
 		b.mountFile(b.Paths.Runtime, runtimeDir)
 	}
-	options := []string{"-javaagent:" + jar + "=" + jar}
+	argument := jar
+	if b.Rung.Early {
+		argument += ",early" // it loads then what the first invocation will need
+	}
+	options := []string{"-javaagent:" + jar + "=" + argument}
 	if b.Paths.JDK.Version >= firstUnsafeWarned {
 		options = append(options, "--sun-misc-unsafe-memory-access=allow")
 	}

@@ -18,10 +18,16 @@ public final class Agent {
     /** Where the published org.crac library looks for who calls its hooks: a package. */
     private static final String CRAC_PROPERTY = "org.crac.Core.Compat";
 
+    /** Ends the argument where the process is saved before its first invocation. */
+    private static final String EARLY = ",early";
+
     private Agent() {}
 
-    public static void premain(String arguments, Instrumentation instrumentation) {
-        Checkpoint checkpoint = new Checkpoint(instrumentation);
+    /** The argument is the path of the agent's JAR. */
+    public static void premain(String argument, Instrumentation instrumentation) {
+        boolean early = argument != null && argument.endsWith(EARLY);
+        String jar = early ? argument.substring(0, argument.length() - EARLY.length()) : argument;
+        Checkpoint checkpoint = new Checkpoint(instrumentation, early);
         if (System.getProperty(CRAC_PROPERTY) == null && ClassLoader.getSystemResource("org/crac/Core.class") != null) {
             System.setProperty(CRAC_PROPERTY, "dev.cloudjit.runtime.crac");
         }
@@ -31,7 +37,7 @@ public final class Agent {
             return;
         }
         checkpoint.environment.remove(ENDPOINT);
-        hide(arguments);
+        hide(jar);
         new CheckpointThread(new RuntimeApi(endpoint), checkpoint).start();
     }
 

@@ -13,6 +13,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.SecureRandom;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.Enumeration;
 import java.util.IdentityHashMap;
@@ -41,7 +42,11 @@ final class Checkpoint implements Copying {
     /** Beyond this many objects the search ends; a Spring application has a million. */
     private static final int MAX_OBJECTS = 5_000_000;
 
+    /** How long loading classes may take. 2,000 take half a second. */
+    private static final long PRELOAD_NANOS = 3_000_000_000L;
+
     private final Instrumentation instrumentation;
+    private final boolean early;
     private final List<Random> randoms = new ArrayList<>();
     /** Generators whose state is their fields that change: whatever is written there is a seed. */
     private final List<Object> others = new ArrayList<>();
@@ -49,8 +54,10 @@ final class Checkpoint implements Copying {
     private final Unsafe unsafe;
     final Environment environment;
 
-    Checkpoint(Instrumentation instrumentation) {
+    /** Early: the process will have served nothing when it is saved. */
+    Checkpoint(Instrumentation instrumentation, boolean early) {
         this.instrumentation = instrumentation;
+        this.early = early;
         try {
             Field theUnsafe = Unsafe.class.getDeclaredField("theUnsafe");
             theUnsafe.setAccessible(true);
@@ -61,13 +68,20 @@ final class Checkpoint implements Copying {
         }
     }
 
-    /** Runs the hooks of CRaC and finds the generators. Throws a Fault if a hook fails. */
+    /**
+     * Runs the hooks of CRaC, does what would else be done in the first invocation of each copy, and finds the generators.
+     * Throws a Fault if a hook fails.
+     */
     @Override
     public void before(Object handler) {
         try {
             Core.getGlobalContext().beforeCheckpoint(null);
         } catch (Throwable t) {
             throw Fault.of(t, true);
+        }
+        new Priming().run(); // before the search, which so sees what this made
+        if (early) {
+            new Preload(Preload.room(), PRELOAD_NANOS).from(Arrays.asList(instrumentation.getAllLoadedClasses()));
         }
         search(handler);
         for (SSLContext context : tls) {
@@ -134,9 +148,23 @@ final class Checkpoint implements Copying {
         counter(SplittableRandom.class, "defaultGen", in.readLong());
         counter(Random.class, "seedUniquifier", in.readLong());
         long offset = unsafe.objectFieldOffset(Thread.class.getDeclaredField("threadLocalRandomSeed"));
-        for (Thread thread : Thread.getAllStackTraces().keySet()) {
+        for (Thread thread : threads()) {
             unsafe.putLong(thread, offset, in.readLong());
         }
+    }
+
+    /** All platform threads. Other than getAllStackTraces, it stops none of them. */
+    private static List<Thread> threads() {
+        ThreadGroup root = Thread.currentThread().getThreadGroup();
+        while (root.getParent() != null) {
+            root = root.getParent();
+        }
+        Thread[] threads = new Thread[32];
+        int n;
+        while ((n = root.enumerate(threads)) == threads.length) { // some may be missing
+            threads = new Thread[2 * n];
+        }
+        return Arrays.asList(threads).subList(0, n);
     }
 
     /** Writes new numbers over the state of a generator, which is its fields that are not final. */
@@ -171,7 +199,7 @@ final class Checkpoint implements Copying {
         Set<Object> seen = Collections.newSetFromMap(new IdentityHashMap<>(1 << 16));
         ArrayDeque<Object> next = new ArrayDeque<>();
         add(root, seen, next);
-        for (Thread thread : Thread.getAllStackTraces().keySet()) {
+        for (Thread thread : threads()) {
             add(thread, seen, next);
         }
         for (Class<?> type : instrumentation.getAllLoadedClasses()) {

@@ -181,13 +181,20 @@ final class HttpResponse {
             return all;
         }
 
-        private void fill() throws IOException {
-            int n = in.read(buffer);
-            if (n < 0) {
-                throw new EOFException("the connection ended");
+        /** Waits for the next byte; true: there is none any more. */
+        boolean ended() throws IOException {
+            if (at < end) {
+                return false;
             }
             at = 0;
-            end = n;
+            end = Math.max(in.read(buffer), 0);
+            return end == 0;
+        }
+
+        private void fill() throws IOException {
+            if (ended()) {
+                throw new EOFException("the connection ended");
+            }
         }
 
         private byte[] join(byte[] line, int to) {

@@ -15,6 +15,7 @@ import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -133,6 +134,26 @@ class RuntimeApiTest {
             assertTrue(peer.requests.get(1).startsWith("POST /2018-06-01/runtime/invocation/r1/response HTTP/1.1\r\n"), peer.requests.get(1));
             assertTrue(peer.requests.get(1).endsWith("Content-Length: 7\r\n\r\n{\"a\":1}" + peer.requests.get(0)), peer.requests.get(1));
             assertTrue(peer.requests.get(2).contains("Lambda-Runtime-Function-Error-Type: Runtime.X\r\n"), peer.requests.get(2));
+        }
+    }
+
+    /** The process that is saved goes on on the same connection; a copy finds it closed, and asks again on another one. */
+    @Test
+    void aCopyAsksAgainOnANewConnection() throws Exception {
+        String event = EVENT + "Content-Length: 0\r\n\r\n";
+        String restored = "HTTP/1.1 200 OK\r\nLambda-Runtime-Environment: A=1%202&B=\r\nContent-Length: 0\r\n\r\n";
+        try (Peer peer = new Peer(List.of(event, restored))) {
+            RuntimeApi api = new RuntimeApi(peer.endpoint());
+            api.next();
+            assertEquals(Map.of("A", "1 2", "B", ""), api.restored());
+            assertEquals(1, peer.connections);
+        }
+        try (Peer peer = new Peer(List.of(event, "", restored, event))) {
+            RuntimeApi api = new RuntimeApi(peer.endpoint());
+            api.next();
+            assertEquals(Map.of("A", "1 2", "B", ""), api.restored());
+            assertEquals("r1", api.next().requestId);
+            assertEquals(2, peer.connections);
         }
     }
 
