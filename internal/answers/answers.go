@@ -67,7 +67,7 @@ type Answer struct {
 
 // Columns are all ways to run a function, in the order of the ladder. A machine may lack the means for one.
 var Columns = []Column{
-	{Rung: ladder.HotSpot, Recording: true}, {Rung: ladder.AOTCache}, {Rung: ladder.Snapshot}, {Rung: ladder.SnapshotC2}, {Rung: ladder.Native}, {Rung: ladder.Native, Untraced: true},
+	{Rung: ladder.HotSpot, Recording: true}, {Rung: ladder.AOTCache}, {Rung: ladder.SnapshotDeploy}, {Rung: ladder.Snapshot}, {Rung: ladder.SnapshotC2}, {Rung: ladder.Native}, {Rung: ladder.Native, Untraced: true},
 }
 
 // Verdict is how an answer of a rung compares with HotSpot's.

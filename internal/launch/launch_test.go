@@ -23,6 +23,8 @@ var (
 	plain  = ladder.Rung{Name: "some-jvm"}
 	cached = ladder.Rung{Name: "some-cache", Artifact: ladder.ArtifactCache}
 	binary = ladder.Rung{Name: "some-binary", Artifact: ladder.ArtifactBinary}
+	saved  = ladder.Rung{Name: "some-snapshot", Artifact: ladder.ArtifactSnapshot}
+	early  = ladder.Rung{Name: "some-early-snapshot", Artifact: ladder.ArtifactSnapshot, Early: true}
 )
 
 func request(kind function.Kind, rung ladder.Rung) launch.Request {
@@ -65,6 +67,8 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 		archive = " -XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:"
 		use     = quiet + archive + "auto"
 		loud    = " -Xlog:disable -Xlog:all=warning:stderr"
+		saves   = " -javaagent:/opt/cloudjit/runtime/runtime.jar=/opt/cloudjit/runtime/runtime.jar"
+		small   = " --sun-misc-unsafe-memory-access=allow -Xms8m -XX:-ShrinkHeapInSteps -XX:+UseTransparentHugePages"
 		handler = " -XX:TieredStopAtLevel=1" + peak
 		web     = " --add-opens=java.base/java.lang=ALL-UNNAMED -cp /var/task/orders.jar:/var/task/lib/a.jar:/opt/cloudjit/classes/classes.jar shop.Web"
 		native  = "/opt/cloudjit/native/function -XX:MissingRegistrationReportingMode=Exit -Xmx448m -Xmn8m -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8 -Djava.library.path=/var/lang/lib:/lib64:/usr/lib64:/opt/cloudjit/runtime:/opt/cloudjit/runtime/lib:/var/task:/var/task/lib:/opt/lib:/usr/java/packages/lib:/usr/lib64:/lib64:/lib:/usr/lib"
@@ -96,11 +100,14 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 		"archived handler":         {function.KindHandler, cached, 0, older, jvm + " -Xlog:cds*=off" + archive + "auto" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
 		"the check of an archive":  {function.KindHandler, cached, 0, func(r *launch.Request) { older(r); check(r) }, jvm + loud + archive + "on" + handler, "/var/task /opt/cloudjit/cache" + java + runtime},
 		"traced on a cache's rung": {function.KindHandler, cached, ladder.RecordingMetadata, nil, jvm + agent + handler, "/var/task /opt/cloudjit/tracer" + java + runtime + " /opt/cloudjit/record(w)"},
+		"saved handler":            {function.KindHandler, saved, 0, nil, jvm + saves + small + handler, "/var/task" + java + runtime},
+		"saved early":              {function.KindHandler, early, 0, nil, jvm + saves + ",early" + small + handler, "/var/task" + java + runtime},
 		"handler's binary":         {function.KindHandler, binary, 0, nil, native + " -Djava.net.preferIPv4Stack=true" + home + "/opt/cloudjit/runtime/runtime.jar:" + names + ":/opt/cloudjit/serialization/serialization.jar" + same + "dev.cloudjit.runtime.Main", "/var/task /opt/cloudjit/native"},
 		"web":                      {function.KindWeb, plain, 0, nil, jvm + web, "/var/task" + java + classes},
 		"traced web":               {function.KindWeb, plain, ladder.RecordingMetadata, nil, jvm + agent + web, "/var/task /opt/cloudjit/tracer" + java + classes + " /opt/cloudjit/record(w)"},
 		"recorded web":             {function.KindWeb, plain, ladder.RecordingClasses, nil, jvm + record + web, "/var/task" + java + classes + " /opt/cloudjit/record(w)"},
 		"cached web":               {function.KindWeb, cached, 0, nil, jvm + use + web, "/var/task /opt/cloudjit/cache" + java + classes},
+		"saved web":                {function.KindWeb, early, 0, nil, jvm + saves + ",early" + small + web, "/var/task /opt/cloudjit/runtime" + java + classes},
 		"web's binary":             {function.KindWeb, binary, 0, nil, native + home + names + same + "shop.Web", "/var/task /opt/cloudjit/native"},
 		"one with a profile": {function.KindWeb, binary, 0, func(r *launch.Request) { r.Rung.Options = ladder.OptionsProfiled },
 			strings.Replace(native, "-Xmn8m", "-Xms72m -Xmn56m", 1) + home + names + same + "shop.Web", "/var/task /opt/cloudjit/native"},

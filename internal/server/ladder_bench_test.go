@@ -33,9 +33,10 @@ import (
 // same run: a server of the same program with nothing configured, and one that optimizes nothing.
 
 const (
-	nothing = ""                                               // nothing is configured
-	plain   = "policy:\n  enabled: false\n"                    // HotSpot as it is
-	paper   = "policy:\n  name: paper\n  threshold: 1000000\n" // a worker for each parallel invocation
+	nothing  = ""                                               // nothing is configured
+	plain    = "policy:\n  enabled: false\n"                    // HotSpot as it is
+	prepared = "policy:\n  name: none\n  prepare: deploy\n"     // one artifact, made before the first invocation
+	paper    = "policy:\n  name: paper\n  threshold: 1000000\n" // a worker for each parallel invocation
 )
 
 // compile makes an archive of a class in testdata/bench.
@@ -142,6 +143,19 @@ func BenchmarkSnapshotCold(b *testing.B) {
 					}
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkDeployCold is the first answer of a copy that was saved before the first invocation (prepare: deploy), against one of the
+// same function where nothing is prepared, in turn.
+func BenchmarkDeployCold(b *testing.B) {
+	servers := []*platform{serveWith(b, prepared, b.TempDir()), serveWith(b, plain, b.TempDir())}
+	for _, name := range []string{"orders", "jwt-check", "csv-to-json", "thumbnail", "hello-web", "shopcart", "petclinic", "documents"} {
+		b.Run(name, func(b *testing.B) {
+			fs := onAll(b, servers, name, sampleOf(b, name), nil)
+			reach(b, servers[0], name, ladder.SnapshotDeploy)
+			inTurn(b, fs, "copy", func(a live.Answer) bool { return a.Rung == ladder.SnapshotDeploy })
 		})
 	}
 }

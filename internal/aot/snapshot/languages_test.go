@@ -105,7 +105,7 @@ exports.handler = async (event, context) => {
 // newLanguageFixture has a builder for a function in a language that an interpreter runs.
 func newLanguageFixture(t testing.TB, kind function.Kind, file, source string) *fixture {
 	t.Helper()
-	f := &fixture{t: t, driver: newDriver(t)}
+	f := &fixture{t: t, driver: newDriver(t), asked: 1}
 	lang, _ := language.Of(kind)
 	client, err := assets.InstallFolder(t.TempDir(), lang.Client)
 	if err != nil {

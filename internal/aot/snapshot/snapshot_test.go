@@ -153,7 +153,7 @@ func newDriverIn(t testing.TB, dir string, key []byte) worker.Driver {
 func newFixture(t testing.TB, kind function.Kind, sources map[string]string) *fixture {
 	t.Helper()
 	d := newDriver(t)
-	f := &fixture{t: t, driver: d}
+	f := &fixture{t: t, driver: d, asked: 1}
 	jdks := toolchain.FindJDKs(toolchain.FindOptions{})
 	if len(jdks) == 0 {
 		t.Skip("NO JDK ON THIS MACHINE")
@@ -213,7 +213,7 @@ func newFixture(t testing.TB, kind function.Kind, sources map[string]string) *fi
 func (f *fixture) build() (*aot.Result, error) {
 	return f.Build(f.t.Context(), &aot.Request{Revision: f.request.Revision, Rung: f.request.Rung,
 		Exercise: func(_ context.Context, w worker.Worker) error {
-			for range max(f.asked, 1) {
+			for range f.asked {
 				f.answers = append(f.answers, f.ask(w))
 			}
 			return nil
@@ -279,9 +279,23 @@ func TestWebCopiesDiffer(t *testing.T) {
 	copiesDiffer(t, newFixture(t, function.KindWeb, map[string]string{"Draws": draws, "DrawsWeb": drawsWeb}))
 }
 
+// TestEarlyCopiesDiffer: and those of a worker that had answered nothing, and did by itself, before it was saved, what first invocations need.
+func TestEarlyCopiesDiffer(t *testing.T) {
+	f := newFixture(t, function.KindHandler, map[string]string{"Draws": draws})
+	row, _ := ladder.Of(function.KindHandler).Find(ladder.SnapshotDeploy)
+	f.request.Rung = ladder.Of(function.KindHandler).Rungs[row]
+	copiesDifferAfter(t, f, 0)
+}
+
 func copiesDiffer(t *testing.T, f *fixture) {
 	t.Helper()
-	f.asked = 20
+	copiesDifferAfter(t, f, 20)
+}
+
+// copiesDifferAfter saves a worker that has answered so many invocations.
+func copiesDifferAfter(t *testing.T, f *fixture, asked int) {
+	t.Helper()
+	f.asked = asked
 	made, err := f.build()
 	if err != nil {
 		t.Fatal(err)
