@@ -68,7 +68,7 @@ func TestCommandOfEveryKindAndRung(t *testing.T) {
 		use     = quiet + archive + "auto"
 		loud    = " -Xlog:disable -Xlog:all=warning:stderr"
 		saves   = " -javaagent:/opt/cloudjit/runtime/runtime.jar=/opt/cloudjit/runtime/runtime.jar"
-		small   = " --sun-misc-unsafe-memory-access=allow -Xms8m -XX:-ShrinkHeapInSteps -XX:+UseTransparentHugePages"
+		small   = " --sun-misc-unsafe-memory-access=allow -Xms8m -XX:-ShrinkHeapInSteps"
 		handler = " -XX:TieredStopAtLevel=1" + peak
 		web     = " --add-opens=java.base/java.lang=ALL-UNNAMED -cp /var/task/orders.jar:/var/task/lib/a.jar:/opt/cloudjit/classes/classes.jar shop.Web"
 		native  = "/opt/cloudjit/native/function -XX:MissingRegistrationReportingMode=Exit -Xmx448m -Xmn8m -Dstdout.encoding=UTF-8 -Dstderr.encoding=UTF-8 -Djava.library.path=/var/lang/lib:/lib64:/usr/lib64:/opt/cloudjit/runtime:/opt/cloudjit/runtime/lib:/var/task:/var/task/lib:/opt/lib:/usr/java/packages/lib:/usr/lib64:/lib64:/lib:/usr/lib"

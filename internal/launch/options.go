@@ -43,9 +43,9 @@ func heapMiB(memoryMiB int) int {
 // a collection stay the JVM's own (40 to 70 %): with 10 to 15 %, a copy gave back after each collection what its next invocation took
 // again. An invocation that allocates 13 MB took 9 ms instead of 2.5.
 //
-// The heap of a copy grows in pages of 2 MiB, where the kernel has them: the first invocation of a copy touches all memory for the first time, and
-// each page of 4 KiB takes 1.5 µs. 72 MB took 52 instead of 21 to 38 ms. Copies of shopcart have 7 % more memory after 2,000 requests, others less.
-var savedHeap = []string{"-Xms8m", "-XX:-ShrinkHeapInSteps", "-XX:+UseTransparentHugePages"}
+// No large pages (-XX:+UseTransparentHugePages): where the memory of a worker is not in the machine's caches, or a virtual machine has yet to get it from its host, clearing
+// 2 MiB at once takes longer than it saves. Of a replay's cold starts of copies, a quarter took more than 66 ms so, and 42 ms without.
+var savedHeap = []string{"-Xms8m", "-XX:-ShrinkHeapInSteps"}
 
 // nativeHeapMiB leaves an eighth, but 24 MiB at least: a binary has no metaspace, no compiler
 // and no profiles, and its code is shared file memory. 128 -> 104, 512 -> 448, 1024 -> 896.

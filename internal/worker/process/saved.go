@@ -49,10 +49,6 @@ type manifest struct {
 	Shared bool `json:"shared,omitempty"`
 }
 
-// hugePages is where the kernel says whether a program may ask for pages of 2 MiB. A JVM that does not find it does not ask. Copies
-// need not see it: they know already.
-const hugePages = "/sys/kernel/mm/transparent_hugepage"
-
 const (
 	manifestName    = "sandbox.json"
 	manifestVersion = 1
@@ -104,9 +100,6 @@ func (d *Driver) save(spec *worker.Spec, p *plan, h *handle, stdout, stderr *os.
 	h.status = ends[2][0]
 	if spec.Restore == "" {
 		p.kernel = d.kernel
-		if _, err := os.Stat(hugePages); err == nil {
-			p.mounts = append(p.mounts, bind{source: hugePages, target: hugePages, dir: true})
-		}
 		return nil
 	}
 
