@@ -421,10 +421,10 @@ func (b *builder) process() {
 	b.Do("name the host", unix.SYS_SETHOSTNAME, hostname, len(hostname))
 	if p.aside {
 		// A third of what a server's process gets that wants the same processor, and the disk last.
-		const whoProcess, classBestEffortLowest = 1, 2<<13 | 7 // ioprio_set(2)
-		b.Try("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, 5)
+		const niceness, whoProcess, classBestEffortLowest = 5, 1, 2<<13 | 7 // ioprio_set(2)
+		b.Try("lower the priority", unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, niceness)
 		// Where it does compete with those that serve, it is to hold none up for a whole time slice (3 ms). Linux before 6.12 ignores this.
-		short := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Nice: 5, Runtime: uint64(100 * time.Microsecond)}
+		short := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Nice: niceness, Runtime: uint64(100 * time.Microsecond)}
 		b.Try("shorten the time slice", unix.SYS_SCHED_SETATTR, 0, script.Keep(&b.Script, short), 0)
 		b.Try("lower the priority of the disk", unix.SYS_IOPRIO_SET, whoProcess, 0, classBestEffortLowest)
 	}

@@ -105,23 +105,7 @@ public final class RuntimeApi {
      * gone, so the question is asked again. Returns the variables of the environment that a copy is given.
      */
     public Map<String, String> restored() throws IOException {
-        byte[] head = head("GET ", "restore/next", "", null);
-        boolean answered = false;
-        try {
-            connect();
-            used = true;
-            empty.send(head, NOTHING, out);
-            answered = !in.ended(); // false in a copy: an exception would take it two milliseconds, as the first one there
-        } catch (IOException e) {
-            // As if it had ended.
-        }
-        HttpResponse response;
-        if (answered) {
-            response = read();
-        } else {
-            close();
-            response = exchange(head, null);
-        }
+        HttpResponse response = exchange(head("GET ", "restore/next", "", null), null);
         if (response.status != 200) {
             throw new IOException("restore: the Runtime API answered " + response.status);
         }
@@ -190,7 +174,15 @@ public final class RuntimeApi {
             used = true;
             try {
                 (body == null ? empty : body).send(head, NOTHING, out);
-                return head == next ? await() : read();
+                if (head == next) {
+                    return await();
+                }
+                // What a copy finds: an exception would take it two milliseconds, as the first one there.
+                if (kept && attempt < ATTEMPTS && in.ended()) {
+                    close();
+                    continue;
+                }
+                return read();
             } catch (IOException e) {
                 close();
                 // On a fresh connection a failure is real; on a kept one it may be the other side's idle timeout.
