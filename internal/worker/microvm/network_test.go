@@ -31,7 +31,7 @@ func TestNetwork(t *testing.T) {
 	reaches := func(h *handle, address string) {
 		t.Helper()
 		if got := answer(t, h, workertest.Command{Do: "dial", Text: address}); got != `"connected"` {
-			t.Errorf("%s: %s", address, got)
+			t.Fatalf("%s: %s", address, got) // nothing was dialled
 		}
 		if got := <-dialled; got != address {
 			t.Errorf("dialled %s in the place of %s", got, address)

@@ -12,7 +12,9 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -155,6 +157,7 @@ func do(c Command, h http.Header) ([]byte, error) {
 		}
 		return []byte(`"started"`), nil
 	case "fork": // children until it fails; says how many there were
+		haveThreads(16)
 		n := 0
 		for ; n < c.N; n++ {
 			cmd := exec.Command("/proc/self/exe")
@@ -266,7 +269,7 @@ func do(c Command, h http.Header) ([]byte, error) {
 	case "link": // the trace to the file Text
 		return []byte(`"linked"`), os.Symlink(c.Text, filepath.Join(os.Getenv("WORKERTEST_TRACE"), "reachability-metadata.json"))
 	case "dial": // the TCP address Text
-		conn, err := net.DialTimeout("tcp", c.Text, time.Second)
+		conn, err := net.DialTimeout("tcp", c.Text, 10*time.Second)
 		if err != nil {
 			return nil, err
 		}
@@ -276,6 +279,21 @@ func do(c Command, h http.Header) ([]byte, error) {
 		return []byte(`"allowed"`), forbidden(c.Text)
 	}
 	return nil, fmt.Errorf("unknown command %q", c.Do)
+}
+
+// haveThreads makes threads that Go's runtime keeps: where it can make none when it needs one, the program ends.
+func haveThreads(n int) {
+	var all sync.WaitGroup
+	all.Add(n)
+	for range n {
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			all.Done()
+			all.Wait() // until each has its own
+		}()
+	}
+	all.Wait()
 }
 
 // take makes as many of something that the kernel counts as it can.
