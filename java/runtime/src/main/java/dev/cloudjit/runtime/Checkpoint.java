@@ -1,5 +1,6 @@
 package dev.cloudjit.runtime;
 
+import dev.cloudjit.runtime.api.RuntimeApi;
 import dev.cloudjit.runtime.crac.Core;
 import java.io.DataInputStream;
 import java.io.FileInputStream;
@@ -45,6 +46,14 @@ final class Checkpoint implements Copying {
     /** How long loading classes may take. 2,000 take half a second. */
     private static final long PRELOAD_NANOS = 3_000_000_000L;
 
+    /**
+     * How long after its start the process is saved at the earliest. Every five seconds HotSpot gives back the memory of its compiler
+     * and its parser that is not used (ChunkPoolCleaner, src/hotspot/share/memory/arena.cpp). If it did not yet, each copy does
+     * so as soon as it runs, while the function waits: hundreds of pages that it would write to for nothing.
+     */
+    private static final long LEAST_NANOS = 5_100_000_000L;
+
+    private final long started = System.nanoTime();
     private final Instrumentation instrumentation;
     private final boolean early;
     private final List<Random> randoms = new ArrayList<>();
@@ -73,7 +82,7 @@ final class Checkpoint implements Copying {
      * Throws a Fault if a hook fails.
      */
     @Override
-    public void before(Object handler) {
+    public void before(RuntimeApi api, Object handler) {
         try {
             Core.getGlobalContext().beforeCheckpoint(null);
         } catch (Throwable t) {
@@ -88,9 +97,30 @@ final class Checkpoint implements Copying {
             end(context.getClientSessionContext());
             end(context.getServerSessionContext());
         }
-        renew(); // a rehearsal: what each copy needs for it is loaded then
-        URLDecoder.decode("", StandardCharsets.UTF_8);
+        rehearse(api);
+        await(started + LEAST_NANOS);
         System.gc(); // what is not used any more would be in every copy
+        rehearse(api); // again: the collection has made compiled methods slow for their next call (nmethod entry barriers)
+    }
+
+    /** Does what each copy does first: what it needs for that is loaded then, and lies where it has written to already. */
+    private void rehearse(RuntimeApi api) {
+        try {
+            api.rehearse();
+        } catch (IOException e) {
+            throw Fault.of(e, true);
+        }
+        renew();
+    }
+
+    private static void await(long time) {
+        try {
+            for (long left; (left = time - System.nanoTime()) > 0;) {
+                Thread.sleep(left / 1_000_000 + 1);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt(); // the copies are slower, and as right
+        }
     }
 
     private static void end(SSLSessionContext sessions) {

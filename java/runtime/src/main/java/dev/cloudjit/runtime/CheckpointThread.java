@@ -33,7 +33,7 @@ final class CheckpointThread extends Thread {
     /** As {@link Main} does. A copy that could not be renewed must not serve. */
     private void checkpoint() throws IOException {
         try {
-            copying.before(null);
+            copying.before(api, null);
             copying.after(api.restored());
         } catch (Fault fault) {
             System.err.println(fault.report());

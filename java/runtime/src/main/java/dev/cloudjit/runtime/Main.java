@@ -89,7 +89,7 @@ public final class Main {
     private Invocation checkpoint() throws IOException {
         try {
             if (copying != null) {
-                copying.before(handler);
+                copying.before(api, handler);
             }
             Map<String, String> changed = api.restored();
             if (copying != null) {
