@@ -141,6 +141,7 @@ func (h *handle) Phases() worker.Phases { return h.phases }
 // Invoke implements worker.Worker.
 func (h *handle) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
 	res, err := h.process().Invoke(ctx, inv)
+	h.answered(err)
 	if err == nil {
 		h.out.flush()
 	}
@@ -148,7 +149,12 @@ func (h *handle) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Re
 }
 
 // HTTP implements worker.Worker.
-func (h *handle) HTTP() http.RoundTripper { return h.process() }
+func (h *handle) HTTP() http.RoundTripper {
+	if h.saved != nil && h.saved.learn.Load() {
+		return learning{h.process(), h}
+	}
+	return h.process()
+}
 
 // Trace implements worker.Worker.
 func (h *handle) Trace(context.Context) ([]byte, error) {

@@ -35,6 +35,9 @@ func (d *Driver) launchIn(ctx context.Context, spec worker.Spec, job bool, vm *M
 	if err != nil {
 		return nil, err
 	}
+	if !job {
+		go prefetch(&spec)
+	}
 	p.aside = job || spec.Trial
 	if p.aside || vm != nil {
 		p.shareNet = false

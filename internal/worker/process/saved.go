@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,8 @@ type saved struct {
 	log   *tool     // CRIU's, of a restored one
 	// changed is what of the environment of a restored one is otherwise than in the one that was saved.
 	changed []string
+	// learn: what it has needed to the end of its first invocation is to be kept.
+	learn atomic.Bool
 
 	mu      sync.Mutex
 	runtime int // the worker's number outside; 0: not looked for yet
@@ -47,6 +50,8 @@ type manifest struct {
 	Env []string `json:"env"`
 	// Shared: copies have memory of the file memoryName.
 	Shared bool `json:"shared,omitempty"`
+	// Needed is what a copy needs of that until it is ready.
+	Needed []fileRange `json:"needed,omitempty"`
 }
 
 const (
@@ -122,6 +127,7 @@ func (d *Driver) save(spec *worker.Spec, p *plan, h *handle, stdout, stderr *os.
 			h.saved.changed = append(h.saved.changed, variable)
 		}
 	}
+	h.saved.learn.Store(m.Shared && d.sealer == nil && !spec.Trial && !known(spec.Restore))
 	if m.Shared {
 		p.mounts = append(p.mounts, bind{source: filepath.Join(spec.Restore, memoryName), target: memoryPath})
 	}
@@ -386,17 +392,28 @@ func (h *handle) snapshot(ctx context.Context, dir string) error {
 			return fmt.Errorf("save worker: %w", err)
 		}
 	}
-	b, err := json.Marshal(manifest{Shared: shared, Version: manifestVersion, Stdout: h.saved.pipes[0], Stderr: h.saved.pipes[1], Env: h.spec.Env})
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, manifestName), b, 0o600)
-	}
-	if err == nil {
-		err = private(dir)
-	}
-	if err != nil {
+	m := manifest{Shared: shared, Version: manifestVersion, Stdout: h.saved.pipes[0], Stderr: h.saved.pipes[1], Env: h.spec.Env}
+	if err := errors.Join(m.write(dir), private(dir)); err != nil {
 		return fmt.Errorf("save worker: %w", err)
 	}
+	if shared && h.spec.Announce {
+		// That a copy does not start is for the check of the snapshot to find.
+		if m.Needed, err = h.rehearse(ctx, dir); err == nil {
+			err = m.write(dir)
+		}
+		if err != nil && ctx.Err() != nil {
+			return fmt.Errorf("save worker: %w", err)
+		}
+	}
 	return nil
+}
+
+func (m *manifest) write(dir string) error {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, manifestName), b, 0o600)
 }
 
 // private takes from all others the images, which CRIU lets them read.
