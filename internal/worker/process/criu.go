@@ -3,10 +3,12 @@ package process
 import (
 	"cmp"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +24,8 @@ import (
 // own libraries brings its own, and so its own dynamic linker.
 type criu struct {
 	dir    string
-	linker string // relative to dir; empty: the system's
+	linker string   // relative to dir; empty: the system's
+	files  []string // the program and its libraries, on the host; none if they are the system's
 }
 
 // findCRIU looks at what lies in dir.
@@ -38,8 +41,31 @@ func findCRIU(dir string) (criu, error) {
 	if err != nil || len(found) != 1 {
 		return criu{}, fmt.Errorf("find CRIU: %s has no dynamic linker beside it", filepath.Join(dir, criuProgram))
 	}
-	c.linker, err = filepath.Rel(dir, found[0])
-	return c, err
+	if c.linker, err = filepath.Rel(dir, found[0]); err != nil {
+		return criu{}, fmt.Errorf("find CRIU: %w", err)
+	}
+	c.files = linked([]string{filepath.Join(dir, criuProgram), found[0]}, filepath.Dir(found[0]))
+	return c, nil
+}
+
+// linked adds to programs the libraries in a folder that they are linked with, but for those that have a stand-in.
+func linked(programs []string, folder string) []string {
+	all := programs
+	for i := 0; i < len(all); i++ {
+		f, err := elf.Open(all[i])
+		if err != nil {
+			continue // who starts it says so
+		}
+		names, _ := f.ImportedLibraries()
+		f.Close()
+		for _, name := range names {
+			file := filepath.Join(folder, name)
+			if !slices.Contains(all, file) && !slices.ContainsFunc(standins, func(s standin) bool { return s.name == name }) {
+				all = append(all, file)
+			}
+		}
+	}
+	return all
 }
 
 const criuProgram = "usr/sbin/criu"

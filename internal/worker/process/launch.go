@@ -36,7 +36,7 @@ func (d *Driver) launchIn(ctx context.Context, spec worker.Spec, job bool, vm *M
 		return nil, err
 	}
 	if !job {
-		go prefetch(&spec)
+		go d.prefetch(&spec)
 	}
 	p.aside = job || spec.Trial
 	if p.aside || vm != nil {

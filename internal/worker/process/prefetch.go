@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,8 +29,10 @@ import (
 const (
 	// maxPrefetch is how much of a file is asked for that nothing is known of, bytes; it is nothing of a larger one's.
 	maxPrefetch = 64 << 20
+	// maxMapping is how large a mapping is at most that is looked through, bytes.
+	maxMapping = 4 << 30
 	// nearPages is how many pages that nobody needs may lie between two that are asked for by one call.
-	nearPages = 16
+	nearPages = 4
 )
 
 // fileRange is a piece of a file, bytes.
@@ -38,15 +41,21 @@ type fileRange struct {
 	Length int64 `json:"length"`
 }
 
+// pieces are those of files, by their paths in the sandbox.
+type pieces map[string][]fileRange
+
 // prefetch asks for what a worker is going to be started from. It does not wait for it.
-func prefetch(spec *worker.Spec) {
-	for _, m := range spec.Mounts {
-		ask(m.Source, nil)
-	}
+func (d *Driver) prefetch(spec *worker.Spec) {
 	if spec.Restore == "" {
+		for _, m := range spec.Mounts {
+			ask(m.Source, nil)
+		}
 		return
 	}
-	var needed []fileRange
+	for _, name := range d.criu.files {
+		ask(name, nil)
+	}
+	var needed pieces
 	if b, err := os.ReadFile(filepath.Join(spec.Restore, neededName)); err != nil || json.Unmarshal(b, &needed) != nil {
 		var m manifest
 		if b, err := os.ReadFile(filepath.Join(spec.Restore, manifestName)); err == nil && json.Unmarshal(b, &m) == nil {
@@ -59,11 +68,36 @@ func prefetch(spec *worker.Spec) {
 			ask(filepath.Join(spec.Restore, e.Name()), nil)
 		}
 	}
-	ask(filepath.Join(spec.Restore, memoryName), needed)
+	ask(filepath.Join(spec.Restore, memoryName), needed[memoryPath])
+	for name, list := range needed {
+		if file := d.outside(spec, name); file != "" && len(list) > 0 {
+			ask(file, list)
+		}
+	}
 }
 
-// ask asks for the pieces of a file, where they are known; else for all of it if it is not too large.
-func ask(name string, pieces []fileRange) {
+// outside is where a file of the sandbox that all of a function's workers see lies on the host; empty: it is another one.
+func (d *Driver) outside(spec *worker.Spec, name string) string {
+	name = filepath.Clean(name)
+	below := func(dir string) (string, bool) {
+		rest, ok := strings.CutPrefix(name, strings.TrimSuffix(dir, "/"))
+		return rest, ok && (rest == "" || rest[0] == '/')
+	}
+	for _, m := range spec.Mounts {
+		if rest, ok := below(m.Target); ok {
+			return m.Source + rest
+		}
+	}
+	for _, dir := range d.base.system {
+		if _, ok := below("/" + dir.name); ok {
+			return name
+		}
+	}
+	return ""
+}
+
+// ask asks for pieces of a file, where they are known; else for all of it if it is not too large.
+func ask(name string, list []fileRange) {
 	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return
@@ -73,10 +107,10 @@ func ask(name string, pieces []fileRange) {
 	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return
 	}
-	for _, p := range pieces {
+	for _, p := range list {
 		_ = unix.Fadvise(fd, p.Offset, p.Length, unix.FADV_WILLNEED)
 	}
-	if len(pieces) == 0 && st.Size <= maxPrefetch {
+	if len(list) == 0 && st.Size <= maxPrefetch {
 		_ = unix.Fadvise(fd, 0, 0, unix.FADV_WILLNEED)
 	}
 }
@@ -93,8 +127,8 @@ func known(dir string) bool {
 
 // learn keeps what this copy has needed so far. That it cannot makes only later ones slower.
 func (h *handle) learn() {
-	needed, err := present(h.runtime(), memoryPath)
-	if err != nil || len(needed) == 0 || h.ended() {
+	needed, err := h.present()
+	if err != nil || len(needed[memoryPath]) == 0 || h.ended() {
 		return
 	}
 	b, err := json.Marshal(needed)
@@ -128,19 +162,19 @@ func (h *handle) answered(err error) {
 	}
 }
 
-// rehearse starts a copy from what was saved in dir, and returns what it needed of the file of shared memory until it was ready.
-func (h *handle) rehearse(ctx context.Context, dir string) ([]fileRange, error) {
+// rehearse starts a copy from what was saved in dir, and returns what it needed of files until it was ready.
+func (h *handle) rehearse(ctx context.Context, dir string) (pieces, error) {
 	spec := h.spec
 	spec.ID, spec.Savable, spec.Restore, spec.Output, spec.Trial = h.spec.ID+"-rehearsal", false, dir, nil, true
 	c, err := h.driver.launch(ctx, spec, false, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	var needed []fileRange
+	var needed pieces
 	if e := c.ready(ctx); e != nil {
 		err = c.explain(e.Err)
 	} else {
-		needed, err = present(c.runtime(), memoryPath)
+		needed, err = c.present()
 	}
 	c.stop()
 	<-c.removed
@@ -148,9 +182,20 @@ func (h *handle) rehearse(ctx context.Context, dir string) ([]fileRange, error) 
 	return needed, err
 }
 
-// present are the pieces of a file, by its path in the sandbox, that a process has mapped and of which it has pages, its own or the
-// file's.
-func present(pid int, path string) ([]fileRange, error) {
+// present are the pieces of files that the worker has mapped, and of which it has pages, its own or the file's. Files are left out that are
+// its own, too.
+func (h *handle) present() (pieces, error) {
+	all, err := present(h.runtime())
+	for name := range all {
+		if name != memoryPath && h.driver.outside(&h.spec, name) == "" {
+			delete(all, name)
+		}
+	}
+	return all, err
+}
+
+// present are the pieces of files that a process has mapped, and of which it has pages.
+func present(pid int) (pieces, error) {
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
 	if err != nil {
 		return nil, err
@@ -160,12 +205,18 @@ func present(pid int, path string) ([]fileRange, error) {
 		return nil, err
 	}
 	defer f.Close()
-	var all []fileRange
+	all := pieces{}
 	for line := range bytes.SplitSeq(maps, []byte("\n")) {
-		if start, end, offset, name, ok := mapping(line); ok && name == path {
-			if all, err = presentIn(all, f, start, end, offset); err != nil {
-				return nil, err
-			}
+		start, end, offset, name, ok := mapping(line)
+		if !ok || name[0] != '/' || end-start > maxMapping {
+			continue
+		}
+		list, err := presentIn(all[name], f, start, end, offset)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) > 0 {
+			all[name] = list
 		}
 	}
 	return all, nil

@@ -50,8 +50,8 @@ type manifest struct {
 	Env []string `json:"env"`
 	// Shared: copies have memory of the file memoryName.
 	Shared bool `json:"shared,omitempty"`
-	// Needed is what a copy needs of that until it is ready.
-	Needed []fileRange `json:"needed,omitempty"`
+	// Needed is what a copy needs of files until it is ready.
+	Needed pieces `json:"needed,omitempty"`
 }
 
 const (
