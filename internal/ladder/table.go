@@ -60,20 +60,20 @@ var ladders = map[function.Kind]Ladder{
 				Check: Cost{Wall: 3 * time.Second, CPU: 2700 * time.Millisecond, MemoryMB: 65}},
 			// A worker that has initialized, saved before the first invocation. What only invocations load is loaded in each copy.
 			{Name: SnapshotDeploy, Artifact: ArtifactSnapshot, Builder: BuilderSnapshot, Early: true, Back: 1,
-				Start: 0.1, First: 1, Speed: 1, Memory: 1.05,
-				Cost:  Cost{Wall: 500 * time.Millisecond, CPU: 400 * time.Millisecond, MemoryMB: 60, DiskMB: 33}, // orders
+				Start: 0.1, First: 0.65, Speed: 1, Memory: 1.05,
+				Cost:  Cost{Wall: 600 * time.Millisecond, CPU: 600 * time.Millisecond, MemoryMB: 65, DiskMB: 49}, // orders
 				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 2300 * time.Millisecond, MemoryMB: 65}},
 			// A worker that has answered, saved. Memory is that of a copy that is alone; further copies share with it what
 			// none has written to, and take 0.41 (Python 0.34, Node.js 0.6) of a plain worker that shares as much as it can.
 			{Name: Snapshot, Artifact: ArtifactSnapshot, Builder: BuilderSnapshot, Back: 1,
 				Start: 0.1, First: 0.1, Speed: 1, Memory: 1.05,
-				Cost:  Cost{Wall: 2500 * time.Millisecond, CPU: 2500 * time.Millisecond, MemoryMB: 120, DiskMB: 60},
+				Cost:  Cost{Wall: 5500 * time.Millisecond, CPU: 2500 * time.Millisecond, MemoryMB: 120, DiskMB: 60},
 				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 2300 * time.Millisecond, MemoryMB: 65}},
 			// The same with both compilers, for those that compute. For others, each worker's second compiler would only
 			// take the processors from the answers: with 64 clients of a small function a sixth of all.
 			{Name: SnapshotC2, Artifact: ArtifactSnapshot, Builder: BuilderSnapshot, Options: OptionsC2, Back: 4,
 				Start: 0.1, First: 0.1, Speed: 0.45, Memory: 1.1,
-				Cost:  Cost{Wall: 2500 * time.Millisecond, CPU: 2500 * time.Millisecond, MemoryMB: 120, DiskMB: 60},
+				Cost:  Cost{Wall: 5500 * time.Millisecond, CPU: 2500 * time.Millisecond, MemoryMB: 120, DiskMB: 60},
 				Check: Cost{Wall: 2500 * time.Millisecond, CPU: 2300 * time.Millisecond, MemoryMB: 65}},
 			{Name: Native, Artifact: ArtifactBinary, From: RecordingMetadata, Builder: BuilderNative, Options: "quick", Back: 4,
 				Start: 0.032, First: 0.1, Speed: 1, Memory: 0.375,
@@ -105,8 +105,8 @@ var ladders = map[function.Kind]Ladder{
 				Cost:  Cost{Wall: 4 * time.Second, CPU: 5 * time.Second, MemoryMB: 500, DiskMB: 80},
 				Check: Cost{Wall: 8 * time.Second, CPU: 11 * time.Second, MemoryMB: 170}},
 			{Name: SnapshotDeploy, Artifact: ArtifactSnapshot, Builder: BuilderSnapshot, Early: true, Back: 1,
-				Start: 0.05, First: 1, Speed: 1, Memory: 1,
-				Cost:  Cost{Wall: 5 * time.Second, CPU: 5 * time.Second, MemoryMB: 300, DiskMB: 140},
+				Start: 0.05, First: 0.85, Speed: 1, Memory: 1,
+				Cost:  Cost{Wall: 5 * time.Second, CPU: 5 * time.Second, MemoryMB: 300, DiskMB: 190},
 				Check: Cost{Wall: 8 * time.Second, CPU: 11 * time.Second, MemoryMB: 170}},
 			{Name: Snapshot, Artifact: ArtifactSnapshot, Builder: BuilderSnapshot, Back: 1,
 				Start: 0.05, First: 0.1, Speed: 1, Memory: 1,

@@ -27,11 +27,11 @@ public final class Agent {
     public static void premain(String argument, Instrumentation instrumentation) {
         boolean early = argument != null && argument.endsWith(EARLY);
         String jar = early ? argument.substring(0, argument.length() - EARLY.length()) : argument;
-        Checkpoint checkpoint = new Checkpoint(instrumentation, early);
+        String endpoint = System.getenv(ENDPOINT);
+        Checkpoint checkpoint = new Checkpoint(instrumentation, early, early && endpoint == null);
         if (System.getProperty(CRAC_PROPERTY) == null && ClassLoader.getSystemResource("org/crac/Core.class") != null) {
             System.setProperty(CRAC_PROPERTY, "dev.cloudjit.runtime.crac");
         }
-        String endpoint = System.getenv(ENDPOINT);
         if (endpoint == null) {
             Main.copying = checkpoint;
             return;

@@ -47,15 +47,17 @@ final class Checkpoint implements Copying {
     private static final long PRELOAD_NANOS = 3_000_000_000L;
 
     /**
-     * How long after its start the process is saved at the earliest. Every five seconds HotSpot gives back the memory of its compiler
-     * and its parser that is not used (ChunkPoolCleaner, src/hotspot/share/memory/arena.cpp). If it did not yet, each copy does
-     * so as soon as it runs, while the function waits: hundreds of pages that it would write to for nothing.
+     * How long after its start the process is saved at the earliest, unless hurried. Every five seconds HotSpot gives back the memory of
+     * its compiler and its parser that is not used (ChunkPoolCleaner, src/hotspot/share/memory/arena.cpp). If it did not yet, each
+     * copy does so as soon as it runs, while the function waits: hundreds or thousands of pages that it writes to for nothing.
+     * And what waits for its compiler then is compiled once, and not in each copy.
      */
     private static final long LEAST_NANOS = 5_100_000_000L;
 
     private final long started = System.nanoTime();
     private final Instrumentation instrumentation;
     private final boolean early;
+    private final boolean hurried;
     private final List<Random> randoms = new ArrayList<>();
     /** Generators whose state is their fields that change: whatever is written there is a seed. */
     private final List<Object> others = new ArrayList<>();
@@ -63,10 +65,14 @@ final class Checkpoint implements Copying {
     private final Unsafe unsafe;
     final Environment environment;
 
-    /** Early: the process will have served nothing when it is saved. */
-    Checkpoint(Instrumentation instrumentation, boolean early) {
+    /**
+     * Early: the process will have served nothing when it is saved. Hurried: a deployment waits for it that else would take less than a second, for
+     * the sake of a millisecond: a handler's.
+     */
+    Checkpoint(Instrumentation instrumentation, boolean early, boolean hurried) {
         this.instrumentation = instrumentation;
         this.early = early;
+        this.hurried = hurried;
         try {
             Field theUnsafe = Unsafe.class.getDeclaredField("theUnsafe");
             theUnsafe.setAccessible(true);
@@ -98,7 +104,9 @@ final class Checkpoint implements Copying {
             end(context.getServerSessionContext());
         }
         rehearse(api);
-        await(started + LEAST_NANOS);
+        if (!hurried) {
+            await(started + LEAST_NANOS);
+        }
         System.gc(); // what is not used any more would be in every copy
         rehearse(api); // again: the collection has made compiled methods slow for their next call (nmethod entry barriers)
     }
