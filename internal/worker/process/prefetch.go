@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ import (
 const (
 	// maxPrefetch is how much of a file is asked for that nothing is known of, bytes; it is nothing of a larger one's.
 	maxPrefetch = 64 << 20
+	// maxAsked is how many files of a folder are asked for.
+	maxAsked = 64
 	// maxMapping is how large a mapping is at most that is looked through, bytes.
 	maxMapping = 4 << 30
 	// nearPages is how many pages that nobody needs may lie between two that are asked for by one call.
@@ -47,8 +50,8 @@ type pieces map[string][]fileRange
 // prefetch asks for what a worker is going to be started from. It does not wait for it.
 func (d *Driver) prefetch(spec *worker.Spec) {
 	if spec.Restore == "" {
-		for _, m := range spec.Mounts {
-			ask(m.Source, nil)
+		for _, m := range spec.Mounts { // the binary, and the function's code
+			askFolder(m.Source)
 		}
 		return
 	}
@@ -62,12 +65,7 @@ func (d *Driver) prefetch(spec *worker.Spec) {
 			needed = m.Needed
 		}
 	}
-	list, _ := os.ReadDir(spec.Restore)
-	for _, e := range list {
-		if e.Name() != memoryName {
-			ask(filepath.Join(spec.Restore, e.Name()), nil)
-		}
-	}
+	askFolder(spec.Restore, memoryName)
 	ask(filepath.Join(spec.Restore, memoryName), needed[memoryPath])
 	for name, list := range needed {
 		if file := d.outside(spec, name); file != "" && len(list) > 0 {
@@ -94,6 +92,19 @@ func (d *Driver) outside(spec *worker.Spec, name string) string {
 		}
 	}
 	return ""
+}
+
+// askFolder asks for the files that lie directly in a folder, but for some.
+func askFolder(dir string, but ...string) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range list[:min(len(list), maxAsked)] {
+		if e.Type().IsRegular() && !slices.Contains(but, e.Name()) {
+			ask(filepath.Join(dir, e.Name()), nil)
+		}
+	}
 }
 
 // ask asks for pieces of a file, where they are known; else for all of it if it is not too large.
