@@ -20,15 +20,14 @@ import (
 	"github.com/cloudjit/cloudjit/internal/worker"
 )
 
-// What a worker is started from may have left the memory since: of what nobody uses the kernel keeps files no longer than it has nothing
-// better to do with the space, and some machines let go of it after a minute (DAMON). Then a start waits for the disk a piece at a time,
-// in the order in which it comes to the pieces: a copy of a small function takes 57 instead of 25 ms. So all that is known
-// to be needed is asked for at once when a start begins, while the sandbox is made. What of a snapshot a copy needs is known from one that is
-// started when it is made (record and prefetch: Ustiugov et al., REAP, ASPLOS '21, section 5). Asking for what is there costs 0.1 ms
-// for 34 MB, on another processor.
+// The files that a worker is started from may not be in memory any more. The kernel drops files that nobody uses when it needs the space,
+// and some machines drop them after a minute (DAMON). Then a start waits for the disk again and again: a copy of a small function takes
+// 57 ms and not 25. So all files that are known to be needed are asked for at once when a start begins, while the sandbox is made.
+// A copy that is started when a snapshot is made shows which pieces copies need (record and prefetch: Ustiugov et al., REAP, ASPLOS '21,
+// section 5). Asking for 34 MB that are in memory costs 0.1 ms, on another processor.
 
 const (
-	// maxPrefetch is how much of a file is asked for that nothing is known of, bytes; it is nothing of a larger one's.
+	// maxPrefetch is how large a file is at most that is asked for as a whole, bytes. Of a larger one only known pieces are.
 	maxPrefetch = 64 << 20
 	// maxAsked is how many files of a folder are asked for.
 	maxAsked = 64
@@ -74,7 +73,7 @@ func (d *Driver) prefetch(spec *worker.Spec) {
 	}
 }
 
-// outside is where a file of the sandbox that all of a function's workers see lies on the host; empty: it is another one.
+// outside is the host's path of a file that the sandbox shows of the host. It is empty for all other files.
 func (d *Driver) outside(spec *worker.Spec, name string) string {
 	name = filepath.Clean(name)
 	below := func(dir string) (string, bool) {
@@ -126,17 +125,17 @@ func ask(name string, list []fileRange) {
 	}
 }
 
-// neededName is the file beside the images that says what a copy has needed to the end of its first invocation, which is known when there was
-// one.
+// neededName is a file beside the images. It says what a copy has needed until its first invocation ended. The first copy that answers one
+// leaves it.
 const neededName = "needed.json"
 
-// known reports whether that is there.
-func known(dir string) bool {
+// neededKnown reports whether that is there.
+func neededKnown(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, neededName))
 	return err == nil
 }
 
-// learn keeps what this copy has needed so far. That it cannot makes only later ones slower.
+// learn keeps what this copy has needed so far. If it fails, later copies are slower, and nothing else.
 func (h *handle) learn() {
 	needed, err := h.present()
 	if err != nil || len(needed[memoryPath]) == 0 || h.ended() {
@@ -193,8 +192,7 @@ func (h *handle) rehearse(ctx context.Context, dir string) (pieces, error) {
 	return needed, err
 }
 
-// present are the pieces of files that the worker has mapped, and of which it has pages, its own or the file's. Files are left out that are
-// its own, too.
+// present are the pieces of files that the worker has mapped and that are in its memory. Files that only this worker can see are left out.
 func (h *handle) present() (pieces, error) {
 	all, err := present(h.runtime())
 	for name := range all {

@@ -127,7 +127,7 @@ func (d *Driver) save(spec *worker.Spec, p *plan, h *handle, stdout, stderr *os.
 			h.saved.changed = append(h.saved.changed, variable)
 		}
 	}
-	h.saved.learn.Store(m.Shared && d.sealer == nil && !spec.Trial && !known(spec.Restore))
+	h.saved.learn.Store(m.Shared && d.sealer == nil && !spec.Trial && !neededKnown(spec.Restore))
 	if m.Shared {
 		p.mounts = append(p.mounts, bind{source: filepath.Join(spec.Restore, memoryName), target: memoryPath})
 	}

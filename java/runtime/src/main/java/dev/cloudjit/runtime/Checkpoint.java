@@ -66,8 +66,8 @@ final class Checkpoint implements Copying {
     final Environment environment;
 
     /**
-     * Early: the process will have served nothing when it is saved. Hurried: a deployment waits for it that else would take less than a second, for
-     * the sake of a millisecond: a handler's.
+     * Early: the process will have served nothing when it is saved. Hurried: it is saved at once. A deployment waits for it, and copies would gain a
+     * millisecond only.
      */
     Checkpoint(Instrumentation instrumentation, boolean early, boolean hurried) {
         this.instrumentation = instrumentation;
