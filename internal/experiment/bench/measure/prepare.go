@@ -128,6 +128,15 @@ func (a *app) cache(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The earlier run may have ended while the cache was compared with new samples.
+	for begin := time.Now(); rev != nil && phase(rev, ladder.AOTCache) == pipeline.PhaseChecking && time.Since(begin) < cacheTime; {
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+		if rev, err = revision(ctx, a.run.Client, name); err != nil {
+			return err
+		}
+	}
 	reused := rev != nil && !a.run.Fresh && a.same(rev) && phase(rev, ladder.AOTCache) == pipeline.PhaseReady
 	if !reused {
 		if err := a.forget(ctx, name); err != nil {
