@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/worker"
@@ -77,6 +78,34 @@ func mapped(maps []byte, inode uint64) bool {
 		}
 	}
 	return false
+}
+
+// fileMapping is what of a file a process has mapped, and where.
+type fileMapping struct {
+	start, end  uint64 // addresses
+	offset      uint64 // in the file
+	permissions string // as "r-xp"
+	path        string // in the process's root
+}
+
+// mappings are the files that a process has mapped, by /proc/PID/maps (proc_pid_maps(5)).
+func mappings(pid int) (list []fileMapping, err error) {
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.SplitSeq(string(maps), "\n") {
+		f := strings.Fields(line) // address, permissions, offset, device, inode, path
+		if len(f) < 6 || !strings.HasPrefix(f[5], "/") {
+			continue
+		}
+		m := fileMapping{permissions: f[1], path: f[5]}
+		if _, err := fmt.Sscanf(f[0]+" "+f[2], "%x-%x %x", &m.start, &m.end, &m.offset); err != nil {
+			return nil, fmt.Errorf("read what process %d has mapped: %w", pid, err)
+		}
+		list = append(list, m)
+	}
+	return list, nil
 }
 
 // kilobytes reads "name  123 kB" of a file of /proc and returns bytes; 0 if it is not there.

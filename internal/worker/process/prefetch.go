@@ -1,19 +1,17 @@
 package process
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -59,10 +57,8 @@ func (d *Driver) prefetch(spec *worker.Spec) {
 	}
 	var needed pieces
 	if b, err := os.ReadFile(filepath.Join(spec.Restore, neededName)); err != nil || json.Unmarshal(b, &needed) != nil {
-		var m manifest
-		if b, err := os.ReadFile(filepath.Join(spec.Restore, manifestName)); err == nil && json.Unmarshal(b, &m) == nil {
-			needed = m.Needed
-		}
+		m, _ := readManifest(spec.Restore) // who restores it says what is wrong
+		needed = m.Needed
 	}
 	askFolder(spec.Restore, memoryName)
 	ask(filepath.Join(spec.Restore, memoryName), needed[memoryPath])
@@ -176,18 +172,12 @@ func (h *handle) answered(err error) {
 func (h *handle) rehearse(ctx context.Context, dir string) (pieces, error) {
 	spec := h.spec
 	spec.ID, spec.Savable, spec.Restore, spec.Output, spec.Trial = h.spec.ID+"-rehearsal", false, dir, nil, true
-	c, err := h.driver.launch(ctx, spec, false, time.Now())
+	w, err := h.driver.Start(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	var needed pieces
-	if e := c.ready(ctx); e != nil {
-		err = c.explain(e.Err)
-	} else {
-		needed, err = c.present()
-	}
-	c.stop()
-	<-c.removed
+	needed, err := w.(*handle).present()
+	err = errors.Join(err, w.Stop(ctx, 0))
 	_ = os.Remove(filepath.Join(dir, "stats-restore")) // CRIU's; each copy's is another one
 	return needed, err
 }
@@ -205,7 +195,7 @@ func (h *handle) present() (pieces, error) {
 
 // present are the pieces of files that a process has mapped, and of which it has pages.
 func present(pid int) (pieces, error) {
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	maps, err := mappings(pid)
 	if err != nil {
 		return nil, err
 	}
@@ -215,34 +205,19 @@ func present(pid int) (pieces, error) {
 	}
 	defer f.Close()
 	all := pieces{}
-	for line := range bytes.SplitSeq(maps, []byte("\n")) {
-		start, end, offset, name, ok := mapping(line)
-		if !ok || name[0] != '/' || end-start > maxMapping {
+	for _, m := range maps {
+		if m.end-m.start > maxMapping {
 			continue
 		}
-		list, err := presentIn(all[name], f, start, end, offset)
+		list, err := presentIn(all[m.path], f, m.start, m.end, m.offset)
 		if err != nil {
 			return nil, err
 		}
 		if len(list) > 0 {
-			all[name] = list
+			all[m.path] = list
 		}
 	}
 	return all, nil
-}
-
-// mapping reads a line of /proc/PID/maps (proc_pid_maps(5)): addresses, the offset in the file, and its path.
-func mapping(line []byte) (start, end, offset uint64, path string, ok bool) {
-	f := bytes.Fields(line)
-	if len(f) < 6 {
-		return 0, 0, 0, "", false
-	}
-	from, to, _ := bytes.Cut(f[0], []byte("-"))
-	var err [3]error
-	start, err[0] = strconv.ParseUint(string(from), 16, 64)
-	end, err[1] = strconv.ParseUint(string(to), 16, 64)
-	offset, err[2] = strconv.ParseUint(string(f[2]), 16, 64)
-	return start, end, offset, string(f[5]), err == [3]error{} && start < end
 }
 
 // pagemapPresent is a bit of an entry of /proc/PID/pagemap (https://docs.kernel.org/admin-guide/mm/pagemap.html).

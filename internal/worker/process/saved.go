@@ -108,11 +108,7 @@ func (d *Driver) save(spec *worker.Spec, p *plan, h *handle, stdout, stderr *os.
 		return nil
 	}
 
-	b, err := os.ReadFile(filepath.Join(spec.Restore, manifestName))
-	var m manifest
-	if err == nil {
-		err = json.Unmarshal(b, &m)
-	}
+	m, err := readManifest(spec.Restore)
 	if err == nil && m.Version != manifestVersion {
 		err = fmt.Errorf("it is of version %d, and %d is known", m.Version, manifestVersion)
 	}
@@ -406,6 +402,14 @@ func (h *handle) snapshot(ctx context.Context, dir string) error {
 		}
 	}
 	return nil
+}
+
+func readManifest(dir string) (m manifest, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, manifestName))
+	if err == nil {
+		err = json.Unmarshal(b, &m)
+	}
+	return m, err
 }
 
 func (m *manifest) write(dir string) error {

@@ -440,22 +440,17 @@ var zeroing = [][]byte{[]byte("jemalloc"), []byte("snmalloc"), []byte("mimalloc"
 
 // reliesOnZeros reports whether a process has such an allocator: what it executes is looked through.
 func reliesOnZeros(pid int) (bool, error) {
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	maps, err := mappings(pid)
 	if err != nil {
-		return false, err
+		return true, err
 	}
 	seen := map[string]bool{}
-	for line := range strings.SplitSeq(string(maps), "\n") {
-		f := strings.Fields(line) // address, permissions, offset, device, inode, path
-		if len(f) < 6 || !strings.Contains(f[1], "x") || !strings.HasPrefix(f[5], "/") || seen[f[5]] {
+	for _, m := range maps {
+		if !strings.Contains(m.permissions, "x") || seen[m.path] {
 			continue
 		}
-		seen[f[5]] = true
-		var start, end uint64
-		if _, err := fmt.Sscanf(f[0], "%x-%x", &start, &end); err != nil {
-			return true, fmt.Errorf("read what a worker executes: %w", err)
-		}
-		file, err := os.Open(fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, start, end))
+		seen[m.path] = true
+		file, err := os.Open(fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, m.start, m.end))
 		if err != nil {
 			return true, fmt.Errorf("read what a worker executes: %w", err)
 		}

@@ -128,8 +128,11 @@ func (a *app) cache(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	is := func(p pipeline.Phase) bool {
+		return rev != nil && !a.run.Fresh && a.same(rev) && phase(rev, ladder.AOTCache) == p
+	}
 	// The earlier run may have ended while the cache was compared with new samples.
-	for begin := time.Now(); rev != nil && phase(rev, ladder.AOTCache) == pipeline.PhaseChecking && time.Since(begin) < cacheTime; {
+	for begin := time.Now(); is(pipeline.PhaseChecking) && time.Since(begin) < cacheTime; {
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
@@ -137,7 +140,7 @@ func (a *app) cache(ctx context.Context) error {
 			return err
 		}
 	}
-	reused := rev != nil && !a.run.Fresh && a.same(rev) && phase(rev, ladder.AOTCache) == pipeline.PhaseReady
+	reused := is(pipeline.PhaseReady)
 	if !reused {
 		if err := a.forget(ctx, name); err != nil {
 			return err

@@ -73,12 +73,10 @@ public final class RuntimeApi {
         RuntimeApi other = new RuntimeApi(endpoint);
         other.connect();
         other.close();
-        other.out = OutputStream.nullOutputStream();
+        empty.send(head("GET ", "restore/next", "", null), next, OutputStream.nullOutputStream());
         for (String headers : new String[] {"Lambda-Runtime-Environment: A=b", "Lambda-Runtime-Aws-Request-Id: 1\r\nLambda-Runtime-Deadline-Ms: 1"}) {
-            byte[] response = ("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + headers + "\r\nContent-Length: 2\r\n\r\n{}").getBytes(StandardCharsets.UTF_8);
-            other.in = new HttpResponse.Input(new ByteArrayInputStream(response));
-            empty.send(head("GET ", "restore/next", "", null), next, other.out);
-            HttpResponse read = new HttpResponse(other.in);
+            String response = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + headers + "\r\nContent-Length: 2\r\n\r\n{}";
+            HttpResponse read = new HttpResponse(new HttpResponse.Input(new ByteArrayInputStream(response.getBytes(StandardCharsets.UTF_8))));
             environment(read);
             new Invocation(read);
         }
