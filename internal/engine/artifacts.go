@@ -46,7 +46,8 @@ type artifact struct {
 
 	turn        bool // its check has had its turn
 	checkWanted bool // the worker that checks has not been started yet
-	checking    bool // it has, and counts
+	checking    bool // it has, and counts in its lane
+	lane        lane
 	checker     WorkerID
 	checkTries  int32 // sandboxes in a row that could not be made for it
 

@@ -1,14 +1,47 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/cloudjit/cloudjit/internal/ladder"
 	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/pool"
 )
 
 // The check of an artifact is a worker of its rung that has to become ready. Before it starts, the shell
-// compares answers of the artifact with those of the first rung, which takes some seconds: so a check waits
-// for its turn, and counts as a worker for its memory alone.
+// compares answers of the artifact with those of the first rung, which takes some seconds, or minutes where invocations are long: so a
+// check waits for its turn, and counts as a worker for its memory alone.
+
+// lane is where a check waits for its turn. None waits for those in another lane: an artifact that is checked again may take minutes, while
+// another one is not served for as long.
+type lane uint8
+
+const (
+	// laneNew: it does not serve before.
+	laneNew lane = iota
+	// laneUnknown: it serves, and was never compared.
+	laneUnknown
+	// laneAgain: it serves, and was compared.
+	laneAgain
+	lanes
+)
+
+// checks of one lane.
+type checks struct {
+	waiting []queued // they have not had their turn, oldest first
+	running int32
+}
+
+// laneOf is where the check of an artifact waits now.
+func laneOf(a *artifact) lane {
+	switch {
+	case a.Phase != pipeline.PhaseReady:
+		return laneNew
+	case a.Compared == 0:
+		return laneUnknown
+	}
+	return laneAgain
+}
 
 // wantCheck lets an artifact wait for its check.
 func (e *Engine) wantCheck(rev RevisionID, rung ladder.ID) {
@@ -19,28 +52,33 @@ func (e *Engine) wantCheck(rev RevisionID, rung ladder.ID) {
 		e.checkFailed(rev, rung, Event{Failure: FailureInit})
 		return
 	}
-	e.checks = append(e.checks, queued{rev, rung})
+	a.lane = laneOf(a)
+	c := &e.checks[a.lane]
+	c.waiting = append(c.waiting, queued{rev, rung})
 }
 
 // startChecks gives checks their turn, the oldest first. One that waits for memory then lets others past.
 func (e *Engine) startChecks() {
-	for len(e.checks) > 0 && !e.drain && e.mayCheck() {
-		q := e.checks[0]
-		e.checks = append(e.checks[:0], e.checks[1:]...)
-		a := &e.revisions[q.rev].rungs[q.rung]
-		a.turn, a.checkWanted = true, true
-		e.settle(q.rev)
+	for l := range e.checks {
+		c := &e.checks[l]
+		for len(c.waiting) > 0 && !e.drain && e.mayCheck(lane(l)) {
+			q := c.waiting[0]
+			c.waiting = append(c.waiting[:0], c.waiting[1:]...)
+			a := &e.revisions[q.rev].rungs[q.rung]
+			a.turn, a.checkWanted = true, true
+			e.settle(q.rev)
+		}
 	}
 }
 
-// mayCheck reports whether one more check may run: as many as light builds.
-func (e *Engine) mayCheck() bool { return e.checking < max(e.config.LightBuilders, 1) }
+// mayCheck reports whether one more check of a lane may run: as many as light builds.
+func (e *Engine) mayCheck(l lane) bool { return e.checks[l].running < max(e.config.LightBuilders, 1) }
 
 // checkOver lets another check run.
 func (e *Engine) checkOver(a *artifact) {
 	if a.checking {
 		a.checking = false
-		e.checking--
+		e.checks[a.lane].running--
 	}
 }
 
@@ -48,7 +86,7 @@ func (e *Engine) checkOver(a *artifact) {
 func (e *Engine) endCheck(rev RevisionID, rung ladder.ID, why Reason) {
 	a := &e.revisions[rev].rungs[rung]
 	if !a.turn {
-		e.unqueueCheck(queued{rev, rung})
+		e.checks[a.lane].unqueue(queued{rev, rung})
 	}
 	a.turn, a.checkWanted = false, false
 	e.checkOver(a)
@@ -60,12 +98,9 @@ func (e *Engine) endCheck(rev RevisionID, rung ladder.ID, why Reason) {
 	}
 }
 
-func (e *Engine) unqueueCheck(q queued) {
-	for i := range e.checks {
-		if e.checks[i] == q {
-			e.checks = append(e.checks[:i], e.checks[i+1:]...)
-			return
-		}
+func (c *checks) unqueue(q queued) {
+	if i := slices.Index(c.waiting, q); i >= 0 {
+		c.waiting = slices.Delete(c.waiting, i, i+1)
 	}
 }
 
@@ -84,9 +119,13 @@ func (r *revision) nextCheck() ladder.ID {
 	return ladder.First
 }
 
-// startCheck starts the worker that checks; false if there is no memory now, or others are checked.
+// startCheck starts the worker that checks; false if there is no memory now, or if others are checked.
 func (e *Engine) startCheck(r *revision, rung ladder.ID) bool {
-	if !e.mayCheck() {
+	a := &r.rungs[rung]
+	c := &e.checks[a.lane]
+	if !e.mayCheck(a.lane) { // it waited for memory, and others had their turn
+		a.turn, a.checkWanted = false, false
+		c.waiting = slices.Insert(c.waiting, 0, queued{r.id, rung})
 		e.memoryShort = false
 		return false
 	}
@@ -94,9 +133,9 @@ func (e *Engine) startCheck(r *revision, rung ladder.ID) bool {
 	if !e.makeRoom(mib, e.beside()) {
 		return false
 	}
-	r.rungs[rung].checkWanted, r.rungs[rung].checking = false, true
-	e.checking++
-	r.rungs[rung].checker = e.beginWith(r, Action{Rung: rung, Check: true, Compare: !e.functions[r.fn].config.NoCheck}, mib)
+	a.checkWanted, a.checking = false, true
+	c.running++
+	a.checker = e.beginWith(r, Action{Rung: rung, Check: true, Compare: !e.functions[r.fn].config.NoCheck}, mib)
 	return true
 }
 

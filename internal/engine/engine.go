@@ -42,9 +42,8 @@ type Engine struct {
 	builds     []queued // oldest first
 	lastBuilt  [weights]lastBuild
 	building   [weights]int32 // builds that run, those included that are being cancelled
-	checks     []queued       // artifacts whose check has not had its turn, oldest first
-	checking   int32          // checks that run
-	disk       float64        // MB of all artifacts that are ready
+	checks     [lanes]checks
+	disk       float64 // MB of all artifacts that are ready
 	ladders    []learnt
 	timers     timers
 	wake       int64 // the earliest ActionWake that was asked for and has not come
@@ -164,9 +163,7 @@ func (e *Engine) Step(now int64, ev Event, dst []Action) []Action {
 	default:
 		e.stepRare(ev)
 	}
-	if len(e.checks) > 0 {
-		e.startChecks()
-	}
+	e.startChecks()
 	if at := min(e.pool.NextExpiry(), e.timers.next()); at < e.wake {
 		e.wake = at
 		e.emit(Action{Kind: ActionWake, At: at})

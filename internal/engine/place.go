@@ -124,7 +124,12 @@ func (e *Engine) inStart(w WorkerID) bool {
 func (e *Engine) start(rev RevisionID) bool {
 	r := &e.revisions[rev]
 	if rung := r.nextCheck(); rung != ladder.First {
-		return e.startCheck(r, rung)
+		if e.startCheck(r, rung) {
+			return true
+		}
+		if !e.short(r) || !e.worthOneMore(r) { // invocations may get more memory than a check
+			return false
+		}
 	}
 	if !e.hasPlace(r) {
 		e.memoryShort = false

@@ -69,6 +69,7 @@ type stage struct {
 	meets    map[RevisionID]Failure // the next native invocation meets a missing element, or what no binary can do
 	fails    map[RevisionID]Failure // the next build, or start, fails
 	hangs    map[RevisionID]bool    // its starts do
+	compares map[RevisionID]time.Duration
 	ends     map[string]int
 }
 
@@ -97,7 +98,7 @@ func newStage(t *testing.T) *stage {
 	return &stage{
 		t: t, e: New(NodeConfig{}, &policy.Paper{HotInvocations: 256}), fns: map[string]FunctionID{}, workers: map[WorkerID]Action{},
 		inv: map[InvocationID]string{}, versions: map[RevisionID]uint32{}, samples: map[RevisionID]uint32{}, served: map[WorkerID]bool{}, meets: map[RevisionID]Failure{},
-		fails: map[RevisionID]Failure{}, hangs: map[RevisionID]bool{}, ends: map[string]int{},
+		fails: map[RevisionID]Failure{}, hangs: map[RevisionID]bool{}, compares: map[RevisionID]time.Duration{}, ends: map[string]int{},
 		model: map[string]time.Duration{
 			"instrumented": 40 * time.Millisecond, "instrumented+profile": 40 * time.Millisecond, "profiled": 20 * time.Millisecond,
 			"hotspot+profile":  700 * time.Millisecond,
@@ -241,6 +242,8 @@ func (s *stage) command(words []string) {
 		s.step(Event{Kind: EventRecording, Recording: ladder.RecordingMetadata, Revision: s.rev(name), Version: s.versions[s.rev(name)]})
 	case "hangs":
 		s.hangs[s.rev(name)] = arg["off"] == ""
+	case "compares": // how long it takes until its answers are compared
+		s.compares[s.rev(name)] = dur(arg["takes"], 0)
 	case "optimize":
 		s.step(Event{Kind: EventOptimize, Revision: s.rev(name), Rung: ladder.ID(num("rung", 2))})
 	case "deoptimize":
@@ -328,6 +331,7 @@ func (s *stage) do(a Action) string {
 			ev := Event{Kind: EventWorkerReady, Worker: a.Worker}
 			if a.Compare {
 				ev.Version = s.samples[a.Revision]
+				d += s.compares[a.Revision]
 			}
 			s.later(d, ev)
 		}

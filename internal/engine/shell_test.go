@@ -42,6 +42,7 @@ type testWorker struct {
 	recording      ladder.Recording
 	ready, stopped bool
 	check          bool
+	lane           lane // of a check
 	running        []InvocationID
 	slots          int
 	mib            int64
@@ -128,6 +129,7 @@ func (s *shell) do(a Action) {
 		}
 		if w := s.workers[a.Worker]; a.Check {
 			w.check, w.mib = true, max(w.mib, int64(r.config.MemoryMiB[0]))
+			w.lane = s.e.revisions[a.Revision].rungs[a.Rung].lane
 		}
 		s.checkLimits(a.Check)
 	case ActionAssign:
@@ -194,14 +196,14 @@ func (s *shell) do(a Action) {
 // checkLimits holds whenever a worker starts.
 func (s *shell) checkLimits(check bool) {
 	var mib int64
-	starting, checking := 0, 0
+	starting, checking := 0, [lanes]int{}
 	for _, w := range s.workers {
 		mib += w.mib
 		if !w.ready && !w.stopped && !w.check {
 			starting++
 		}
 		if !w.ready && !w.stopped && w.check {
-			checking++
+			checking[w.lane]++
 		}
 	}
 	if s.config.MemoryMiB > 0 && mib > s.config.MemoryMiB {
@@ -211,8 +213,8 @@ func (s *shell) checkLimits(check bool) {
 	if !check && s.config.Starts > 0 && starting > int(s.config.Starts) {
 		s.t.Fatalf("%d workers start at once, limit %d", starting, s.config.Starts)
 	}
-	if check && checking > int(max(s.config.LightBuilders, 1)) {
-		s.t.Fatalf("%d checks at once", checking)
+	if check && slices.Max(checking[:]) > int(max(s.config.LightBuilders, 1)) {
+		s.t.Fatalf("%d checks at once, by lane", checking)
 	}
 }
 

@@ -56,9 +56,8 @@ type instance struct {
 
 	idle     idler
 	usage    usage
-	cpu      atomic.Int64 // CPU time that was told to the engine, ns; and when that was, the engine's time
-	clocked  atomic.Int64
-	turns    atomic.Int64 // how often it was asked
+	cpu      atomic.Int64 // CPU time when it was read last, ns
+	clocked  engine.Clock // when that was
 	peak     atomic.Int64 // the most memory that was measured, bytes
 	measured atomic.Int64 // when that was, the engine's time
 
@@ -103,17 +102,14 @@ func (w *instance) used(now int64, exit *worker.Exit) int64 {
 	return w.peak.Load()
 }
 
-// coldTurns is how many invocations of a worker spend their time on loading and compiling code.
-const coldTurns = 16
-
-// clock is the CPU time that a worker took since it was asked last, at most once a second: 0 in between,
-// and while its code is cold.
-func (w *instance) clock(now int64) int64 {
-	last := w.clocked.Load()
-	warm := w.turns.Add(1) > coldTurns
-	if now-last < peakPeriod || !w.clocked.CompareAndSwap(last, now) {
+// clock is the CPU time that a worker took since it was asked last, 0 where the engine is not told of it (engine.Clock). It adds
+// to what was accounted for the worker as often.
+func (n *Node) clock(w *instance) int64 {
+	due, warm := w.clocked.Ended(n.now())
+	if !due {
 		return 0
 	}
+	n.account(w)
 	c, ok := w.worker.(worker.Clocker)
 	if !ok {
 		return 0
@@ -123,16 +119,6 @@ func (w *instance) clock(now int64) int64 {
 		return max(cpu-before, 0)
 	}
 	return 0
-}
-
-// clock is the worker's own, and adds to what was accounted for it as often.
-func (n *Node) clock(w *instance) int64 {
-	last := w.clocked.Load()
-	cpu := w.clock(n.now())
-	if w.clocked.Load() != last {
-		n.account(w)
-	}
-	return cpu
 }
 
 // begin marks the start of an invocation in the log.
@@ -271,7 +257,10 @@ func (n *Node) bring(ctx context.Context, w *instance, artifact string) bool {
 	}
 	defer n.mu.Unlock()
 	w.worker, w.ready = started, true
-	w.clock(n.now()) // what the start took is no invocation's
+	w.clocked.Ready(n.now())
+	if c, ok := started.(worker.Clocker); ok {
+		w.cpu.Store(int64(c.CPU()))
+	}
 	grace := n.opt.PauseAfter
 	if w.recording == ladder.RecordingMetadata && grace > 0 {
 		grace = max(grace, recordPause)

@@ -97,6 +97,8 @@ type measured struct {
 	builds map[function.Rung]builds
 	checks map[function.Rung]builds
 	memory map[Way]memory
+	// computing of its warm workers.
+	computing Computing
 }
 
 type builds struct {
@@ -136,6 +138,7 @@ func (b *builds) mean() ladder.Cost {
 
 type openCall struct {
 	fn               int32
+	worker           engine.WorkerID // that it is on since started
 	arrived, started int64
 }
 
@@ -147,6 +150,7 @@ type openWorker struct {
 	stopping int64 // when it was told to stop; -1: it was not
 	served   bool
 	compares bool
+	clock    Clocked
 }
 
 type openBuild struct {
@@ -179,6 +183,7 @@ func (r *logReader) step(now int64, ev engine.Event, actions []engine.Action) er
 		}
 	case engine.EventWorkerReady:
 		if w := r.workers[ev.Worker]; w != nil {
+			w.clock.Ready(now)
 			own := &r.options[w.fn]
 			compared := time.Duration(0)
 			if w.compares && ev.Cost.Wall > 0 && ev.Cost.Wall < time.Duration(now-w.since) {
@@ -252,7 +257,7 @@ func (r *logReader) add(now int64, ev engine.Event) error {
 		rung.NotBefore = max(rung.NotBefore-r.first, 0)
 	}
 	r.options = append(r.options, own)
-	r.measured = append(r.measured, measured{map[function.Rung]builds{}, map[function.Rung]builds{}, map[Way]memory{}})
+	r.measured = append(r.measured, measured{builds: map[function.Rung]builds{}, checks: map[function.Rung]builds{}, memory: map[Way]memory{}})
 	return nil
 }
 
@@ -290,6 +295,11 @@ func (r *logReader) built(now int64, ev engine.Event) {
 }
 
 func (r *logReader) finished(now int64, ev engine.Event, actions []engine.Action) {
+	if c := r.open[ev.Invocation]; c != nil && c.started >= 0 {
+		if w := r.workers[c.worker]; w != nil {
+			w.clock.Ended(now, now-c.started, ev.CPU, &r.measured[c.fn].computing)
+		}
+	}
 	for i := range actions {
 		if actions[i].Kind == engine.ActionRetry && actions[i].Invocation == ev.Invocation {
 			return
@@ -319,7 +329,7 @@ func (r *logReader) action(now int64, a *engine.Action) {
 		}
 	case engine.ActionAssign:
 		if c := r.open[a.Invocation]; c != nil {
-			c.started = now
+			c.started, c.worker = now, a.Worker
 		}
 		if w := r.workers[a.Worker]; w != nil && !w.served {
 			w.served = true
@@ -390,6 +400,7 @@ func (r *logReader) finish() (*Recording, error) {
 	}
 	for i := range r.measured {
 		own := &r.options[i]
+		own.Computes = r.measured[i].computing.Share()
 		own.Builds, own.MemoryMB = map[function.Rung]ladder.Cost{}, map[Way]float64{}
 		for rung, b := range all.builds {
 			if mine, ok := r.measured[i].builds[rung]; ok {

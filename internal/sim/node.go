@@ -63,6 +63,7 @@ type fnState struct {
 	touched       bool
 	optimized     bool
 	wasOptimized  bool
+	computes      float64 // share of its invocations' time; 0: not known
 	use           FunctionUse
 }
 
@@ -70,6 +71,7 @@ type fnState struct {
 type call struct {
 	arrived  int64
 	duration int64
+	assigned int64
 	fn       int32
 	worker   int32
 	deopt    bool
@@ -78,13 +80,16 @@ type call struct {
 // workerState is a worker's.
 type workerState struct {
 	started int64
-	fn      int32
-	busy    int32
-	way     way
-	native  bool
-	column  uint8
-	served  bool
-	ready   bool
+	// cpu is what it took since clock was due last, ns.
+	cpu    int64
+	clock  engine.Clock
+	fn     int32
+	busy   int32
+	way    way
+	native bool
+	column uint8
+	served bool
+	ready  bool
 	// unwanted: it was told to stop before it was ready.
 	unwanted bool
 	alive    bool
@@ -140,7 +145,11 @@ func newCluster(t trace.Trace, o *Options, p policy.Policy, foreseen []foresight
 			c.climbs = append(c.climbs, newClimb(l, &m, columns))
 			c.stride = max(c.stride, len(l.Rungs)*ladder.RecordingCount)
 		}
-		c.fns = append(c.fns, fnState{global: int32(i), climb: n, seen: -1})
+		f := fnState{global: int32(i), climb: n, seen: -1}
+		if o.Functions != nil {
+			f.computes = o.Functions[i].Computes
+		}
+		c.fns = append(c.fns, f)
 	}
 	if record != nil { // a log begins with the limits
 		c.step(engine.Event{Kind: engine.EventConfigured, NodeConfig: &config})
@@ -246,6 +255,7 @@ func (c *cluster) happen(e event) {
 			return
 		}
 		w.ready = true
+		w.clock.Ready(c.now)
 		c.touch(w.fn)
 		ev := engine.Event{Kind: engine.EventWorkerReady, Worker: engine.WorkerID(e.id)}
 		if isCheck && checked.Wall > 0 {
@@ -294,7 +304,7 @@ func (c *cluster) finish(id int32) {
 	c.touch(inv.fn)
 	w.busy--
 	c.stopRunning(f, w)
-	ev := engine.Event{Kind: engine.EventFinished, Invocation: engine.InvocationID(id), Worker: engine.WorkerID(inv.worker), Outcome: function.OutcomeOK}
+	ev := engine.Event{Kind: engine.EventFinished, Invocation: engine.InvocationID(id), Worker: engine.WorkerID(inv.worker), Outcome: function.OutcomeOK, CPU: c.computed(w, c.now-inv.assigned)}
 	if inv.deopt {
 		ev.Outcome = function.OutcomeDeoptimized
 		inv.deopt = false

@@ -22,6 +22,9 @@ type FunctionOptions struct {
 	// Ahead says that with policy.PrepareDeploy its light artifacts are there when the trace begins; else its engine
 	// makes them from then on.
 	Ahead bool
+	// Computes is the CPU time of its invocations against what they take. 0: it is not known; then the engine is told of none, and a rung's
+	// speed counts for all of an invocation, and not only for this share.
+	Computes float64
 	// Starts are measured ones, in order of time: a start takes as long as the one that was
 	// nearest in time, for a busy machine starts slowly.
 	Starts map[Way][]MeasuredStart

@@ -12,12 +12,16 @@ func (c *cluster) assign(a *engine.Action) {
 	inv := &c.invocations[a.Invocation]
 	w := &c.workers[a.Worker]
 	f := &c.fns[inv.fn]
-	inv.worker = int32(a.Worker)
+	inv.worker, inv.assigned = int32(a.Worker), c.now
 	c.touch(inv.fn)
 	duration := inv.duration
 	if k := c.climbs[f.climb]; k.slow {
 		t := &k.ways[w.way]
-		duration = int64(float64(duration)*t.speed) + t.overhead
+		speed := t.speed
+		if f.computes > 0 { // what it waits for does not change
+			speed = 1 + min(f.computes, 1)*(speed-1)
+		}
+		duration = int64(float64(duration)*speed) + t.overhead
 		if !w.served {
 			duration += t.firstExtra
 		}

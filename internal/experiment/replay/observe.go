@@ -40,6 +40,7 @@ type observation struct {
 	costs    map[function.Rung]*costs
 	checks   map[function.Rung]*costs        // of comparing artifacts
 	costOf   []map[function.Rung]ladder.Cost // by function
+	checksOf []map[function.Rung]*costs      // the same of comparing
 	tracing  moments                         // from a tracing worker's first invocation to its findings, seconds
 	stop     moments                         // from the order to stop to the worker's end, seconds
 	recorded moments                         // the same of workers whose recording is there only then
@@ -88,8 +89,11 @@ type costs struct {
 	sum ladder.Cost
 }
 
-func (c *costs) add(v ladder.Cost) {
-	c.n++
+func (c *costs) add(v ladder.Cost) { c.join(&costs{1, v}) }
+
+func (c *costs) join(o *costs) {
+	c.n += o.n
+	v := &o.sum
 	c.sum = ladder.Cost{Wall: c.sum.Wall + v.Wall, CPU: c.sum.CPU + v.CPU, MemoryMB: c.sum.MemoryMB + v.MemoryMB, DiskMB: c.sum.DiskMB + v.DiskMB}
 }
 
@@ -145,6 +149,7 @@ type liveFunction struct {
 	tracedSince             int64
 	overhead, first         map[sim.Way]*moments
 	waited                  []coldStart
+	computing               sim.Computing
 }
 
 // binary reports whether a rung is one.
@@ -158,6 +163,7 @@ type liveWorker struct {
 	native          bool
 	since, stopping int64
 	served          bool
+	clock           sim.Clocked
 }
 
 type liveCall struct {
@@ -229,6 +235,7 @@ func (o *observer) finish() (*observation, error) {
 	}
 	for i := range o.fns {
 		f := &o.fns[i]
+		o.functions[i].Computes = f.computing.Share()
 		if f.arrived == 0 {
 			continue
 		}
@@ -310,10 +317,12 @@ func (o *observer) event(now int64, ev *engine.Event, actions []engine.Action) {
 		}
 	case engine.EventWorkerReady:
 		if w := o.workers[ev.Worker]; w != nil {
+			w.clock.Ready(now)
 			took := now - w.since
 			if ev.Cost.Wall > 0 { // it was compared first
 				took -= int64(ev.Cost.Wall)
 				at(o.checks, w.way.Rung).add(ev.Cost)
+				at(o.checksOf[w.fn], w.way.Rung).add(ev.Cost)
 			}
 			at(o.starts, w.way).add(math.Log(max(float64(took)/1e9, 1e-6)))
 		}
@@ -377,6 +386,7 @@ func (o *observer) added(ev *engine.Event) {
 	}
 	o.functions = append(o.functions, sim.FunctionOptions{Function: o.configs[c.Function], Revision: *c})
 	o.costOf = append(o.costOf, map[function.Rung]ladder.Cost{})
+	o.checksOf = append(o.checksOf, map[function.Rung]*costs{})
 }
 
 func (o *observer) finished(now int64, ev *engine.Event, actions []engine.Action) {
@@ -386,6 +396,9 @@ func (o *observer) finished(now int64, ev *engine.Event, actions []engine.Action
 	}
 	w := o.workers[c.worker]
 	o.stopRunning(c)
+	if w != nil {
+		w.clock.Ended(now, now-c.since, ev.CPU, &o.fns[c.fn].computing)
+	}
 	if w != nil && c.planned >= 0 && ev.Outcome == function.OutcomeOK {
 		f := &o.fns[c.fn]
 		over := float64(now-c.since)/1e9 - c.planned.Seconds()

@@ -385,6 +385,9 @@ func (o *Options) model(l *Live) sim.Options {
 	for i := range s.Functions {
 		f := &s.Functions[i]
 		f.Ahead = l.Optimizer
+		if f.Computes == 0 { // it had no worker that was warm
+			f.Computes = o.Plan.Scaling.Busy
+		}
 		if f.MemoryMB == nil {
 			f.MemoryMB = map[sim.Way]float64{}
 		}
@@ -395,12 +398,33 @@ func (o *Options) model(l *Live) sim.Options {
 		}
 		fill(f.MemoryMB, func(r *ladder.Rung) float64 { return r.Memory }, func(ladder.Recording) float64 { return 1 })
 		f.Builds = o.costs(l, i)
-		f.Checks = map[function.Rung]ladder.Cost{}
-		for _, c := range x.Checks {
-			f.Checks[c.Rung] = c.Cost
-		}
+		f.Checks = x.checks(i)
 	}
 	return s
+}
+
+// checks are what a function's checks cost: the mean of the same rung, else of all its own, since they take as long as what it was asked,
+// else of the rung's.
+func (x *Measured) checks(i int) map[function.Rung]ladder.Cost {
+	out := map[function.Rung]ladder.Cost{}
+	var all costs
+	if x.seen != nil {
+		for _, c := range x.seen.checksOf[i] {
+			all.join(c)
+		}
+	}
+	for _, c := range x.Checks {
+		out[c.Rung] = c.Cost
+		if all.n > 0 {
+			out[c.Rung] = all.mean()
+		}
+	}
+	if x.seen != nil {
+		for rung, c := range x.seen.checksOf[i] {
+			out[rung] = c.mean()
+		}
+	}
+	return out
 }
 
 // times are those of starts and invocations.

@@ -58,8 +58,9 @@ type Driver struct {
 	prefix       string // of the names of control groups
 	base         plan   // what all sandboxes have in common
 	caps         worker.Capabilities
-	groups       bool     // whether workers get a control group at all
-	limitPC      bool     // ... with a limit of processes
+	groups       bool // whether workers get a control group at all
+	limitPC      bool // ... with a limit of processes
+	yielding     yielding
 	freezes      bool     // ... and with a freezer; otherwise workers are paused by signals
 	weights      bool     // ... and with a part of the processors by their memory
 	idles        bool     // ... or with what nothing else wants of them
@@ -278,6 +279,9 @@ func (d *Driver) Start(ctx context.Context, spec worker.Spec) (worker.Worker, er
 	if err := ctx.Err(); err != nil {
 		return nil, &worker.StartError{Phase: "sandbox", Err: err}
 	}
+	if !spec.Trial {
+		defer d.yielding.begin()()
+	}
 	if spec.Restore != "" && d.sealer != nil {
 		clear, err := d.unseal(&spec)
 		if err != nil {
@@ -289,6 +293,9 @@ func (d *Driver) Start(ctx context.Context, spec worker.Spec) (worker.Worker, er
 	h, err := d.launch(ctx, spec, false, began)
 	if err != nil {
 		return nil, err
+	}
+	if spec.Trial && !spec.Savable { // CRIU cannot save what stands still
+		d.yielding.add(h)
 	}
 	if err := h.ready(ctx); err != nil {
 		h.stop()

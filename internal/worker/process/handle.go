@@ -40,6 +40,7 @@ type handle struct {
 	began, executed time.Time
 	phases          worker.Phases
 	stopping        atomic.Bool
+	invoked         atomic.Bool
 	pausing         sync.Mutex
 	paused          bool // under pausing
 	exit            worker.Exit
@@ -140,6 +141,7 @@ func (h *handle) Phases() worker.Phases { return h.phases }
 
 // Invoke implements worker.Worker.
 func (h *handle) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Result, error) {
+	defer h.first()()
 	res, err := h.process().Invoke(ctx, inv)
 	h.answered(err)
 	if err == nil {
@@ -150,8 +152,8 @@ func (h *handle) Invoke(ctx context.Context, inv *worker.Invocation) (*worker.Re
 
 // HTTP implements worker.Worker.
 func (h *handle) HTTP() http.RoundTripper {
-	if h.saved != nil && h.saved.learn.Load() {
-		return learning{h.process(), h}
+	if !h.invoked.Load() || h.saved != nil && h.saved.learn.Load() {
+		return first{h.process(), h}
 	}
 	return h.process()
 }

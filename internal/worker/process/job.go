@@ -28,6 +28,7 @@ func (d *Driver) Run(ctx context.Context, spec worker.Spec) (*worker.Finished, e
 		return nil, err
 	}
 	h.aside()
+	d.yielding.add(h)
 	t := time.NewTicker(samplePeriod)
 	defer t.Stop()
 	var rss int64

@@ -148,16 +148,17 @@ func (h *handle) learn() {
 	}
 }
 
-// learning is a copy whose first answer is waited for.
-type learning struct {
+// first is a worker whose first answer is waited for.
+type first struct {
 	http.RoundTripper
 	h *handle
 }
 
 // RoundTrip implements http.RoundTripper.
-func (l learning) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := l.RoundTripper.RoundTrip(r)
-	l.h.answered(err)
+func (f first) RoundTrip(r *http.Request) (*http.Response, error) {
+	defer f.h.first()()
+	res, err := f.RoundTripper.RoundTrip(r)
+	f.h.answered(err)
 	return res, err
 }
 
