@@ -54,7 +54,7 @@ type artifact struct {
 	drops    int32 // how often it was given up for disk
 	failures int32 // workers in a row that did not start, or crashed
 	fell     Reason
-	mean     int64 // smoothed duration of an invocation on a warm worker, ns; 0: not known
+	warm     durations // of its warm workers
 	// firsts is how many first invocations of workers its warming is the mean of, warmingAfter at most.
 	firsts int32
 }

@@ -139,7 +139,7 @@ func (e *Engine) revisionAdded(ev Event) {
 	rungs := len(c.Ladder.Rungs)
 	*r = revision{
 		id: ev.Revision, fn: c.Function, used: true, slots: max(c.Slots, 1), recorder: pool.None,
-		ladder: e.ladder(c.Ladder), views: make([]policy.RungView, rungs), added: e.now,
+		ladder: e.ladder(c.Ladder), code: c.Ladder.Codes(), views: make([]policy.RungView, rungs), added: e.now,
 		climb: &climb{
 			rungs: make([]artifact, rungs), serve: ladder.ID(rungs - 1),
 			memory: slices.Clone(c.MemoryMiB), workerMB: c.WorkerMB,

@@ -114,6 +114,7 @@ type revision struct {
 	again       int64 // when a worker is to be started ahead of the next invocation; 0 and below: not
 	views       []policy.RungView
 	ladder      *ladder.Ladder
+	code        [ladder.Max]ladder.ID // of each rung, the lowest whose workers run the same code
 
 	asked          int64 // when the policy is asked again whether one more starts; 0: when one more waits
 	startNotBefore int64

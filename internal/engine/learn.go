@@ -180,16 +180,12 @@ func (e *Engine) learnWarming(r *revision, wk *pool.Worker, took int64) {
 }
 
 // served takes what a worker did since it was asked last into the figures of its rung.
-func (e *Engine) served(r *revision, wk *pool.Worker) {
-	r.views[wk.Rung].Served += reconsider
-	e.learnMean(r, wk)
-}
+func (e *Engine) served(r *revision, wk *pool.Worker) { r.views[wk.Rung].Served += reconsider }
 
 // learnWorker takes a worker that ends into its revision's figures.
 func (e *Engine) learnWorker(r *revision, wk *pool.Worker, mb float64) {
 	v := &r.views[wk.Rung]
 	v.Served += uint64(wk.Served % reconsider)
-	e.learnMean(r, wk)
 	if mb <= 0 || wk.Recording != ladder.RecordingNone || wk.Served == 0 {
 		return
 	}
@@ -206,33 +202,50 @@ func (e *Engine) learnWorker(r *revision, wk *pool.Worker, mb float64) {
 	}
 }
 
-// learnMean takes the smoothed duration of the revision's last invocations, which a warm worker ran,
-// into that of the worker's rung.
-func (e *Engine) learnMean(r *revision, wk *pool.Worker) {
-	if wk.Recording != ladder.RecordingNone || wk.Served < learnAfter {
-		return
-	}
-	m := &r.rungs[wk.Rung].mean
-	if *m == 0 {
-		*m = r.service
-	} else {
-		*m += int64(learning * float64(r.service-*m))
+// durations of invocations, of which the older ones count less and less.
+type durations struct{ sum, count float64 } // ns
+
+func (d *durations) add(took int64) {
+	d.sum += float64(took)
+	if d.count++; d.count >= mostDurations {
+		d.sum, d.count = d.sum/2, d.count/2
 	}
 }
 
-// learnAfter is from how many invocations on a worker's durations say something of its rung: before,
-// code is cold.
-const learnAfter = 64
+const (
+	// learnAfter is from how many invocations on a worker's durations say something of its rung: before,
+	// code is cold.
+	learnAfter = 64
+	// mostDurations is how many invocations count. What functions are asked varies, and so does how long they take: of a few
+	// invocations, one rung would seem better than another by chance.
+	mostDurations = 2048
+	// leastDurations is of how many it is said how fast a rung is.
+	leastDurations = 64
+)
+
+// learnSpeed takes the duration of an invocation into what is known of its rung.
+func (e *Engine) learnSpeed(r *revision, wk *pool.Worker, took int64) {
+	if wk.Recording == ladder.RecordingNone && wk.Served >= learnAfter {
+		r.rungs[wk.Rung].warm.add(took)
+	}
+}
 
 // figure brings the speeds of a revision's rungs up to date. They are relative to the first rung's; where
-// that was not measured, to the lowest that was, for which the ladder's figure stands.
+// that was not measured, to the lowest that was, for which the ladder's figure stands. What was measured of a rung holds for those that
+// run the same code: one that was never measured would else seem faster than one that was, in which what the function is asked shows.
 func (e *Engine) figure(r *revision) {
+	var all [ladder.Max]durations
+	for id := range r.rungs {
+		d, sum := &r.rungs[id].warm, &all[r.code[id]]
+		sum.sum, sum.count = sum.sum+d.sum, sum.count+d.count
+	}
 	base := 0.0
 	for id := range r.views {
-		mean := float64(r.rungs[id].mean)
-		if mean <= 0 {
+		d := &all[r.code[id]]
+		if d.count < leastDurations {
 			continue
 		}
+		mean := max(d.sum/d.count, 1)
 		if base == 0 {
 			base = mean / r.ladder.Rungs[id].Speed
 		}

@@ -131,3 +131,49 @@ func TestStartsOfRungsBelow(t *testing.T) {
 		}
 	}
 }
+
+// TestSpeedsOfSameCode: what was measured of one rung holds for those whose workers run the same code; binaries and other compilers are
+// expected as the table says, until they are measured. A few slow invocations at the end say little.
+func TestSpeedsOfSameCode(t *testing.T) {
+	handlers := ladder.Of(function.KindHandler)
+	id := func(name function.Rung) ladder.ID {
+		rung, ok := handlers.Find(name)
+		if !ok {
+			t.Fatalf("there is no rung %s", name)
+		}
+		return rung
+	}
+	e, r := engineWith(handlers)
+	serve := func(rung ladder.ID, n int, took time.Duration) {
+		w := &pool.Worker{Rung: rung, Served: learnAfter}
+		for range n {
+			e.learnSpeed(r, w, int64(took))
+		}
+		e.figure(r)
+	}
+	near := func(name function.Rung, speed float64, timed bool) {
+		t.Helper()
+		v := &r.views[id(name)]
+		if v.Timed != timed || v.Speed < 0.98*speed || v.Speed > 1.02*speed {
+			t.Errorf("%s: a speed of %.2f, measured: %t; want %.2f, %t", name, v.Speed, v.Timed, speed, timed)
+		}
+	}
+	serve(id(ladder.SnapshotDeploy), 1000, 10*time.Millisecond)
+	serve(id(ladder.Native), 1000, 12*time.Millisecond)
+	near(ladder.HotSpot, 1, true)
+	near(ladder.AOTCache, 1, true)
+	near(ladder.Native, 1.2, true)
+	near(ladder.AOTCacheC2, handlers.Rungs[id(ladder.AOTCacheC2)].Speed, false)
+	near(ladder.NativeOptimized, handlers.Rungs[id(ladder.NativeOptimized)].Speed, false)
+	// The snapshot takes longer by what it is asked: all of its kind are expected to.
+	serve(id(ladder.Snapshot), 1000, 14*time.Millisecond)
+	near(ladder.AOTCache, 1, true)
+	near(ladder.Snapshot, 1, true)
+	near(ladder.Native, 1, true)
+	serve(id(ladder.Native), 8, 100*time.Millisecond)
+	near(ladder.Native, 1.06, true)
+	serve(id(ladder.SnapshotC2), 63, time.Millisecond)
+	near(ladder.AOTCacheC2, handlers.Rungs[id(ladder.AOTCacheC2)].Speed, false)
+	serve(id(ladder.SnapshotC2), 937, 6*time.Millisecond)
+	near(ladder.AOTCacheC2, 0.475, true)
+}

@@ -9,6 +9,7 @@ package ladder
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -99,6 +100,19 @@ type Rung struct {
 	// Check is the time that it takes to compare answers of the artifact with those of the first rung, until
 	// it is measured; its DiskMB is 0.
 	Check Cost `json:"check,omitzero"`
+}
+
+// Codes says for each rung which is the lowest whose warm workers run the same code, and so are equally fast: HotSpot's, of the same
+// compilers. Each binary has its own.
+func (l *Ladder) Codes() (codes [Max]ID) {
+	for id := range l.Rungs {
+		r := &l.Rungs[id]
+		codes[id] = ID(id)
+		if r.Artifact != ArtifactBinary {
+			codes[id] = ID(slices.IndexFunc(l.Rungs, func(o Rung) bool { return o.Artifact != ArtifactBinary && o.Options == r.Options }))
+		}
+	}
+	return codes
 }
 
 // Cost of an artifact.
