@@ -52,3 +52,11 @@ func (c *cluster) computed(w *workerState, took int64) int64 {
 	}
 	return cpu
 }
+
+// speed is how many times longer invocations take on a rung of which that is said of what computes: what they wait for takes as long.
+func (f *fnState) speed(rung float64) float64 {
+	if f.computes <= 0 {
+		return rung
+	}
+	return 1 + min(f.computes, 1)*(rung-1)
+}

@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"math"
 	"testing"
 	"time"
 
@@ -131,5 +132,53 @@ func TestRecordingKnowsEveryRung(t *testing.T) {
 	early, _ := o.Ladder.Find(ladder.SnapshotDeploy)
 	if n := len(tr.Functions()); want.Rungs[1].Builds != n || want.Rungs[early].Builds != n || want.Rungs[early].ColdStarts == 0 {
 		t.Errorf("the trace tests little: %+v", want.Rungs)
+	}
+}
+
+// TestRecordingKnowsWhatComputes: the log of a run says which share of their invocations' time functions compute, and a simulation of it
+// tells its engine of as much CPU time.
+func TestRecordingKnowsWhatComputes(t *testing.T) {
+	tr := thin(t)
+	o := DefaultOptions()
+	o.Policies = []string{"paper"}
+	o.Functions = make([]FunctionOptions, len(tr.Functions()))
+	for i := range o.Functions {
+		o.Functions[i].Function = engine.FunctionConfig{Reserved: -1, Params: o.Params}
+		o.Functions[i].Computes = 0.1 * float64(i%8)
+	}
+	_, rec := recordRun(t, tr, o)
+	known := 0
+	for i := range rec.Options.Functions {
+		want, got := o.Functions[i].Computes, rec.Options.Functions[i].Computes
+		if got == 0 { // no worker of it was warm
+			continue
+		}
+		known++
+		if math.Abs(got-want) > 0.01 {
+			t.Errorf("function %d computes for %.3f of its invocations' time: want %.3f", i, got, want)
+		}
+	}
+	if known == 0 {
+		t.Error("nothing is known of any function")
+	}
+	rec.Options.Policies = []string{"paper"}
+	told := int64(0)
+	rec.Options.Sequential = true
+	rec.Options.Record = func(_ int64, ev engine.Event, _ []engine.Action) { told += ev.CPU }
+	if _, err := Run(context.Background(), rec.Trace, rec.Options); err != nil {
+		t.Fatal(err)
+	}
+	if told == 0 {
+		t.Error("the engine is told of no CPU time")
+	}
+}
+
+// TestSpeedCountsForWhatComputes: a rung that is ten times as slow makes an invocation that computes half of the time 5.5 times as long.
+func TestSpeedCountsForWhatComputes(t *testing.T) {
+	for _, test := range []struct{ computes, want float64 }{{0, 10}, {0.5, 5.5}, {1, 10}, {3, 10}} {
+		f := fnState{computes: test.computes}
+		if got := f.speed(10); got != test.want {
+			t.Errorf("a function that computes for %g of the time takes %g times as long, want %g", test.computes, got, test.want)
+		}
 	}
 }

@@ -17,11 +17,7 @@ func (c *cluster) assign(a *engine.Action) {
 	duration := inv.duration
 	if k := c.climbs[f.climb]; k.slow {
 		t := &k.ways[w.way]
-		speed := t.speed
-		if f.computes > 0 { // what it waits for does not change
-			speed = 1 + min(f.computes, 1)*(speed-1)
-		}
-		duration = int64(float64(duration)*speed) + t.overhead
+		duration = int64(float64(duration)*f.speed(t.speed)) + t.overhead
 		if !w.served {
 			duration += t.firstExtra
 		}
