@@ -294,9 +294,6 @@ func (d *Driver) Start(ctx context.Context, spec worker.Spec) (worker.Worker, er
 	if err != nil {
 		return nil, err
 	}
-	if spec.Trial && !spec.Savable { // CRIU cannot save what stands still
-		d.yielding.add(h)
-	}
 	if err := h.ready(ctx); err != nil {
 		h.stop()
 		<-h.removed

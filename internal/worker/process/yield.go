@@ -6,8 +6,9 @@ import (
 )
 
 // A build that runs only where nothing else wants the processors still makes a start beside it slower: it fills the memory and the caches that
-// both use, and what it is in the middle of in the kernel it ends first. So builds and trials stand still for the moment in which a worker
-// starts, or answers for the first time. That is a small part of the time: it is bounded, and they go on.
+// both use, and what it is in the middle of in the kernel it ends first. So builds stand still for the moment in which a worker
+// starts, or answers for the first time. That is a small part of the time: it is bounded, and builds go on. Trials do not stand still:
+// what a function answers may depend on how long it took.
 
 const (
 	// yieldMost is how long builds stand still for one start, or for one first invocation, at most.
