@@ -58,9 +58,8 @@ type Driver struct {
 	prefix       string // of the names of control groups
 	base         plan   // what all sandboxes have in common
 	caps         worker.Capabilities
-	groups       bool // whether workers get a control group at all
-	limitPC      bool // ... with a limit of processes
-	yielding     yielding
+	groups       bool     // whether workers get a control group at all
+	limitPC      bool     // ... with a limit of processes
 	freezes      bool     // ... and with a freezer; otherwise workers are paused by signals
 	weights      bool     // ... and with a part of the processors by their memory
 	idles        bool     // ... or with what nothing else wants of them
@@ -68,6 +67,7 @@ type Driver struct {
 	sink         *os.File
 	marks        string // the folder of marks; empty where control groups say which workers there are
 	spawner      *script.Spawner
+	yielding     yielding
 	birth        sync.Mutex // held from a child's clone to its execve
 	criu         criu
 	leastRun     uint64             // pages that copies of a saved worker share; neverShare: they share none
