@@ -126,7 +126,7 @@ func (e *Engine) assign(id InvocationID, w WorkerID, cold bool) {
 
 	r := &e.revisions[inv.rev]
 	if wk.Served%reconsider == 0 {
-		e.served(r, wk)
+		r.views[wk.Rung].Served += reconsider
 		e.consider(inv.rev)
 		wk = e.pool.Get(w)
 	}

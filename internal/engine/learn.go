@@ -179,9 +179,6 @@ func (e *Engine) learnWarming(r *revision, wk *pool.Worker, took int64) {
 	}
 }
 
-// served takes what a worker did since it was asked last into the figures of its rung.
-func (e *Engine) served(r *revision, wk *pool.Worker) { r.views[wk.Rung].Served += reconsider }
-
 // learnWorker takes a worker that ends into its revision's figures.
 func (e *Engine) learnWorker(r *revision, wk *pool.Worker, mb float64) {
 	v := &r.views[wk.Rung]

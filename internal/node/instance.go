@@ -110,13 +110,9 @@ func (n *Node) clock(w *instance) int64 {
 		return 0
 	}
 	n.account(w)
-	c, ok := w.worker.(worker.Clocker)
-	if !ok {
-		return 0
-	}
-	cpu := int64(c.CPU())
-	if before := w.cpu.Swap(cpu); warm {
-		return max(cpu-before, 0)
+	cpu, _ := w.usage.sum()
+	if before := w.cpu.Swap(int64(cpu)); warm {
+		return max(int64(cpu)-before, 0)
 	}
 	return 0
 }

@@ -295,19 +295,17 @@ func (r *logReader) built(now int64, ev engine.Event) {
 }
 
 func (r *logReader) finished(now int64, ev engine.Event, actions []engine.Action) {
-	if c := r.open[ev.Invocation]; c != nil && c.started >= 0 {
-		if w := r.workers[c.worker]; w != nil {
-			w.clock.Ended(now, now-c.started, ev.CPU, &r.measured[c.fn].computing)
-		}
+	c := r.open[ev.Invocation]
+	if c == nil {
+		return
+	}
+	if w := r.workers[c.worker]; w != nil && c.started >= 0 {
+		w.clock.Ended(now, now-c.started, ev.CPU, &r.measured[c.fn].computing)
 	}
 	for i := range actions {
 		if actions[i].Kind == engine.ActionRetry && actions[i].Invocation == ev.Invocation {
 			return
 		}
-	}
-	c := r.open[ev.Invocation]
-	if c == nil {
-		return
 	}
 	delete(r.open, ev.Invocation)
 	if c.started >= 0 {

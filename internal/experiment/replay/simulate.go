@@ -406,22 +406,23 @@ func (o *Options) model(l *Live) sim.Options {
 // checks are what a function's checks cost: the mean of the same rung, else of all its own, since they take as long as what it was asked,
 // else of the rung's.
 func (x *Measured) checks(i int) map[function.Rung]ladder.Cost {
-	out := map[function.Rung]ladder.Cost{}
+	var own map[function.Rung]*costs
+	if x.seen != nil {
+		own = x.seen.checksOf[i]
+	}
 	var all costs
-	if x.seen != nil {
-		for _, c := range x.seen.checksOf[i] {
-			all.join(c)
-		}
+	for _, c := range own {
+		all.join(c)
 	}
+	out := map[function.Rung]ladder.Cost{}
 	for _, c := range x.Checks {
-		out[c.Rung] = c.Cost
-		if all.n > 0 {
+		switch {
+		case own[c.Rung] != nil:
+			out[c.Rung] = own[c.Rung].mean()
+		case all.n > 0:
 			out[c.Rung] = all.mean()
-		}
-	}
-	if x.seen != nil {
-		for rung, c := range x.seen.checksOf[i] {
-			out[rung] = c.mean()
+		default:
+			out[c.Rung] = c.Cost
 		}
 	}
 	return out

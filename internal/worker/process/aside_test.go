@@ -67,14 +67,7 @@ func TestJobsRunAside(t *testing.T) {
 	if !d.idles {
 		t.Skip("SKIPPED: there are no control groups that can be idle")
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var job sync.WaitGroup
-	defer job.Wait()
-	defer cancel()
-	job.Go(func() {
-		_, _ = d.Run(ctx, worker.Spec{ID: "aside", Revision: revision(false), Path: "/usr/bin/sleep", Args: []string{"60"}, Dir: "/tmp", Env: []string{"PATH=/usr/bin"},
-			Limits: worker.Limits{MemoryMiB: 64, TmpMiB: 16}})
-	})
+	defer beginJob(t, d, "aside", "sleep 60")()
 	var said []string
 	for end := time.Now().Add(10 * time.Second); len(said) == 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -89,5 +82,21 @@ func TestJobsRunAside(t *testing.T) {
 			}
 			return nil
 		})
+	}
+}
+
+// beginJob runs a shell's command as a job, until end is called, which returns when the job has ended.
+func beginJob(t testing.TB, d *Driver, id, command string) (end func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var job sync.WaitGroup
+	job.Go(func() {
+		_, _ = d.Run(ctx, worker.Spec{
+			ID: id, Revision: revision(false), Path: "/bin/sh", Args: []string{"-c", command}, Dir: "/tmp", Env: []string{"PATH=/usr/bin"},
+			Limits: worker.Limits{MemoryMiB: 64, TmpMiB: 16},
+		})
+	})
+	return func() {
+		cancel()
+		job.Wait()
 	}
 }

@@ -2,14 +2,12 @@ package process
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -108,19 +106,10 @@ func BenchmarkBesideJob(b *testing.B) {
 	var alone, beside []float64
 	for n := 0; b.Loop(); n++ {
 		alone = append(alone, cold(fmt.Sprintf("alone-%d", n)))
-		ctx, cancel := context.WithCancel(b.Context())
-		var job sync.WaitGroup
-		job.Go(func() {
-			_, _ = d.Run(ctx, worker.Spec{
-				ID: fmt.Sprintf("job-%d", n), Revision: revision(false), Path: "/bin/sh", Dir: "/tmp", Env: []string{"PATH=/usr/bin"},
-				Args:   []string{"-c", fmt.Sprintf("for i in $(seq %d); do while :; do :; done & done; wait", runtime.NumCPU())},
-				Limits: worker.Limits{MemoryMiB: 64, TmpMiB: 16},
-			})
-		})
+		end := beginJob(b, d, fmt.Sprintf("job-%d", n), fmt.Sprintf("for i in $(seq %d); do while :; do :; done & done; wait", runtime.NumCPU()))
 		time.Sleep(300 * time.Millisecond)
 		beside = append(beside, cold(fmt.Sprintf("beside-%d", n)))
-		cancel()
-		job.Wait()
+		end()
 	}
 	b.ReportMetric(0, "ns/op")
 	slices.Sort(alone)

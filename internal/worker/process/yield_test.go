@@ -1,7 +1,6 @@
 package process
 
 import (
-	"context"
 	"runtime"
 	"testing"
 	"time"
@@ -43,14 +42,8 @@ func TestJobsStandStill(t *testing.T) {
 	if !d.freezes {
 		t.Skip("SKIPPED: there are no control groups with a freezer")
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_, _ = d.Run(ctx, worker.Spec{ID: "busy", Revision: revision(false), Path: "/bin/sh", Args: []string{"-c", "while :; do :; done"}, Dir: "/tmp", Env: []string{"PATH=/usr/bin"},
-			Limits: worker.Limits{MemoryMiB: 64, TmpMiB: 16}})
-	}()
+	end := beginJob(t, d, "busy", "while :; do :; done")
+	defer end()
 	var job *handle
 	for end := time.Now().Add(10 * time.Second); job == nil || job.group.CPU() < 50*time.Millisecond; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -82,7 +75,11 @@ func TestJobsStandStill(t *testing.T) {
 		done <- err
 	}()
 	time.Sleep(20 * time.Millisecond)
-	cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		end()
+	}()
 	select {
 	case <-ended:
 	case <-time.After(5 * time.Second):
