@@ -170,11 +170,20 @@ func (e *Engine) learnWarming(r *revision, wk *pool.Worker, took int64) {
 	a.firsts = min(a.firsts+1, warmingAfter)
 	share := min(max(float64(took-r.warm-r.vary)/float64(v.Start), -warmingMost), warmingMost)
 	v.Warming += (share - v.Warming) / float64(warmingPrior+a.firsts)
-	// A worker of a rung below knows less when it is there, so that its first invocation takes at least as long. A rung that was never
-	// measured would else seem better for the very thing that nobody measured there.
-	for id := range r.views[:wk.Rung] {
-		if other := &r.views[id]; r.rungs[id].firsts == 0 && other.Start > 0 {
-			other.Warming = v.Warming * float64(v.Start) / float64(other.Start)
+	// A rung that was never measured would else seem better for the very thing that nobody measured there: a worker of a rung below knows
+	// less when it is there, so that its first invocation takes at least as long; of those with the same kind of artifact the ladder has
+	// the proportions.
+	own := &r.ladder.Rungs[wk.Rung]
+	for id := range r.views {
+		other, row := &r.views[id], &r.ladder.Rungs[id]
+		if r.rungs[id].firsts > 0 || other.Start <= 0 {
+			continue
+		}
+		switch expected := v.Warming * float64(v.Start) / float64(other.Start); {
+		case ladder.ID(id) < wk.Rung:
+			other.Warming = expected
+		case row.Artifact == own.Artifact && own.First > 0:
+			other.Warming = expected * row.First / own.First
 		}
 	}
 }

@@ -79,22 +79,32 @@ const (
 	timedLeast    = int64(2 * time.Millisecond)
 )
 
-// Speed is the duration of an invocation on a rung against the first one's. Until it was measured only the
-// share that computes is expected to change: CPU time over the time of invocations.
+// Speed is the duration of an invocation on a rung against the first one's. Until it was measured it is taken to be that of the
+// highest rung with the same kind of artifact that was, else of the first one, and only the share that computes is expected to
+// change: CPU time over the time of invocations. What varies in what was measured is so no reason to make another of that kind.
 func (v *View) Speed(rung ladder.ID) float64 {
-	r := &v.Rungs[rung]
 	if v.Invocations < computesAfter || v.Busy < computesFor {
 		return 1
 	}
 	each := v.CPU / int64(v.Invocations)
-	switch {
-	case r.Timed && (v.CPU == 0 || each >= timedLeast):
-		return r.Speed
-	case r.Timed || each < computesLeast:
+	counts := v.CPU == 0 || each >= timedLeast
+	if v.Rungs[rung].Timed {
+		if counts {
+			return v.Rungs[rung].Speed
+		}
 		return 1
 	}
+	known, given := 1.0, 1.0
+	for i := range v.Rungs {
+		if counts && v.Rungs[i].Timed && v.Ladder.Rungs[i].Artifact == v.Ladder.Rungs[rung].Artifact {
+			known, given = v.Rungs[i].Speed, v.Ladder.Rungs[i].Speed
+		}
+	}
+	if each < computesLeast {
+		return known
+	}
 	share := min(float64(v.CPU)/float64(v.Busy), 1)
-	return 1 + share*(r.Speed-1)
+	return known * (1 + share*(v.Ladder.Rungs[rung].Speed-1)) / (1 + share*(given-1))
 }
 
 // Outclassed reports whether a warm worker of a rung is worth a new one of another: a binary, which needs no warming; or what

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"math"
+	"testing"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -43,4 +45,34 @@ func viewOf(l *ladder.Ladder, rev RevisionID, ready []ladder.ID) *View {
 		v.Recorded[l.Rungs[r].From] = true
 	}
 	return v
+}
+
+// TestSpeed: of a rung that was not measured, one with the same kind of artifact says what to expect, and the ladder what changes where the
+// function computes.
+func TestSpeed(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		cpu    time.Duration // of each invocation, which takes 10 ms
+		native float64       // measured; 0: not
+		rung   ladder.ID
+		want   float64
+	}{
+		{"not known", 0, 0, optimized, 1},
+		{"waits", time.Millisecond, 0, optimized, 1},
+		{"waits, and the other binary is slow by chance", 3 * time.Millisecond, 1.05, optimized, 1.05},
+		{"takes so little that measuring it says nothing", time.Millisecond, 1.05, optimized, 1},
+		{"computes", 8 * time.Millisecond, 0, c2, 1 - 0.8*0.55},
+		{"computes, and another kind was measured", 8 * time.Millisecond, 1.5, c2, 1 - 0.8*0.55},
+		{"computes, and the other binary was measured", 8 * time.Millisecond, 1.5, optimized, 1.5 * (1 - 0.8*0.05)},
+		{"measured", 8 * time.Millisecond, 1.5, native, 1.5},
+	} {
+		v := view(1, cache, native)
+		v.Invocations, v.Busy, v.CPU = 1000, 10*second, 1000*int64(tt.cpu)
+		if tt.native > 0 {
+			v.Rungs[native].Speed, v.Rungs[native].Timed = tt.native, true
+		}
+		if got := v.Speed(tt.rung); math.Abs(got-tt.want) > 1e-9 {
+			t.Errorf("%s: %.3f, want %.3f", tt.name, got, tt.want)
+		}
+	}
 }

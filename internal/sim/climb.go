@@ -28,16 +28,20 @@ type climb struct {
 	slow bool
 	// column of each rung in the series and summaries.
 	column [ladder.Max]uint8
-	// binaries and lights are the rungs that are such, prepared those that can be made before the first invocation, by bit.
-	binaries, lights, prepared uint16
+	// binaries and lights are the rungs that are such, prepared those that can be made before the first invocation, compared those whose
+	// answers are compared with the first rung's, by bit.
+	binaries, lights, prepared, compared uint16
 }
 
 // wayTimes is how long things take on workers that run in one way. Times are ns.
 type wayTimes struct {
-	start                int64
-	speed                float64
-	overhead, firstExtra int64
+	start int64
+	speed float64
+	overhead
 }
+
+// overhead is how much longer than in the trace invocations take, and the first of a worker on top, ns.
+type overhead struct{ each, firstExtra int64 }
 
 func newClimb(l *ladder.Ladder, m *Model, columns []function.Rung) *climb {
 	c := &climb{ladder: l}
@@ -53,6 +57,9 @@ func newClimb(l *ladder.Ladder, m *Model, columns []function.Rung) *climb {
 		if !r.Weighed() {
 			c.prepared |= 1 << id
 		}
+		if r.Check.Wall > 0 {
+			c.compared |= 1 << id
+		}
 		plain := int64(math.Round(float64(l.Start) * r.Start))
 		if d, ok := m.Starts[Way{Rung: r.Name}]; ok {
 			plain = int64(d)
@@ -61,15 +68,15 @@ func newClimb(l *ladder.Ladder, m *Model, columns []function.Rung) *climb {
 			named := Way{r.Name, ladder.Recording(x)}
 			t := wayTimes{
 				start: int64(math.Round(float64(plain) * m.RecordStart[x])), speed: r.Speed * m.RecordSpeed[x],
-				overhead: int64(m.Overhead[named]), firstExtra: int64(float64(m.FirstExtra) * r.First),
+				overhead: overhead{int64(m.Overhead[named]), int64(float64(m.FirstExtra) * r.First)},
 			}
 			if d, ok := m.Starts[named]; ok {
 				t.start = int64(d)
 			}
 			if d, ok := m.FirstOverhead[named]; ok {
-				t.firstExtra = int64(d) - t.overhead
+				t.firstExtra = int64(d) - t.each
 			}
-			c.slow = c.slow || t.speed != 1 || t.overhead != 0 || t.firstExtra != 0
+			c.slow = c.slow || t.speed != 1 || t.overhead != overhead{}
 			c.ways[wayOf(ladder.ID(id), named.Recording)] = t
 		}
 	}

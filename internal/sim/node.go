@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/engine"
@@ -31,8 +32,9 @@ type cluster struct {
 
 	fns         []fnState
 	climbs      []*climb
-	kb          []int32 // memory of a worker, by function and way: see memory
-	stride      int     // ways of a function in kb
+	kb          []int32    // memory of a worker, by function and way: see memory
+	stride      int        // ways of a function in kb and overheads
+	overheads   []overhead // of invocations, by function and way; nil: those of its climb
 	invocations []call
 	freeCalls   []int32
 	workers     []workerState
@@ -60,6 +62,7 @@ type fnState struct {
 	version       [ladder.RecordingCount]uint32
 	ready, had    uint16 // rungs above the first whose artifact serves, and ever did, by bit
 	added         bool
+	answered      bool // once at least
 	touched       bool
 	optimized     bool
 	wasOptimized  bool
@@ -155,9 +158,13 @@ func newCluster(t trace.Trace, o *Options, p policy.Policy, foreseen []foresight
 		c.step(engine.Event{Kind: engine.EventConfigured, NodeConfig: &config})
 	}
 	c.kb = make([]int32, len(c.fns)*c.stride)
+	if slices.ContainsFunc(c.own, func(f FunctionOptions) bool { return len(f.Overhead)+len(f.FirstOverhead) > 0 }) {
+		c.overheads = make([]overhead, len(c.kb))
+	}
 	for i := range c.fns {
 		global := c.fns[i].global
 		c.weigh(int32(i), functions[global].MemoryMB)
+		c.burden(int32(i))
 		if c.own != nil && c.own[global].Added > 0 {
 			c.queue.push(int64(c.own[global].Added), dueAdded, int32(i))
 			continue
@@ -284,7 +291,22 @@ func (c *cluster) happen(e event) {
 		if !c.fns[e.id].added {
 			c.addFunction(e.id, nil)
 		}
+	case dueSamples:
+		c.step(engine.Event{Kind: engine.EventSamples, Revision: engine.RevisionID(e.id), Version: 1})
 	}
+}
+
+// sampleSettle is how long after the first answer a node gives its engine samples, with which what serves without having been compared is
+// (internal/node).
+const sampleSettle = 30 * time.Second
+
+// answer notes that a function has answered.
+func (c *cluster) answer(fn int32) {
+	f := &c.fns[fn]
+	if !f.answered && f.ready&c.climbs[f.climb].compared != 0 {
+		c.queue.push(c.now+int64(sampleSettle), dueSamples, fn)
+	}
+	f.answered = true
 }
 
 // recorded gives the engine what a worker has recorded.
@@ -313,6 +335,7 @@ func (c *cluster) finish(id int32) {
 		c.step(ev) // the engine says what becomes of the invocation
 		return
 	}
+	c.answer(inv.fn)
 	latency := c.now - inv.arrived
 	c.m.response.add(latency)
 	c.m.finished++

@@ -16,6 +16,7 @@ const (
 	dueMetadata                  // id: revision
 	dueBuilt                     // id: build
 	dueAdded                     // id: revision
+	dueSamples                   // id: revision
 )
 
 // event is something that happens at a time. Equal times are taken in order of their

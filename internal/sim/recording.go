@@ -28,6 +28,8 @@ type FunctionOptions struct {
 	// Starts are measured ones, in order of time: a start takes as long as the one that was
 	// nearest in time, for a busy machine starts slowly.
 	Starts map[Way][]MeasuredStart
+	// Overhead and FirstOverhead are measured means, in the place of the model's.
+	Overhead, FirstOverhead map[Way]time.Duration
 	// MemoryMB is what a worker uses; that of one that records is, if it is not here, that of its rung.
 	MemoryMB map[Way]float64
 	// Builds are the measured means of what builds cost; of those, figures of 0 are the ladder's.

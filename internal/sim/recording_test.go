@@ -3,7 +3,9 @@ package sim
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -180,5 +182,87 @@ func TestSpeedCountsForWhatComputes(t *testing.T) {
 		if got := f.speed(10); got != test.want {
 			t.Errorf("a function that computes for %g of the time takes %g times as long, want %g", test.computes, got, test.want)
 		}
+	}
+}
+
+// TestWhatAFunctionsOwnInvocationsTake: a function's overheads stand for it in the place of the model's.
+func TestWhatAFunctionsOwnInvocationsTake(t *testing.T) {
+	const ms = time.Millisecond
+	var inv []trace.Invocation
+	for i := range 10 {
+		for f := range int32(2) {
+			inv = append(inv, trace.Invocation{Function: f, At: time.Duration(i) * time.Second, Duration: 100 * ms})
+		}
+	}
+	tr, err := trace.NewRecorded([]trace.Function{{Name: "a", MemoryMB: 100}, {Name: "b", MemoryMB: 100}}, inv, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := DefaultOptions()
+	o.Policies, o.Model.SandboxMB = []string{"none"}, 0
+	way := Way{Rung: o.Ladder.Rungs[0].Name}
+	o.Model.Overhead, o.Model.FirstOverhead = map[Way]time.Duration{way: 5 * ms}, map[Way]time.Duration{way: 40 * ms}
+	o.Functions = make([]FunctionOptions, 2)
+	for i := range o.Functions {
+		o.Functions[i].Function = engine.FunctionConfig{Reserved: -1, Params: o.Params}
+	}
+	o.Functions[1].Overhead = map[Way]time.Duration{way: 20 * ms}
+	o.Functions[1].FirstOverhead = map[Way]time.Duration{way: 90 * ms}
+	took := map[engine.RevisionID][]time.Duration{}
+	began, of := map[engine.InvocationID]int64{}, map[engine.InvocationID]engine.RevisionID{}
+	o.Sequential = true
+	o.Record = func(now int64, ev engine.Event, actions []engine.Action) {
+		switch ev.Kind {
+		case engine.EventArrived:
+			of[ev.Invocation] = ev.Revision
+		case engine.EventFinished:
+			r := of[ev.Invocation]
+			took[r] = append(took[r], time.Duration(now-began[ev.Invocation]))
+		}
+		for _, a := range actions {
+			if a.Kind == engine.ActionAssign {
+				began[a.Invocation] = now
+			}
+		}
+	}
+	if _, err := Run(context.Background(), tr, o); err != nil {
+		t.Fatal(err)
+	}
+	for r, want := range map[engine.RevisionID][2]time.Duration{0: {140 * ms, 105 * ms}, 1: {190 * ms, 120 * ms}} {
+		first, last := took[r][0], took[r][len(took[r])-1]
+		if first != want[0] || last != want[1] {
+			t.Errorf("function %d: its first invocation took %v and its last %v: want %v", r, first, last, want)
+		}
+	}
+}
+
+// TestWhatWasPreparedIsCompared once the function has answered: before, there was nothing to ask it.
+func TestWhatWasPreparedIsCompared(t *testing.T) {
+	tr, err := trace.NewRecorded([]trace.Function{{Name: "asked", MemoryMB: 100}, {Name: "never", MemoryMB: 100}},
+		[]trace.Invocation{{At: time.Minute, Duration: time.Second}}, 10*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := DefaultOptions()
+	o.Policies, o.Sequential, o.Params.Prepare = []string{"ladder"}, true, policy.PrepareDeploy
+	o.Ladder, _ = NamedLadder("measured")
+	var compared []string
+	o.Record = func(now int64, ev engine.Event, actions []engine.Action) {
+		for _, a := range actions {
+			if a.Kind == engine.ActionStart && a.Check {
+				compared = append(compared, fmt.Sprintf("%d %s", a.Revision, o.Ladder.RungName(a.Rung)))
+				if at := time.Duration(now); at < time.Minute+sampleSettle {
+					t.Errorf("%s is compared after %v", o.Ladder.RungName(a.Rung), at)
+				}
+			}
+		}
+	}
+	r, err := Run(context.Background(), tr, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(compared)
+	if want := []string{"0 aot-cache", "0 snapshot-deploy"}; !slices.Equal(compared, want) || r.Runs[0].Summary.Checks != 2 {
+		t.Errorf("compared were %q, and %d checks counted: want %q", compared, r.Runs[0].Summary.Checks, want)
 	}
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/function"
@@ -84,6 +85,19 @@ type RungSeries struct {
 
 // Len is the number of seconds.
 func (s *Series) Len() int { return len(s.RunningMB) }
+
+// From is the series from a second on.
+func (s *Series) From(second int) Series {
+	rest := *s
+	rest.Rungs = slices.Clone(s.Rungs)
+	for _, column := range rest.counts() {
+		*column = (*column)[min(second, len(*column)):]
+	}
+	for _, column := range rest.sizes() {
+		*column = (*column)[min(second, len(*column)):]
+	}
+	return rest
+}
 
 // FunctionUse is what one function had over the whole trace.
 type FunctionUse struct {

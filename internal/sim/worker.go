@@ -15,11 +15,15 @@ func (c *cluster) assign(a *engine.Action) {
 	inv.worker, inv.assigned = int32(a.Worker), c.now
 	c.touch(inv.fn)
 	duration := inv.duration
-	if k := c.climbs[f.climb]; k.slow {
+	if k := c.climbs[f.climb]; k.slow || c.overheads != nil {
 		t := &k.ways[w.way]
-		duration = int64(float64(duration)*f.speed(t.speed)) + t.overhead
+		over := &t.overhead
+		if c.overheads != nil {
+			over = &c.overheads[int(inv.fn)*c.stride+int(w.way)]
+		}
+		duration = int64(float64(duration)*f.speed(t.speed)) + over.each
 		if !w.served {
-			duration += t.firstExtra
+			duration += over.firstExtra
 		}
 	}
 	if !w.served {
@@ -96,12 +100,15 @@ func (c *cluster) checkCost(fn int32, rung ladder.ID) ladder.Cost {
 	f := &c.fns[fn]
 	k := c.climbs[f.climb]
 	cost := k.ladder.Rungs[rung].Check
+	if f.use.Invocations == 0 {
+		return ladder.Cost{}
+	}
 	if c.own != nil {
 		if own, ok := c.own[f.global].Checks[k.ladder.RungName(rung)]; ok {
 			return own
 		}
 	}
-	if f.use.Invocations == 0 || cost.Wall <= 0 {
+	if cost.Wall <= 0 {
 		return ladder.Cost{}
 	}
 	if k.ladder.Start > 0 {
@@ -116,12 +123,12 @@ func (c *cluster) checkCost(fn int32, rung ladder.ID) ladder.Cost {
 func (c *cluster) startTime(fn int32, how way) int64 {
 	f := &c.fns[fn]
 	k := c.climbs[f.climb]
-	d := k.ways[how].start
 	if c.own != nil {
 		if starts := c.own[f.global].Starts[c.way(fn, how)]; len(starts) > 0 {
-			d = int64(nearest(starts, time.Duration(c.now)))
+			return int64(nearest(starts, time.Duration(c.now)))
 		}
 	}
+	d := k.ways[how].start
 	if c.model.ColdSpread > 0 {
 		u := min(max(c.chance(4, uint64(f.global), uint64(c.now), uint64(f.use.Cold)), 1e-9), 1-1e-9)
 		d = int64(float64(d) * math.Exp(c.model.ColdSpread*-math.Sqrt2*math.Erfinv(1-2*u)))
@@ -181,6 +188,28 @@ func (c *cluster) weigh(fn int32, mb float64) {
 				}
 			}
 			c.kb[int(fn)*c.stride+int(how)] = int32(min(used*1000, 1e9))
+		}
+	}
+}
+
+// burden says what a function's invocations take beyond the trace's durations.
+func (c *cluster) burden(fn int32) {
+	if c.overheads == nil {
+		return
+	}
+	f := &c.fns[fn]
+	k, own := c.climbs[f.climb], &c.own[f.global]
+	for id := range k.ladder.Rungs {
+		for x := range ladder.RecordingCount {
+			how := wayOf(ladder.ID(id), ladder.Recording(x))
+			over := k.ways[how].overhead
+			if d, ok := own.Overhead[c.way(fn, how)]; ok {
+				over.each = int64(d)
+			}
+			if d, ok := own.FirstOverhead[c.way(fn, how)]; ok {
+				over.firstExtra = int64(d) - over.each
+			}
+			c.overheads[int(fn)*c.stride+int(how)] = over
 		}
 	}
 }

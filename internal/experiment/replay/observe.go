@@ -30,7 +30,7 @@ type observation struct {
 	colds  map[function.Rung]int // cold starts
 	waited []coldStart
 
-	// functions and node are as the platform told its engine.
+	// functions and node are as the platform told its engine. Added counts from the trace's begin, and is below 0 before.
 	functions []sim.FunctionOptions
 	node      engine.NodeConfig
 
@@ -254,9 +254,24 @@ func (o *observer) finish() (*observation, error) {
 		for way, m := range f.overhead {
 			at(o.overhead, way).join(m)
 		}
+		o.functions[i].Overhead, o.functions[i].FirstOverhead = own(f.overhead, leastWarm), own(f.first, leastFirst)
 		o.waited = append(o.waited, f.waited...)
 	}
 	return &o.observation, nil
+}
+
+// A function's own overheads stand for it where so many invocations say so: what one allocates takes time on some rungs, and none on others.
+const leastWarm, leastFirst = 30, 5
+
+// own are the means of what was measured often enough, of one function.
+func own(measured map[sim.Way]*moments, least int) map[sim.Way]time.Duration {
+	means := map[sim.Way]time.Duration{}
+	for way, m := range measured {
+		if m.count() >= least {
+			means[way] = time.Duration(max(m.mean(), 0) * 1e9)
+		}
+	}
+	return means
 }
 
 func (o *observer) seconds() int {
@@ -305,7 +320,7 @@ func (o *observer) event(now int64, ev *engine.Event, actions []engine.Action) {
 			o.configs[ev.Function] = *ev.FunctionConfig
 		}
 	case engine.EventRevisionAdded:
-		o.added(ev)
+		o.added(now, ev)
 	case engine.EventArrived:
 		if i, ok := o.number[ev.Revision]; ok {
 			c := &liveCall{fn: i, planned: -1, arrived: now, worker: -1}
@@ -325,6 +340,11 @@ func (o *observer) event(now int64, ev *engine.Event, actions []engine.Action) {
 				at(o.checksOf[w.fn], w.way.Rung).add(ev.Cost)
 			}
 			at(o.starts, w.way).add(math.Log(max(float64(took)/1e9, 1e-6)))
+			own := &o.functions[w.fn]
+			if own.Starts == nil {
+				own.Starts = map[sim.Way][]sim.MeasuredStart{}
+			}
+			own.Starts[w.way] = append(own.Starts[w.way], sim.MeasuredStart{At: time.Duration(w.since - o.start), Took: time.Duration(took)})
 		}
 	case engine.EventWorkerFailed, engine.EventWorkerExited:
 		if w := o.workers[ev.Worker]; w != nil {
@@ -363,7 +383,7 @@ func (o *observer) event(now int64, ev *engine.Event, actions []engine.Action) {
 	}
 }
 
-func (o *observer) added(ev *engine.Event) {
+func (o *observer) added(now int64, ev *engine.Event) {
 	c := ev.RevisionConfig
 	if c == nil || c.Ladder == nil {
 		return
@@ -384,7 +404,7 @@ func (o *observer) added(ev *engine.Event) {
 			f.ready[s.Name], f.had[s.Name] = true, true
 		}
 	}
-	o.functions = append(o.functions, sim.FunctionOptions{Function: o.configs[c.Function], Revision: *c})
+	o.functions = append(o.functions, sim.FunctionOptions{Function: o.configs[c.Function], Revision: *c, Added: time.Duration(now - o.start)})
 	o.costOf = append(o.costOf, map[function.Rung]ladder.Cost{})
 	o.checksOf = append(o.checksOf, map[function.Rung]*costs{})
 }

@@ -237,11 +237,15 @@ func sum(d []time.Duration) time.Duration {
 	return total
 }
 
-// trace is the plan up to a time, as the simulator takes it.
-func (p *Plan) trace(length time.Duration) (*trace.Recorded, error) {
+// trace is the plan up to a time, as the simulator takes it. It begins with so much time before the first invocation.
+func (p *Plan) trace(before, length time.Duration) (*trace.Recorded, error) {
 	length = min(length, p.Length)
 	n, _ := slices.BinarySearchFunc(p.Invocations, length, func(inv trace.Invocation, at time.Duration) int { return cmp.Compare(inv.At, at) })
-	return trace.NewRecorded(slices.Clone(p.Functions), slices.Clone(p.Invocations[:n]), length)
+	invocations := slices.Clone(p.Invocations[:n])
+	for i := range invocations {
+		invocations[i].At += before
+	}
+	return trace.NewRecorded(slices.Clone(p.Functions), invocations, before+length)
 }
 
 // durations are those of each function's invocations up to a time, in their order.

@@ -250,7 +250,7 @@ func (o *Options) eventFile(optimizer bool) (*os.File, error) {
 func (o *Options) drive(ctx context.Context, c *client.Client, optimizer bool) (*Live, *sampler, [][]time.Duration) {
 	plan := o.Plan
 	l := &Live{Optimizer: optimizer, Calls: make([]Call, len(plan.Invocations)), Answers: Answers{Other: map[string]int64{}}}
-	s := &sampler{client: c, number: map[string]int{}, megabytes: plan.Megabytes, fits: map[sim.Way]*fit{}}
+	s := newSampler(c, plan.Megabytes)
 	functions := make([]*target, len(plan.Functions))
 	for i := range functions {
 		functions[i] = newTarget(c, name(i), plan.Megabytes[i], int(math.Round(100*plan.Scaling.Busy)))

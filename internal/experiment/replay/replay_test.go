@@ -42,7 +42,7 @@ func TestSecondsAreTheSimulators(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := plan.trace(plan.Length)
+	tr, err := plan.trace(0, plan.Length)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestASimulationIsSimulated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := plan.trace(plan.Length)
+	tr, err := plan.trace(0, plan.Length)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,6 +258,69 @@ func TestASimulationIsSimulated(t *testing.T) {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &text)
 		}
+	}
+}
+
+// TestDeploymentIsSimulated: what is made before the first invocation is made in the simulation, too, at its time, and the engine learns from
+// it what starts and builds take.
+func TestDeploymentIsSimulated(t *testing.T) {
+	const before = 100 * time.Second
+	plan, err := NewPlan(context.Background(), generated(t, 500, 10), trace.Options{Seed: 1}, paper(trace.ScaleStratified, 20, 5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := plan.trace(before, plan.Length)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	o := Options{Plan: plan, Policy: "ladder", Params: policy.Params{Window: int64(10 * time.Minute), KeepAlive: int64(10 * time.Minute), Prepare: policy.PrepareDeploy}}
+	s := o.model(&Live{Optimizer: true})
+	watch := newObserver(int64(before), plan.Length, plan.durations(plan.Length))
+	s.Record = watch.step
+	for i := range s.Functions {
+		f := &s.Functions[i]
+		f.Ahead, f.Added = false, time.Duration(i)*2*time.Second
+		f.Builds = map[function.Rung]ladder.Cost{ladder.AOTCache: {Wall: time.Second, CPU: time.Second}}
+		f.Starts = map[sim.Way][]sim.MeasuredStart{
+			{Rung: ladder.HotSpot}: {{Took: 200 * time.Millisecond}}, {Rung: ladder.HotSpot, Recording: ladder.RecordingClasses}: {{Took: 200 * time.Millisecond}},
+			{Rung: ladder.SnapshotDeploy}: {{Took: 20 * time.Millisecond}, {At: before + plan.Length/2, Took: 40 * time.Millisecond}},
+		}
+	}
+	run, err := sim.Run(context.Background(), tr, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := watch.finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := run.Runs[0].Series.From(int(before / time.Second))
+	l := &Live{Optimizer: true, Measured: measure(seen, &sampler{}), Series: series, Figures: figures(&series, seen)}
+	for i := range s.Functions {
+		l.Measured.memory = append(l.Measured.memory, s.Functions[i].MemoryMB)
+	}
+	if n := l.Figures.Rung(ladder.SnapshotDeploy).Functions; n != len(plan.Functions) {
+		t.Fatalf("%d functions have an early snapshot, want all %d", n, len(plan.Functions))
+	}
+	if first := seen.functions[0].Added; first != -before {
+		t.Errorf("the first function was added %v before the trace, want %v", -first, before)
+	}
+	again, err := o.simulate(context.Background(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := again.Series.Len(), l.Series.Len(); got != want {
+		t.Errorf("the simulation has %d seconds, want %d", got, want)
+	}
+	e := compare(&l.Figures, &again.Figures)
+	for what, off := range map[string]float64{"cold starts": e.ColdStarts, "memory": e.Memory, "early snapshots": e.Functions[ladder.SnapshotDeploy], "binaries": e.Functions[ladder.Native]} {
+		if math.Abs(off) > 0.02 {
+			t.Errorf("%s: off by %.3f, want 0.02 at most", what, off)
+		}
+	}
+	if got := again.Figures.Rung(ladder.SnapshotDeploy).ColdP50; got < 20 || got > 60 {
+		t.Errorf("copies start in %.0f ms by the median: want what was measured", got)
 	}
 }
 

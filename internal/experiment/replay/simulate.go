@@ -280,6 +280,8 @@ type Measured struct {
 	Stop      float64 `json:"stopSeconds"`
 
 	seen *observation
+	// memory is what workers of each function use, of the ways that say enough of it.
+	memory []map[sim.Way]float64
 }
 
 // WayMeasured is what was measured of workers that run in one way.
@@ -313,6 +315,9 @@ func (w *WayMeasured) way() sim.Way { return sim.Way{Rung: w.Rung, Recording: w.
 
 func measure(o *observation, s *sampler) Measured {
 	m := Measured{Tracing: o.tracing.mean(), RecordEnd: o.recorded.mean(), Stop: o.stop.mean(), seen: o}
+	for i := range s.own {
+		m.memory = append(m.memory, s.means(i))
+	}
 	var squares, n float64
 	for _, name := range o.rungs {
 		for x := range ladder.RecordingCount {
@@ -384,8 +389,8 @@ func (o *Options) model(l *Live) sim.Options {
 	x.times(m)
 	for i := range s.Functions {
 		f := &s.Functions[i]
-		f.Ahead = l.Optimizer
-		if f.Computes == 0 { // it had no worker that was warm
+		f.Ahead = x.seen == nil && l.Optimizer // else it is simulated
+		if f.Computes == 0 {                   // it had no worker that was warm
 			f.Computes = o.Plan.Scaling.Busy
 		}
 		if f.MemoryMB == nil {
@@ -395,6 +400,9 @@ func (o *Options) model(l *Live) sim.Options {
 			if w := &x.Ways[k]; w.Samples > 0 {
 				f.MemoryMB[w.way()] = max(w.BaseMB+w.AllocatedMB*float64(o.Plan.Megabytes[i]), 0)
 			}
+		}
+		if x.memory != nil {
+			maps.Copy(f.MemoryMB, x.memory[i])
 		}
 		fill(f.MemoryMB, func(r *ladder.Rung) float64 { return r.Memory }, func(ladder.Recording) float64 { return 1 })
 		f.Builds = o.costs(l, i)
@@ -510,16 +518,39 @@ func (o *Options) assumed(optimizer bool) []sim.FunctionOptions {
 	return functions
 }
 
+// deployed lets the first function be added when the simulation begins, and returns how long after that the trace does, in whole
+// seconds: functions are deployed before as on the live platform, and the engine learns what that takes.
+func deployed(functions []sim.FunctionOptions) (before time.Duration) {
+	for i := range functions {
+		before = max(before, -functions[i].Added)
+	}
+	before = (before + time.Second - 1).Truncate(time.Second)
+	for i := range functions {
+		f := &functions[i]
+		f.Added += before
+		starts := map[sim.Way][]sim.MeasuredStart{}
+		for way, all := range f.Starts {
+			for _, s := range all {
+				starts[way] = append(starts[way], sim.MeasuredStart{At: s.At + before, Took: s.Took})
+			}
+		}
+		f.Starts = starts
+	}
+	return before
+}
+
 // simulate runs the plan through the simulator with what the run measured.
 func (o *Options) simulate(ctx context.Context, l *Live) (*Simulated, error) {
-	t, err := o.Plan.trace(time.Duration(l.Series.Len()) * time.Second)
+	options := o.model(l)
+	before := deployed(options.Functions)
+	length := time.Duration(l.Series.Len()) * time.Second
+	t, err := o.Plan.trace(before, length)
 	if err != nil {
 		return nil, err
 	}
 	defer t.Close()
-	options := o.model(l)
 	// What happens is read as a live engine's log is.
-	watch := newObserver(0, t.Length(), o.Plan.durations(t.Length()))
+	watch := newObserver(int64(before), length, o.Plan.durations(length))
 	options.Record = watch.step
 	r, err := sim.Run(ctx, t, options)
 	if err != nil {
@@ -530,7 +561,8 @@ func (o *Options) simulate(ctx context.Context, l *Live) (*Simulated, error) {
 		return nil, err
 	}
 	run := &r.Runs[0]
-	out := &Simulated{Options: options, Series: run.Series, Figures: figures(&run.Series, seen), waited: seen.waited}
+	out := &Simulated{Options: options, Series: run.Series.From(int(before / time.Second)), waited: seen.waited}
+	out.Figures = figures(&out.Series, seen)
 	s := &run.Summary
 	out.Figures.Response = Distribution{
 		Of: answeredWithin, Count: int(s.Response.Count), Mean: ms(s.Response.Mean), P50: ms(s.Response.P50), P90: ms(s.Response.P90),
