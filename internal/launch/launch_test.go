@@ -164,7 +164,7 @@ func TestAssembleIsTheWorkerWithoutMain(t *testing.T) {
 		want = strings.Replace(want, "-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa -Xshare:auto",
 			"-XX:+AOTClassLinking -Xshare:dump -XX:SharedClassListFile=/opt/cloudjit/record/app.classlist -XX:SharedArchiveFile=/opt/cloudjit/cache/app.jsa", 1)
 		if kind == function.KindWeb {
-			want = strings.Replace(want, "-XX:+AOTClassLinking", "-XX:TieredStopAtLevel=1 -XX:+AOTClassLinking", 1)
+			want = strings.Replace(want, "-XX:+AOTClassLinking", "-Xmixed -XX:TieredStopAtLevel=1 -XX:+UnlockExperimentalVMOptions -XX:SymbolTableSize=1048576 -XX:+AOTClassLinking", 1)
 		}
 		if diff := cmp.Diff(want, strings.Join(spec.Args, " ")); diff != "" {
 			t.Errorf("%s: command (-want +got):\n%s", kind, diff)

@@ -151,7 +151,7 @@ func optionName(option string) string {
 		return "initial heap"
 	case strings.HasPrefix(option, "-XX:+Use") && strings.HasSuffix(option, "GC"):
 		return "collector"
-	case option == "-Xint", option == "-Xcomp", option == "-XX:-TieredCompilation", option == "-XX:+TieredCompilation",
+	case option == "-Xint", option == "-Xmixed", option == "-Xcomp", option == "-XX:-TieredCompilation", option == "-XX:+TieredCompilation",
 		strings.HasPrefix(option, "-XX:TieredStopAtLevel="):
 		return "compiler"
 	}
