@@ -100,7 +100,7 @@ func CacheUsed(w worker.Worker, dir string) (used, known bool) {
 // assembler are options of the job that makes the cache of a web application, which loads ten thousand classes. By itself that JVM
 // interprets; it is its compilers that make two caches differ, which matters to nobody here ("if your classlist is large and you don't
 // care about deterministic dumping, you can use -Xshare:dump -Xmixed": cdsConfig.cpp of JDK 25). And their names, some 300,000, are looked up
-// in a table of 32,768 places. Petclinic takes a quarter less CPU time so (docs/ladder.md).
+// in a table of 32,768 places. Petclinic takes a quarter less CPU time so (docs/performance.md).
 var assembler = []string{"-Xmixed", "-XX:TieredStopAtLevel=1", "-XX:+UnlockExperimentalVMOptions", "-XX:SymbolTableSize=1048576"}
 
 // Assemble is the job that makes a cache from a recording: recording is the host's file, r.Paths.Artifact the
