@@ -39,6 +39,9 @@ type Replication struct {
 	Replicas []Replica `json:"replicas"`
 	// At is when this was seen; zero: never.
 	At time.Time `json:"at"`
+	// Behind: this node's own copies are not yet what the others have, by its own word. A leader does not notice that a replica has lost
+	// what it had: it goes by what that confirmed once.
+	Behind bool `json:"-"`
 }
 
 // Replica is one server that holds the state.
@@ -74,6 +77,8 @@ type Member struct {
 	Started time.Time `json:"started"`
 	// Draining: it takes nothing new and is about to stop.
 	Draining bool `json:"draining,omitempty"`
+	// Behind: it says that its copies of the state are not yet what the others have.
+	Behind bool `json:"behind,omitempty"`
 
 	// LastSeen is when it was heard of last, by this node's clock. Live: that was not long ago.
 	LastSeen time.Time `json:"lastSeen"`
@@ -194,8 +199,10 @@ func (c *Cluster) run() {
 // tell says something of this node. What is lost is said again.
 func (c *Cluster) tell(b beat) {
 	b.Member = c.opt.Self
+	b.Behind = c.opt.Bus.Replication().Behind
 	c.mu.Lock()
 	b.Draining = c.draining
+	c.members[b.Name].Behind = b.Behind
 	c.mu.Unlock()
 	if doc, err := json.Marshal(&b); err == nil {
 		_ = c.opt.Bus.Publish(beatSubject, doc)
@@ -295,7 +302,7 @@ func (c *Cluster) Members() []Member {
 	if c == nil {
 		return nil
 	}
-	r := c.opt.Bus.Replication()
+	r := c.Replication()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := make([]Member, 0, len(c.members))
@@ -337,12 +344,23 @@ func (c *Cluster) Member(name string) (Member, bool) {
 	return Member{}, false
 }
 
-// Replication is how the stored state stands.
+// Replication is how the stored state stands: a replica of one of these nodes is current if its leader says so and the node itself, and it
+// lives.
 func (c *Cluster) Replication() Replication {
 	if c == nil {
 		return Replication{}
 	}
-	return c.opt.Bus.Replication()
+	r := c.opt.Bus.Replication()
+	r.Replicas = slices.Clone(r.Replicas)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range r.Replicas {
+		x := &r.Replicas[i]
+		if m := c.members[x.Name]; m != nil {
+			x.Current = x.Current && m.Live && !m.Behind
+		}
+	}
+	return r
 }
 
 // Running reports whether a run of a node, by its ID, goes on as far as this node knows. What it never heard of it takes for

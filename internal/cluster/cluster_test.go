@@ -17,6 +17,8 @@ type bus struct {
 	subs map[string]map[int]func([]byte)
 	next int
 	cut  map[string]bool
+	// behind are nodes that have not yet what the others have.
+	behind map[string]bool
 }
 
 // port is one node's end of a bus.
@@ -57,7 +59,11 @@ func (p port) Subscribe(subject string, f func([]byte)) (func(), error) {
 }
 
 func (p port) Replication() cluster.Replication {
-	return cluster.Replication{Leader: "b", Replicas: []cluster.Replica{{Name: "a", Lag: 3}, {Name: "b", Current: true}, {Name: "c", Offline: true}}}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return cluster.Replication{
+		Leader: "b", Replicas: []cluster.Replica{{Name: "a", Lag: 3}, {Name: "b", Current: true}, {Name: "c", Offline: true}, {Name: "d", Current: true}}, Behind: p.behind[p.name],
+	}
 }
 
 func open(t *testing.T, b *bus, name, id string) *cluster.Cluster {
@@ -118,8 +124,56 @@ func TestNodesComeDrainDieAndComeAgain(t *testing.T) {
 			t.Errorf("members are %s", got)
 		}
 		if r := a.Replication(); !r.Quorum() {
-			t.Error("two of three replicas are a quorum")
+			t.Error("three of four replicas are a quorum")
 		}
+	})
+}
+
+// TestCurrentByItsOwnWord: a node that has lost its copies is not current though the leader says so, until it says itself that it has caught up;
+// neither is one that does not live.
+func TestCurrentByItsOwnWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &bus{subs: map[string]map[int]func([]byte){}, cut: map[string]bool{}, behind: map[string]bool{"d": true}}
+		b := open(t, shared, "b", "1")
+		defer b.Close()
+		current := func() (names []string) {
+			synctest.Wait()
+			replicas := 0
+			for _, x := range b.Replication().Replicas {
+				if x.Current {
+					replicas++
+				}
+			}
+			for _, m := range b.Members() {
+				if m.Current {
+					names = append(names, m.Name)
+				}
+			}
+			if replicas < len(names) {
+				t.Errorf("%d replicas are current, and %v", replicas, names)
+			}
+			return names
+		}
+		want := func(why string, names ...string) {
+			t.Helper()
+			if got := current(); !slices.Equal(got, names) {
+				t.Errorf("%s: current are %v, want %v", why, got, names)
+			}
+		}
+		d := open(t, shared, "d", "1")
+		want("d has nothing yet", "b")
+		shared.mu.Lock()
+		shared.behind["d"] = false
+		shared.mu.Unlock()
+		time.Sleep(time.Second)
+		want("d has caught up", "b", "d")
+		d.Close()
+		want("d has left", "b")
+		shared.mu.Lock()
+		shared.behind["b"] = true
+		shared.mu.Unlock()
+		time.Sleep(time.Second)
+		want("b is behind itself")
 	})
 }
 

@@ -2,10 +2,13 @@ package store
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/cloudjit/cloudjit/internal/cluster"
 )
@@ -72,7 +75,7 @@ func (s *Store) Replication() cluster.Replication {
 	if r := s.replication.Load(); r != nil {
 		return *r
 	}
-	return cluster.Replication{}
+	return cluster.Replication{Behind: true}
 }
 
 // replicationPeriod is how often it is asked how the stored state stands.
@@ -81,9 +84,10 @@ const replicationPeriod = 2 * time.Second
 // watchReplication keeps Replication up to date until ctx ends.
 func (s *Store) watchReplication(ctx context.Context) {
 	for ctx.Err() == nil {
-		r := &cluster.Replication{At: time.Now().UTC()}
+		x := s.now.Load()
+		r := &cluster.Replication{At: time.Now().UTC(), Behind: x.behind(ctx)}
 		asking, cancel := context.WithTimeout(ctx, replicationPeriod)
-		if info, err := s.now.Load().states.Info(asking); err == nil {
+		if info, err := x.states.Info(asking); err == nil {
 			if c := info.Cluster; c == nil { // one server of somebody else's
 				r.Leader = "-"
 				r.Replicas = []cluster.Replica{{Name: "-", Current: true}}
@@ -104,3 +108,26 @@ func (s *Store) watchReplication(ctx context.Context) {
 		}
 	}
 }
+
+// behind reports whether this node's copies are not yet what the others have. One that only applies what has just been written is not behind: it
+// gets a moment for it.
+func (x *session) behind(ctx context.Context) bool {
+	if x.server == nil { // somebody else's have the copies
+		return false
+	}
+	for range behindTries {
+		if x.server.JetStreamIsCurrent() && !slices.ContainsFunc(streams(replicas), func(cfg jetstream.StreamConfig) bool {
+			return !x.server.JetStreamIsStreamCurrent(server.DEFAULT_GLOBAL_ACCOUNT, cfg.Name)
+		}) {
+			return false
+		}
+		sleep(ctx, behindPause)
+	}
+	return true
+}
+
+// behindTries and behindPause are the moment of behind.
+const (
+	behindTries = 5
+	behindPause = 50 * time.Millisecond
+)

@@ -121,8 +121,9 @@ func TestNodesWithDamagedFiles(t *testing.T) {
 					return len(p.Functions()) == made && p.QueueLength() == made
 				})
 			}
+			// As cluster status says it. What another one alone had may be lost before.
 			eventually(t, 30*time.Second, "its copies are current", func() bool {
-				r := n[(at+1)%3].Replication()
+				r := n[(at+1)%3].cluster.Replication()
 				for _, x := range r.Replicas {
 					if !x.Current || x.Offline {
 						return false
