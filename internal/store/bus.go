@@ -109,15 +109,16 @@ func (s *Store) watchReplication(ctx context.Context) {
 	}
 }
 
-// behind reports whether this node's copies are not yet what the others have. One that only applies what has just been written is not behind: it
-// gets a moment for it.
+// behind reports whether this node's copies, of those streams that it has one of, are not yet what the others have. One that only applies
+// what has just been written is not behind: it gets a moment for it.
 func (x *session) behind(ctx context.Context) bool {
 	if x.server == nil { // somebody else's have the copies
 		return false
 	}
+	const account = server.DEFAULT_GLOBAL_ACCOUNT
 	for range behindTries {
 		if x.server.JetStreamIsCurrent() && !slices.ContainsFunc(streams(replicas), func(cfg jetstream.StreamConfig) bool {
-			return !x.server.JetStreamIsStreamCurrent(server.DEFAULT_GLOBAL_ACCOUNT, cfg.Name)
+			return x.server.JetStreamIsStreamAssigned(account, cfg.Name) && !x.server.JetStreamIsStreamCurrent(account, cfg.Name)
 		}) {
 			return false
 		}
