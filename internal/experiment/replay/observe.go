@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -236,6 +237,9 @@ func (o *observer) finish() (*observation, error) {
 	for i := range o.fns {
 		f := &o.fns[i]
 		o.functions[i].Computes = f.computing.Share()
+		for _, starts := range o.functions[i].Starts { // they were noted when they ended
+			slices.SortFunc(starts, func(a, b sim.MeasuredStart) int { return cmp.Compare(a.At, b.At) })
+		}
 		if f.arrived == 0 {
 			continue
 		}
