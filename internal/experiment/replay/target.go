@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -174,17 +175,20 @@ func (t *target) ask(ctx context.Context, call *Call) {
 	}
 }
 
+// firstDigest is what the work sample computes first: SHA-256 of a kilobyte of zeros.
+var firstDigest = fmt.Sprintf("%x", sha256.Sum256(make([]byte, 1024)))
+
 // check says what is wrong with an answer of the work sample.
 func (t *target) check(body []byte, milliseconds int) string {
 	var got struct {
 		Megabytes, Milliseconds int
-		Rounds                  int64
+		Digest                  string
 	}
 	if err := json.Unmarshal(body, &got); err != nil {
 		return fmt.Sprintf("not the answer of the work sample: %.200s", body)
 	}
-	if got.Megabytes != t.megabytes || got.Milliseconds != milliseconds || got.Rounds < 1 {
-		return fmt.Sprintf("got %.200s, want %d megabytes, %d milliseconds and a round", body, t.megabytes, milliseconds)
+	if got.Megabytes != t.megabytes || got.Milliseconds != milliseconds || got.Digest != firstDigest {
+		return fmt.Sprintf("got %.200s, want %d megabytes, %d milliseconds and the digest %s", body, t.megabytes, milliseconds, firstDigest)
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import com.amazonaws.services.lambda.runtime.RequestHandler;
 import java.lang.ref.Reference;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -23,12 +24,13 @@ public class Work implements RequestHandler<Map<String, Integer>, Map<String, Ob
         int busy = event.getOrDefault("busy", 100);
         long begin = System.nanoTime();
         byte[][] memory = allocate(megabytes);
-        hashUntil(begin + milliseconds * busy * 10_000L);
+        String digest = hashUntil(begin + milliseconds * busy * 10_000L);
         sleepUntil(begin + milliseconds * 1_000_000L);
         Reference.reachabilityFence(memory); // it is held to the end
         Map<String, Object> answer = new LinkedHashMap<>();
         answer.put("megabytes", memory.length);
         answer.put("milliseconds", milliseconds);
+        answer.put("digest", digest);
         return answer;
     }
 
@@ -54,7 +56,8 @@ public class Work implements RequestHandler<Map<String, Integer>, Map<String, Ob
         }
     }
 
-    private static void hashUntil(long end) {
+    /** Hashes at least once, and returns the first digest, which does not depend on the time. */
+    private static String hashUntil(long end) {
         MessageDigest digest;
         try {
             digest = MessageDigest.getInstance("SHA-256");
@@ -62,9 +65,14 @@ public class Work implements RequestHandler<Map<String, Integer>, Map<String, Ob
             throw new IllegalStateException(e);
         }
         byte[] state = new byte[1024];
+        String first = null;
         do {
             byte[] hash = digest.digest(state);
+            if (first == null) {
+                first = HexFormat.of().formatHex(hash);
+            }
             System.arraycopy(hash, 0, state, 0, hash.length);
         } while (System.nanoTime() < end);
+        return first;
     }
 }
