@@ -280,7 +280,7 @@ func (c *cluster) happen(e event) {
 			c.recorded(w.fn, x)
 		}
 		c.gone(w)
-		c.step(engine.Event{Kind: engine.EventWorkerExited, Worker: engine.WorkerID(e.id), MemoryMB: float64(c.memory(w.fn, w.way)) / 1000})
+		c.step(engine.Event{Kind: engine.EventWorkerExited, Worker: engine.WorkerID(e.id), MemoryMB: c.exitMB(w.fn, w.way)})
 	case dueMetadata:
 		if c.fns[e.id].metadataDue == e.seq>>kindBits {
 			c.recorded(e.id, ladder.RecordingMetadata)

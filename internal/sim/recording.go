@@ -32,6 +32,9 @@ type FunctionOptions struct {
 	Overhead, FirstOverhead map[Way]time.Duration
 	// MemoryMB is what a worker uses; that of one that records is, if it is not here, that of its rung.
 	MemoryMB map[Way]float64
+	// Exits are what its engine was told of the memory of workers that ended, in order of time: it is told what was nearest in time, for a
+	// worker that has served little uses less. None: MemoryMB.
+	Exits map[Way][]MeasuredMemory
 	// Builds are the measured means of what builds cost; of those, figures of 0 are the ladder's.
 	Builds map[function.Rung]ladder.Cost
 	// Checks are the same of what comparing artifacts took.
@@ -41,13 +44,22 @@ type FunctionOptions struct {
 // MeasuredStart is the start of a worker.
 type MeasuredStart struct{ At, Took time.Duration }
 
-// nearest is how long the start took that was nearest to a time.
-func nearest(starts []MeasuredStart, at time.Duration) time.Duration {
-	i, _ := slices.BinarySearchFunc(starts, at, func(s MeasuredStart, at time.Duration) int { return cmp.Compare(s.At, at) })
-	if i == len(starts) || i > 0 && at-starts[i-1].At < starts[i].At-at {
+// MeasuredMemory is what a worker used when it ended.
+type MeasuredMemory struct {
+	At time.Duration
+	MB float64
+}
+
+func (s MeasuredStart) when() time.Duration  { return s.At }
+func (m MeasuredMemory) when() time.Duration { return m.At }
+
+// nearest is what was measured nearest to a time.
+func nearest[T interface{ when() time.Duration }](measured []T, at time.Duration) T {
+	i, _ := slices.BinarySearchFunc(measured, at, func(m T, at time.Duration) int { return cmp.Compare(m.when(), at) })
+	if i == len(measured) || i > 0 && at-measured[i-1].when() < measured[i].when()-at {
 		i--
 	}
-	return starts[i].Took
+	return measured[i]
 }
 
 // Recording is what the log of a live engine says, as a trace and a model for a simulation:

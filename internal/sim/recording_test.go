@@ -266,3 +266,37 @@ func TestWhatWasPreparedIsCompared(t *testing.T) {
 		t.Errorf("compared were %q, and %d checks counted: want %q", compared, r.Runs[0].Summary.Checks, want)
 	}
 }
+
+// TestWhatTheEngineIsToldOfMemory: of a worker that ends, what was measured nearest in time, else what workers use.
+func TestWhatTheEngineIsToldOfMemory(t *testing.T) {
+	inv := []trace.Invocation{{At: 0, Duration: time.Second}, {At: 5 * time.Minute, Duration: time.Second}, {Function: 1, At: 0, Duration: time.Second}}
+	tr, err := trace.NewRecorded([]trace.Function{{Name: "told", MemoryMB: 100}, {Name: "not", MemoryMB: 100}}, inv, 10*time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := DefaultOptions()
+	o.Policies, o.Sequential, o.Params.KeepAlive = []string{"none"}, true, int64(time.Minute)
+	o.Functions = make([]FunctionOptions, 2)
+	for i := range o.Functions {
+		o.Functions[i].Function = engine.FunctionConfig{Reserved: -1, Params: o.Params}
+	}
+	o.Functions[0].Exits = map[Way][]MeasuredMemory{{Rung: o.Ladder.Rungs[0].Name}: {{At: 0, MB: 30}, {At: 5 * time.Minute, MB: 80}}}
+	of := map[engine.WorkerID]engine.RevisionID{}
+	told := map[engine.RevisionID][]float64{}
+	o.Record = func(_ int64, ev engine.Event, actions []engine.Action) {
+		if ev.Kind == engine.EventWorkerExited {
+			told[of[ev.Worker]] = append(told[of[ev.Worker]], ev.MemoryMB)
+		}
+		for _, a := range actions {
+			if a.Kind == engine.ActionStart {
+				of[a.Worker] = a.Revision
+			}
+		}
+	}
+	if _, err := Run(context.Background(), tr, o); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(told[0], []float64{30, 80}) || !slices.Equal(told[1], []float64{100}) {
+		t.Errorf("the engine is told of %v MB, want 30 and 80, and 100", told)
+	}
+}

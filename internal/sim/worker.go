@@ -125,7 +125,7 @@ func (c *cluster) startTime(fn int32, how way) int64 {
 	k := c.climbs[f.climb]
 	if c.own != nil {
 		if starts := c.own[f.global].Starts[c.way(fn, how)]; len(starts) > 0 {
-			return int64(nearest(starts, time.Duration(c.now)))
+			return int64(nearest(starts, time.Duration(c.now)).Took)
 		}
 	}
 	d := k.ways[how].start
@@ -169,6 +169,16 @@ func (c *cluster) gone(w *workerState) {
 
 // memory is what a worker uses, in kB.
 func (c *cluster) memory(fn int32, how way) int64 { return int64(c.kb[int(fn)*c.stride+int(how)]) }
+
+// exitMB is what the engine is told of the memory of a worker that ends.
+func (c *cluster) exitMB(fn int32, how way) float64 {
+	if c.own != nil {
+		if exits := c.own[c.fns[fn].global].Exits[c.way(fn, how)]; len(exits) > 0 {
+			return nearest(exits, time.Duration(c.now)).MB
+		}
+	}
+	return float64(c.memory(fn, how)) / 1000
+}
 
 // weigh says what a function's workers use, of which the trace names that on the first rung.
 func (c *cluster) weigh(fn int32, mb float64) {

@@ -354,6 +354,13 @@ func (o *observer) event(now int64, ev *engine.Event, actions []engine.Action) {
 		if w := o.workers[ev.Worker]; w != nil {
 			if w.stopping > 0 && ev.Kind == engine.EventWorkerExited {
 				took := float64(now-w.stopping) / 1e9
+				if ev.MemoryMB > 0 {
+					own := &o.functions[w.fn]
+					if own.Exits == nil {
+						own.Exits = map[sim.Way][]sim.MeasuredMemory{}
+					}
+					own.Exits[w.way] = append(own.Exits[w.way], sim.MeasuredMemory{At: time.Duration(now - o.start), MB: ev.MemoryMB})
+				}
 				if w.way.Recording.AtEnd() {
 					o.recorded.add(took)
 				} else {

@@ -528,15 +528,22 @@ func deployed(functions []sim.FunctionOptions) (before time.Duration) {
 	for i := range functions {
 		f := &functions[i]
 		f.Added += before
-		starts := map[sim.Way][]sim.MeasuredStart{}
-		for way, all := range f.Starts {
-			for _, s := range all {
-				starts[way] = append(starts[way], sim.MeasuredStart{At: s.At + before, Took: s.Took})
-			}
-		}
-		f.Starts = starts
+		f.Starts = later(f.Starts, func(m *sim.MeasuredStart) { m.At += before })
+		f.Exits = later(f.Exits, func(m *sim.MeasuredMemory) { m.At += before })
 	}
 	return before
+}
+
+// later is a copy of what was measured, moved.
+func later[T any](measured map[sim.Way][]T, move func(*T)) map[sim.Way][]T {
+	moved := map[sim.Way][]T{}
+	for way, all := range measured {
+		moved[way] = slices.Clone(all)
+		for i := range moved[way] {
+			move(&moved[way][i])
+		}
+	}
+	return moved
 }
 
 // simulate runs the plan through the simulator with what the run measured.
