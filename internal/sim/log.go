@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -385,8 +384,7 @@ func (r *logReader) finish() (*Recording, error) {
 	starts := map[Way]*mean{}
 	for i := range r.measured {
 		for way, list := range r.options[i].Starts {
-			// They were noted as they ended.
-			slices.SortStableFunc(list, func(a, b MeasuredStart) int { return cmp.Compare(a.At, b.At) })
+			InOrder(list)
 			if starts[way] == nil {
 				starts[way] = &mean{}
 			}

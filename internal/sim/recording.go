@@ -44,6 +44,11 @@ type FunctionOptions struct {
 // MeasuredStart is the start of a worker.
 type MeasuredStart struct{ At, Took time.Duration }
 
+// InOrder puts starts in order of time: they were noted when they ended.
+func InOrder(starts []MeasuredStart) {
+	slices.SortStableFunc(starts, func(a, b MeasuredStart) int { return cmp.Compare(a.At, b.At) })
+}
+
 // MeasuredMemory is what a worker used when it ended.
 type MeasuredMemory struct {
 	At time.Duration

@@ -21,32 +21,21 @@ type sampler struct {
 
 	samples []Sample
 	fits    map[sim.Way]*fit
-	// own are the fits of each function.
-	own    []map[sim.Way]*fit
+	// own is what was measured of each function's workers, in MB.
+	own    []map[sim.Way]*moments
 	failed int
 }
 
 func newSampler(c *client.Client, megabytes []int) *sampler {
 	s := &sampler{client: c, number: map[string]int{}, megabytes: megabytes, fits: map[sim.Way]*fit{}}
 	for range megabytes {
-		s.own = append(s.own, map[sim.Way]*fit{})
+		s.own = append(s.own, map[sim.Way]*moments{})
 	}
 	return s
 }
 
 // leastSamples is how many measurements of a function's own workers stand for them, in the place of the line through all functions'.
 const leastSamples = 30
-
-// means are a function's own, in MB, of the ways that it ran in for long enough.
-func (s *sampler) means(function int) map[sim.Way]float64 {
-	means := map[sim.Way]float64{}
-	for way, f := range s.own[function] {
-		if f.n >= leastSamples {
-			means[way] = f.y / f.n
-		}
-	}
-	return means
-}
 
 // Sample is one measurement.
 type Sample struct {
@@ -118,7 +107,7 @@ func (s *sampler) add(m Sample, workers []client.Worker) {
 		if f, ok := s.number[string(w.Function)]; ok {
 			way := sim.Way{Rung: w.Rung, Recording: w.Recording}
 			at(s.fits, way).add(float64(s.megabytes[f]), mb)
-			at(s.own[f], way).add(float64(s.megabytes[f]), mb)
+			at(s.own[f], way).add(mb)
 		}
 	}
 	s.samples = append(s.samples, m)

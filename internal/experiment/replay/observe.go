@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -237,8 +236,8 @@ func (o *observer) finish() (*observation, error) {
 	for i := range o.fns {
 		f := &o.fns[i]
 		o.functions[i].Computes = f.computing.Share()
-		for _, starts := range o.functions[i].Starts { // they were noted when they ended
-			slices.SortFunc(starts, func(a, b sim.MeasuredStart) int { return cmp.Compare(a.At, b.At) })
+		for _, starts := range o.functions[i].Starts {
+			sim.InOrder(starts)
 		}
 		if f.arrived == 0 {
 			continue
@@ -258,7 +257,7 @@ func (o *observer) finish() (*observation, error) {
 		for way, m := range f.overhead {
 			at(o.overhead, way).join(m)
 		}
-		o.functions[i].Overhead, o.functions[i].FirstOverhead = own(f.overhead, leastWarm), own(f.first, leastFirst)
+		o.functions[i].Overhead, o.functions[i].FirstOverhead = means(f.overhead, leastWarm, overheadOf), means(f.first, leastFirst, overheadOf)
 		o.waited = append(o.waited, f.waited...)
 	}
 	return &o.observation, nil
@@ -267,16 +266,19 @@ func (o *observer) finish() (*observation, error) {
 // A function's own overheads stand for it where so many invocations say so: what one allocates takes time on some rungs, and none on others.
 const leastWarm, leastFirst = 30, 5
 
-// own are the means of what was measured often enough, of one function.
-func own(measured map[sim.Way]*moments, least int) map[sim.Way]time.Duration {
-	means := map[sim.Way]time.Duration{}
+// means are those of what was measured of one function often enough, each as what it stands for.
+func means[T any](measured map[sim.Way]*moments, least int, as func(mean float64) T) map[sim.Way]T {
+	out := map[sim.Way]T{}
 	for way, m := range measured {
 		if m.count() >= least {
-			means[way] = time.Duration(max(m.mean(), 0) * 1e9)
+			out[way] = as(m.mean())
 		}
 	}
-	return means
+	return out
 }
+
+// overheadOf is a mean of seconds as an overhead, which is none below 0.
+func overheadOf(mean float64) time.Duration { return time.Duration(max(mean, 0) * 1e9) }
 
 func (o *observer) seconds() int {
 	return int((o.end - o.start + int64(time.Second) - 1) / int64(time.Second))
@@ -344,22 +346,16 @@ func (o *observer) event(now int64, ev *engine.Event, actions []engine.Action) {
 				at(o.checksOf[w.fn], w.way.Rung).add(ev.Cost)
 			}
 			at(o.starts, w.way).add(math.Log(max(float64(took)/1e9, 1e-6)))
-			own := &o.functions[w.fn]
-			if own.Starts == nil {
-				own.Starts = map[sim.Way][]sim.MeasuredStart{}
-			}
-			own.Starts[w.way] = append(own.Starts[w.way], sim.MeasuredStart{At: time.Duration(w.since - o.start), Took: time.Duration(took)})
+			starts := o.functions[w.fn].Starts
+			starts[w.way] = append(starts[w.way], sim.MeasuredStart{At: time.Duration(w.since - o.start), Took: time.Duration(took)})
 		}
 	case engine.EventWorkerFailed, engine.EventWorkerExited:
 		if w := o.workers[ev.Worker]; w != nil {
 			if w.stopping > 0 && ev.Kind == engine.EventWorkerExited {
 				took := float64(now-w.stopping) / 1e9
 				if ev.MemoryMB > 0 {
-					own := &o.functions[w.fn]
-					if own.Exits == nil {
-						own.Exits = map[sim.Way][]sim.MeasuredMemory{}
-					}
-					own.Exits[w.way] = append(own.Exits[w.way], sim.MeasuredMemory{At: time.Duration(now - o.start), MB: ev.MemoryMB})
+					exits := o.functions[w.fn].Exits
+					exits[w.way] = append(exits[w.way], sim.MeasuredMemory{At: time.Duration(now - o.start), MB: ev.MemoryMB})
 				}
 				if w.way.Recording.AtEnd() {
 					o.recorded.add(took)
@@ -415,7 +411,10 @@ func (o *observer) added(now int64, ev *engine.Event) {
 			f.ready[s.Name], f.had[s.Name] = true, true
 		}
 	}
-	o.functions = append(o.functions, sim.FunctionOptions{Function: o.configs[c.Function], Revision: *c, Added: time.Duration(now - o.start)})
+	o.functions = append(o.functions, sim.FunctionOptions{
+		Function: o.configs[c.Function], Revision: *c, Added: time.Duration(now - o.start),
+		Starts: map[sim.Way][]sim.MeasuredStart{}, Exits: map[sim.Way][]sim.MeasuredMemory{},
+	})
 	o.costOf = append(o.costOf, map[function.Rung]ladder.Cost{})
 	o.checksOf = append(o.checksOf, map[function.Rung]*costs{})
 }

@@ -198,6 +198,21 @@ func TestMemoryIsALine(t *testing.T) {
 	}
 }
 
+// observed runs a simulation, and watches it as a live run is watched.
+func observed(t *testing.T, tr trace.Trace, o sim.Options, watch *observer) (sim.Series, *observation) {
+	t.Helper()
+	o.Record = watch.step
+	run, err := sim.Run(context.Background(), tr, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := watch.finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run.Runs[0].Series, seen
+}
+
 // TestASimulationIsSimulated takes a simulation for a live run: what is read from its log, simulated again,
 // must come near to it, and be reported.
 func TestASimulationIsSimulated(t *testing.T) {
@@ -215,19 +230,11 @@ func TestASimulationIsSimulated(t *testing.T) {
 	for _, optimizer := range o.Modes {
 		watch := newObserver(0, plan.Length, plan.durations(plan.Length))
 		s := o.model(&Live{Optimizer: optimizer})
-		s.Record = watch.step
 		for i := range s.Functions {
 			s.Functions[i].Builds = map[function.Rung]ladder.Cost{ladder.Native: {Wall: 20 * time.Second}}
 		}
-		run, err := sim.Run(context.Background(), tr, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen, err := watch.finish()
-		if err != nil {
-			t.Fatal(err)
-		}
-		l := &Live{Optimizer: optimizer, Measured: measure(seen, &sampler{}), Series: run.Runs[0].Series, Figures: figures(&run.Runs[0].Series, seen)}
+		series, seen := observed(t, tr, s, watch)
+		l := &Live{Optimizer: optimizer, Measured: measure(seen, &sampler{}), Series: series, Figures: figures(&series, seen)}
 		again, err := o.simulate(context.Background(), l)
 		if err != nil {
 			t.Fatal(err)
@@ -277,7 +284,6 @@ func TestDeploymentIsSimulated(t *testing.T) {
 	o := Options{Plan: plan, Policy: "ladder", Params: policy.Params{Window: int64(10 * time.Minute), KeepAlive: int64(10 * time.Minute), Prepare: policy.PrepareDeploy}}
 	s := o.model(&Live{Optimizer: true})
 	watch := newObserver(int64(before), plan.Length, plan.durations(plan.Length))
-	s.Record = watch.step
 	for i := range s.Functions {
 		f := &s.Functions[i]
 		f.Ahead, f.Added = false, time.Duration(i)*2*time.Second
@@ -287,15 +293,8 @@ func TestDeploymentIsSimulated(t *testing.T) {
 			{Rung: ladder.SnapshotDeploy}: {{Took: 20 * time.Millisecond}, {At: before + plan.Length/2, Took: 40 * time.Millisecond}},
 		}
 	}
-	run, err := sim.Run(context.Background(), tr, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen, err := watch.finish()
-	if err != nil {
-		t.Fatal(err)
-	}
-	series := run.Runs[0].Series.From(int(before / time.Second))
+	series, seen := observed(t, tr, s, watch)
+	series = series.From(int(before / time.Second))
 	l := &Live{Optimizer: true, Measured: measure(seen, &sampler{}), Series: series, Figures: figures(&series, seen)}
 	for i := range s.Functions {
 		l.Measured.memory = append(l.Measured.memory, s.Functions[i].MemoryMB)

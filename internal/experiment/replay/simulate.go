@@ -315,8 +315,8 @@ func (w *WayMeasured) way() sim.Way { return sim.Way{Rung: w.Rung, Recording: w.
 
 func measure(o *observation, s *sampler) Measured {
 	m := Measured{Tracing: o.tracing.mean(), RecordEnd: o.recorded.mean(), Stop: o.stop.mean(), seen: o}
-	for i := range s.own {
-		m.memory = append(m.memory, s.means(i))
+	for _, own := range s.own {
+		m.memory = append(m.memory, means(own, leastSamples, func(mb float64) float64 { return mb }))
 	}
 	var squares, n float64
 	for _, name := range o.rungs {
