@@ -39,7 +39,7 @@ func TestInliner(t *testing.T) {
 		}
 		return string(out)
 	}
-	tool("javac", "-d", classes, "testdata/inliner/Odd.java")
+	tool("javac", "-d", classes, "testdata/inliner/Odd.java", "testdata/inliner/Rare.java")
 	want := tool("java", "-XX:+UseSerialGC", "-cp", classes, "Odd")
 
 	b, err := New(Options{

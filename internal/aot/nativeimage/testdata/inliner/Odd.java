@@ -222,6 +222,7 @@ public final class Odd {
             frames(e);
         }
         more(numbers);
+        Rare.main();
     }
 
     static void more(int[] numbers) throws InterruptedException {
