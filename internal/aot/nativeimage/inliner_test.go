@@ -20,7 +20,7 @@ import (
 )
 
 // TestInliner: a binary that is made with a profile prints what HotSpot does, where an inliner may go wrong: exceptions through
-// calls that are tested before, classes that the profile does not know, recursion, locks, and the lines of stack traces. The
+// calls that are tested before, classes that the profile does not know or that are hardly ever there, recursion, locks, and the lines of stack traces. The
 // real builder makes it, once for each content. The profile is that of a run on HotSpot with Odd's own loop.
 func TestInliner(t *testing.T) {
 	found, _ := toolchain.Find(toolchain.FindOptions{Cache: config.CacheDir()})
