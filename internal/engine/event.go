@@ -43,7 +43,7 @@ const (
 	// EventCancelled: the caller went away. An invocation that still waits ends (ActionReject,
 	// ReasonCancelled); one that runs goes on, for nobody can take it back. Invocation.
 	EventCancelled
-	// EventFinished is an invocation's end on its worker. Invocation, Worker, Outcome, NoRetry, CPU, Full.
+	// EventFinished is an invocation's end on its worker. Invocation, Worker, Outcome, NoRetry, CPU, Full, MemoryMB (see Scale).
 	// The invocation has ended with this event, unless the actions say ActionRetry for it.
 	// OutcomeUnknown: it never ran, because the worker had ended already; it waits again.
 	EventFinished
@@ -120,8 +120,9 @@ type Event struct {
 	Revision   RevisionID
 	Invocation InvocationID
 	Worker     WorkerID
-	Version    uint32  // of the recording, or of the samples, from 1
-	MemoryMB   float64 // 1e6 bytes
+	Version    uint32 // of the recording, or of the samples, from 1
+	// MemoryMB is what the worker used when it was measured last, 1e6 bytes; 0: not since this was told.
+	MemoryMB float64
 	// CPU time (ns) that the worker took since this was told of it last; 0: not measured now.
 	CPU int64
 	// Invocations and ColdStarts on other nodes, since they were told last.

@@ -210,6 +210,7 @@ func (e *Engine) finished(ev Event) {
 	}
 	e.learnWarming(r, wk, took)
 	e.learnSpeed(r, wk, took)
+	e.learnMemory(r, wk, ev.MemoryMB)
 	if wk.Recording == ladder.RecordingNone || wk.Rung == ladder.First { // what counts its own steps says nothing of other rungs
 		if r.service += (took - r.service) >> 3; r.service <= 0 {
 			r.service = max(took, 1)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/ladder"
@@ -188,13 +189,13 @@ func (e *Engine) learnWarming(r *revision, wk *pool.Worker, took int64) {
 	}
 }
 
-// learnWorker takes a worker that ends into its revision's figures.
-func (e *Engine) learnWorker(r *revision, wk *pool.Worker, mb float64) {
-	v := &r.views[wk.Rung]
-	v.Served += uint64(wk.Served % reconsider)
+// learnMemory takes what a worker uses into its revision's figures. One that has not served says nothing of those that have, and these are
+// the ones that are kept.
+func (e *Engine) learnMemory(r *revision, wk *pool.Worker, mb float64) {
 	if mb <= 0 || wk.Recording != ladder.RecordingNone || wk.Served == 0 {
 		return
 	}
+	v := &r.views[wk.Rung]
 	if bit := uint16(1) << wk.Rung; r.weighed&bit != 0 {
 		v.MemoryMB += learning * (mb - v.MemoryMB)
 	} else {
@@ -209,13 +210,23 @@ func (e *Engine) learnWorker(r *revision, wk *pool.Worker, mb float64) {
 }
 
 // durations of invocations, of which the older ones count less and less.
-type durations struct{ sum, count float64 } // ns
+type durations struct{ sum, squares, count float64 } // ns, and their squares
 
 func (d *durations) add(took int64) {
-	d.sum += float64(took)
-	if d.count++; d.count >= mostDurations {
-		d.sum, d.count = d.sum/2, d.count/2
+	d.join(durations{float64(took), float64(took) * float64(took), 1})
+	if d.count >= mostDurations {
+		*d = durations{d.sum / 2, d.squares / 2, d.count / 2}
 	}
+}
+
+func (d *durations) join(o durations) {
+	d.sum, d.squares, d.count = d.sum+o.sum, d.squares+o.squares, d.count+o.count
+}
+
+// mean of at least one duration, and its relative standard error.
+func (d *durations) mean() (mean, off float64) {
+	mean = max(d.sum/d.count, 1)
+	return mean, math.Sqrt(max(d.squares/d.count-mean*mean, 0)/d.count) / mean
 }
 
 const (
@@ -242,19 +253,22 @@ func (e *Engine) learnSpeed(r *revision, wk *pool.Worker, took int64) {
 func (e *Engine) figure(r *revision) {
 	var all [ladder.Max]durations
 	for id := range r.rungs {
-		d, sum := &r.rungs[id].warm, &all[r.code[id]]
-		sum.sum, sum.count = sum.sum+d.sum, sum.count+d.count
+		all[r.code[id]].join(r.rungs[id].warm)
 	}
-	base := 0.0
+	base, baseOff, baseCode := 0.0, 0.0, r.code[0]
 	for id := range r.views {
 		d := &all[r.code[id]]
 		if d.count < leastDurations {
 			continue
 		}
-		mean := max(d.sum/d.count, 1)
+		mean, off := d.mean()
 		if base == 0 {
-			base = mean / r.ladder.Rungs[id].Speed
+			base, baseOff, baseCode = mean/r.ladder.Rungs[id].Speed, off, r.code[id]
 		}
-		r.views[id].Speed, r.views[id].Timed = mean/base, true
+		v := &r.views[id]
+		v.Speed, v.Timed, v.Doubt = mean/base, true, 0
+		if r.code[id] != baseCode {
+			v.Doubt = v.Speed * math.Hypot(off, baseOff)
+		}
 	}
 }

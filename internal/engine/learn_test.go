@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -179,4 +181,71 @@ func TestSpeedsOfSameCode(t *testing.T) {
 	near(ladder.AOTCacheC2, handlers.Rungs[id(ladder.AOTCacheC2)].Speed, false)
 	serve(id(ladder.SnapshotC2), 937, 6*time.Millisecond)
 	near(ladder.AOTCacheC2, 0.475, true)
+}
+
+// TestDoubt: what is measured of a rung's speed may be off by what functions take longer at some times than at others, and the more
+// invocations there were, the less so. Rungs that run the same code are in no doubt of each other.
+func TestDoubt(t *testing.T) {
+	handlers := ladder.Of(function.KindHandler)
+	deploy, _ := handlers.Find(ladder.SnapshotDeploy)
+	binary, _ := handlers.Find(ladder.Native)
+	for _, n := range []int{100, 1600} {
+		e, r := engineWith(handlers)
+		for _, rung := range []ladder.ID{deploy, binary} {
+			w := &pool.Worker{Rung: rung, Served: learnAfter}
+			for i := range n { // 5 and 15 ms in turn: they are off by a half
+				e.learnSpeed(r, w, int64(time.Duration(5+10*(i%2))*time.Millisecond))
+			}
+		}
+		e.figure(r)
+		want := math.Sqrt2 * 0.5 / math.Sqrt(float64(n))
+		if v := r.views[binary]; math.Abs(v.Speed-1) > 1e-9 || math.Abs(v.Doubt-want) > 1e-9 {
+			t.Errorf("after %d invocations each: a binary takes %.3f of the time, give or take %.4f; want 1 and %.4f", n, v.Speed, v.Doubt, want)
+		}
+		if v := r.views[deploy]; v.Speed != 1 || v.Doubt != 0 {
+			t.Errorf("a snapshot takes %.3f of the time, give or take %.4f; want exactly 1", v.Speed, v.Doubt)
+		}
+	}
+}
+
+// TestMemoryOfRunningWorkers: an engine knows what a function's workers use before the first of them ends.
+func TestMemoryOfRunningWorkers(t *testing.T) {
+	e, r := engineWith(direct)
+	var w WorkerID
+	for i, used := range []float64{0, 80, 0} {
+		for _, a := range e.Step(0, Event{Kind: EventArrived, Invocation: InvocationID(i)}, nil) {
+			if a.Kind == ActionStart {
+				w = a.Worker
+				e.Step(0, Event{Kind: EventWorkerReady, Worker: w}, nil)
+			}
+		}
+		e.Step(0, Event{Kind: EventFinished, Invocation: InvocationID(i), Worker: w, Outcome: function.OutcomeOK, MemoryMB: used}, nil)
+		if got := r.views[0].MemoryMB; (got == 80) != (i > 0) {
+			t.Errorf("after %d invocations: %v MB", i+1, got)
+		}
+	}
+}
+
+// TestScale: a worker's memory is measured when it is idle, and has served twice as much as when it was before.
+func TestScale(t *testing.T) {
+	var s Scale
+	if s.Idle() {
+		t.Error("a worker is measured that has not served")
+	}
+	var due []int
+	for served := 1; served <= 20; served++ {
+		s.Ended()
+		if served == 4 {
+			continue // the next one came at once
+		}
+		if s.Idle() {
+			due = append(due, served)
+		}
+		if s.Idle() {
+			t.Errorf("measured twice after %d invocations", served)
+		}
+	}
+	if want := []int{1, 2, 5, 10, 20}; !slices.Equal(due, want) {
+		t.Errorf("measured after %v invocations, want %v", due, want)
+	}
 }

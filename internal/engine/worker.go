@@ -374,7 +374,8 @@ func (e *Engine) workerExited(ev Event) {
 		e.emit(Action{Kind: ActionFail, Invocation: id, Revision: rev, Worker: ev.Worker, Reason: ReasonWorkerLost})
 	}
 	x, served := wk.Recording, wk.Served
-	e.learnWorker(r, wk, ev.MemoryMB)
+	r.views[wk.Rung].Served += uint64(served % reconsider)
+	e.learnMemory(r, wk, ev.MemoryMB)
 	e.pool.Gone(ev.Worker)
 	if ev.Worker == r.recorder {
 		e.recorderEnded(rev, x, served)

@@ -179,3 +179,29 @@ func TestUseIsCounted(t *testing.T) {
 		}
 	})
 }
+
+// TestIdleWorkersAreMeasured: what a worker uses that was paused is known before it ends, from its next invocation on.
+func TestIdleWorkersAreMeasured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, &world{program: func(worker.Spec) fake.Program {
+			return fake.Program{Handler: echo(30 * time.Millisecond), Memory: worker.Memory{PSS: 123e6}}
+		}}, pausing)
+		id := w.deploy(t, "f", nil)
+		for i := range 3 {
+			w.call(t, id, "x")
+			v, _ := w.Revision(context.Background(), id)
+			if got := v.Ladder[0].MemoryMB; (got == 123) != (i == 2) {
+				t.Errorf("after %d invocations: %v MB", i+1, got)
+			}
+			if i == 0 {
+				time.Sleep(grace / 2) // too soon: it is not idle
+			} else {
+				time.Sleep(2 * grace)
+			}
+			synctest.Wait()
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -58,6 +58,8 @@ type instance struct {
 	usage    usage
 	cpu      atomic.Int64 // CPU time when it was read last, ns
 	clocked  engine.Clock // when that was
+	scale    engine.Scale // when its memory is measured
+	weighed  atomic.Int64 // what it used then, until the engine is told of it, bytes; 0: it was told
 	peak     atomic.Int64 // the most memory that was measured, bytes
 	measured atomic.Int64 // when that was, the engine's time
 
@@ -87,8 +89,8 @@ func (w *instance) ended() bool {
 // ten microseconds, and the peak can only grow.
 const peakPeriod = int64(time.Second)
 
-// used is the most memory that a worker is known to have used, bytes; 0: not known.
-func (w *instance) used(now int64, exit *worker.Exit) int64 {
+// most is the most memory that a worker is known to have used, bytes; 0: not known.
+func (w *instance) most(now int64, exit *worker.Exit) int64 {
 	if exit != nil {
 		if exit.OutOfMemory {
 			return int64(w.rev.memory) << 20
@@ -135,7 +137,10 @@ func (n *Node) startWorker(a *engine.Action) {
 		id: a.Worker, name: ulid.Make().String(), rev: rev, rung: a.Rung, row: &rev.ladder.Rungs[a.Rung], recording: a.Recording,
 		check: a.Check, compare: a.Compare, limit: time.Duration(a.At), began: time.Now(), told: make(chan struct{}),
 	}
-	w.idle.after = func() { n.account(w) }
+	w.idle.after = func() {
+		n.account(w)
+		n.weigh(w)
+	}
 	w.idle.failed = func(err error) {
 		n.log.Error("pause or resume a worker", telemetry.KeyWorker, w.name, telemetry.KeyError, err)
 	}
@@ -169,7 +174,7 @@ func (n *Node) keep(w *instance, artifact string) {
 	w.idle.end()
 	cancel()
 	polled.Wait()
-	mb := n.used(ctx, w)
+	used := n.used(ctx, w)
 	grace := n.opt.StopGrace
 	if w.recording.AtEnd() && n.ctx.Err() == nil {
 		grace = n.opt.RecordGrace
@@ -186,7 +191,7 @@ func (n *Node) keep(w *instance, artifact string) {
 		n.take(w)
 	}
 	n.tidy(w)
-	n.exited(w, mb)
+	n.exited(w, used)
 }
 
 // staleAfter is how long a worker must go on without its artifact before that is believed: of one that is
@@ -369,8 +374,8 @@ func stale(err error) bool {
 	return errors.Is(err, aot.ErrStale) || errors.Is(err, worker.ErrNotRestored)
 }
 
-// used measures what an idle worker uses before it is stopped, MB; 0: it is not known.
-func (n *Node) used(ctx context.Context, w *instance) float64 {
+// used measures what a worker uses, bytes; 0: it is not known.
+func (n *Node) used(ctx context.Context, w *instance) int64 {
 	if w.ended() || n.ctx.Err() != nil {
 		return 0
 	}
@@ -378,7 +383,14 @@ func (n *Node) used(ctx context.Context, w *instance) float64 {
 	if err != nil {
 		return 0
 	}
-	return float64(m.PSS) / 1e6
+	return m.PSS
+}
+
+// weigh measures what a worker uses that was paused, if the engine is to be told of it. That takes milliseconds, so nobody waits for it.
+func (n *Node) weigh(w *instance) {
+	if w.scale.Idle() {
+		n.wg.Go(func() { w.weighed.Store(n.used(n.ctx, w)) })
+	}
 }
 
 // unused waits until no invocation is on its way to or from a worker that has ended.
@@ -406,8 +418,8 @@ func (n *Node) tidy(w *instance) {
 	}
 }
 
-// exited tells the engine that nothing is left of a worker.
-func (n *Node) exited(w *instance, mb float64) {
+// exited tells the engine that nothing is left of a worker, which used that (bytes; 0: not known).
+func (n *Node) exited(w *instance, used int64) {
 	for {
 		n.unused(w)
 		n.mu.Lock()
@@ -429,7 +441,7 @@ func (n *Node) exited(w *instance, mb float64) {
 		n.opt.Recent.End(recent.End{At: time.Now().UTC(), Function: w.rev.fn.name, Worker: w.name, Rung: w.row.Name, Reason: reason})
 	}
 	if !n.closed {
-		n.step(engine.Event{Kind: engine.EventWorkerExited, Worker: w.id, MemoryMB: mb})
+		n.step(engine.Event{Kind: engine.EventWorkerExited, Worker: w.id, MemoryMB: float64(used) / 1e6})
 	}
 	n.forget(w)
 }

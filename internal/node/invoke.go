@@ -190,6 +190,8 @@ func (n *Node) await(ctx context.Context, c *call) bool {
 func (n *Node) finish(c *call, outcome function.Outcome, noRetry bool) bool {
 	cpu := n.clock(c.worker)
 	full := cpu > 0 && n.cores.isFull(time.Now())
+	c.worker.scale.Ended()
+	used := float64(c.worker.weighed.Swap(0)) / 1e6
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w := c.worker
@@ -202,7 +204,7 @@ func (n *Node) finish(c *call, outcome function.Outcome, noRetry bool) bool {
 		if outcome == function.OutcomeDeoptimized && w.never.Load() {
 			failure = engine.FailureNever
 		}
-		n.step(engine.Event{Kind: engine.EventFinished, Invocation: c.id, Worker: w.id, Outcome: outcome, Failure: failure, NoRetry: noRetry, CPU: cpu, Full: full})
+		n.step(engine.Event{Kind: engine.EventFinished, Invocation: c.id, Worker: w.id, Outcome: outcome, Failure: failure, NoRetry: noRetry, CPU: cpu, Full: full, MemoryMB: used})
 	}
 	w.uses--
 	w.last = time.Now()
@@ -348,7 +350,7 @@ func (n *Node) ended(ctx context.Context, c *call, w *instance, r *Result, inv *
 	n.trace(ctx, c, w, r, inv)
 	if w.out != nil && request != "" {
 		w.out.Platform("END RequestId: " + request)
-		w.out.Platform(report(request, r, c.rev.spec.MemoryMiB, w.used(n.now(), r.Exit)))
+		w.out.Platform(report(request, r, c.rev.spec.MemoryMiB, w.most(n.now(), r.Exit)))
 	}
 	if r.Outcome == function.OutcomeDeoptimized {
 		n.learn(c.rev, w, r.Exit, nil)

@@ -130,9 +130,9 @@ type RungView struct {
 	// MemoryMB is what a worker uses: measured, or estimated.
 	MemoryMB float64
 	// Speed is the duration of an invocation against the first rung's: measured (Timed), or the ladder's, which
-	// is that of one that only computes.
-	Speed float64
-	Timed bool
+	// is that of one that only computes. Doubt is the standard error of what was measured, of the same unit.
+	Speed, Doubt float64
+	Timed        bool
 	// Served counts the invocations of workers of the present artifact.
 	Served uint64
 	// Failures counts failed builds and checks in a row, Falls how often the rung was left

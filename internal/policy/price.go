@@ -79,32 +79,42 @@ const (
 	timedLeast    = int64(2 * time.Millisecond)
 )
 
+// doubts is how many standard errors what was measured of a rung's speed may be off. What functions are asked varies, by a factor of two and
+// more for some: of a hundred invocations each, one rung would seem a sixth slower than the other by chance.
+const doubts = 2
+
 // Speed is the duration of an invocation on a rung against the first one's. Until it was measured it is taken to be that of the
 // highest rung with the same kind of artifact that was, else of the first one, and only the share that computes is expected to
 // change: CPU time over the time of invocations. What varies in what was measured is so no reason to make another of that kind.
+// Of what was measured, that counts which is nearest to what is expected, within doubts: it is no reason for anything, either, if it may
+// be chance.
 func (v *View) Speed(rung ladder.ID) float64 {
 	if v.Invocations < computesAfter || v.Busy < computesFor {
 		return 1
 	}
 	each := v.CPU / int64(v.Invocations)
-	counts := v.CPU == 0 || each >= timedLeast
-	if v.Rungs[rung].Timed {
-		if counts {
-			return v.Rungs[rung].Speed
-		}
+	if v.CPU > 0 && each < timedLeast {
 		return 1
 	}
-	known, given := 1.0, 1.0
+	share := 0.0
+	if each >= computesLeast {
+		share = min(float64(v.CPU)/float64(v.Busy), 1)
+	}
+	expected := func(i ladder.ID) float64 { return 1 + share*(v.Ladder.Rungs[i].Speed-1) }
+	measured := func(i ladder.ID) float64 {
+		r := &v.Rungs[i]
+		return min(max(expected(i), r.Speed-doubts*r.Doubt), r.Speed+doubts*r.Doubt)
+	}
+	if v.Rungs[rung].Timed {
+		return measured(rung)
+	}
+	speed := expected(rung)
 	for i := range v.Rungs {
-		if counts && v.Rungs[i].Timed && v.Ladder.Rungs[i].Artifact == v.Ladder.Rungs[rung].Artifact {
-			known, given = v.Rungs[i].Speed, v.Ladder.Rungs[i].Speed
+		if i := ladder.ID(i); v.Rungs[i].Timed && v.Ladder.Rungs[i].Artifact == v.Ladder.Rungs[rung].Artifact {
+			speed = measured(i) * expected(rung) / expected(i)
 		}
 	}
-	if each < computesLeast {
-		return known
-	}
-	share := min(float64(v.CPU)/float64(v.Busy), 1)
-	return known * (1 + share*(v.Ladder.Rungs[rung].Speed-1)) / (1 + share*(given-1))
+	return speed
 }
 
 // Outclassed reports whether a warm worker of a rung is worth a new one of another: a binary, which needs no warming; or what

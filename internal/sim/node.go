@@ -84,15 +84,19 @@ type call struct {
 type workerState struct {
 	started int64
 	// cpu is what it took since clock was due last, ns.
-	cpu    int64
-	clock  engine.Clock
-	fn     int32
-	busy   int32
-	way    way
-	native bool
-	column uint8
-	served bool
-	ready  bool
+	cpu   int64
+	clock engine.Clock
+	// weighed is what it used when scale said that it was measured, MB, until the engine is told; idleSince when it became idle.
+	weighed   float64
+	scale     engine.Scale
+	idleSince int64
+	served    int32
+	fn        int32
+	busy      int32
+	way       way
+	native    bool
+	column    uint8
+	ready     bool
 	// unwanted: it was told to stop before it was ready.
 	unwanted bool
 	alive    bool
@@ -275,12 +279,12 @@ func (c *cluster) happen(e event) {
 	case dueExit:
 		w := &c.workers[e.id]
 		switch x := w.way.recording(); {
-		case x.Least() > 0 && !w.served:
+		case x.Least() > 0 && w.served == 0:
 		case x.AtEnd(), x == ladder.RecordingMetadata && c.fns[w.fn].metadataDue != 0: // the tracer writes at its end, too
 			c.recorded(w.fn, x)
 		}
 		c.gone(w)
-		c.step(engine.Event{Kind: engine.EventWorkerExited, Worker: engine.WorkerID(e.id), MemoryMB: c.exitMB(w.fn, w.way)})
+		c.step(engine.Event{Kind: engine.EventWorkerExited, Worker: engine.WorkerID(e.id), MemoryMB: c.used(w)})
 	case dueMetadata:
 		if c.fns[e.id].metadataDue == e.seq>>kindBits {
 			c.recorded(e.id, ladder.RecordingMetadata)
@@ -299,6 +303,9 @@ func (c *cluster) happen(e event) {
 // sampleSettle is how long after the first answer a node gives its engine samples, with which what serves without having been compared is
 // (internal/node).
 const sampleSettle = 30 * time.Second
+
+// pauseAfter is how long a worker is idle when a node pauses and may measure it (workers.pauseAfter in internal/config).
+const pauseAfter = 100 * time.Millisecond
 
 // answer notes that a function has answered.
 func (c *cluster) answer(fn int32) {
@@ -325,8 +332,11 @@ func (c *cluster) finish(id int32) {
 	f := &c.fns[inv.fn]
 	c.touch(inv.fn)
 	w.busy--
+	w.idleSince = c.now
+	w.scale.Ended()
 	c.stopRunning(f, w)
-	ev := engine.Event{Kind: engine.EventFinished, Invocation: engine.InvocationID(id), Worker: engine.WorkerID(inv.worker), Outcome: function.OutcomeOK, CPU: c.computed(w, c.now-inv.assigned)}
+	ev := engine.Event{Kind: engine.EventFinished, Invocation: engine.InvocationID(id), Worker: engine.WorkerID(inv.worker), Outcome: function.OutcomeOK, CPU: c.computed(w, c.now-inv.assigned), MemoryMB: w.weighed}
+	w.weighed = 0
 	if inv.deopt {
 		ev.Outcome = function.OutcomeDeoptimized
 		inv.deopt = false

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -32,9 +33,9 @@ type FunctionOptions struct {
 	Overhead, FirstOverhead map[Way]time.Duration
 	// MemoryMB is what a worker uses; that of one that records is, if it is not here, that of its rung.
 	MemoryMB map[Way]float64
-	// Exits are what its engine was told of the memory of workers that ended, in order of time: it is told what was nearest in time, for a
-	// worker that has served little uses less. None: MemoryMB.
-	Exits map[Way][]MeasuredMemory
+	// Told is what its engine was told of its workers' memory, in order of time: it is told what was measured of one that had served about as
+	// much, and of these what was nearest in time, for a worker that has served little uses less. None: MemoryMB.
+	Told map[Way][]MeasuredMemory
 	// Builds are the measured means of what builds cost; of those, figures of 0 are the ladder's.
 	Builds map[function.Rung]ladder.Cost
 	// Checks are the same of what comparing artifacts took.
@@ -49,22 +50,34 @@ func InOrder(starts []MeasuredStart) {
 	slices.SortStableFunc(starts, func(a, b MeasuredStart) int { return cmp.Compare(a.At, b.At) })
 }
 
-// MeasuredMemory is what a worker used when it ended.
+// MeasuredMemory is what an engine was told that a worker uses, after so many invocations.
 type MeasuredMemory struct {
-	At time.Duration
-	MB float64
+	At     time.Duration
+	Served int32
+	MB     float64
 }
 
-func (s MeasuredStart) when() time.Duration  { return s.At }
-func (m MeasuredMemory) when() time.Duration { return m.At }
-
-// nearest is what was measured nearest to a time.
-func nearest[T interface{ when() time.Duration }](measured []T, at time.Duration) T {
-	i, _ := slices.BinarySearchFunc(measured, at, func(m T, at time.Duration) int { return cmp.Compare(m.when(), at) })
-	if i == len(measured) || i > 0 && at-measured[i-1].when() < measured[i].when()-at {
+// nearest is how long the start took that was nearest to a time.
+func nearest(starts []MeasuredStart, at time.Duration) time.Duration {
+	i, _ := slices.BinarySearchFunc(starts, at, func(s MeasuredStart, at time.Duration) int { return cmp.Compare(s.At, at) })
+	if i == len(starts) || i > 0 && at-starts[i-1].At < starts[i].At-at {
 		i--
 	}
-	return measured[i]
+	return starts[i].Took
+}
+
+// likest is what was measured of a worker that had served about as much as one that has served so much, to a power of two; of these it is
+// what was measured nearest to a time.
+func likest(told []MeasuredMemory, at time.Duration, served int32) float64 {
+	far := func(m MeasuredMemory) (int, time.Duration) {
+		off := bits.Len32(uint32(m.Served)) - bits.Len32(uint32(served))
+		return max(off, -off), (m.At - at).Abs()
+	}
+	return slices.MinFunc(told, func(a, b MeasuredMemory) int {
+		servedA, timeA := far(a)
+		servedB, timeB := far(b)
+		return cmp.Or(cmp.Compare(servedA, servedB), cmp.Compare(timeA, timeB))
+	}).MB
 }
 
 // Recording is what the log of a live engine says, as a trace and a model for a simulation:

@@ -267,9 +267,20 @@ func TestWhatWasPreparedIsCompared(t *testing.T) {
 	}
 }
 
-// TestWhatTheEngineIsToldOfMemory: of a worker that ends, what was measured nearest in time, else what workers use.
+// TestWhatTheEngineIsToldOfMemory: of workers that were idle for a moment, and of those that end, what was measured of one that had served as
+// much, and of these what was nearest in time; else what workers use.
 func TestWhatTheEngineIsToldOfMemory(t *testing.T) {
-	inv := []trace.Invocation{{At: 0, Duration: time.Second}, {At: 5 * time.Minute, Duration: time.Second}, {Function: 1, At: 0, Duration: time.Second}}
+	var inv []trace.Invocation
+	at := func(fn int32, times ...time.Duration) {
+		for _, d := range times {
+			inv = append(inv, trace.Invocation{Function: fn, At: d, Duration: 500 * time.Millisecond})
+		}
+	}
+	// A second one waits for the first, after which its worker is measured; a third comes too soon after that for it to be measured, and a
+	// fourth does not.
+	at(0, 0, 2*time.Second, 2550*time.Millisecond, 4*time.Second)
+	at(1, 0)
+	at(0, 5*time.Minute, 5*time.Minute+2*time.Second)
 	tr, err := trace.NewRecorded([]trace.Function{{Name: "told", MemoryMB: 100}, {Name: "not", MemoryMB: 100}}, inv, 10*time.Minute)
 	if err != nil {
 		t.Fatal(err)
@@ -280,11 +291,13 @@ func TestWhatTheEngineIsToldOfMemory(t *testing.T) {
 	for i := range o.Functions {
 		o.Functions[i].Function = engine.FunctionConfig{Reserved: -1, Params: o.Params}
 	}
-	o.Functions[0].Exits = map[Way][]MeasuredMemory{{Rung: o.Ladder.Rungs[0].Name}: {{At: 0, MB: 30}, {At: 5 * time.Minute, MB: 80}}}
+	o.Functions[0].Told = map[Way][]MeasuredMemory{{Rung: o.Ladder.Rungs[0].Name}: {
+		{At: 0, Served: 1, MB: 30}, {At: 0, Served: 7, MB: 80}, {At: 5 * time.Minute, Served: 1, MB: 40}, {At: 5 * time.Minute, Served: 3, MB: 60},
+	}}
 	of := map[engine.WorkerID]engine.RevisionID{}
 	told := map[engine.RevisionID][]float64{}
 	o.Record = func(_ int64, ev engine.Event, actions []engine.Action) {
-		if ev.Kind == engine.EventWorkerExited {
+		if ev.Kind == engine.EventWorkerExited || ev.Kind == engine.EventFinished {
 			told[of[ev.Worker]] = append(told[of[ev.Worker]], ev.MemoryMB)
 		}
 		for _, a := range actions {
@@ -296,7 +309,7 @@ func TestWhatTheEngineIsToldOfMemory(t *testing.T) {
 	if _, err := Run(context.Background(), tr, o); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(told[0], []float64{30, 80}) || !slices.Equal(told[1], []float64{100}) {
-		t.Errorf("the engine is told of %v MB, want 30 and 80, and 100", told)
+	if want := []float64{0, 30, 0, 60, 80, 0, 40, 60}; !slices.Equal(told[0], want) || !slices.Equal(told[1], []float64{0, 100}) {
+		t.Errorf("the engine is told of %v MB, want %v, and 0 and 100", told, want)
 	}
 }

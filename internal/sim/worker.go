@@ -22,12 +22,15 @@ func (c *cluster) assign(a *engine.Action) {
 			over = &c.overheads[int(inv.fn)*c.stride+int(w.way)]
 		}
 		duration = int64(float64(duration)*f.speed(t.speed)) + over.each
-		if !w.served {
+		if w.served == 0 {
 			duration += over.firstExtra
 		}
 	}
-	if !w.served {
-		w.served = true
+	if w.busy == 0 && c.now-w.idleSince >= int64(pauseAfter) && w.scale.Idle() {
+		w.weighed = c.used(w)
+	}
+	w.served++
+	if w.served == 1 {
 		if w.way.recording() == ladder.RecordingMetadata {
 			c.queue.push(c.now+int64(c.model.TraceDelay), dueMetadata, inv.fn)
 			f.metadataDue = c.queue.seq
@@ -125,7 +128,7 @@ func (c *cluster) startTime(fn int32, how way) int64 {
 	k := c.climbs[f.climb]
 	if c.own != nil {
 		if starts := c.own[f.global].Starts[c.way(fn, how)]; len(starts) > 0 {
-			return int64(nearest(starts, time.Duration(c.now)).Took)
+			return int64(nearest(starts, time.Duration(c.now)))
 		}
 	}
 	d := k.ways[how].start
@@ -170,14 +173,14 @@ func (c *cluster) gone(w *workerState) {
 // memory is what a worker uses, in kB.
 func (c *cluster) memory(fn int32, how way) int64 { return int64(c.kb[int(fn)*c.stride+int(how)]) }
 
-// exitMB is what the engine is told of the memory of a worker that ends.
-func (c *cluster) exitMB(fn int32, how way) float64 {
+// used is what the engine is told of a worker's memory, MB.
+func (c *cluster) used(w *workerState) float64 {
 	if c.own != nil {
-		if exits := c.own[c.fns[fn].global].Exits[c.way(fn, how)]; len(exits) > 0 {
-			return nearest(exits, time.Duration(c.now)).MB
+		if told := c.own[c.fns[w.fn].global].Told[c.way(w.fn, w.way)]; len(told) > 0 {
+			return likest(told, time.Duration(c.now), w.served)
 		}
 	}
-	return float64(c.memory(fn, how)) / 1000
+	return float64(c.memory(w.fn, w.way)) / 1000
 }
 
 // weigh says what a function's workers use, of which the trace names that on the first rung.

@@ -162,7 +162,7 @@ type liveWorker struct {
 	way             sim.Way
 	native          bool
 	since, stopping int64
-	served          bool
+	served          int32
 	clock           sim.Clocked
 }
 
@@ -353,10 +353,7 @@ func (o *observer) event(now int64, ev *engine.Event, actions []engine.Action) {
 		if w := o.workers[ev.Worker]; w != nil {
 			if w.stopping > 0 && ev.Kind == engine.EventWorkerExited {
 				took := float64(now-w.stopping) / 1e9
-				if ev.MemoryMB > 0 {
-					exits := o.functions[w.fn].Exits
-					exits[w.way] = append(exits[w.way], sim.MeasuredMemory{At: time.Duration(now - o.start), MB: ev.MemoryMB})
-				}
+				o.weighed(now, ev, w, w.served)
 				if w.way.Recording.AtEnd() {
 					o.recorded.add(took)
 				} else {
@@ -413,7 +410,7 @@ func (o *observer) added(now int64, ev *engine.Event) {
 	}
 	o.functions = append(o.functions, sim.FunctionOptions{
 		Function: o.configs[c.Function], Revision: *c, Added: time.Duration(now - o.start),
-		Starts: map[sim.Way][]sim.MeasuredStart{}, Exits: map[sim.Way][]sim.MeasuredMemory{},
+		Starts: map[sim.Way][]sim.MeasuredStart{}, Told: map[sim.Way][]sim.MeasuredMemory{},
 	})
 	o.costOf = append(o.costOf, map[function.Rung]ladder.Cost{})
 	o.checksOf = append(o.checksOf, map[function.Rung]*costs{})
@@ -428,6 +425,7 @@ func (o *observer) finished(now int64, ev *engine.Event, actions []engine.Action
 	o.stopRunning(c)
 	if w != nil {
 		w.clock.Ended(now, now-c.since, ev.CPU, &o.fns[c.fn].computing)
+		o.weighed(now, ev, w, w.served-1) // before this one
 	}
 	if w != nil && c.planned >= 0 && ev.Outcome == function.OutcomeOK {
 		f := &o.fns[c.fn]
@@ -451,6 +449,14 @@ func (o *observer) finished(now int64, ev *engine.Event, actions []engine.Action
 	}
 	if ev.Outcome != function.OutcomeUnknown {
 		delete(o.calls, ev.Invocation)
+	}
+}
+
+// weighed notes what the engine is told of the memory of a worker that had served so much. It makes nothing of one that has not served.
+func (o *observer) weighed(now int64, ev *engine.Event, w *liveWorker, served int32) {
+	if ev.MemoryMB > 0 && served > 0 {
+		told := o.functions[w.fn].Told
+		told[w.way] = append(told[w.way], sim.MeasuredMemory{At: time.Duration(now - o.start), Served: served, MB: ev.MemoryMB})
 	}
 }
 
@@ -560,11 +566,11 @@ func (o *observer) moved(a *engine.Action) {
 
 func (o *observer) startRunning(now int64, c *liveCall, id engine.WorkerID, w *liveWorker) {
 	f := &o.fns[c.fn]
-	c.worker, c.since, c.running, c.first, c.native = id, now, true, !w.served, w.native
-	if !w.served && w.way.Recording == ladder.RecordingMetadata && f.tracedSince == 0 {
+	c.worker, c.since, c.running, c.first, c.native = id, now, true, w.served == 0, w.native
+	if w.served == 0 && w.way.Recording == ladder.RecordingMetadata && f.tracedSince == 0 {
 		f.tracedSince = now
 	}
-	w.served = true
+	w.served++
 	o.running++
 	if f.native+f.other == 0 && f.seen != o.second {
 		f.seen = o.second

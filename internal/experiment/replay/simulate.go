@@ -298,10 +298,11 @@ type WayMeasured struct {
 	FirstOverhead float64 `json:"firstOverheadMs"`
 	First         int     `json:"firstInvocations"`
 	// A worker has BaseMB and AllocatedMB times what its function allocates (MiB): least squares over
-	// Samples measurements.
+	// Samples measurements, of workers of so many Functions.
 	BaseMB      float64 `json:"baseMB"`
 	AllocatedMB float64 `json:"perAllocatedMB"`
 	Samples     int     `json:"memorySamples"`
+	Functions   int     `json:"memoryFunctions"`
 }
 
 // BuildMeasured is the mean of a rung's builds.
@@ -333,6 +334,11 @@ func measure(o *observation, s *sampler) Measured {
 			if fit := s.fits[way]; fit != nil {
 				w.Samples = int(fit.n)
 				w.BaseMB, w.AllocatedMB = fit.line()
+				for _, own := range s.own {
+					if own[way] != nil {
+						w.Functions++
+					}
+				}
 			}
 			squares += starts.variance() * float64(w.Starts)
 			n += float64(w.Starts)
@@ -397,11 +403,12 @@ func (o *Options) model(l *Live) sim.Options {
 			f.MemoryMB = map[sim.Way]float64{}
 		}
 		for k := range x.Ways {
-			if w := &x.Ways[k]; w.Samples > 0 {
+			if w := &x.Ways[k]; w.Functions > 1 { // one function says nothing of others
 				f.MemoryMB[w.way()] = max(w.BaseMB+w.AllocatedMB*float64(o.Plan.Megabytes[i]), 0)
 			}
 		}
 		if x.memory != nil {
+			maps.Copy(f.MemoryMB, alike(x.memory[i]))
 			maps.Copy(f.MemoryMB, x.memory[i])
 		}
 		fill(f.MemoryMB, func(r *ladder.Rung) float64 { return r.Memory }, func(ladder.Recording) float64 { return 1 })
@@ -409,6 +416,22 @@ func (o *Options) model(l *Live) sim.Options {
 		f.Checks = x.checks(i)
 	}
 	return s
+}
+
+// alike is what a function's workers are expected to use on the rungs that have an artifact of the same kind as one on which they were
+// measured.
+func alike(measured map[sim.Way]float64) map[sim.Way]float64 {
+	out := map[sim.Way]float64{}
+	for i := range handlers.Rungs {
+		was := &handlers.Rungs[i]
+		mb := measured[sim.Way{Rung: was.Name}]
+		for k := range handlers.Rungs {
+			if is := &handlers.Rungs[k]; mb > 0 && is.Artifact == was.Artifact {
+				out[sim.Way{Rung: is.Name}] = mb * is.Memory / was.Memory
+			}
+		}
+	}
+	return out
 }
 
 // checks are what a function's checks cost: the mean of the same rung, else of all its own, since they take as long as what it was asked,
@@ -529,7 +552,7 @@ func deployed(functions []sim.FunctionOptions) (before time.Duration) {
 		f := &functions[i]
 		f.Added += before
 		f.Starts = later(f.Starts, func(m *sim.MeasuredStart) { m.At += before })
-		f.Exits = later(f.Exits, func(m *sim.MeasuredMemory) { m.At += before })
+		f.Told = later(f.Told, func(m *sim.MeasuredMemory) { m.At += before })
 	}
 	return before
 }
