@@ -55,6 +55,10 @@ type artifact struct {
 	failures int32 // workers in a row that did not start, or crashed
 	fell     Reason
 	warm     durations // of its warm workers
+	// odd is how many starts in a row took so long that it may be chance (startChance), those of a burst as one; oddUntil is when the last of
+	// them ended.
+	odd      int32
+	oddUntil int64
 	// firsts is how many first invocations of workers its warming is the mean of, warmingAfter at most.
 	firsts int32
 }

@@ -92,13 +92,24 @@ func (e *Engine) estimate(r *revision) {
 // started takes the time of a start into the revision's figures. It also says what to expect of other rungs (saysOf): the ladder
 // has their proportions.
 func (e *Engine) started(r *revision, wk *pool.Worker) {
-	took := e.now - wk.Since
+	began := wk.Since
 	wk.Since = e.now
 	if wk.Check {
 		return
 	}
-	took = int64(float64(took) / wk.Recording.Start())
+	took := int64(float64(e.now-began) / wk.Recording.Start())
 	v := &r.views[wk.Rung]
+	if most := startChance * v.Start; r.timed != 0 && took > most {
+		a := &r.rungs[wk.Rung]
+		if began < a.oddUntil { // of the same burst
+			took = v.Start
+		} else if a.odd++; a.odd < oddStarts {
+			took = most
+		}
+		a.oddUntil = e.now
+	} else {
+		r.rungs[wk.Rung].odd = 0
+	}
 	if bit := uint16(1) << wk.Rung; r.timed&bit != 0 {
 		v.Start += int64(learning * float64(took-v.Start))
 	} else {
@@ -130,6 +141,11 @@ func (r *revision) noSooner(id int, expected int64) int64 {
 	}
 	return max(given, min(expected, startDoubt*given))
 }
+
+// startChance is how many times longer than expected a start may take before it counts as chance: as no longer than that, unless it is the
+// third in a row. A machine that stood still for a second, once, would else be a reason to leave a good rung, and what is left is
+// not measured again.
+const startChance, oddStarts = 3, 3
 
 // startDoubt is how many times longer a start is expected to take, at most, than what the first rung says of it.
 const startDoubt = 2

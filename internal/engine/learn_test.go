@@ -137,6 +137,36 @@ func TestStartsOfRungsBelow(t *testing.T) {
 	}
 }
 
+// TestOddStarts: one start, or one burst of them, that took very long changes little, and three in a row are the rule.
+func TestOddStarts(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	const one = 30 + learning*60 // after one that counts as three times as long
+	const two = one + learning*2*one
+	for _, test := range []struct {
+		name   string
+		starts [][2]int64 // when each begins and what it takes, ms
+		want   float64    // ms
+	}{
+		{"none", [][2]int64{{1000, 30}, {2000, 40}}, 33},
+		{"one", [][2]int64{{1000, 30}, {2000, 2000}}, one},
+		{"the first of all", [][2]int64{{1000, 2000}}, 2000}, // nothing else is known
+		{"a burst", [][2]int64{{1000, 30}, {2000, 2000}, {2001, 2000}, {2002, 2000}}, one},
+		{"two", [][2]int64{{1000, 30}, {2000, 2000}, {5000, 2000}}, two},
+		{"one, and another one after an ordinary one", [][2]int64{{1000, 30}, {2000, 2000}, {5000, 48}, {6000, 2000}}, one + learning*2*one},
+		{"three in a row", [][2]int64{{1000, 30}, {2000, 2000}, {5000, 2000}, {8000, 2000}}, two + learning*(2000-two)},
+	} {
+		e, r := engineWith(direct)
+		for _, s := range test.starts {
+			w := &pool.Worker{Since: s[0] * ms}
+			e.now = (s[0] + s[1]) * ms
+			e.started(r, w)
+		}
+		if got := float64(r.views[0].Start) / float64(ms); math.Abs(got-test.want) > 0.01 {
+			t.Errorf("%s: a start is expected to take %.2f ms, want %.2f", test.name, got, test.want)
+		}
+	}
+}
+
 // TestSpeedsOfSameCode: what was measured of one rung holds for those whose workers run the same code; binaries and other compilers are
 // expected as the table says, until they are measured. A few slow invocations at the end say little.
 func TestSpeedsOfSameCode(t *testing.T) {
