@@ -68,6 +68,7 @@ type Answer struct {
 // Columns are all ways to run a function, in the order of the ladder. A machine may lack the means for one.
 var Columns = []Column{
 	{Rung: ladder.HotSpot, Recording: true}, {Rung: ladder.AOTCache}, {Rung: ladder.SnapshotDeploy}, {Rung: ladder.Snapshot}, {Rung: ladder.SnapshotC2}, {Rung: ladder.Native}, {Rung: ladder.Native, Untraced: true},
+	{Rung: ladder.NativeProfiled},
 }
 
 // Verdict is how an answer of a rung compares with HotSpot's.
@@ -140,7 +141,7 @@ func documented(feature string, c Column) *Difference {
 // concerns reports whether the entry is about a feature in a column.
 func (d *Difference) concerns(feature string, c Column) bool {
 	ok, err := path.Match(d.Feature, feature)
-	return err == nil && ok && d.Rung == c.Rung && (!d.Untraced || c.Untraced)
+	return err == nil && ok && (d.Rung == c.Rung || d.Rung == ladder.Native && c.traced()) && (!d.Untraced || c.Untraced)
 }
 
 // quoted is the answer for a table's cell, cut short.

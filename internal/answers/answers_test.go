@@ -39,6 +39,8 @@ func TestJudge(t *testing.T) {
 		{"text/b", native, Answer{Text: "x"}, Answer{Text: "y"}, Documented, "no such texts"},
 		{"new/b", untraced, Answer{Text: "x"}, Answer{Text: "y"}, Documented, "not seen"},
 		{"new/b", native, Answer{Text: "x"}, Answer{Text: "y"}, Silent, `"y", not "x"`},
+		{"text/b", Column{Rung: ladder.NativeProfiled}, Answer{Text: "x"}, Answer{Text: "y"}, Documented, "no such texts"},
+		{"new/b", Column{Rung: ladder.NativeProfiled}, Answer{Text: "x"}, Answer{Text: "y"}, Silent, `"y", not "x"`},
 		{"text/b", Column{Rung: ladder.AOTCache}, Answer{Text: "x"}, Answer{Text: "y"}, Silent, `"y", not "x"`},
 	} {
 		if got := Judge(tt.feature, tt.column, tt.want, tt.got); got.Verdict != tt.verdict || cmp.Or(got.Why, got.Differs) != tt.why {
@@ -113,7 +115,8 @@ func TestMerge(t *testing.T) {
 	}
 	var got []string
 	for _, row := range Table(kept) {
-		got = append(got, fmt.Sprint(row.Feature, " ", row.Cells[len(Columns)-2].Verdict, "/", row.Cells[len(Columns)-1].Verdict))
+		verdict := func(c Column) Verdict { return row.Cells[slices.Index(Columns, c)].Verdict }
+		got = append(got, fmt.Sprint(row.Feature, " ", verdict(native), "/", verdict(untraced)))
 	}
 	if want := []string{"a/x same/stepped back", "a/y stepped back/stepped back", "a/z same/**another answer**"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

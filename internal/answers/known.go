@@ -9,7 +9,8 @@ import (
 type Difference struct {
 	// Feature is the name of one, or a pattern as path.Match has them.
 	Feature string
-	Rung    function.Rung
+	// Rung that answers so; of the first one with a binary: all that have one.
+	Rung function.Rung
 	// Untraced: only where nothing but the start was recorded.
 	Untraced bool
 	// Why is what users are told.

@@ -168,6 +168,32 @@ func lastWords(rev *client.Revision) string {
 	return words
 }
 
+// profiled asks all features over and over, as ordinary traffic, until a rung is made of what was recorded of it.
+func (r *run) profiled(ctx context.Context, p *platform, name string, own store.Policy, rung function.Rung, features []string) error {
+	brief := own
+	brief.KeepAlive = new(store.Duration) // the tracer's worker ends, so that another one can record
+	if err := p.setPolicy(ctx, name, brief); err != nil {
+		return err
+	}
+	for rounds := 1; ; rounds++ {
+		if _, err := r.all(ctx, p, name, features); err != nil {
+			return err
+		}
+		rev, err := p.latest(ctx, name)
+		if err != nil {
+			return err
+		}
+		if s := rev.Pipeline.Of(rung); s == nil || s.Phase != pipeline.PhaseAbsent || s.Failures > 0 {
+			r.Log(fmt.Sprintf("%s: a profile of %d rounds", name, rounds))
+			return p.setPolicy(ctx, name, own)
+		}
+	}
+}
+
+func (p *platform) setPolicy(ctx context.Context, name string, own store.Policy) error {
+	return p.Call(ctx, http.MethodPut, client.OwnFunction(name)+"/policy", own, nil)
+}
+
 // serving waits until a function's answers come from a rung: a worker of the rung below that is idle serves once more.
 func (p *platform) serving(ctx context.Context, name string, rung function.Rung) error {
 	for range 100 {
@@ -213,7 +239,7 @@ func (p *platform) recorded(ctx context.Context, name string) error {
 }
 
 // rungs are the columns of the ladder above the first rung: of each kind of artifact the first rung, which stands
-// for those that run the same otherwise optimized; binaries also without a trace.
+// for those that run the same otherwise optimized; binaries also without a trace, and with a profile, as our inliner has worked on them.
 func (p *platform) rungs(ctx context.Context, name string) ([]Column, error) {
 	rev, err := p.latest(ctx, name)
 	if err != nil {
@@ -225,7 +251,7 @@ func (p *platform) rungs(ctx context.Context, name string) ([]Column, error) {
 	var columns []Column
 	for _, r := range rev.Pipeline.Ladder[1:] {
 		switch r.Rung {
-		case ladder.AOTCacheC2, ladder.NativeOptimized, ladder.NativeInstrumented, ladder.NativeProfiled:
+		case ladder.AOTCacheC2, ladder.NativeOptimized, ladder.NativeInstrumented:
 			continue
 		}
 		columns = append(columns, Column{Rung: r.Rung})

@@ -320,6 +320,11 @@ func (r *run) prepare(ctx context.Context, p *platform, c Column, name string, f
 			return err
 		}
 	}
+	if c.Rung == ladder.NativeProfiled {
+		if err := r.profiled(ctx, p, name, own, c.Rung, features); err != nil {
+			return err
+		}
+	}
 	return p.ready(ctx, name, c.Rung, r.Log)
 }
 
@@ -338,7 +343,7 @@ func (p *platform) traces(ctx context.Context, name string) error {
 }
 
 // traced: the rung's artifact is made from what the tracer recorded.
-func (c Column) traced() bool { return c.Rung == ladder.Native }
+func (c Column) traced() bool { return c.Rung == ladder.Native || c.Rung == ladder.NativeProfiled }
 
 func (c Column) file() string {
 	return strings.NewReplacer(", ", "-", " ", "-").Replace(c.String())

@@ -24,6 +24,7 @@ func markdown(rows []Row, columns []Column, parts func(*strings.Builder)) string
 %d small features, over the whole JDK and popular libraries, were called on a platform as users call functions: on plain
 HotSpot (twice, on workers of their own: what varies there cannot be compared), while the tracer recorded, and on each
 rung above. *Not traced* are binaries that were made after nothing but a start was recorded: everything is new to them.
+*native-profiled* are binaries on which our inliner has worked, with the profile of a minute in which all features were called over and over.
 
 - **same**: the very answer of plain HotSpot, errors and their messages included.
 - **stepped back**: the binary found that it cannot answer, ended, and HotSpot answers; the caller sees a slower answer.
