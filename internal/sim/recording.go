@@ -33,7 +33,7 @@ type FunctionOptions struct {
 	Overhead, FirstOverhead map[Way]time.Duration
 	// MemoryMB is what a worker uses; that of one that records is, if it is not here, that of its rung.
 	MemoryMB map[Way]float64
-	// Told is what its engine was told of its workers' memory, in order of time: it is told what was measured of one that had served about as
+	// Told is what its engine was told of its workers' memory, in any order: it is told what was measured of one that had served about as
 	// much, and of these what was nearest in time, for a worker that has served little uses less. None: MemoryMB.
 	Told map[Way][]MeasuredMemory
 	// Builds are the measured means of what builds cost; of those, figures of 0 are the ladder's.
