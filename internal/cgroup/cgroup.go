@@ -115,21 +115,37 @@ func (g *Group) limit(l Limits) error {
 		}
 	}
 	if l.CPUs > 0 {
-		dir, ok := g.dirs["cpu"]
-		if !ok {
-			return fmt.Errorf("%w: no cpu controller", ErrUnsupported)
-		}
-		const period = 100_000 // microseconds, the kernel's default
-		quota := strconv.Itoa(max(1000, int(l.CPUs*period)))
-		if g.unified {
-			return write(dir, "cpu.max", quota+" "+strconv.Itoa(period))
-		}
-		if err := write(dir, "cpu.cfs_period_us", strconv.Itoa(period)); err != nil {
-			return err
-		}
-		return write(dir, "cpu.cfs_quota_us", quota)
+		return g.Quota(l.CPUs, quotaPeriod)
 	}
 	return nil
+}
+
+// quotaPeriod is the kernel's default.
+const quotaPeriod = 100 * time.Millisecond
+
+// Quota lets the group have so many cores' worth of time at most, in each period (1 ms to 1 s); 0: as many as there are.
+func (g *Group) Quota(cpus float64, period time.Duration) error {
+	dir, ok := g.dirs["cpu"]
+	if !ok {
+		return fmt.Errorf("%w: no cpu controller", ErrUnsupported)
+	}
+	quota, each := "-1", strconv.FormatInt(period.Microseconds(), 10)
+	if cpus > 0 {
+		quota = strconv.Itoa(max(1000, int(cpus*float64(period.Microseconds()))))
+	} else if g.unified {
+		quota = "max"
+	}
+	if g.unified {
+		return write(dir, "cpu.max", quota+" "+each)
+	}
+	// A quota that does not fit the new period would be refused.
+	if err := write(dir, "cpu.cfs_quota_us", "-1"); err != nil {
+		return err
+	}
+	if err := write(dir, "cpu.cfs_period_us", each); err != nil {
+		return err
+	}
+	return write(dir, "cpu.cfs_quota_us", quota)
 }
 
 // boundSockets bounds what the buffers of sockets take, which version 1 does not count with the memory: an

@@ -102,9 +102,9 @@ func TestWhatIsWritten(t *testing.T) {
 		group Group
 		files map[string]string
 	}{
-		"version 1": {Group{}, map[string]string{"cpu/cpu.shares": "296", "cpu/cpu.idle": "1", "freezer/freezer.state": "FROZEN", "memory/memory.kmem.tcp.limit_in_bytes": "16777216", "memory/memory.limit_in_bytes": "134217728"}},
-		"version 2": {Group{unified: true}, map[string]string{"cpu/cpu.weight": "29", "cpu/cpu.idle": "1", "freezer/cgroup.freeze": "1", "memory/memory.max": "134217728"}},
-		"hybrid":    {Group{hybrid: true}, map[string]string{"cpu/cpu.shares": "296", "cpu/cpu.idle": "1", "freezer/cgroup.freeze": "1", "memory/memory.limit_in_bytes": "134217728"}},
+		"version 1": {Group{}, map[string]string{"cpu/cpu.shares": "296", "cpu/cpu.idle": "1", "cpu/cpu.cfs_period_us": "1000000", "cpu/cpu.cfs_quota_us": "150000", "freezer/freezer.state": "FROZEN", "memory/memory.kmem.tcp.limit_in_bytes": "16777216", "memory/memory.limit_in_bytes": "134217728"}},
+		"version 2": {Group{unified: true}, map[string]string{"cpu/cpu.weight": "29", "cpu/cpu.idle": "1", "cpu/cpu.max": "150000 1000000", "freezer/cgroup.freeze": "1", "memory/memory.max": "134217728"}},
+		"hybrid":    {Group{hybrid: true}, map[string]string{"cpu/cpu.shares": "296", "cpu/cpu.idle": "1", "cpu/cpu.cfs_period_us": "1000000", "cpu/cpu.cfs_quota_us": "150000", "freezer/cgroup.freeze": "1", "memory/memory.limit_in_bytes": "134217728"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := &c.group
@@ -112,7 +112,7 @@ func TestWhatIsWritten(t *testing.T) {
 			if err := g.limit(Limits{Weight: 296, Memory: 128 << 20}); err != nil {
 				t.Fatal(err)
 			}
-			if err := errors.Join(g.Freeze(), g.Idle(false), g.Idle(true)); err != nil {
+			if err := errors.Join(g.Freeze(), g.Idle(false), g.Idle(true), g.Quota(0.15, time.Second)); err != nil {
 				t.Fatal(err)
 			}
 			// A child is born in version 2's group, and writes itself into each of version 1's.

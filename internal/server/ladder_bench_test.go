@@ -305,28 +305,36 @@ func BenchmarkCrowd(b *testing.B) {
 	for b.Loop() {
 		now := serveWith(b, nothing, b.TempDir())
 		deploy(b, now, "echo", "Echo", code, nil)
-		warm := func(ask func(hc *http.Client) error) (float64, []time.Duration) {
+		// warm is the median of three times, answers a second and the p99 in milliseconds.
+		warm := func(ask func(hc *http.Client) error) (rate, p99 float64) {
 			drive(b, clients, 20*time.Second, ask)
-			return drive(b, clients, 5*time.Second, ask)
+			var rates, p99s []float64
+			for range 3 {
+				rate, times := drive(b, clients, 5*time.Second, ask)
+				rates, p99s = append(rates, rate), append(p99s, at(times, 99))
+			}
+			slices.Sort(rates)
+			slices.Sort(p99s)
+			return rates[1], p99s[1]
 		}
-		one := func(p *platform) (float64, []time.Duration, int) {
-			rate, times := warm(askEcho(p))
-			workers, err := p.Workers(b.Context())
+		one := func(p *platform) (rate, p99 float64, workers int) {
+			rate, p99 = warm(askEcho(p))
+			all, err := p.Workers(b.Context())
 			if err != nil {
 				b.Fatal(err)
 			}
-			return rate, times, len(workers)
+			return rate, p99, len(all)
 		}
-		rate, times, workers := one(now)
+		rate, p99, workers := one(now)
 		b.ReportMetric(rate, "answers/s")
-		b.ReportMetric(at(times, 99), "p99-ms")
+		b.ReportMetric(p99, "p99-ms")
 		b.ReportMetric(float64(workers), "workers")
 
 		const others = 50
 		for i := range others {
 			deploy(b, now, fmt.Sprintf("other-%d", i), "Echo", code, nil)
 		}
-		_, times = drive(b, clients, 15*time.Second, func(hc *http.Client) error {
+		_, times := drive(b, clients, 15*time.Second, func(hc *http.Client) error {
 			_, _, _, err := answer(now, hc, fmt.Sprintf("other-%d", rand.IntN(others)), event)
 			return err
 		})
@@ -335,9 +343,9 @@ func BenchmarkCrowd(b *testing.B) {
 
 		beside := func(name string, p *platform) {
 			deploy(b, p, "echo", "Echo", code, nil)
-			theirs, times, workers := one(p)
+			theirs, p99, workers := one(p)
 			b.ReportMetric(theirs, name+"-answers/s")
-			b.ReportMetric(at(times, 99), name+"-p99-ms")
+			b.ReportMetric(p99, name+"-p99-ms")
 			b.ReportMetric(float64(workers), name+"-workers")
 			b.ReportMetric(rate/theirs, "x-"+name)
 		}
@@ -346,9 +354,9 @@ func BenchmarkCrowd(b *testing.B) {
 			beside("older", serveBy(b, exe, nothing, b.TempDir()))
 		}
 
-		without, times := warm(alone(b))
+		without, p99 := warm(alone(b))
 		b.ReportMetric(without, "no-platform-answers/s")
-		b.ReportMetric(at(times, 99), "no-platform-p99-ms")
+		b.ReportMetric(p99, "no-platform-p99-ms")
 		b.ReportMetric(rate/without, "x-no-platform")
 	}
 	b.ReportMetric(0, "ns/op")

@@ -18,45 +18,81 @@ import (
 func TestPartOfAJob(t *testing.T) {
 	const period = 100 * time.Millisecond
 	p := part{processors: 4} // 40 ms in each period
+	idle := func(used time.Duration) bool { return p.next(period, used, 0).idle }
 	for range 50 {
-		if !p.next(period, 4*period) {
+		if !idle(4 * period) {
 			t.Fatal("it competes, and has all processors")
 		}
 	}
-	if !p.next(period, 0) {
+	if !idle(0) {
 		t.Error("it competes after one period without any")
 	}
-	if p.next(period, 0) {
+	if idle(0) {
 		t.Error("it does not compete after two periods without any")
 	}
-	if p.next(period, 100*time.Millisecond) {
+	if idle(100 * time.Millisecond) {
 		t.Error("it competes no more, and has not had its part")
 	}
-	if !p.next(period, 4*period) {
+	if !idle(4 * period) {
 		t.Error("it competes, and has had its part")
 	}
 	for range 10_000 {
-		p.next(period, 0)
+		idle(0)
 	}
 	n := 0
-	for ; !p.next(period, 4*period); n++ {
+	for ; !idle(4 * period); n++ {
 	}
 	if n > 10 {
 		t.Errorf("after long without any, it competed for %d periods", n)
 	}
 	// Over time it has its part and hardly more, where it has one processor while it competes and else nothing.
 	p, all := part{processors: 4}, time.Duration(0)
-	idle := true
+	behind := true
 	for range 1000 {
 		used := time.Duration(0)
-		if !idle {
+		if !behind {
 			used = period
 		}
 		all += used
-		idle = p.next(period, used)
+		behind = idle(used)
 	}
 	if got := float64(all) / float64(4*1000*period); got < leastPart || got > 1.3*leastPart {
 		t.Errorf("it had %.2f of the processors: want %.2f", got, leastPart)
+	}
+}
+
+// TestHeldOnACrowdedMachine: where others use nearly all processors, a job has a small part and no more, but a short one
+// has what it needs, and no job is held back for long.
+func TestHeldOnACrowdedMachine(t *testing.T) {
+	const period = 250 * time.Millisecond
+	p := part{processors: 2}
+	// crowd is what others use beside a job that takes what it can get: up to half a processor, or its quota.
+	crowd := func(n int, wanted float64) (used, held time.Duration) {
+		now := turn{idle: true}
+		for range n {
+			mine := time.Duration(0.5 * float64(period))
+			if now.quota > 0 {
+				held += period
+				mine = min(mine, time.Duration(now.quota*float64(period)))
+			}
+			used += mine
+			now = p.next(period, mine, min(time.Duration(wanted*2*float64(period)), 2*period-mine))
+		}
+		return used, held
+	}
+	if used, held := crowd(4, 1); held != 0 {
+		t.Errorf("a job that had %s was held back for %s: want it not to be", used, held)
+	}
+	crowd(8, 1)
+	if used, held := crowd(240, 1); held < time.Minute-period || used > 7*time.Second || used < 5*time.Second {
+		t.Errorf("in a minute it had %s and was held back for %s: want 6 s, all the time but at first", used, held)
+	}
+	crowd(12, 0.3) // the crowd leaves
+	if _, held := crowd(40, 0.3); held != 0 {
+		t.Errorf("it was held back for %s beside others that use a third of the processors", held)
+	}
+	if _, held := crowd(40*60*4, 1); held > heldMost {
+		t.Errorf("it was held back for %s of 40 minutes: want %s at most", held, heldMost)
 	}
 }
 
