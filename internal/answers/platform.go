@@ -116,22 +116,11 @@ func (p *platform) call(ctx context.Context, name, feature string) (Answer, func
 	return Answer{Text: doc.Type, Failed: true, SteppedBack: doc.Type == missing}, rung, nil
 }
 
-// latest is the newest revision of a function.
-func (p *platform) latest(ctx context.Context, name string) (*client.Revision, error) {
-	v := new(client.Revision)
-	return v, p.Call(ctx, http.MethodGet, client.OwnFunction(name)+"/revisions/latest", nil, v)
-}
-
-// optimize asks for the artifact of a rung.
-func (p *platform) optimize(ctx context.Context, name string, rung function.Rung) error {
-	return p.Call(ctx, http.MethodPost, client.OwnFunction(name)+"/optimize", map[string]any{"rung": rung}, nil)
-}
-
 // ready waits until a rung is ready, or its build or check failed.
 func (p *platform) ready(ctx context.Context, name string, rung function.Rung, log func(string)) error {
 	shown := ""
 	for {
-		rev, err := p.latest(ctx, name)
+		rev, err := p.Latest(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -168,30 +157,32 @@ func lastWords(rev *client.Revision) string {
 	return words
 }
 
+// profileMost bounds how long a profile is recorded.
+const profileMost = 10 * time.Minute
+
 // profiled asks all features over and over, as ordinary traffic, until a rung is made of what was recorded of it.
 func (r *run) profiled(ctx context.Context, p *platform, name string, own store.Policy, rung function.Rung, features []string) error {
 	brief := own
 	brief.KeepAlive = new(store.Duration) // the tracer's worker ends, so that another one can record
-	if err := p.setPolicy(ctx, name, brief); err != nil {
+	if err := p.SetPolicy(ctx, name, brief); err != nil {
 		return err
 	}
-	for rounds := 1; ; rounds++ {
+	for rounds, end := 1, time.Now().Add(profileMost); ; rounds++ {
 		if _, err := r.all(ctx, p, name, features); err != nil {
 			return err
 		}
-		rev, err := p.latest(ctx, name)
+		rev, err := p.Latest(ctx, name)
 		if err != nil {
 			return err
 		}
 		if s := rev.Pipeline.Of(rung); s == nil || s.Phase != pipeline.PhaseAbsent || s.Failures > 0 {
 			r.Log(fmt.Sprintf("%s: a profile of %d rounds", name, rounds))
-			return p.setPolicy(ctx, name, own)
+			return p.SetPolicy(ctx, name, own)
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s has recorded no profile in %s: %s", name, profileMost, lastWords(rev))
 		}
 	}
-}
-
-func (p *platform) setPolicy(ctx context.Context, name string, own store.Policy) error {
-	return p.Call(ctx, http.MethodPut, client.OwnFunction(name)+"/policy", own, nil)
 }
 
 // serving waits until a function's answers come from a rung: a worker of the rung below that is idle serves once more.
@@ -218,7 +209,7 @@ func (p *platform) recorded(ctx context.Context, name string) error {
 	var last time.Time
 	number := -1
 	for {
-		rev, err := p.latest(ctx, name)
+		rev, err := p.Latest(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -241,7 +232,7 @@ func (p *platform) recorded(ctx context.Context, name string) error {
 // rungs are the columns of the ladder above the first rung: of each kind of artifact the first rung, which stands
 // for those that run the same otherwise optimized; binaries also without a trace, and with a profile, as our inliner has worked on them.
 func (p *platform) rungs(ctx context.Context, name string) ([]Column, error) {
-	rev, err := p.latest(ctx, name)
+	rev, err := p.Latest(ctx, name)
 	if err != nil {
 		return nil, err
 	}

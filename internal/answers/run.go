@@ -299,7 +299,7 @@ func (r *run) prepare(ctx context.Context, p *platform, c Column, name string, f
 		return err
 	}
 	if !c.traced() { // before it is called: what records for it may be a worker of its own
-		if err := p.optimize(ctx, name, c.Rung); err != nil {
+		if err := p.Optimize(ctx, name, c.Rung); err != nil {
 			return err
 		}
 	}
@@ -316,7 +316,7 @@ func (r *run) prepare(ctx context.Context, p *platform, c Column, name string, f
 		if err := p.recorded(ctx, name); err != nil {
 			return err
 		}
-		if err := p.optimize(ctx, name, c.Rung); err != nil {
+		if err := p.Optimize(ctx, name, c.Rung); err != nil {
 			return err
 		}
 	}

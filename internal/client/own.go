@@ -169,6 +169,28 @@ type Worker struct {
 // OwnFunction is the path of a function in CloudJIT's own resources.
 func OwnFunction(name string) string { return Own + "/functions/" + url.PathEscape(name) }
 
+// Latest is the newest revision of a function, with its history and builds.
+func (c *Client) Latest(ctx context.Context, name string) (*Revision, error) {
+	v := new(Revision)
+	return v, c.Call(ctx, http.MethodGet, OwnFunction(name)+"/revisions/latest", nil, v)
+}
+
+// SetPolicy replaces a function's own policy.
+func (c *Client) SetPolicy(ctx context.Context, name string, p store.Policy) error {
+	if err := c.Call(ctx, http.MethodPut, OwnFunction(name)+"/policy", p, nil); err != nil {
+		return fmt.Errorf("set policy of %s: %w", name, err)
+	}
+	return nil
+}
+
+// Optimize asks for the artifact of a rung, whatever the policy says.
+func (c *Client) Optimize(ctx context.Context, name string, rung function.Rung) error {
+	if err := c.Call(ctx, http.MethodPost, OwnFunction(name)+"/optimize", map[string]any{"rung": rung}, nil); err != nil {
+		return fmt.Errorf("ask for %s of %s: %w", rung, name, err)
+	}
+	return nil
+}
+
 // Overview lists all functions.
 func (c *Client) Overview(ctx context.Context) ([]Function, error) {
 	var out struct {

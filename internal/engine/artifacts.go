@@ -59,6 +59,9 @@ type artifact struct {
 	// them ended.
 	odd      int32
 	oddUntil int64
+	// startedAt is when a worker of it was ready last, and left how often that was so long ago that it was forgotten what its starts took.
+	startedAt int64
+	left      int32
 	// firsts is how many first invocations of workers its warming is the mean of, warmingAfter at most.
 	firsts int32
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/pool"
 )
 
@@ -116,6 +117,7 @@ func (e *Engine) started(r *revision, wk *pool.Worker) {
 		v.Start = took
 		r.timed |= bit
 	}
+	r.rungs[wk.Rung].startedAt = e.now
 	own := r.ladder.Rungs[wk.Rung].Start
 	if own <= 0 {
 		return
@@ -123,12 +125,32 @@ func (e *Engine) started(r *revision, wk *pool.Worker) {
 	for id := range r.views {
 		expected := int64(float64(v.Start) * r.ladder.Rungs[id].Start / own)
 		switch {
+		case ladder.ID(id) > wk.Rung && r.forgets(id, e.now):
+			r.views[id].Start, r.views[id].Warming = expected, 0
 		case r.saysOf(wk.Rung, id, r.timed):
 			r.views[id].Start = expected
 		case r.timed&(1<<id) == 0 && ladder.ID(id) < wk.Rung:
 			r.views[id].Start = r.noSooner(id, expected)
 		}
 	}
+}
+
+// forgetAfter is after how long, ns, it is forgotten what starts of a rung took that is not used any more, and leftMost how often that
+// doubles.
+const forgetAfter, leftMost = int64(time.Hour), 7
+
+// forgets reports whether what the starts and the first invocations of a rung took is forgotten now, so that it may be tried again: what made
+// it slow may have passed. Only that of a rung whose artifact is still there, which costs nothing to try; each time it has to last twice as
+// long, as a rung may just be bad for a function.
+func (r *revision) forgets(id int, now int64) bool {
+	a := &r.rungs[id]
+	if r.timed&(1<<id) == 0 || a.Phase != pipeline.PhaseReady || now-a.startedAt < forgetAfter<<a.left {
+		return false
+	}
+	a.left = min(a.left+1, leftMost)
+	a.odd, a.firsts = 0, 0
+	r.timed &^= 1 << id
+	return true
 }
 
 // noSooner is the expected start of a rung that was never measured, where one above it was: what made that one slow, as a busy machine

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/pipeline"
 	"github.com/cloudjit/cloudjit/internal/policy"
 	"github.com/cloudjit/cloudjit/internal/pool"
 )
@@ -164,6 +165,46 @@ func TestOddStarts(t *testing.T) {
 		if got := float64(r.views[0].Start) / float64(ms); math.Abs(got-test.want) > 0.01 {
 			t.Errorf("%s: a start is expected to take %.2f ms, want %.2f", test.name, got, test.want)
 		}
+	}
+}
+
+// TestLeftRungIsTriedAgain: what a rung's starts took that was left is forgotten after an hour, when it costs nothing to try it, and after two
+// when it was as slow again.
+func TestLeftRungIsTriedAgain(t *testing.T) {
+	handlers := ladder.Of(function.KindHandler)
+	cache, _ := handlers.Find(ladder.AOTCache)
+	snapshot, _ := handlers.Find(ladder.Snapshot)
+	e, r := engineWith(handlers)
+	start := func(rung ladder.ID, after, took time.Duration) time.Duration {
+		w := &pool.Worker{Rung: rung, Since: e.now + int64(after)}
+		e.now = w.Since + int64(took)
+		e.started(r, w)
+		return time.Duration(r.views[snapshot].Start)
+	}
+	start(ladder.First, time.Second, 300*time.Millisecond)
+	start(cache, time.Second, 100*time.Millisecond)
+	start(snapshot, time.Second, 75*time.Millisecond)
+	expected := func() time.Duration {
+		return time.Duration(float64(r.views[cache].Start) * handlers.Rungs[snapshot].Start / handlers.Rungs[cache].Start)
+	}
+	for hours := 1; hours <= 4; hours *= 2 {
+		for _, ready := range []bool{false, true} {
+			if r.rungs[snapshot].Phase = pipeline.PhaseAbsent; ready {
+				r.rungs[snapshot].Phase = pipeline.PhaseReady
+			}
+			if got := start(cache, time.Duration(hours)*time.Hour/2-time.Minute, 100*time.Millisecond); got != 75*time.Millisecond {
+				t.Errorf("before %d hours have gone: a start is expected to take %s", hours, got)
+			}
+		}
+		r.rungs[snapshot].Phase = pipeline.PhaseAbsent
+		if got := start(cache, 2*time.Minute, 100*time.Millisecond); got != 75*time.Millisecond {
+			t.Errorf("without its artifact: a start is expected to take %s", got)
+		}
+		r.rungs[snapshot].Phase = pipeline.PhaseReady
+		if got := start(cache, time.Second, 100*time.Millisecond); got != expected() {
+			t.Errorf("after %d hours: a start is expected to take %s, want %s", hours, got, expected())
+		}
+		start(snapshot, time.Second, 75*time.Millisecond)
 	}
 }
 

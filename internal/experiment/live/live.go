@@ -95,24 +95,17 @@ func (f *Function) View(ctx context.Context) (*client.Function, error) {
 
 // Revision is its newest revision with history and builds.
 func (f *Function) Revision(ctx context.Context) (*client.Revision, error) {
-	v := new(client.Revision)
-	return v, f.client.Call(ctx, http.MethodGet, client.OwnFunction(f.Name)+"/revisions/latest", nil, v)
+	return f.client.Latest(ctx, f.Name)
 }
 
 // SetPolicy replaces the function's own policy.
 func (f *Function) SetPolicy(ctx context.Context, p store.Policy) error {
-	if err := f.client.Call(ctx, http.MethodPut, client.OwnFunction(f.Name)+"/policy", p, nil); err != nil {
-		return fmt.Errorf("set policy of %s: %w", f.Name, err)
-	}
-	return nil
+	return f.client.SetPolicy(ctx, f.Name, p)
 }
 
 // Optimize asks for the artifact of a rung, whatever the policy says.
 func (f *Function) Optimize(ctx context.Context, rung function.Rung) error {
-	if err := f.client.Call(ctx, http.MethodPost, client.OwnFunction(f.Name)+"/optimize", map[string]any{"rung": rung}, nil); err != nil {
-		return fmt.Errorf("ask for %s of %s: %w", rung, f.Name, err)
-	}
-	return nil
+	return f.client.Optimize(ctx, f.Name, rung)
 }
 
 // Deoptimize asks that the tracer records again.
