@@ -41,7 +41,10 @@ type wayTimes struct {
 }
 
 // overhead is how much longer than in the trace invocations take, and the first of a worker on top, ns.
-type overhead struct{ each, firstExtra int64 }
+type overhead struct {
+	each, firstExtra int64
+	measured         []MeasuredTime // of later invocations, in the place of each
+}
 
 func newClimb(l *ladder.Ladder, m *Model, columns []function.Rung) *climb {
 	c := &climb{ladder: l}
@@ -68,7 +71,7 @@ func newClimb(l *ladder.Ladder, m *Model, columns []function.Rung) *climb {
 			named := Way{r.Name, ladder.Recording(x)}
 			t := wayTimes{
 				start: int64(math.Round(float64(plain) * m.RecordStart[x])), speed: r.Speed * m.RecordSpeed[x],
-				overhead: overhead{int64(m.Overhead[named]), int64(float64(m.FirstExtra) * r.First)},
+				overhead: overhead{each: int64(m.Overhead[named]), firstExtra: int64(float64(m.FirstExtra) * r.First)},
 			}
 			if d, ok := m.Starts[named]; ok {
 				t.start = int64(d)
@@ -76,7 +79,7 @@ func newClimb(l *ladder.Ladder, m *Model, columns []function.Rung) *climb {
 			if d, ok := m.FirstOverhead[named]; ok {
 				t.firstExtra = int64(d) - t.each
 			}
-			c.slow = c.slow || t.speed != 1 || t.overhead != overhead{}
+			c.slow = c.slow || t.speed != 1 || t.each != 0 || t.firstExtra != 0
 			c.ways[wayOf(ladder.ID(id), named.Recording)] = t
 		}
 	}

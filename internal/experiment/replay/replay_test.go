@@ -288,7 +288,7 @@ func TestDeploymentIsSimulated(t *testing.T) {
 		f := &s.Functions[i]
 		f.Ahead, f.Added = false, time.Duration(i)*2*time.Second
 		f.Builds = map[function.Rung]ladder.Cost{ladder.AOTCache: {Wall: time.Second, CPU: time.Second}}
-		f.Starts = map[sim.Way][]sim.MeasuredStart{
+		f.Starts = map[sim.Way][]sim.MeasuredTime{
 			{Rung: ladder.HotSpot}: {{Took: 200 * time.Millisecond}}, {Rung: ladder.HotSpot, Recording: ladder.RecordingClasses}: {{Took: 200 * time.Millisecond}},
 			{Rung: ladder.SnapshotDeploy}: {{Took: 20 * time.Millisecond}, {At: before + plan.Length/2, Took: 40 * time.Millisecond}},
 		}
