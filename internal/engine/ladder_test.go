@@ -7,6 +7,7 @@ import (
 
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/policy"
 )
 
 // TestNewRung adds a rung to a ladder: its row is all that the core needs to record for it, build it,
@@ -141,5 +142,52 @@ func TestWarmWorkersStay(t *testing.T) {
 	}
 	if n := stopped("> run 1m\n> arrive f/1 n=3\n> run 10s"); n < 3 {
 		t.Errorf("%d workers were replaced where there is a binary:\n%s", n, &s.out)
+	}
+}
+
+// beside is a policy that lets invocations wait, and records beside the workers that serve as soon as it is told to.
+type beside struct {
+	policy.Paper
+	record bool
+}
+
+func (*beside) Start(int64, *policy.View) bool { return false }
+
+func (p *beside) Decide(int64, *policy.View) policy.Decision {
+	if !p.record {
+		return policy.Decision{}
+	}
+	return policy.Decision{Record: ladder.RecordingMetadata, Beside: true}
+}
+
+// TestRecorderBesideIsTheOnlyStart: where a recorder is started beside those that serve, it is no reason to start others for invocations that
+// are to wait for a busy worker.
+func TestRecorderBesideIsTheOnlyStart(t *testing.T) {
+	p := &beside{}
+	e := New(NodeConfig{TraceLimit: 100}, p)
+	now := int64(0)
+	var starts []Action
+	step := func(ev Event) {
+		now += int64(time.Second)
+		for _, a := range e.Step(now, ev, nil) {
+			switch a.Kind {
+			case ActionStart:
+				starts = append(starts, a)
+			case ActionIllegal:
+				t.Fatalf("%v: %+v", ev.Kind, a)
+			}
+		}
+	}
+	set := Event{Kind: EventFunctionSet, FunctionConfig: &FunctionConfig{Reserved: -1, Params: policy.DefaultParams()}}
+	step(set)
+	step(Event{Kind: EventRevisionAdded, RevisionConfig: &RevisionConfig{Ladder: climbing, MemoryMiB: reserves(climbing, 64, 32)}})
+	for id := range InvocationID(8) {
+		step(Event{Kind: EventArrived, Invocation: id})
+	}
+	step(Event{Kind: EventWorkerReady, Worker: starts[0].Worker})
+	p.record = true
+	step(set) // the policy is asked
+	if len(starts) != 2 || starts[1].Recording != ladder.RecordingMetadata {
+		t.Errorf("%d workers were started: want one that serves and one that records: %+v", len(starts), starts)
 	}
 }

@@ -23,14 +23,14 @@ func (e *Engine) want(rev RevisionID) {
 	if r.queue.n > 0 && e.pool.Live(e.group(r)) == 0 && !e.pool.FitsEver(r.mib(e.place(r))) {
 		e.rejectAll(rev, ReasonTooLarge)
 	}
-	for e.needs(r) {
+	for why := e.needs(r); why != needNone; why = e.needs(r) {
 		if e.starved.head != noRevision && e.starved.head != rev {
 			// Those that were first stay first.
 			e.starve(rev)
 			e.room()
 			return
 		}
-		if !e.start(rev) {
+		if !e.start(rev, why) {
 			e.starve(rev)
 			return
 		}
@@ -64,12 +64,31 @@ func (e *Engine) untrace(r *revision) {
 	}
 }
 
-// needs reports whether one more worker should start for the revision now.
-func (e *Engine) needs(r *revision) bool {
-	if r.nextCheck() != ladder.First || e.needsAside(r) || e.needsAhead(r) {
-		return true
+// need is what one more worker is for.
+type need uint8
+
+const (
+	needNone  need = iota
+	needCheck      // of an artifact
+	needCold       // an invocation waits
+	needAside      // it records beside those that serve
+	needAhead      // an invocation may come
+)
+
+// needs is what one more worker should start for now. Where invocations wait, the policy has the word of each worker that starts for them, also
+// while another one is needed for something else.
+func (e *Engine) needs(r *revision) need {
+	switch {
+	case r.nextCheck() != ladder.First:
+		return needCheck
+	case e.short(r) && e.worthOneMore(r):
+		return needCold
+	case e.needsAside(r):
+		return needAside
+	case e.needsAhead(r):
+		return needAhead
 	}
-	return e.short(r) && e.worthOneMore(r)
+	return needNone
 }
 
 // short reports whether invocations wait that no worker is coming for, and one may start.
@@ -120,25 +139,26 @@ func (e *Engine) inStart(w WorkerID) bool {
 	return wk != nil && wk.State == pool.Starting
 }
 
-// start starts one worker that the revision needs; false if the node has no room now.
-func (e *Engine) start(rev RevisionID) bool {
+// start starts the worker that the revision needs; false if the node has no room now.
+func (e *Engine) start(rev RevisionID, why need) bool {
 	r := &e.revisions[rev]
-	if rung := r.nextCheck(); rung != ladder.First {
-		if e.startCheck(r, rung) {
+	if why == needCheck {
+		if e.startCheck(r, r.nextCheck()) {
 			return true
 		}
 		if !e.short(r) || !e.worthOneMore(r) { // invocations may get more memory than a check
 			return false
 		}
+		why = needCold
 	}
 	if !e.hasPlace(r) {
 		e.memoryShort = false
 		return false
 	}
-	if e.short(r) {
+	switch why {
+	case needCold:
 		return e.startCold(r)
-	}
-	if e.needsAside(r) {
+	case needAside:
 		rung := r.ladder.Recorder(r.aside)
 		if !e.makeRoom(r.mib(rung, r.aside), e.beside()) {
 			return false
@@ -249,8 +269,8 @@ func (e *Engine) room() {
 		rev := e.starved.head
 		r := &e.revisions[rev]
 		e.untrace(r)
-		needs := e.needs(r)
-		if needs && !e.start(rev) {
+		why := e.needs(r)
+		if why != needNone && !e.start(rev, why) {
 			if r.queue.n+r.retries.n > 0 {
 				if e.memoryShort {
 					e.evictAhead()
@@ -266,7 +286,7 @@ func (e *Engine) room() {
 			vain++
 		}
 		e.unstarve(rev)
-		if needs && e.needs(r) {
+		if why != needNone && e.needs(r) != needNone {
 			e.starve(rev)
 		}
 	}
