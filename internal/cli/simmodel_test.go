@@ -107,7 +107,7 @@ func TestMeasuredFiguresYieldToFlags(t *testing.T) {
 	options := func() *sim.Options {
 		o := sim.DefaultOptions()
 		o.Functions = []sim.FunctionOptions{{
-			Starts:   map[sim.Way][]sim.MeasuredTime{way: {{Took: 5}}, binary: {{Took: 6}}},
+			Starts:   map[sim.Way][]sim.MeasuredStart{way: {{Took: 5}}, binary: {{Took: 6}}},
 			MemoryMB: map[sim.Way]float64{way: 50, binary: 20},
 			Builds:   map[function.Rung]ladder.Cost{ladder.Native: {Wall: 7, CPU: 8}},
 		}}

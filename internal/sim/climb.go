@@ -41,10 +41,7 @@ type wayTimes struct {
 }
 
 // overhead is how much longer than in the trace invocations take, and the first of a worker on top, ns.
-type overhead struct {
-	each, firstExtra int64
-	measured         []MeasuredTime // of later invocations, in the place of each
-}
+type overhead struct{ each, firstExtra int64 }
 
 func newClimb(l *ladder.Ladder, m *Model, columns []function.Rung) *climb {
 	c := &climb{ladder: l}
@@ -71,7 +68,7 @@ func newClimb(l *ladder.Ladder, m *Model, columns []function.Rung) *climb {
 			named := Way{r.Name, ladder.Recording(x)}
 			t := wayTimes{
 				start: int64(math.Round(float64(plain) * m.RecordStart[x])), speed: r.Speed * m.RecordSpeed[x],
-				overhead: overhead{each: int64(m.Overhead[named]), firstExtra: int64(float64(m.FirstExtra) * r.First)},
+				overhead: overhead{int64(m.Overhead[named]), int64(float64(m.FirstExtra) * r.First)},
 			}
 			if d, ok := m.Starts[named]; ok {
 				t.start = int64(d)
@@ -79,7 +76,7 @@ func newClimb(l *ladder.Ladder, m *Model, columns []function.Rung) *climb {
 			if d, ok := m.FirstOverhead[named]; ok {
 				t.firstExtra = int64(d) - t.each
 			}
-			c.slow = c.slow || t.speed != 1 || t.each != 0 || t.firstExtra != 0
+			c.slow = c.slow || t.speed != 1 || t.overhead != overhead{}
 			c.ways[wayOf(ladder.ID(id), named.Recording)] = t
 		}
 	}

@@ -190,7 +190,7 @@ func (r *logReader) step(now int64, ev engine.Event, actions []engine.Action) er
 				cost := ladder.Cost{Wall: compared, CPU: ev.Cost.CPU, MemoryMB: min(ev.Cost.MemoryMB, maxMB)}
 				count(r.measured[w.fn].checks, w.way.Rung, &cost, 1)
 			}
-			own.Starts[w.way] = append(own.Starts[w.way], MeasuredTime{time.Duration(w.since - r.first), time.Duration(now-w.since) - compared})
+			own.Starts[w.way] = append(own.Starts[w.way], MeasuredStart{time.Duration(w.since - r.first), time.Duration(now-w.since) - compared})
 		}
 	case engine.EventWorkerExited:
 		r.exited(now, ev)
@@ -248,7 +248,7 @@ func (r *logReader) add(now int64, ev engine.Event) error {
 	})
 	f := r.configs[c.Function]
 	f.revisions = append(f.revisions, i)
-	own := FunctionOptions{Function: f.config, Revision: *c, Added: time.Duration(now - r.first), Starts: map[Way][]MeasuredTime{}}
+	own := FunctionOptions{Function: f.config, Revision: *c, Added: time.Duration(now - r.first), Starts: map[Way][]MeasuredStart{}}
 	// A simulation begins at 0.
 	own.Revision.Restored.Rungs = slices.Clone(c.Restored.Rungs)
 	for n := range own.Revision.Restored.Rungs {

@@ -162,7 +162,7 @@ func newCluster(t trace.Trace, o *Options, p policy.Policy, foreseen []foresight
 		c.step(engine.Event{Kind: engine.EventConfigured, NodeConfig: &config})
 	}
 	c.kb = make([]int32, len(c.fns)*c.stride)
-	if slices.ContainsFunc(c.own, func(f FunctionOptions) bool { return len(f.Overheads)+len(f.FirstOverhead) > 0 }) {
+	if slices.ContainsFunc(c.own, func(f FunctionOptions) bool { return len(f.Overhead)+len(f.FirstOverhead) > 0 }) {
 		c.overheads = make([]overhead, len(c.kb))
 	}
 	for i := range c.fns {

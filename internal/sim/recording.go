@@ -28,11 +28,9 @@ type FunctionOptions struct {
 	Computes float64
 	// Starts are measured ones, in order of time: a start takes as long as the one that was
 	// nearest in time, for a busy machine starts slowly.
-	Starts map[Way][]MeasuredTime
-	// Overheads are measured ones of invocations that were not a worker's first, in order of time, in the place of the model's: as
-	// with starts, for those of a burst compete for the processors. FirstOverhead are measured means.
-	Overheads     map[Way][]MeasuredTime
-	FirstOverhead map[Way]time.Duration
+	Starts map[Way][]MeasuredStart
+	// Overhead and FirstOverhead are measured means, in the place of the model's.
+	Overhead, FirstOverhead map[Way]time.Duration
 	// MemoryMB is what a worker uses; that of one that records is, if it is not here, that of its rung.
 	MemoryMB map[Way]float64
 	// Told is what its engine was told of its workers' memory, in any order: it is told what was measured of one that had served about as
@@ -44,13 +42,12 @@ type FunctionOptions struct {
 	Checks map[function.Rung]ladder.Cost
 }
 
-// MeasuredTime is how long something took that began at a time: the start of a worker, or what an invocation took beyond its duration in the
-// trace, which is below 0 if it took less.
-type MeasuredTime struct{ At, Took time.Duration }
+// MeasuredStart is the start of a worker.
+type MeasuredStart struct{ At, Took time.Duration }
 
-// InOrder puts measured times in order: they were noted when they ended.
-func InOrder(measured []MeasuredTime) {
-	slices.SortStableFunc(measured, func(a, b MeasuredTime) int { return cmp.Compare(a.At, b.At) })
+// InOrder puts starts in order of time: they were noted when they ended.
+func InOrder(starts []MeasuredStart) {
+	slices.SortStableFunc(starts, func(a, b MeasuredStart) int { return cmp.Compare(a.At, b.At) })
 }
 
 // MeasuredMemory is what an engine was told that a worker uses, after so many invocations.
@@ -60,13 +57,13 @@ type MeasuredMemory struct {
 	MB     float64
 }
 
-// nearest is how long that took which began nearest to a time.
-func nearest(measured []MeasuredTime, at time.Duration) time.Duration {
-	i, _ := slices.BinarySearchFunc(measured, at, func(m MeasuredTime, at time.Duration) int { return cmp.Compare(m.At, at) })
-	if i == len(measured) || i > 0 && at-measured[i-1].At < measured[i].At-at {
+// nearest is how long the start took that was nearest to a time.
+func nearest(starts []MeasuredStart, at time.Duration) time.Duration {
+	i, _ := slices.BinarySearchFunc(starts, at, func(s MeasuredStart, at time.Duration) int { return cmp.Compare(s.At, at) })
+	if i == len(starts) || i > 0 && at-starts[i-1].At < starts[i].At-at {
 		i--
 	}
-	return measured[i].Took
+	return starts[i].Took
 }
 
 // likest is what was measured of a worker that had served about as much as one that has served so much, to a power of two; of these it is

@@ -206,7 +206,7 @@ func TestWhatAFunctionsOwnInvocationsTake(t *testing.T) {
 	for i := range o.Functions {
 		o.Functions[i].Function = engine.FunctionConfig{Reserved: -1, Params: o.Params}
 	}
-	o.Functions[1].Overheads = map[Way][]MeasuredTime{way: {{Took: 20 * ms}}}
+	o.Functions[1].Overhead = map[Way]time.Duration{way: 20 * ms}
 	o.Functions[1].FirstOverhead = map[Way]time.Duration{way: 90 * ms}
 	took := map[engine.RevisionID][]time.Duration{}
 	began, of := map[engine.InvocationID]int64{}, map[engine.InvocationID]engine.RevisionID{}

@@ -21,14 +21,10 @@ func (c *cluster) assign(a *engine.Action) {
 		if c.overheads != nil {
 			over = &c.overheads[int(inv.fn)*c.stride+int(w.way)]
 		}
-		longer := over.each
-		switch {
-		case w.served == 0:
-			longer += over.firstExtra
-		case len(over.measured) > 0:
-			longer = int64(nearest(over.measured, time.Duration(c.now)))
+		duration = int64(float64(duration)*f.speed(t.speed)) + over.each
+		if w.served == 0 {
+			duration += over.firstExtra
 		}
-		duration = max(int64(float64(duration)*f.speed(t.speed))+longer, 0)
 	}
 	if w.busy == 0 && c.now-w.idleSince >= int64(pauseAfter) && w.scale.Idle() {
 		w.weighed = c.used(w)
@@ -220,12 +216,8 @@ func (c *cluster) burden(fn int32) {
 		for x := range ladder.RecordingCount {
 			how := wayOf(ladder.ID(id), ladder.Recording(x))
 			over := k.ways[how].overhead
-			if over.measured = own.Overheads[c.way(fn, how)]; len(over.measured) > 0 {
-				sum := time.Duration(0)
-				for _, m := range over.measured {
-					sum += m.Took
-				}
-				over.each = max(int64(sum)/int64(len(over.measured)), 0)
+			if d, ok := own.Overhead[c.way(fn, how)]; ok {
+				over.each = int64(d)
 			}
 			if d, ok := own.FirstOverhead[c.way(fn, how)]; ok {
 				over.firstExtra = int64(d) - over.each

@@ -249,7 +249,6 @@ func (o *observer) finish() (*observation, error) {
 			o.onRung[rung]++
 		}
 		if f.arrived != len(o.planned[i]) {
-			o.functions[i].Overheads = nil
 			continue
 		}
 		for way, m := range f.first {
@@ -258,12 +257,7 @@ func (o *observer) finish() (*observation, error) {
 		for way, m := range f.overhead {
 			at(o.overhead, way).join(m)
 		}
-		for way, list := range o.functions[i].Overheads {
-			if sim.InOrder(list); len(list) < leastWarm {
-				delete(o.functions[i].Overheads, way)
-			}
-		}
-		o.functions[i].FirstOverhead = means(f.first, leastFirst, overheadOf)
+		o.functions[i].Overhead, o.functions[i].FirstOverhead = means(f.overhead, leastWarm, overheadOf), means(f.first, leastFirst, overheadOf)
 		o.waited = append(o.waited, f.waited...)
 	}
 	return &o.observation, nil
@@ -353,7 +347,7 @@ func (o *observer) event(now int64, ev *engine.Event, actions []engine.Action) {
 			}
 			at(o.starts, w.way).add(math.Log(max(float64(took)/1e9, 1e-6)))
 			starts := o.functions[w.fn].Starts
-			starts[w.way] = append(starts[w.way], sim.MeasuredTime{At: time.Duration(w.since - o.start), Took: time.Duration(took)})
+			starts[w.way] = append(starts[w.way], sim.MeasuredStart{At: time.Duration(w.since - o.start), Took: time.Duration(took)})
 		}
 	case engine.EventWorkerFailed, engine.EventWorkerExited:
 		if w := o.workers[ev.Worker]; w != nil {
@@ -416,7 +410,7 @@ func (o *observer) added(now int64, ev *engine.Event) {
 	}
 	o.functions = append(o.functions, sim.FunctionOptions{
 		Function: o.configs[c.Function], Revision: *c, Added: time.Duration(now - o.start),
-		Starts: map[sim.Way][]sim.MeasuredTime{}, Overheads: map[sim.Way][]sim.MeasuredTime{}, Told: map[sim.Way][]sim.MeasuredMemory{},
+		Starts: map[sim.Way][]sim.MeasuredStart{}, Told: map[sim.Way][]sim.MeasuredMemory{},
 	})
 	o.costOf = append(o.costOf, map[function.Rung]ladder.Cost{})
 	o.checksOf = append(o.checksOf, map[function.Rung]*costs{})
@@ -435,13 +429,11 @@ func (o *observer) finished(now int64, ev *engine.Event, actions []engine.Action
 	}
 	if w != nil && c.planned >= 0 && ev.Outcome == function.OutcomeOK {
 		f := &o.fns[c.fn]
-		over := time.Duration(now-c.since) - c.planned
+		over := float64(now-c.since)/1e9 - c.planned.Seconds()
 		if c.first {
-			at(f.first, w.way).add(over.Seconds())
+			at(f.first, w.way).add(over)
 		} else {
-			at(f.overhead, w.way).add(over.Seconds())
-			own := &o.functions[c.fn]
-			own.Overheads[w.way] = append(own.Overheads[w.way], sim.MeasuredTime{At: time.Duration(c.since - o.start), Took: over})
+			at(f.overhead, w.way).add(over)
 		}
 		if c.cold && o.counts(now) {
 			f.waited = append(f.waited, coldStart{c.fn, w.way.Rung, time.Duration(now-c.arrived) - c.planned})

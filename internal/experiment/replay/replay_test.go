@@ -288,7 +288,7 @@ func TestDeploymentIsSimulated(t *testing.T) {
 		f := &s.Functions[i]
 		f.Ahead, f.Added = false, time.Duration(i)*2*time.Second
 		f.Builds = map[function.Rung]ladder.Cost{ladder.AOTCache: {Wall: time.Second, CPU: time.Second}}
-		f.Starts = map[sim.Way][]sim.MeasuredTime{
+		f.Starts = map[sim.Way][]sim.MeasuredStart{
 			{Rung: ladder.HotSpot}: {{Took: 200 * time.Millisecond}}, {Rung: ladder.HotSpot, Recording: ladder.RecordingClasses}: {{Took: 200 * time.Millisecond}},
 			{Rung: ladder.SnapshotDeploy}: {{Took: 20 * time.Millisecond}, {At: before + plan.Length/2, Took: 40 * time.Millisecond}},
 		}
@@ -366,5 +366,28 @@ func TestWhatWasNotMeasuredFollowsFromTheLadder(t *testing.T) {
 	}
 	if m.FirstExtra != 40*time.Millisecond {
 		t.Errorf("first invocations take %v longer, want 40 ms", m.FirstExtra)
+	}
+}
+
+// TestDeployedBefore: a simulation that begins when the first function is deployed has all that was measured as much later.
+func TestDeployedBefore(t *testing.T) {
+	way := sim.Way{Rung: "hotspot"}
+	at := func(seconds time.Duration) sim.FunctionOptions {
+		return sim.FunctionOptions{
+			Added:  (seconds - 3) * time.Second,
+			Starts: map[sim.Way][]sim.MeasuredStart{way: {{At: seconds * time.Second, Took: 7}}},
+			Told:   map[sim.Way][]sim.MeasuredMemory{way: {{At: seconds * time.Second, MB: 9}}},
+		}
+	}
+	measured := at(1)
+	functions := []sim.FunctionOptions{measured}
+	if before := deployed(functions); before != 2*time.Second {
+		t.Errorf("the trace begins %v after the simulation, want 2s", before)
+	}
+	if want := at(3); !reflect.DeepEqual(functions[0], want) {
+		t.Errorf("got %+v\nwant %+v", functions[0], want)
+	}
+	if !reflect.DeepEqual(measured, at(1)) {
+		t.Errorf("what was measured has changed: %+v", measured)
 	}
 }

@@ -551,7 +551,7 @@ func deployed(functions []sim.FunctionOptions) (before time.Duration) {
 	for i := range functions {
 		f := &functions[i]
 		f.Added += before
-		f.Starts = later(f.Starts, func(m *sim.MeasuredTime) { m.At += before })
+		f.Starts = later(f.Starts, func(m *sim.MeasuredStart) { m.At += before })
 		f.Told = later(f.Told, func(m *sim.MeasuredMemory) { m.At += before })
 	}
 	return before
