@@ -55,11 +55,11 @@ func (cmd *describeCommand) Run(c *Context) error {
 	if err := c.Client.Call(c, http.MethodGet, client.OwnFunction(cmd.Function), nil, &f); err != nil {
 		return err
 	}
-	var r client.Revision
-	if err := c.Client.Call(c, http.MethodGet, client.OwnFunction(cmd.Function)+"/revisions/latest", nil, &r); err != nil {
+	r, err := c.Client.Latest(c, cmd.Function)
+	if err != nil {
 		return err
 	}
-	return c.Print(map[string]any{"function": f, "revision": r}, func(w io.Writer) error { return describe(w, c.Client.Endpoint(), &f, &r) })
+	return c.Print(map[string]any{"function": f, "revision": r}, func(w io.Writer) error { return describe(w, c.Client.Endpoint(), &f, r) })
 }
 
 func describe(w io.Writer, endpoint string, f *client.Function, r *client.Revision) error {

@@ -31,9 +31,11 @@ func (cmd *optimizeCommand) Run(c *Context) error {
 	}
 	w := wish{function: cmd.Function}
 	if cmd.Wait { // what failed before is no answer to this request
-		if err := latest(c, c.Client, cmd.Function, &w.before); err != nil {
+		before, err := c.Client.Latest(c, cmd.Function)
+		if err != nil {
 			return err
 		}
+		w.before = *before
 	}
 	var answer struct {
 		Revision function.RevisionID `json:"revision"`

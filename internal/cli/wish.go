@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -29,30 +28,26 @@ type wish struct {
 // an invocation, or that only has to start, needs some seconds.
 const patience = 2 * time.Minute
 
-func latest(ctx context.Context, c *client.Client, name string, to *client.Revision) error {
-	return c.Call(ctx, http.MethodGet, client.OwnFunction(name)+"/revisions/latest", nil, to)
-}
-
 // await shows the moves of the function's pipeline until the rung is ready, or it is certain that
 // this wish will not be met.
 func (w *wish) await(ctx context.Context, c *client.Client, progress io.Writer) error {
 	begin, moved, shown, nearer := time.Now(), time.Now(), "", ""
 	for {
-		var r client.Revision
-		if err := latest(ctx, c, w.function, &r); err != nil {
+		r, err := c.Latest(ctx, w.function)
+		if err != nil {
 			return err
 		}
-		if state := w.state(&r); state != shown {
+		if state := w.state(r); state != shown {
 			fmt.Fprintf(progress, "%6.1f s  %s: %s\n", time.Since(begin).Seconds(), w.function, state)
 			shown = state
 		}
-		if p := w.progress(&r); p != nearer {
+		if p := w.progress(r); p != nearer {
 			moved, nearer = time.Now(), p
 		}
-		if done, err := w.outcome(&r); done || err != nil {
+		if done, err := w.outcome(r); done || err != nil {
 			return err
 		}
-		if w.idle(&r) && time.Since(moved) > patience {
+		if w.idle(r) && time.Since(moved) > patience {
 			return &hintError{fmt.Errorf("%s of %s waits for a recording, and nothing was recorded for %s", w.rung, w.function, patience),
 				fmt.Sprintf("Invoke %s as it is used: the wish stays, and %s is made then.", w.function, w.rung)}
 		}

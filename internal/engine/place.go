@@ -81,7 +81,7 @@ func (e *Engine) needs(r *revision) need {
 	switch {
 	case r.nextCheck() != ladder.First:
 		return needCheck
-	case e.short(r) && e.worthOneMore(r):
+	case e.needsCold(r):
 		return needCold
 	case e.needsAside(r):
 		return needAside
@@ -90,6 +90,9 @@ func (e *Engine) needs(r *revision) need {
 	}
 	return needNone
 }
+
+// needsCold reports whether a worker is to be started for an invocation that waits.
+func (e *Engine) needsCold(r *revision) bool { return e.short(r) && e.worthOneMore(r) }
 
 // short reports whether invocations wait that no worker is coming for, and one may start.
 func (e *Engine) short(r *revision) bool {
@@ -146,7 +149,7 @@ func (e *Engine) start(rev RevisionID, why need) bool {
 		if e.startCheck(r, r.nextCheck()) {
 			return true
 		}
-		if !e.short(r) || !e.worthOneMore(r) { // invocations may get more memory than a check
+		if !e.needsCold(r) { // invocations may get more memory than a check
 			return false
 		}
 		why = needCold

@@ -241,7 +241,7 @@ func (e *echo) deploy(b *testing.B, code []byte, runtime, entry string) {
 func (e *echo) keep(b *testing.B, alive time.Duration) {
 	b.Helper()
 	d := store.Duration(alive)
-	if err := e.platform.Call(b.Context(), http.MethodPut, client.OwnFunction(e.name)+"/policy", store.Policy{KeepAlive: &d}, nil); err != nil {
+	if err := e.platform.SetPolicy(b.Context(), e.name, store.Policy{KeepAlive: &d}); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -249,13 +249,12 @@ func (e *echo) keep(b *testing.B, alive time.Duration) {
 // optimize waits until new workers run the binary.
 func (e *echo) optimize(b *testing.B) {
 	b.Helper()
-	path := client.OwnFunction(e.name)
 	if err := e.ask()(); err != nil { // traced
 		b.Fatal(err)
 	}
 	for asked := false; ; time.Sleep(200 * time.Millisecond) {
-		var r client.Revision
-		if err := e.platform.Call(b.Context(), http.MethodGet, path+"/revisions/latest", nil, &r); err != nil {
+		r, err := e.platform.Latest(b.Context(), e.name)
+		if err != nil {
 			b.Fatal(err)
 		}
 		if r.Pipeline != nil && r.Pipeline.Rung == ladder.Native {
@@ -266,7 +265,7 @@ func (e *echo) optimize(b *testing.B) {
 		}
 		if !asked {
 			asked = true
-			if err := e.platform.Call(b.Context(), http.MethodPost, path+"/optimize", map[string]string{"rung": string(ladder.Native)}, nil); err != nil {
+			if err := e.platform.Optimize(b.Context(), e.name, ladder.Native); err != nil {
 				b.Fatal(err)
 			}
 		}

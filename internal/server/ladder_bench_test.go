@@ -94,8 +94,8 @@ func reach(b *testing.B, p *platform, name string, rung function.Rung) {
 	b.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
 	for ; time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-		var r client.Revision
-		if err := p.Call(b.Context(), http.MethodGet, client.OwnFunction(name)+"/revisions/latest", nil, &r); err != nil {
+		r, err := p.Latest(b.Context(), name)
+		if err != nil {
 			b.Fatal(err)
 		}
 		if r.Pipeline != nil && r.Pipeline.Rung == rung {
@@ -455,8 +455,8 @@ func BenchmarkCacheCost(b *testing.B) {
 					b.Fatal(err)
 				}
 				reach(b, p, f.Name, ladder.AOTCache)
-				var r client.Revision
-				if err := p.Call(b.Context(), http.MethodGet, client.OwnFunction(f.Name)+"/revisions/latest", nil, &r); err != nil {
+				r, err := p.Latest(b.Context(), f.Name)
+				if err != nil {
 					b.Fatal(err)
 				}
 				last := r.Builds[len(r.Builds)-1]

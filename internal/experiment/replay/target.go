@@ -87,8 +87,8 @@ func mark(archive []byte, name string) ([]byte, error) {
 func (o *Options) builds(ctx context.Context, c *client.Client) ([]*store.Build, error) {
 	var all []*store.Build
 	for i := range o.Plan.Functions {
-		var rev client.Revision
-		if err := c.Call(ctx, http.MethodGet, client.OwnFunction(name(i))+"/revisions/latest", nil, &rev); err != nil {
+		rev, err := c.Latest(ctx, name(i))
+		if err != nil {
 			return nil, fmt.Errorf("read builds of %s: %w", name(i), err)
 		}
 		all = append(all, rev.Builds...)

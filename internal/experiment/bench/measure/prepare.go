@@ -221,8 +221,7 @@ func (a *app) deploy(ctx context.Context) (reused bool, err error) {
 
 // revision is a function's newest revision; nil if there is no such function.
 func revision(ctx context.Context, c *client.Client, name string) (*client.Revision, error) {
-	rev := new(client.Revision)
-	err := c.Call(ctx, http.MethodGet, client.OwnFunction(name)+"/revisions/latest", nil, rev)
+	rev, err := c.Latest(ctx, name)
 	var missing *client.Error
 	if errors.As(err, &missing) && missing.Status == 404 {
 		return nil, nil
