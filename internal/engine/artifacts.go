@@ -63,7 +63,7 @@ type artifact struct {
 	startedAt int64
 	left      int32
 	// firsts is how many first invocations of workers its warming is the mean of, warmingAfter at most.
-	firsts int32
+	firsts, memories int32
 }
 
 // recording is the state of one recording.

@@ -208,7 +208,11 @@ func (e *Engine) learnWarming(r *revision, wk *pool.Worker, took int64) {
 	a := &r.rungs[wk.Rung]
 	a.firsts = min(a.firsts+1, warmingAfter)
 	share := min(max(float64(took-r.warm-r.vary)/float64(v.Start), -warmingMost), warmingMost)
-	v.Warming += (share - v.Warming) / float64(warmingPrior+a.firsts)
+	known := float64(warmingPrior + a.firsts)
+	v.Warming += (share - v.Warming) / known
+	if noise := float64(r.vary) / float64(v.Start); noise*noise > known {
+		v.Warming = 0 // what invocations vary by hides it
+	}
 	// A rung that was never measured would else seem better for the very thing that nobody measured there: a worker of a rung below knows
 	// less when it is there, so that its first invocation takes at least as long; of those with the same kind of artifact the ladder has
 	// the proportions.
@@ -234,18 +238,20 @@ func (e *Engine) learnMemory(r *revision, wk *pool.Worker, mb float64) {
 		return
 	}
 	v := &r.views[wk.Rung]
-	if bit := uint16(1) << wk.Rung; r.weighed&bit != 0 {
-		v.MemoryMB += learning * (mb - v.MemoryMB)
-	} else {
-		v.MemoryMB = mb
-		r.weighed |= bit
-	}
+	a := &r.rungs[wk.Rung]
+	a.memories = min(a.memories+1, memoriesMost)
+	v.MemoryMB += (mb - v.MemoryMB) / float64(a.memories)
+	r.weighed |= uint16(1) << wk.Rung
 	for id := range r.views {
 		if r.saysOf(wk.Rung, id, r.weighed) {
 			r.views[id].MemoryMB = v.MemoryMB * r.ladder.Rungs[id].Memory / r.ladder.Rungs[wk.Rung].Memory
 		}
 	}
 }
+
+// memoriesMost is how many measurements of memory count. Workers of one function use two and three times as much as others, by how much of
+// their heap they have filled when they are looked at: of the last few, it would be chance how long they are kept.
+const memoriesMost = 16
 
 // durations of invocations, of which the older ones count less and less.
 type durations struct{ sum, squares, count float64 } // ns, and their squares

@@ -100,6 +100,33 @@ func TestFirstInvocationsOfOtherRungs(t *testing.T) {
 	}
 }
 
+// TestFirstInvocationsThatVary: where invocations vary by seconds, first ones that took longer say nothing of a start of hundredths.
+func TestFirstInvocationsThatVary(t *testing.T) {
+	const ms = int64(time.Millisecond)
+	handlers := ladder.Of(function.KindHandler)
+	rung, _ := handlers.Find(ladder.SnapshotDeploy)
+	for _, tt := range []struct {
+		name  string
+		later [2]int64 // in turn
+		seen  bool
+	}{
+		{"by less than a start", [2]int64{1000 * ms, 1010 * ms}, true},
+		{"by seconds", [2]int64{1000 * ms, 9000 * ms}, false},
+	} {
+		e, r := engineWith(handlers)
+		r.views[rung].Start = 40 * ms
+		for range 10 {
+			for n := range int32(10) {
+				e.learnWarming(r, &pool.Worker{Rung: rung, Served: n + 2}, tt.later[n%2])
+			}
+			e.learnWarming(r, &pool.Worker{Rung: rung, Served: 1}, 10_000*ms)
+		}
+		if got := r.views[rung].Warming; (got > 0) != tt.seen {
+			t.Errorf("%s: warming %.2f", tt.name, got)
+		}
+	}
+}
+
 // TestStartsOfRungsBelow: a rung that was never measured is not expected to start sooner because what is above it was measured on a busy
 // machine; but not to start later without end, either.
 func TestStartsOfRungsBelow(t *testing.T) {

@@ -64,6 +64,32 @@ func TestLadderKeepsWhatIsSlowAtFirst(t *testing.T) {
 	}
 }
 
+// TestLadderKeepsByWhatIsKnownNow: when a worker turns out to use more, or to start sooner, the next one is kept by that, whether or not there
+// were more gaps since.
+func TestLadderKeepsByWhatIsKnownNow(t *testing.T) {
+	const gap = 3 * second
+	p, v := &Ladder{}, view(1, cache)
+	v.Rung = cache
+	now := invoked(p, v, second, gap, 100)
+	usual := v.Rungs[cache]
+	for _, tt := range []struct {
+		name   string
+		change func(*RungView)
+		kept   bool
+	}{
+		{"as before", func(*RungView) {}, true},
+		{"uses a hundred times as much", func(r *RungView) { r.MemoryMB *= 100 }, false},
+		{"uses as much as it did", func(*RungView) {}, true},
+		{"starts a hundred times sooner", func(r *RungView) { r.Start /= 100 }, false},
+	} {
+		v.Rungs[cache] = usual
+		tt.change(&v.Rungs[cache])
+		if k := p.Keep(now, v); (k.Alive >= gap) != tt.kept {
+			t.Errorf("%s: it is kept %v of %v", tt.name, time.Duration(k.Alive), time.Duration(gap))
+		}
+	}
+}
+
 func TestLadderHeedsTheUser(t *testing.T) {
 	p, v := &Ladder{}, view(1, cache)
 	v.Rung = cache

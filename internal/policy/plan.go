@@ -28,6 +28,8 @@ type plan struct {
 	// rung is the one that it was made for, seen the number of gaps.
 	rung ladder.ID
 	seen uint32
+	// memory and takes are the prices that it was made with.
+	memory, takes float32
 }
 
 // window is a time after an arrival, ns.
@@ -89,13 +91,18 @@ func (p *plan) refresh(v *View, b *bins, rung ladder.ID, prior *belief) {
 	if p.seen >= 32 {
 		grown = p.seen / 2
 	}
-	if p.made && p.rung == rung && b.n >= p.seen && b.n-p.seen <= grown {
+	r := &v.Rungs[rung]
+	memory, takes := float32(r.MemoryMB), float32(r.Start)
+	if p.made && p.rung == rung && b.n >= p.seen && b.n-p.seen <= grown && near(memory, p.memory) && near(takes, p.takes) {
 		return
 	}
 	c := pricesOf(v, rung)
 	p.make(b, &c, prior)
-	p.made, p.rung, p.seen = true, rung, b.n
+	p.made, p.rung, p.seen, p.memory, p.takes = true, rung, b.n, memory, takes
 }
+
+// near reports whether a price is still within a seventh of what it was.
+func near(now, was float32) bool { return 7*max(now-was, was-now) <= was }
 
 // make computes the best plan and returns what it is expected to cost for each gap, in MB*s.
 //
