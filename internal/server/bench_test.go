@@ -195,11 +195,7 @@ func handler(b *testing.B, p *platform, rung function.Rung) *echo {
 	if rung == ladder.Native && os.Getenv("CLOUDJIT_BENCH_DATA") == "" {
 		b.Skip("SKIPPED: CLOUDJIT_BENCH_DATA names no folder to keep a native binary in")
 	}
-	dir, core := b.TempDir(), runtimeJAR
-	out, err := exec.Command(filepath.Join(home, "bin/javac"), "--release", "17", "-cp", core, "-d", dir, "testdata/bench/Echo.java").CombinedOutput()
-	if err != nil {
-		b.Fatalf("compile Echo.java: %v\n%s", err, out)
-	}
+	dir, core := classes(b, "Echo"), runtimeJAR
 	class, err := os.ReadFile(filepath.Join(dir, "Echo.class"))
 	if err != nil {
 		b.Fatal(err)

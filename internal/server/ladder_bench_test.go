@@ -22,6 +22,7 @@ import (
 	"github.com/cloudjit/cloudjit/internal/experiment/live"
 	"github.com/cloudjit/cloudjit/internal/function"
 	"github.com/cloudjit/cloudjit/internal/ladder"
+	"github.com/cloudjit/cloudjit/internal/launch"
 	"github.com/cloudjit/cloudjit/internal/machine"
 	"github.com/cloudjit/cloudjit/internal/recent"
 	"github.com/cloudjit/cloudjit/internal/sample"
@@ -39,15 +40,21 @@ const (
 	paper    = "policy:\n  name: paper\n  threshold: 1000000\n" // a worker for each parallel invocation
 )
 
-// compile makes an archive of a class in testdata/bench.
-func compile(b *testing.B, name string) []byte {
+// classes is a folder with a compiled class of testdata/bench.
+func classes(b *testing.B, name string) (dir string) {
 	b.Helper()
-	home := jdk(b)
-	dir := b.TempDir()
-	out, err := exec.Command(filepath.Join(home, "bin/javac"), "--release", "17", "-cp", runtimeJAR, "-d", dir, "testdata/bench/"+name+".java").CombinedOutput()
+	dir = b.TempDir()
+	out, err := exec.Command(filepath.Join(jdk(b), "bin/javac"), "--release", "17", "-cp", runtimeJAR, "-d", dir, "testdata/bench/"+name+".java").CombinedOutput()
 	if err != nil {
 		b.Fatalf("compile %s.java: %v\n%s", name, err, out)
 	}
+	return dir
+}
+
+// compile makes an archive of a class in testdata/bench.
+func compile(b *testing.B, name string) []byte {
+	b.Helper()
+	dir := classes(b, name)
 	classes, err := filepath.Glob(filepath.Join(dir, "*.class"))
 	if err != nil {
 		b.Fatal(err)
@@ -297,7 +304,8 @@ func BenchmarkComputing(b *testing.B) {
 
 // BenchmarkCrowd is 64 clients of one function that answers in a third of a millisecond, then the same
 // 64 over 50 other functions, with nothing configured; beside it the first under a policy that starts
-// a worker for each parallel invocation, and a plain HTTP server around the same handler. CLOUDJIT_OLDER names the program
+// a worker for each parallel invocation, the least that any platform in Go does (testdata/forward, with as many workers), and a plain HTTP
+// server around the same handler. CLOUDJIT_OLDER names the program
 // of an older version, which is measured too, as it is without a configuration.
 func BenchmarkCrowd(b *testing.B) {
 	const clients = 64
@@ -354,10 +362,12 @@ func BenchmarkCrowd(b *testing.B) {
 			beside("older", serveBy(b, exe, nothing, b.TempDir()))
 		}
 
-		without, p99 := warm(alone(b))
-		b.ReportMetric(without, "no-platform-answers/s")
-		b.ReportMetric(p99, "no-platform-p99-ms")
-		b.ReportMetric(rate/without, "x-no-platform")
+		for name, ask := range map[string]func(*http.Client) error{"forwarder": forwarder(b, workers), "no-platform": alone(b)} {
+			theirs, p99 := warm(ask)
+			b.ReportMetric(theirs, name+"-answers/s")
+			b.ReportMetric(p99, name+"-p99-ms")
+			b.ReportMetric(rate/theirs, "x-"+name)
+		}
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -398,8 +408,21 @@ func askEcho(p *platform) func(hc *http.Client) error {
 // alone starts a plain HTTP server around the echo handler, and returns what asks it.
 func alone(b *testing.B) func(hc *http.Client) error {
 	b.Helper()
-	home := jdk(b)
-	url, _ := run(b, exec.Command(filepath.Join(home, "bin/java"), "-cp", runtimeJAR, "testdata/bench/Echo.java"))
+	url, _ := run(b, exec.Command(filepath.Join(jdk(b), "bin/java"), "-cp", runtimeJAR, "testdata/bench/Echo.java"))
+	return post(url)
+}
+
+// forwarder starts the least that a platform in Go does, before so many runtimes with the echo handler.
+func forwarder(b *testing.B, runtimes int) func(hc *http.Client) error {
+	b.Helper()
+	exe := build(b, b.TempDir(), "forward", "./testdata/forward")
+	url, _ := run(b, exec.Command(exe, strconv.Itoa(runtimes), filepath.Join(jdk(b), "bin/java"), "-XX:+UseSerialGC", "-XX:-UsePerfData",
+		"-XX:TieredStopAtLevel=1", "-Xmx72m", "-cp", runtimeJAR+":"+classes(b, "Echo"), launch.RuntimeMain, "Echo"))
+	return post(url)
+}
+
+// post sends the event.
+func post(url string) func(hc *http.Client) error {
 	return func(hc *http.Client) error {
 		res, err := hc.Post(url, "application/json", bytes.NewReader(event))
 		if err != nil {

@@ -27,14 +27,16 @@ const (
 // ParseRef reads a name, a partial ARN (123456789012:function:name) or a full one, each with or
 // without a qualifier. Region and account are not compared: there is only one of each here.
 func ParseRef(text string) (Ref, error) {
-	bad := Validation("functionName", Clip(text), "Member must satisfy regular expression pattern: "+namePattern)
+	bad := func() (Ref, error) {
+		return Ref{}, Validation("functionName", Clip(text), "Member must satisfy regular expression pattern: "+namePattern)
+	}
 	if len(text) > maxRef {
-		return Ref{}, bad
+		return bad()
 	}
 	parts := strings.Split(text, ":")
 	if strings.HasPrefix(text, "arn:") {
 		if len(parts) < 7 || !strings.HasPrefix(parts[1], "aws") || parts[2] != "lambda" || !isAccount(parts[4]) || parts[5] != "function" {
-			return Ref{}, bad
+			return bad()
 		}
 		parts = parts[6:]
 	} else {
@@ -46,7 +48,7 @@ func ParseRef(text string) (Ref, error) {
 		}
 	}
 	if len(parts) > 2 || !IsWord(parts[0]) {
-		return Ref{}, bad
+		return bad()
 	}
 	if len(parts[0]) > MaxName {
 		return Ref{}, Validation("functionName", Clip(parts[0]), "Member must have length less than or equal to 64")
@@ -54,7 +56,7 @@ func ParseRef(text string) (Ref, error) {
 	r := Ref{Name: function.Name(parts[0])}
 	if len(parts) == 2 {
 		if !IsQualifier(parts[1]) {
-			return Ref{}, bad
+			return bad()
 		}
 		r.Qualifier = parts[1]
 	}
