@@ -84,8 +84,8 @@ type step struct {
 	wake     bool    // if there is none before it, one is better started ahead
 }
 
-// refresh makes the plan again when the rung has changed or there are an eighth more gaps, of many half more:
-// one takes some microseconds, and an invocation may not take more than a tenth of one on average.
+// refresh makes the plan again when the rung has changed, when a worker's memory or start is not near what it was, or when there are
+// an eighth more gaps, of many half more: one takes some microseconds, and an invocation may not take more than a tenth of one on average.
 func (p *plan) refresh(v *View, b *bins, rung ladder.ID, prior *belief) {
 	grown := p.seen / 8
 	if p.seen >= 32 {
@@ -101,7 +101,8 @@ func (p *plan) refresh(v *View, b *bins, rung ladder.ID, prior *belief) {
 	p.made, p.rung, p.seen, p.memory, p.takes = true, rung, b.n, memory, takes
 }
 
-// near reports whether a price is still within a seventh of what it was.
+// near reports whether a price is still within a seventh of what it was. A plan that stood for hundreds of gaps would keep what chance said of
+// the last few workers when it was made: some functions are kept for seconds or for minutes by as much.
 func near(now, was float32) bool { return 7*max(now-was, was-now) <= was }
 
 // make computes the best plan and returns what it is expected to cost for each gap, in MB*s.
