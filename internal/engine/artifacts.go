@@ -63,7 +63,9 @@ type artifact struct {
 	startedAt int64
 	left      int32
 	// firsts is how many first invocations of workers its warming is the mean of, warmingAfter at most.
-	firsts, memories int32
+	firsts int32
+	// memories is how many measurements what its workers use is the mean of, memoriesMost at most.
+	memories int32
 }
 
 // recording is the state of one recording.

@@ -49,20 +49,36 @@ type asker func() error
 func to(url string, check func(*http.Response) error) asker {
 	hc := &http.Client{Transport: &http.Transport{}}
 	return func() error {
-		res, err := hc.Post(url, "application/json", bytes.NewReader(event))
+		res, err := post(hc, url)
 		if err != nil {
 			return err
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
-			return err
-		}
-		if res.StatusCode != http.StatusOK || !bytes.Equal(body, event) {
-			return fmt.Errorf("got %s: %s", res.Status, body)
 		}
 		return check(res)
 	}
+}
+
+// post sends the event, and returns an answer that has it, whose body has been read.
+func post(hc *http.Client, url string) (*http.Response, error) {
+	res, err := hc.Post(url, "application/json", bytes.NewReader(event))
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK || !bytes.Equal(body, event) {
+		return nil, fmt.Errorf("got %s: %s", res.Status, body)
+	}
+	return res, nil
+}
+
+// asWorker is the command of a JVM as a worker's, with what a folder has.
+func asWorker(b *testing.B, dir string, args ...string) *exec.Cmd {
+	b.Helper()
+	return exec.Command(filepath.Join(jdk(b), "bin/java"), append([]string{"-XX:+UseSerialGC", "-XX:-UsePerfData",
+		"-XX:TieredStopAtLevel=1", "-Xmx72m", "-cp", runtimeJAR + ":" + dir}, args...)...)
 }
 
 // platform is a running cloudjit.
@@ -191,11 +207,10 @@ func jdk(b *testing.B) string {
 // handler deploys the one in Java. It is skipped where there is no JDK.
 func handler(b *testing.B, p *platform, rung function.Rung) *echo {
 	b.Helper()
-	home := jdk(b)
 	if rung == ladder.Native && os.Getenv("CLOUDJIT_BENCH_DATA") == "" {
 		b.Skip("SKIPPED: CLOUDJIT_BENCH_DATA names no folder to keep a native binary in")
 	}
-	dir, core := classes(b, "Echo"), runtimeJAR
+	dir := classes(b, "Echo")
 	class, err := os.ReadFile(filepath.Join(dir, "Echo.class"))
 	if err != nil {
 		b.Fatal(err)
@@ -205,14 +220,10 @@ func handler(b *testing.B, p *platform, rung function.Rung) *echo {
 		e.name = "echo-native"
 	}
 	e.deploy(b, ziptest.Of(b, "Echo.class", string(class)), "java21", "Echo")
-	// As a worker's JVM; without nodelay, com.sun.net.httpserver waits for acknowledgements.
-	java := func(args ...string) *exec.Cmd {
-		return exec.Command(filepath.Join(home, "bin/java"), append([]string{"-XX:+UseSerialGC", "-XX:-UsePerfData",
-			"-XX:TieredStopAtLevel=1", "-Xmx72m", "-cp", core + ":" + dir}, args...)...)
-	}
-	e.bare, _ = run(b, java("-Dsun.net.httpserver.nodelay=true", "Echo"))
+	// Without nodelay, com.sun.net.httpserver waits for acknowledgements.
+	e.bare, _ = run(b, asWorker(b, dir, "-Dsun.net.httpserver.nodelay=true", "Echo"))
 	if rung == ladder.HotSpot {
-		e.alone = func() *exec.Cmd { return java(launch.RuntimeMain, "Echo") }
+		e.alone = func() *exec.Cmd { return asWorker(b, dir, launch.RuntimeMain, "Echo") }
 	}
 	if rung == ladder.Native {
 		e.optimize(b)

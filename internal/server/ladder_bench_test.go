@@ -55,12 +55,12 @@ func classes(b *testing.B, name string) (dir string) {
 func compile(b *testing.B, name string) []byte {
 	b.Helper()
 	dir := classes(b, name)
-	classes, err := filepath.Glob(filepath.Join(dir, "*.class"))
+	compiled, err := filepath.Glob(filepath.Join(dir, "*.class"))
 	if err != nil {
 		b.Fatal(err)
 	}
 	var files []string
-	for _, class := range classes {
+	for _, class := range compiled {
 		code, err := os.ReadFile(class)
 		if err != nil {
 			b.Fatal(err)
@@ -349,25 +349,26 @@ func BenchmarkCrowd(b *testing.B) {
 		b.ReportMetric(at(times, 99), "others-p99-ms")
 		b.ReportMetric(at(times, 100), "others-longest-ms")
 
+		compare := func(name string, theirs, p99 float64) {
+			b.ReportMetric(theirs, name+"-answers/s")
+			b.ReportMetric(p99, name+"-p99-ms")
+			b.ReportMetric(rate/theirs, "x-"+name)
+		}
 		beside := func(name string, p *platform) {
 			deploy(b, p, "echo", "Echo", code, nil)
 			theirs, p99, workers := one(p)
-			b.ReportMetric(theirs, name+"-answers/s")
-			b.ReportMetric(p99, name+"-p99-ms")
+			compare(name, theirs, p99)
 			b.ReportMetric(float64(workers), name+"-workers")
-			b.ReportMetric(rate/theirs, "x-"+name)
 		}
 		beside("paper", serveWith(b, paper, b.TempDir()))
 		if exe := os.Getenv("CLOUDJIT_OLDER"); exe != "" {
 			beside("older", serveBy(b, exe, nothing, b.TempDir()))
 		}
 
-		for name, ask := range map[string]func(*http.Client) error{"forwarder": forwarder(b, workers), "no-platform": alone(b)} {
-			theirs, p99 := warm(ask)
-			b.ReportMetric(theirs, name+"-answers/s")
-			b.ReportMetric(p99, name+"-p99-ms")
-			b.ReportMetric(rate/theirs, "x-"+name)
-		}
+		theirs, p99 := warm(forwarder(b, workers))
+		compare("forwarder", theirs, p99)
+		theirs, p99 = warm(alone(b))
+		compare("no-platform", theirs, p99)
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -409,27 +410,22 @@ func askEcho(p *platform) func(hc *http.Client) error {
 func alone(b *testing.B) func(hc *http.Client) error {
 	b.Helper()
 	url, _ := run(b, exec.Command(filepath.Join(jdk(b), "bin/java"), "-cp", runtimeJAR, "testdata/bench/Echo.java"))
-	return post(url)
+	return asks(url)
 }
 
 // forwarder starts the least that a platform in Go does, before so many runtimes with the echo handler.
 func forwarder(b *testing.B, runtimes int) func(hc *http.Client) error {
 	b.Helper()
 	exe := build(b, b.TempDir(), "forward", "./testdata/forward")
-	url, _ := run(b, exec.Command(exe, strconv.Itoa(runtimes), filepath.Join(jdk(b), "bin/java"), "-XX:+UseSerialGC", "-XX:-UsePerfData",
-		"-XX:TieredStopAtLevel=1", "-Xmx72m", "-cp", runtimeJAR+":"+classes(b, "Echo"), launch.RuntimeMain, "Echo"))
-	return post(url)
+	runtime := asWorker(b, classes(b, "Echo"), launch.RuntimeMain, "Echo")
+	url, _ := run(b, exec.Command(exe, append([]string{strconv.Itoa(runtimes)}, runtime.Args...)...))
+	return asks(url)
 }
 
-// post sends the event.
-func post(url string) func(hc *http.Client) error {
+// asks sends the event to an address.
+func asks(url string) func(hc *http.Client) error {
 	return func(hc *http.Client) error {
-		res, err := hc.Post(url, "application/json", bytes.NewReader(event))
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		_, err = io.Copy(io.Discard, res.Body)
+		_, err := post(hc, url)
 		return err
 	}
 }
