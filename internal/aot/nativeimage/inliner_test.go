@@ -20,7 +20,7 @@ import (
 )
 
 // TestInliner: a binary that is made with a profile prints what HotSpot does, where an inliner may go wrong: exceptions through
-// calls that are tested before, classes that the profile does not know or that are hardly ever there, recursion, locks, and the lines of stack traces. The
+// calls that are tested before, classes that the profile does not know or that are hardly ever there, recursion, locks, the lines of stack traces, and null where its check is a read. The
 // real builder makes it, once for each content. The profile is that of a run on HotSpot with Odd's own loop.
 func TestInliner(t *testing.T) {
 	found, _ := toolchain.Find(toolchain.FindOptions{Cache: config.CacheDir()})
@@ -39,7 +39,7 @@ func TestInliner(t *testing.T) {
 		}
 		return string(out)
 	}
-	tool("javac", "-d", classes, "testdata/inliner/Odd.java", "testdata/inliner/Rare.java")
+	tool("javac", "-d", classes, "testdata/inliner/Odd.java", "testdata/inliner/Rare.java", "testdata/inliner/Nulls.java")
 	want := tool("java", "-XX:+UseSerialGC", "-cp", classes, "Odd")
 
 	b, err := New(Options{
@@ -55,7 +55,7 @@ func TestInliner(t *testing.T) {
 		Recording: aot.Recording{Document: []byte("{}"), Also: []string{"testdata/inliner/odd.profile"}}, Limits: aot.Limits{MemoryMiB: 4096, Time: 20 * time.Minute},
 	})
 	log := must(b.Log(r.Key))(t)
-	if !strings.Contains(string(log), "behind a test of the receiver's class") || strings.Contains(string(log), "inlined 0 calls") || strings.Contains(string(log), "moved 0 loads") || strings.Contains(string(log), "again without") {
+	if !strings.Contains(string(log), "behind a test of the receiver's class") || strings.Contains(string(log), "inlined 0 calls") || strings.Contains(string(log), "moved 0 loads") || strings.Contains(string(log), "; 0 of") || !strings.Contains(string(log), "null checks are reads") || strings.Contains(string(log), "again without") {
 		t.Errorf("the build says\n%s", log)
 	}
 	out, err := exec.CommandContext(t.Context(), filepath.Join(r.Dir, binaryName)).CombinedOutput()

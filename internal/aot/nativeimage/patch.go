@@ -33,9 +33,13 @@ func (j *job) patch(ctx context.Context, im *image) error {
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return fmt.Errorf("patch builder: %w", err)
 	}
+	args := append(j.jvmOptions(), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", opts.Image, patcherMain, opts.Home, out)
+	if j.b.inlines(j.req.Rung.Options) {
+		args = append(args, "--known") // smaller code, too
+	}
 	e, err := j.run(ctx, command{
 		path: filepath.Join(opts.JDK, "bin", "java"),
-		args: append(j.jvmOptions(), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", opts.Image, patcherMain, opts.Home, out),
+		args: args,
 		env:  j.env(), out: []worker.Folder{tree(out)},
 	})
 	if err != nil {

@@ -43,9 +43,10 @@ func (b *Builder) inlines(level string) bool {
 // inliner is our part of the builder that inlines what HotSpot's compiler did (java/image); it is there where it is patched.
 const inliner = "com.oracle.svm.hosted.code.CloudJitInliner"
 
-// inlining are the options of a binary that is made with a profile of HotSpot's.
+// inlining are the options of a binary that is made with a profile of HotSpot's. Our part of the builder (java/image, CloudJitOps)
+// changes the compiler's instructions.
 func inlining(file string) []string {
-	return []string{"--features=" + inliner, "-J-Ddev.cloudjit.profile=" + file}
+	return []string{"--features=" + inliner, "-J-Ddev.cloudjit.profile=" + file, "-J--add-opens=jdk.graal.compiler/jdk.graal.compiler.lir.amd64=" + builderModule}
 }
 
 // optimized reports whether a level has the options of the optimized one. A profile fits code that was compiled in the same way.

@@ -223,6 +223,7 @@ public final class Odd {
         }
         more(numbers);
         Rare.main();
+        Nulls.main();
     }
 
     static void more(int[] numbers) throws InterruptedException {

@@ -1,7 +1,6 @@
 package dev.cloudjit.image;
 
 import java.io.IOException;
-import java.io.InputStream;
 import java.lang.classfile.ClassFile;
 import java.lang.classfile.ClassTransform;
 import java.lang.classfile.CodeBuilder;
@@ -15,7 +14,11 @@ import java.lang.classfile.instruction.InvokeDynamicInstruction;
 import java.lang.classfile.instruction.InvokeInstruction;
 import java.lang.classfile.instruction.ReturnInstruction;
 import java.lang.constant.ClassDesc;
+import java.lang.constant.ConstantDescs;
 import java.lang.constant.MethodTypeDesc;
+import java.net.URI;
+import java.nio.file.FileSystem;
+import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -34,6 +37,8 @@ import java.util.stream.Stream;
  * <p>Nothing of a builder is copied into this project: other versions have other classes, and a point that one of them
  * does not have is left out. It prints a line for each, "patched NAME" or "lacks NAME: why", for who asks what a
  * builder's binaries can be relied on.
+ *
+ * <p>With {@code --known} it also makes those with which a builder that is known byte for byte makes smaller code (CODE_POINTS).
  */
 public final class Patcher {
     private Patcher() {}
@@ -50,13 +55,6 @@ public final class Patcher {
     private static final String VERIFY = "getVerificationResult(Ljava/security/Provider;)Ljava/lang/Exception;";
 
     private static final String CODE = "com.oracle.svm.hosted.code.";
-
-    /** What is added to a builder. The inliner does nothing unless it is asked to. */
-    private static final List<String> OWN = List.of(HOOK, SAME, CODE + "CloudJitFinals", CODE + "CloudJitInliner",
-            CODE + "CloudJitInlining", CODE + "CloudJitInlining$Call", CODE + "CloudJitInlining$Found", CODE + "CloudJitInlining$Inherited",
-            CODE + "CloudJitInlining$Likely", CODE + "CloudJitInlining$Types", CODE + "CloudJitInlining$1",
-            CODE + "CloudJitParsing", CODE + "CloudJitParsing$Branches",
-            CODE + "CloudJitProfile", CODE + "CloudJitProfile$Body", CODE + "CloudJitProfile$Kind", CODE + "CloudJitProfile$Receiver", CODE + "CloudJitProfile$Site");
 
     /**
      * One change of one method.
@@ -122,6 +120,44 @@ public final class Patcher {
             new Point("cast-messages-thrown", IMPLICIT, "throwNewClassCastExceptionWithArgs(Ljava/lang/Object;Ljava/lang/Object;)V",
                     body(c -> castException(c).athrow())));
 
+    private static final String BACKEND = "com.oracle.svm.core.graal.amd64.SubstrateAMD64Backend";
+    private static final String LOAD = BACKEND + "$SubstrateAMD64MoveFactory$LoadCompressedObjectConstantOp";
+    private static final String LOWERING = "com.oracle.svm.core.graal.meta.SubstrateBasicLoweringProvider";
+    private static final ClassDesc SMALL = ClassDesc.of(CODE + "CloudJitCode");
+    private static final ClassDesc NULLS = ClassDesc.of(CODE + "CloudJitNullChecks");
+    private static final String SUITES = "Ljdk/graal/compiler/lir/phases/LIRSuites;";
+    private static final String ENCODER = "com.oracle.svm.core.code.CodeInfoEncoder";
+    private static final String POSIX = "com.oracle.svm.core.posix.";
+    private static final String SIGNAL = "L" + POSIX.replace('.', '/') + "headers/Signal$";
+    private static final String HOOK_OF_HANDLER = "com.oracle.svm.core.SubstrateSegfaultHandlerStartupHook";
+    private static final String NODES = "Ljdk/graal/compiler/nodes/";
+    private static final String HUB = "(" + NODES + "StructuredGraph;" + NODES + "ValueNode;" + NODES + "spi/LoweringTool;" + NODES + "FixedWithNextNode;";
+    private static final String EMIT = "Ljdk/graal/compiler/lir/asm/CompilationResultBuilder;Ljdk/graal/compiler/asm/amd64/AMD64MacroAssembler;)V";
+
+    /** Smaller code, of builders that are known byte for byte. */
+    private static final List<Point> CODE_POINTS = List.of(
+            new Point("object-constants", LOAD, "emitCode(" + EMIT,
+                    body(c -> c.aload(0).aload(1).aload(2).invokestatic(SMALL, "load", MethodTypeDesc.ofDescriptor("(Ljdk/graal/compiler/lir/StandardOp$LoadConstantOp;" + EMIT)).return_())),
+            new Point("classes-of-objects", LOWERING, "createReadHub" + HUB + ")" + NODES + "ValueNode;", first(c -> {
+                var on = c.newLabel();
+                ClassDesc self = ClassDesc.of(LOWERING);
+                ClassDesc value = ClassDesc.ofDescriptor(NODES + "ValueNode;");
+                c.aload(1).aload(2).aload(3).aload(4).aload(0).getfield(self, "hubStamp", ClassDesc.of("jdk.graal.compiler.core.common.type.AbstractObjectStamp"))
+                        .invokestatic(SMALL, "hub", MethodTypeDesc.ofDescriptor(HUB + "Ljdk/graal/compiler/core/common/type/Stamp;)" + NODES + "ValueNode;"))
+                        .dup().ifnull(on).invokestatic(self, "maybeUncompress", MethodTypeDesc.of(value, value)).areturn().labelBinding(on).pop();
+            })),
+            // Null checks that cost nothing: the compiler's phase, what the image keeps of it, and the signal's handler.
+            new Point("null-checks", "com.oracle.svm.hosted.NativeImageGenerator", "createLIRSuites(Lcom/oracle/svm/hosted/FeatureHandler;Ljdk/graal/compiler/phases/util/Providers;Z)" + SUITES,
+                    before(e -> e instanceof ReturnInstruction, c -> c.dup().invokestatic(NULLS, "append", MethodTypeDesc.ofDescriptor("(" + SUITES + ")V")))),
+            new Point("null-checks-in-the-image", ENCODER, "addMethod(Lcom/oracle/svm/core/meta/SharedMethod;Ljdk/graal/compiler/code/CompilationResult;II)V",
+                    instead(e -> e instanceof InvokeInstruction i && i.name().equalsString("getExceptionHandlers"),
+                            c -> c.invokestatic(NULLS, "handlers", MethodTypeDesc.ofDescriptor("(Ljdk/graal/compiler/code/CompilationResult;)Ljava/util/List;")))),
+            new Point("null-checks-at-run-time", POSIX + "PosixSubstrateSegfaultHandler", "dispatch(I" + SIGNAL + "siginfo_t;" + SIGNAL + "ucontext_t;)V", first(c ->
+                    returnIf(c.iload(0).aload(1).aload(2).invokestatic(ClassDesc.of(POSIX + "CloudJitTraps"), "handled", MethodTypeDesc.ofDescriptor("(I" + SIGNAL + "siginfo_t;" + SIGNAL + "ucontext_t;)Z"))))),
+            // No option leaves the handler out.
+            new Point("null-checks-always", HOOK_OF_HANDLER, "execute(Z)V",
+                    instead(e -> e instanceof InvokeInstruction i && i.name().equalsString("getValue"), c -> c.pop().getstatic(ConstantDescs.CD_Boolean, "TRUE", ConstantDescs.CD_Boolean))));
+
     private static Point breaks(String of, String method) {
         return new Point("breaks-of-" + of, JDK + "localization.substitutions.Target_java_text_BreakIterator", method + "(Ljava/util/Locale;)Ljava/text/BreakIterator;",
                 first(c -> c.aload(0).invokestatic(LACK, "breaks", MethodTypeDesc.ofDescriptor("(Ljava/util/Locale;)V"))));
@@ -146,8 +182,9 @@ public final class Patcher {
     }
 
     public static void main(String[] args) throws IOException {
-        if (args.length != 2) {
-            System.err.println("usage: patcher HOME OUT");
+        boolean known = args.length == 3 && args[2].equals("--known");
+        if (args.length != 2 && !known) {
+            System.err.println("usage: patcher HOME OUT [--known]");
             System.exit(2);
         }
         Path out = Path.of(args[1]);
@@ -157,14 +194,39 @@ public final class Patcher {
                 String why = patch(p, jars, out);
                 System.out.println(why == null ? "patched " + p.name : "lacks " + p.name + ": " + why);
             }
+            for (Point p : known && System.getProperty("os.arch").equals("amd64") ? CODE_POINTS : List.<Point>of()) {
+                String why = patch(p, jars, out);
+                if (why != null) { // one is nothing without the others
+                    throw new IllegalStateException(p.name + ": " + why);
+                }
+                System.out.println("patched " + p.name);
+            }
         } finally {
             for (JarFile jar : jars) {
                 jar.close();
             }
         }
-        for (String own : OWN) {
-            try (InputStream in = Patcher.class.getResourceAsStream("/" + file(own))) {
-                write(out, own, in.readAllBytes());
+        addOwn(out);
+    }
+
+    /** Adds our own classes to the builder's. They lie in its packages; the inliner does nothing unless it is asked to. */
+    private static void addOwn(Path out) throws IOException {
+        URI here = URI.create(Patcher.class.getProtectionDomain().getCodeSource().getLocation().toString());
+        if (Files.isDirectory(Path.of(here))) {
+            addOwn(Path.of(here), out);
+            return;
+        }
+        try (FileSystem jar = FileSystems.newFileSystem(Path.of(here))) {
+            addOwn(jar.getPath("/"), out);
+        }
+    }
+
+    private static void addOwn(Path root, Path out) throws IOException {
+        try (Stream<Path> files = Files.walk(root.resolve("com"))) {
+            for (Path p : (Iterable<Path>) files.filter(Files::isRegularFile)::iterator) {
+                Path to = out.resolve(root.relativize(p).toString());
+                Files.createDirectories(to.getParent());
+                Files.write(to, Files.readAllBytes(p));
             }
         }
     }

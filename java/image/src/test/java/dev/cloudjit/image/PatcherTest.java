@@ -34,7 +34,7 @@ class PatcherTest {
     void everyPointOfThisBuilder() throws Exception {
         Path home = home(Path.of(UnsupportedFeatureError.class.getProtectionDomain().getCodeSource().getLocation().toURI()));
         Path out = dir.resolve("out");
-        for (String line : run(home, out)) {
+        for (String line : run(home, out, "--known")) {
             assertTrue(line.startsWith("patched "), line);
         }
         List<Path> classes;
@@ -61,18 +61,27 @@ class PatcherTest {
         }
     }
 
+    /** Patches for smaller code are for builders that are known: one that has none of the places is no such builder. */
+    @Test
+    void anotherBuilderIsNotKnown() throws Exception {
+        Path empty = dir.resolve("empty.jar");
+        new java.util.jar.JarOutputStream(Files.newOutputStream(empty), new java.util.jar.Manifest()).close();
+        Path home = home(empty);
+        assertThrows(IllegalStateException.class, () -> run(home, dir.resolve("out"), "--known"));
+    }
+
     private Path home(Path jar) throws Exception {
         Path builder = Files.createDirectories(dir.resolve("home/lib/svm/builder"));
         Files.copy(jar, builder.resolve("svm.jar"));
         return dir.resolve("home");
     }
 
-    private List<String> run(Path home, Path out) throws Exception {
+    private List<String> run(Path home, Path out, String... more) throws Exception {
         PrintStream before = System.out;
         ByteArrayOutputStream said = new ByteArrayOutputStream();
         System.setOut(new PrintStream(said, true));
         try {
-            Patcher.main(new String[] {home.toString(), out.toString()});
+            Patcher.main(Stream.concat(Stream.of(home.toString(), out.toString()), Stream.of(more)).toArray(String[]::new));
         } finally {
             System.setOut(before);
         }

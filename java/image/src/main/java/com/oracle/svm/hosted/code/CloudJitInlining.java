@@ -96,7 +96,18 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
     private static final double LEAST_FREQUENCY = 0.1;
 
     /** The most nodes of what is inlined behind a test though C2 did not: hardly more than the call itself. */
-    private static final int SMALL = 40;
+    private static final int SMALL = 80;
+
+    /**
+     * What of the image's own runtime is called in every program that copies arrays or takes locks, step for step. C2 has code of its own for
+     * it, so that no profile names it.
+     */
+    private static final Set<String> RUNTIME = Set.of("com.oracle.svm.core.graal.jdk.SubstrateArraycopySnippets", "com.oracle.svm.core.JavaMemoryUtil", "com.oracle.svm.core.UnmanagedMemoryUtil",
+            "com.oracle.svm.core.monitor.MultiThreadedMonitorSupport", "com.oracle.svm.core.monitor.JavaMonitor", "com.oracle.svm.core.monitor.JavaMonitorQueuedSynchronizer",
+            "com.oracle.svm.core.graal.snippets.StackOverflowCheckImpl");
+
+    /** The most nodes of what is inlined there. */
+    private static final int MAX_RUNTIME = 300;
 
     private final CloudJitProfile profile;
     private final Set<String> hot;
@@ -169,8 +180,15 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
 
     /** A lambda's own method has another name in each process. It is hot where the method is that it calls. */
     private boolean isHot(HostedMethod m) {
+        if (isRuntime(m)) {
+            return true;
+        }
         String to = delegate(m);
         return to.isEmpty() ? hot.contains(key(m)) : hotTargets.contains(to);
+    }
+
+    private static boolean isRuntime(HostedMethod m) {
+        return RUNTIME.contains(m.getDeclaringClass().toJavaName());
     }
 
     private String key(HostedMethod m) {
@@ -225,7 +243,7 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
         if (!(invoke.callTarget() instanceof MethodCallTargetNode target) || invoke.stateAfter() == null || !invoke.useForInlining()) {
             return null;
         }
-        if (!(invoke.stateAfter().getMethod() instanceof HostedMethod at) || at.isUninterruptible()) {
+        if (!(invoke.stateAfter().getMethod() instanceof HostedMethod at) || at.isUninterruptible() && !isRuntime(at)) {
             return null;
         }
         if (!delegate(at).isEmpty()) {
@@ -238,7 +256,7 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
 
     private boolean visit(StructuredGraph graph, HighTierContext context, Call call, Set<Invoke> seen) {
         HostedMethod callee = (HostedMethod) call.target.targetMethod();
-        int limit = call.site.inlined() ? MAX_NODES : SMALL;
+        int limit = call.site.inlined() ? MAX_NODES : isRuntime((HostedMethod) graph.method()) ? MAX_RUNTIME : SMALL;
         if (call.target.invokeKind().isDirect()) {
             return (call.site.inlined() || call.site == UNSEEN) && inline(graph, call.invoke, call.target, callee, limit);
         }
@@ -424,7 +442,8 @@ final class CloudJitInlining extends BasePhase<HighTierContext> {
 
     /** Inlines a direct call if it can be, and what it calls has no more nodes than a limit. */
     private boolean inline(StructuredGraph graph, Invoke invoke, MethodCallTargetNode target, HostedMethod callee, int limit) {
-        if (!callee.canBeInlined() || callee.isUninterruptible() || callee.isDeoptTarget() || callee.compilationInfo.getCompilationGraph() == null) {
+        // What may not be interrupted stays so, and nothing else becomes so.
+        if (!callee.canBeInlined() || callee.isUninterruptible() != ((HostedMethod) graph.method()).isUninterruptible() || callee.isDeoptTarget() || callee.compilationInfo.getCompilationGraph() == null) {
             return false;
         }
         if (!target.isStatic() && !StampTool.isPointerNonNull(target.receiver())) {

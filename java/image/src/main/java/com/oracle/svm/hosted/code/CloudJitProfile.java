@@ -29,8 +29,8 @@ final class CloudJitProfile {
     /** A call, with its receivers, the most frequent first. */
     record Site(boolean inlined, long count, List<Receiver> receivers) {}
 
-    /** A method. It is hot where HotSpot compiled it by itself. Branches are the probabilities that they are taken. */
-    record Body(boolean hot, Map<Integer, Site> sites, Map<Integer, Double> branches) {
+    /** A method that HotSpot compiled, by itself or as a part of others. Branches are the probabilities that they are taken. */
+    record Body(Map<Integer, Site> sites, Map<Integer, Double> branches) {
         /** How often its calls were seen: a measure of what it is worth to compile it well. */
         long weight() {
             return sites.values().stream().mapToLong(Site::count).sum();
@@ -51,7 +51,7 @@ final class CloudJitProfile {
         for (String line : lines.subList(1, lines.size())) {
             String[] f = line.split(" ");
             if (f[0].equals("method")) {
-                body = new Body(f[4].equals("hot"), new HashMap<>(), new HashMap<>());
+                body = new Body(new HashMap<>(), new HashMap<>());
                 p.bodies.put(key(f[1], f[2], f[3]), body);
             } else if (f[0].equals("branch")) {
                 double taken = Long.parseLong(f[2]);
@@ -88,9 +88,9 @@ final class CloudJitProfile {
         return seen.getOrDefault(type, 0L);
     }
 
-    /** Returns the hot methods, those that weigh most first. */
+    /** Returns the methods whose calls were seen, those that weigh most first. */
     List<String> hot(int most) {
-        return bodies.entrySet().stream().filter(e -> e.getValue().hot())
+        return bodies.entrySet().stream().filter(e -> e.getValue().weight() > 0)
                 .sorted(Map.Entry.<String, Body>comparingByValue((a, b) -> Long.compare(b.weight(), a.weight())).thenComparing(Map.Entry.comparingByKey()))
                 .limit(most).map(Map.Entry::getKey).toList();
     }
