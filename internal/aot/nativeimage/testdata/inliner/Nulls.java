@@ -244,8 +244,24 @@ final class Nulls {
         for (int n : thrown) {
             System.out.println(n + " thrown");
         }
-        // At the end of a stack.
+        // Deep in a stack, and up to its end.
         System.out.println(deep(0, null));
+        try {
+            edge(null, 1, 2, 3);
+        } catch (StackOverflowError e) {
+            System.out.println("overflow, " + (depth > 1000 ? "many" : "few") + " thrown before");
+        }
+    }
+
+    static int depth;
+
+    static long edge(Box x, long a, long b, long c) {
+        try {
+            a += x.i;
+        } catch (NullPointerException e) {
+            depth++;
+        }
+        return edge(x, b, c, a) + 1;
     }
 
     static String deep(int n, Box x) {
