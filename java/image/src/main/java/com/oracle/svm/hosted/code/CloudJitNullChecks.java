@@ -132,21 +132,31 @@ public final class CloudJitNullChecks extends PostAllocationOptimizationPhase {
     }
 
     private static void add(Set<Object> places, Value v) {
-        Object place = place(v);
-        if (place != null) {
-            places.add(place);
-        }
-    }
-
-    /** Returns what tells a register from others, or a word of the frame from other words; null for what is neither. */
-    private static Object place(Value v) {
         if (ValueUtil.isRegister(v)) {
-            return ValueUtil.asRegister(v);
+            places.add(ValueUtil.asRegister(v));
+        } else if (ValueUtil.isStackSlot(v)) {
+            Word first = Word.of(v);
+            int last = ValueUtil.asStackSlot(v).getRawOffset() + v.getPlatformKind().getSizeInBytes() - 1 >> 3;
+            for (int i = first.number; i <= last; i++) {
+                places.add(new Word(i, first.ofCaller));
+            }
         }
-        return ValueUtil.isStackSlot(v) && v.getPlatformKind().getSizeInBytes() <= Long.BYTES ? new Word(ValueUtil.asStackSlot(v).getRawOffset() >> 3, ValueUtil.asStackSlot(v).getRawAddFrameSize()) : null;
     }
 
-    private record Word(int offset, boolean ofCaller) {}
+    /** Returns the register or the word of the frame that is written; null for all else. */
+    private static Object place(Value v) {
+        if (v == null || ValueUtil.isRegister(v)) {
+            return v == null ? null : ValueUtil.asRegister(v);
+        }
+        return ValueUtil.isStackSlot(v) && v.getPlatformKind().getSizeInBytes() <= Long.BYTES ? Word.of(v) : null;
+    }
+
+    /** Eight bytes of the frame. */
+    private record Word(int number, boolean ofCaller) {
+        static Word of(Value slot) {
+            return new Word(ValueUtil.asStackSlot(slot).getRawOffset() >> 3, ValueUtil.asStackSlot(slot).getRawAddFrameSize());
+        }
+    }
 
     /** Returns the first instruction behind a check that reads the object or writes it, if nothing forbids to rely on it. */
     private static LIRInstruction read(List<LIRInstruction> code, Check check, Set<Object> needed) {
@@ -163,8 +173,8 @@ public final class CloudJitNullChecks extends PostAllocationOptimizationPhase {
                     return before != null && (needed == ALL || needed.contains(before)) ? null : op;
                 }
             }
-            Value to = CloudJitOps.plainMove(op);
-            Object written = to == null ? null : place(to);
+            // No other memory is read before: it might be the same object by another register, whose read says nothing.
+            Object written = place(CloudJitOps.plainMove(op));
             if (written == null || needed == ALL || needed.contains(written)) {
                 return null;
             }

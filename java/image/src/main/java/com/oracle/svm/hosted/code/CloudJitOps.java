@@ -11,7 +11,6 @@ import jdk.graal.compiler.lir.amd64.AMD64AddressValue;
 import jdk.graal.compiler.lir.amd64.AMD64Binary;
 import jdk.graal.compiler.lir.amd64.AMD64ControlFlow;
 import jdk.graal.compiler.lir.amd64.AMD64Move;
-import jdk.graal.compiler.lir.amd64.AMD64Unary;
 import jdk.vm.ci.code.Register;
 import jdk.vm.ci.code.ValueUtil;
 import jdk.vm.ci.meta.Value;
@@ -74,7 +73,7 @@ final class CloudJitOps {
         return result == null || result.equals(get(op, "x")) ? null : ValueUtil.asRegister(result);
     }
 
-    /** Returns what an instruction writes that does nothing else, but for reading; null for all others. */
+    /** Returns what an instruction writes that does nothing else, and reads nothing but registers and its frame; null for all others. */
     static Value plainMove(LIRInstruction op) {
         if (op instanceof StandardOp.ValueMoveOp m) {
             return m.getResult();
@@ -85,9 +84,6 @@ final class CloudJitOps {
         if (op instanceof AMD64Move.UncompressPointerOp m) {
             return m.getResult();
         }
-        if (op instanceof AMD64Move.LeaOp || op instanceof AMD64Unary.MemoryOp && get(op, "state") == null) {
-            return (Value) get(op, "result");
-        }
-        return null;
+        return op instanceof AMD64Move.LeaOp ? (Value) get(op, "result") : null;
     }
 }
