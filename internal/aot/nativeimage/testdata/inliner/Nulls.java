@@ -189,7 +189,6 @@ final class Nulls {
         ATTEMPTS.put("throw", (x, n) -> { throw x == null ? null : new IllegalStateException("thrown"); });
         ATTEMPTS.put("switch", (x, n) -> switch (x == null ? null : x.text) { case "text" -> 1; default -> 2; });
         ATTEMPTS.put("two", (x, n) -> count(n) + x.i + x.next.i);
-        ATTEMPTS.put("reflection", (x, n) -> { try { return Box.class.getDeclaredField("i") == null; } catch (ReflectiveOperationException e) { return "none"; } });
     }
 
     static String attempt(String name, Box x, int n) {
@@ -206,9 +205,7 @@ final class Nulls {
     static void main() {
         for (int n = 0; n < 4; n++) {
             for (String name : ATTEMPTS.keySet()) {
-                if (!name.equals("reflection")) {
-                    System.out.println(attempt(name, null, n) + " | " + attempt(name, new Box(n), n) + " | " + attempt(name, new Deep(), n));
-                }
+                System.out.println(attempt(name, null, n) + " | " + attempt(name, new Box(n), n) + " | " + attempt(name, new Deep(), n));
             }
         }
         // Often, with collections in between, on several threads, some of them virtual.

@@ -21,6 +21,7 @@ import java.nio.file.FileSystem;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
@@ -226,7 +227,7 @@ public final class Patcher {
             for (Path p : (Iterable<Path>) files.filter(Files::isRegularFile)::iterator) {
                 Path to = out.resolve(root.relativize(p).toString());
                 Files.createDirectories(to.getParent());
-                Files.write(to, Files.readAllBytes(p));
+                Files.copy(p, to, StandardCopyOption.REPLACE_EXISTING);
             }
         }
     }

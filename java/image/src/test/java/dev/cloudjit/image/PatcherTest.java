@@ -54,9 +54,7 @@ class PatcherTest {
 
     @Test
     void anotherBuilderIsToldApart() throws Exception {
-        Path empty = dir.resolve("empty.jar");
-        new java.util.jar.JarOutputStream(Files.newOutputStream(empty), new java.util.jar.Manifest()).close();
-        for (String line : run(home(empty), dir.resolve("out"))) {
+        for (String line : run(home(empty()), dir.resolve("out"))) {
             assertTrue(line.matches("lacks [a-z-]+: the builder has no class .*"), line);
         }
     }
@@ -64,10 +62,15 @@ class PatcherTest {
     /** Patches for smaller code are for builders that are known: one that has none of the places is no such builder. */
     @Test
     void anotherBuilderIsNotKnown() throws Exception {
+        Path home = home(empty());
+        assertThrows(IllegalStateException.class, () -> run(home, dir.resolve("out"), "--known"));
+    }
+
+    /** A JAR without classes. */
+    private Path empty() throws Exception {
         Path empty = dir.resolve("empty.jar");
         new java.util.jar.JarOutputStream(Files.newOutputStream(empty), new java.util.jar.Manifest()).close();
-        Path home = home(empty);
-        assertThrows(IllegalStateException.class, () -> run(home, dir.resolve("out"), "--known"));
+        return empty;
     }
 
     private Path home(Path jar) throws Exception {

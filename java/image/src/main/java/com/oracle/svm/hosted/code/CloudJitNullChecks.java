@@ -145,8 +145,11 @@ public final class CloudJitNullChecks extends PostAllocationOptimizationPhase {
 
     /** Returns the register or the word of the frame that is written; null for all else. */
     private static Object place(Value v) {
-        if (v == null || ValueUtil.isRegister(v)) {
-            return v == null ? null : ValueUtil.asRegister(v);
+        if (v == null) {
+            return null;
+        }
+        if (ValueUtil.isRegister(v)) {
+            return ValueUtil.asRegister(v);
         }
         return ValueUtil.isStackSlot(v) && v.getPlatformKind().getSizeInBytes() <= Long.BYTES ? Word.of(v) : null;
     }
